@@ -1,6 +1,22 @@
 //! The numerics of gradus: tensors, reverse-mode autograd, SIMD kernels, optimisers.
 #![warn(missing_docs)]
 
+pub mod buffer;
+mod element;
+mod epilogue;
+pub mod nn;
+pub mod ops;
+pub mod parallel;
 pub mod random;
+mod shape;
+pub mod simd;
+mod tape;
+mod tensor;
 
+pub use element::Element;
+pub use epilogue::{Activation, Epilogue};
+pub use nn::{Layout, Module, Param, Slot, Visitor};
 pub use random::Rng;
+pub use shape::{MAX_RANK, Shape};
+pub use tape::{Gradients, NodeId, Slots, Tape, Var};
+pub use tensor::Tensor;

@@ -1,0 +1,158 @@
+//! The numbers a tensor is made of: f32, which runs, and f64, which proves.
+
+use crate::buffer::Pool;
+use crate::simd::{Kernel, dispatch_f32, dispatch_f64};
+use std::fmt::{Debug, Display};
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+
+/// f32 or f64. Every op is written once, generic over it: in f32 the intrinsics run, in f64 the portable path.
+pub trait Element:
+    Copy
+    + Default
+    + Debug
+    + Display
+    + PartialEq
+    + PartialOrd
+    + Send
+    + Sync
+    + 'static
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + DivAssign
+    + Sum
+{
+    /// 0
+    const ZERO: Self;
+    /// 1
+    const ONE: Self;
+    /// +infinity
+    const INFINITY: Self;
+    /// The unit roundoff u: 2^-24 or 2^-53.
+    const UNIT_ROUNDOFF: f64;
+    /// "f32" or "f64"
+    const NAME: &'static str;
+
+    /// The nearest element.
+    fn from_f64(x: f64) -> Self;
+    /// Exact.
+    fn to_f64(self) -> f64;
+    /// e^x
+    fn exp(self) -> Self;
+    /// The natural logarithm.
+    fn ln(self) -> Self;
+    /// ln(1 + x), accurate near 0.
+    fn ln_1p(self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
+    /// The hyperbolic tangent.
+    fn tanh(self) -> Self;
+    /// |x|
+    fn abs(self) -> Self;
+    /// The largest integer not above.
+    fn floor(self) -> Self;
+    /// The inverse tangent.
+    fn atan(self) -> Self;
+    /// x^n
+    fn powi(self, n: i32) -> Self;
+    /// Neither infinite nor NaN.
+    fn is_finite(self) -> bool;
+
+    /// The greater; `other` where either is NaN.
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        if self > other { self } else { other }
+    }
+    /// The lesser; `other` where either is NaN.
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        if self < other { self } else { other }
+    }
+    /// The nearest element to an integer.
+    #[inline(always)]
+    fn from_usize(n: usize) -> Self {
+        Self::from_f64(n as f64)
+    }
+
+    /// Runs a kernel compiled for the instruction set in use.
+    fn dispatch<K: Kernel<Self>>(kernel: K) -> K::Output;
+    /// The pool that buffers of this element come from and return to.
+    fn pool() -> &'static Pool<Self>;
+}
+
+macro_rules! element {
+    ($t:ident, $dispatch:ident) => {
+        impl Element for $t {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const INFINITY: Self = $t::INFINITY;
+            const UNIT_ROUNDOFF: f64 = $t::EPSILON as f64 / 2.0;
+            const NAME: &'static str = stringify!($t);
+            #[inline(always)]
+            fn from_f64(x: f64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+            #[inline(always)]
+            fn exp(self) -> Self {
+                $t::exp(self)
+            }
+            #[inline(always)]
+            fn ln(self) -> Self {
+                $t::ln(self)
+            }
+            #[inline(always)]
+            fn ln_1p(self) -> Self {
+                $t::ln_1p(self)
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                $t::sqrt(self)
+            }
+            #[inline(always)]
+            fn tanh(self) -> Self {
+                $t::tanh(self)
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                $t::abs(self)
+            }
+            #[inline(always)]
+            fn floor(self) -> Self {
+                $t::floor(self)
+            }
+            #[inline(always)]
+            fn atan(self) -> Self {
+                $t::atan(self)
+            }
+            #[inline(always)]
+            fn powi(self, n: i32) -> Self {
+                $t::powi(self, n)
+            }
+            #[inline(always)]
+            fn is_finite(self) -> bool {
+                $t::is_finite(self)
+            }
+            #[inline(always)]
+            fn dispatch<K: Kernel<Self>>(kernel: K) -> K::Output {
+                $dispatch(kernel)
+            }
+            fn pool() -> &'static Pool<Self> {
+                static POOL: Pool<$t> = Pool::new();
+                &POOL
+            }
+        }
+    };
+}
+
+element!(f32, dispatch_f32);
+element!(f64, dispatch_f64);

@@ -1,0 +1,59 @@
+//! What is done to a result while it is still in registers: y = act(scale_c · acc + bias_c + residual).
+//!
+//! Convolution and linear layers take an epilogue as an argument, since closures on a tape cannot be fused later. The
+//! channel c is the last axis.
+
+use crate::Element;
+
+/// A pointwise non-linearity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// x
+    #[default]
+    None,
+    /// max(x, 0)
+    Relu,
+    /// min(max(x, 0), 6)
+    Relu6,
+}
+
+impl Activation {
+    /// The value at x.
+    #[inline(always)]
+    pub fn apply<E: Element>(self, x: E) -> E {
+        match self {
+            Activation::None => x,
+            Activation::Relu => x.max(E::ZERO),
+            Activation::Relu6 => x.max(E::ZERO).min(E::from_f64(6.0)),
+        }
+    }
+
+    /// Whether the derivative is 1 (else 0) where the *result* was y: 0 at the kinks, as in PyTorch.
+    #[inline(always)]
+    pub fn passes<E: Element>(self, y: E) -> bool {
+        match self {
+            Activation::None => true,
+            Activation::Relu => y > E::ZERO,
+            Activation::Relu6 => y > E::ZERO && y < E::from_f64(6.0),
+        }
+    }
+}
+
+/// The epilogue of a product with C channels in its last axis.
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue<'a, E> {
+    /// C factors, 1 if absent.
+    pub scale: Option<&'a [E]>,
+    /// C terms, 0 if absent.
+    pub bias: Option<&'a [E]>,
+    /// A term for each element of the result, in its layout; 0 if absent.
+    pub residual: Option<&'a [E]>,
+    /// Applied last.
+    pub activation: Activation,
+}
+
+impl<E> Default for Epilogue<'_, E> {
+    fn default() -> Self {
+        Epilogue { scale: None, bias: None, residual: None, activation: Activation::None }
+    }
+}

@@ -1,0 +1,146 @@
+//! Parameters, the trait of things that have them, and the layers.
+//!
+//! One visitor serves loading, saving, stepping and freezing: a module names its children, parameters and buffers
+//! once. Names are PyTorch's. Values are in this library's layouts; `Layout` says how PyTorch stores the same.
+
+use crate::{Element, Tensor};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Identifies a parameter for its lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ParamId(u64);
+
+/// How PyTorch lays out what is stored here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// The same.
+    Plain,
+    /// Here HWIO [kh, kw, in/groups, out], there OIHW [out, in/groups, kh, kw].
+    Conv,
+    /// Here HWIO [kh, kw, in, out/groups], there IOHW [in, out/groups, kh, kw].
+    ConvTranspose,
+    /// Here [in, out], there [out, in].
+    Linear,
+}
+
+impl Layout {
+    /// For each axis of PyTorch's tensor, the axis of ours.
+    pub fn axes(self) -> &'static [usize] {
+        match self {
+            Layout::Plain => &[],
+            Layout::Conv => &[3, 2, 0, 1],
+            Layout::ConvTranspose => &[2, 3, 0, 1],
+            Layout::Linear => &[1, 0],
+        }
+    }
+}
+
+/// A tensor that training changes.
+#[derive(Debug)]
+pub struct Param<E: Element = f32> {
+    /// The value.
+    pub value: Tensor<E>,
+    /// Whether gradients are computed for it.
+    pub trainable: bool,
+    /// PyTorch's layout of it.
+    pub layout: Layout,
+    id: ParamId,
+}
+
+impl<E: Element> Param<E> {
+    /// A trainable parameter.
+    pub fn new(value: Tensor<E>, layout: Layout) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Param { value, trainable: true, layout, id: ParamId(NEXT.fetch_add(1, Relaxed)) }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> ParamId {
+        self.id
+    }
+}
+
+/// What a visitor is shown.
+pub enum Slot<'a, E: Element> {
+    /// A parameter.
+    Param(&'a mut Param<E>),
+    /// A tensor that is saved but not trained by gradients: running statistics.
+    Buffer(&'a mut Tensor<E>),
+}
+
+/// Walks a module's tensors with their full names.
+pub struct Visitor<'f, E: Element> {
+    path: String,
+    f: &'f mut dyn FnMut(&str, Slot<'_, E>),
+}
+
+impl<E: Element> Visitor<'_, E> {
+    fn at(&mut self, name: &str, inner: impl FnOnce(&mut Self)) {
+        let len = self.path.len();
+        if len > 0 && !name.is_empty() {
+            self.path.push('.');
+        }
+        self.path.push_str(name);
+        inner(self);
+        self.path.truncate(len);
+    }
+
+    /// A parameter called `name` here.
+    pub fn param(&mut self, name: &str, p: &mut Param<E>) {
+        self.at(name, |v| (v.f)(&v.path, Slot::Param(p)));
+    }
+
+    /// A buffer called `name` here.
+    pub fn buffer(&mut self, name: &str, t: &mut Tensor<E>) {
+        self.at(name, |v| (v.f)(&v.path, Slot::Buffer(t)));
+    }
+
+    /// A module called `name` here; "" adds nothing to the path.
+    pub fn child(&mut self, name: &str, m: &mut (impl Module<E> + ?Sized)) {
+        self.at(name, |v| m.visit(v));
+    }
+}
+
+/// Something with parameters.
+pub trait Module<E: Element = f32> {
+    /// Shows every child, parameter and buffer to the visitor, always in the same order.
+    fn visit(&mut self, v: &mut Visitor<'_, E>);
+
+    /// Calls `f` with each tensor's full name.
+    fn for_each(&mut self, mut f: impl FnMut(&str, Slot<'_, E>))
+    where
+        Self: Sized,
+    {
+        self.visit(&mut Visitor { path: String::new(), f: &mut f });
+    }
+
+    /// Calls `f` with each parameter's full name.
+    fn for_each_param(&mut self, mut f: impl FnMut(&str, &mut Param<E>))
+    where
+        Self: Sized,
+    {
+        self.for_each(|name, slot| {
+            if let Slot::Param(p) = slot {
+                f(name, p);
+            }
+        });
+    }
+
+    /// The number of parameters' elements.
+    fn num_params(&mut self) -> usize
+    where
+        Self: Sized,
+    {
+        let mut n = 0;
+        self.for_each_param(|_, p| n += p.value.len());
+        n
+    }
+
+    /// Marks all parameters as trainable or not.
+    fn set_trainable(&mut self, trainable: bool)
+    where
+        Self: Sized,
+    {
+        self.for_each_param(|_, p| p.trainable = trainable);
+    }
+}

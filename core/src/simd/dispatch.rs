@@ -1,0 +1,103 @@
+//! Which instruction set: asked of the processor once, or forced by `GRADUS_ISA`.
+
+use super::{Kernel, Portable};
+use std::fmt;
+use std::sync::OnceLock;
+
+/// An instruction set for which kernels are compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isa {
+    /// Any machine.
+    Portable,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX-512 F, BW, DQ, VL.
+    Avx512,
+}
+
+impl Isa {
+    /// Every instruction set, the best last.
+    pub const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+
+    /// The name that `GRADUS_ISA` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => "portable",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this machine has it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Isa::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && Isa::Avx2.is_available()
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// What `GRADUS_ISA` asks for, else the best of this machine.
+    ///
+    /// # Errors
+    /// The name is unknown, or this machine lacks the instruction set.
+    pub fn from_env() -> Result<Isa, String> {
+        let Ok(name) = std::env::var("GRADUS_ISA") else {
+            return Ok(Isa::ALL.into_iter().rev().find(|i| i.is_available()).unwrap_or(Isa::Portable));
+        };
+        let isa = Isa::ALL.into_iter().find(|i| i.name() == name);
+        let isa = isa.ok_or_else(|| format!("GRADUS_ISA={name}: not one of avx512, avx2, portable"))?;
+        if isa.is_available() { Ok(isa) } else { Err(format!("GRADUS_ISA={name}: this processor lacks it")) }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+static ISA: OnceLock<Isa> = OnceLock::new();
+
+/// The instruction set in use. Panics with [`Isa::from_env`]'s error if `GRADUS_ISA` asks for what is not there.
+pub fn isa() -> Isa {
+    *ISA.get_or_init(|| Isa::from_env().unwrap_or_else(|e| panic!("{e}")))
+}
+
+pub(crate) fn dispatch_f32<K: Kernel<f32>>(kernel: K) -> K::Output {
+    match isa() {
+        // SAFETY: isa() returned an instruction set that is_available() found on this processor.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { run_avx512(kernel) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { run_avx2(kernel) },
+        _ => kernel.run(Portable),
+    }
+}
+
+pub(crate) fn dispatch_f64<K: Kernel<f64>>(kernel: K) -> K::Output {
+    kernel.run(Portable)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn run_avx512<K: Kernel<f32>>(kernel: K) -> K::Output {
+    kernel.run(super::avx512::Avx512(()))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn run_avx2<K: Kernel<f32>>(kernel: K) -> K::Output {
+    kernel.run(super::avx2::Avx2(()))
+}

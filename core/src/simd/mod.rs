@@ -1,0 +1,125 @@
+//! Vectors of E, and the choice of the instruction set at run time.
+//!
+//! A kernel is a struct with one generic method: `run<S: Simd<E>>(self, s: S)`. [`Element::dispatch`] calls it with
+//! the best token `S` of this machine inside a function compiled for that instruction set; because `run` and every
+//! method of a token are `#[inline(always)]`, the whole kernel is compiled for it. A token can only be had there, so
+//! that its methods are safe to call. Closures are compiled without the instruction set: a kernel uses none, works on
+//! slices, and runs on one thread; threads are outside.
+//!
+//! [`Element::dispatch`]: crate::Element::dispatch
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod dispatch;
+mod portable;
+
+pub use dispatch::{Isa, isa};
+pub(crate) use dispatch::{dispatch_f32, dispatch_f64};
+pub use portable::Portable;
+
+/// A computation that can be compiled for each instruction set. Mark `run` with `#[inline(always)]`.
+pub trait Kernel<E> {
+    /// What it returns.
+    type Output;
+    /// The computation.
+    fn run<S: Simd<E>>(self, s: S) -> Self::Output;
+}
+
+/// A token that stands for an instruction set, and the vectors it works on.
+///
+/// `load`, `store` and their partial forms take raw pointers: the caller warrants the range. All else is safe.
+pub trait Simd<E>: Copy + Send + Sync + 'static {
+    /// A vector of `LANES` elements.
+    type V: Copy;
+    /// A truth value a lane.
+    type M: Copy;
+    /// The elements of a vector.
+    const LANES: usize;
+
+    /// x in every lane.
+    fn splat(self, x: E) -> Self::V;
+    /// Reads `LANES` elements.
+    ///
+    /// # Safety
+    /// `p .. p + LANES` is readable; no alignment is needed.
+    unsafe fn load(self, p: *const E) -> Self::V;
+    /// Writes `LANES` elements.
+    ///
+    /// # Safety
+    /// `p .. p + LANES` is writable; no alignment is needed.
+    unsafe fn store(self, p: *mut E, v: Self::V);
+    /// Reads n <= LANES elements; the other lanes are 0, and their memory is not touched.
+    ///
+    /// # Safety
+    /// `p .. p + n` is readable.
+    unsafe fn load_n(self, p: *const E, n: usize) -> Self::V;
+    /// Writes the first n <= LANES lanes; the memory behind them is not touched.
+    ///
+    /// # Safety
+    /// `p .. p + n` is writable.
+    unsafe fn store_n(self, p: *mut E, v: Self::V, n: usize);
+
+    /// a + b
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a - b
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a b
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a / b
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a b + c: fused where the instruction set has it, rounded twice in the portable one.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The greater; b where either is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The lesser; b where either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The square root, correctly rounded.
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// a > b, false for NaN.
+    fn gt(self, a: Self::V, b: Self::V) -> Self::M;
+    /// a where m, else b.
+    fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V;
+    /// The lanes' sum, in an order that depends on nothing but LANES.
+    fn sum(self, v: Self::V) -> E;
+
+    /// 0 in every lane.
+    #[inline(always)]
+    fn zero(self) -> Self::V
+    where
+        E: Default,
+    {
+        self.splat(E::default())
+    }
+
+    /// The first LANES elements of a slice. Panics if it is shorter.
+    #[inline(always)]
+    fn read(self, s: &[E]) -> Self::V {
+        assert!(s.len() >= Self::LANES);
+        // SAFETY: the slice holds LANES elements.
+        unsafe { self.load(s.as_ptr()) }
+    }
+
+    /// Writes the first LANES elements of a slice. Panics if it is shorter.
+    #[inline(always)]
+    fn write(self, s: &mut [E], v: Self::V) {
+        assert!(s.len() >= Self::LANES);
+        // SAFETY: the slice holds LANES elements.
+        unsafe { self.store(s.as_mut_ptr(), v) }
+    }
+
+    /// A slice's first min(LANES, len) elements, else 0.
+    #[inline(always)]
+    fn read_tail(self, s: &[E]) -> Self::V {
+        // SAFETY: n is no more than the slice's length.
+        unsafe { self.load_n(s.as_ptr(), s.len().min(Self::LANES)) }
+    }
+
+    /// Writes a slice's first min(LANES, len) elements.
+    #[inline(always)]
+    fn write_tail(self, s: &mut [E], v: Self::V) {
+        // SAFETY: n is no more than the slice's length.
+        unsafe { self.store_n(s.as_mut_ptr(), v, s.len().min(Self::LANES)) }
+    }
+}

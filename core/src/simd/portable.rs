@@ -1,0 +1,92 @@
+//! Vectors as arrays, on any machine and for any element: loops of fixed length that LLVM vectorises.
+
+use super::Simd;
+use crate::Element;
+
+/// The token of the portable path: always at hand.
+#[derive(Clone, Copy)]
+pub struct Portable;
+
+const LANES: usize = 8;
+
+#[inline(always)]
+fn map<E: Element>(a: [E; LANES], b: [E; LANES], f: impl Fn(E, E) -> E) -> [E; LANES] {
+    std::array::from_fn(|i| f(a[i], b[i]))
+}
+
+impl<E: Element> Simd<E> for Portable {
+    type V = [E; LANES];
+    type M = [bool; LANES];
+    const LANES: usize = LANES;
+
+    #[inline(always)]
+    fn splat(self, x: E) -> Self::V {
+        [x; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load(self, p: *const E) -> Self::V {
+        // SAFETY: the caller warrants LANES readable elements.
+        unsafe { p.cast::<[E; LANES]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut E, v: Self::V) {
+        // SAFETY: the caller warrants LANES writable elements.
+        unsafe { p.cast::<[E; LANES]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn load_n(self, p: *const E, n: usize) -> Self::V {
+        // SAFETY: the caller warrants n readable elements.
+        std::array::from_fn(|i| if i < n { unsafe { p.add(i).read() } } else { E::ZERO })
+    }
+    #[inline(always)]
+    unsafe fn store_n(self, p: *mut E, v: Self::V, n: usize) {
+        for (i, x) in v.into_iter().enumerate().take(n) {
+            // SAFETY: the caller warrants n writable elements.
+            unsafe { p.add(i).write(x) }
+        }
+    }
+    #[inline(always)]
+    fn add(self, a: Self::V, b: Self::V) -> Self::V {
+        map(a, b, |x, y| x + y)
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        map(a, b, |x, y| x - y)
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        map(a, b, |x, y| x * y)
+    }
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        map(a, b, |x, y| x / y)
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        map(a, b, |x, y| if x > y { x } else { y })
+    }
+    #[inline(always)]
+    fn min(self, a: Self::V, b: Self::V) -> Self::V {
+        map(a, b, |x, y| if x < y { x } else { y })
+    }
+    #[inline(always)]
+    fn sqrt(self, a: Self::V) -> Self::V {
+        a.map(E::sqrt)
+    }
+    #[inline(always)]
+    fn gt(self, a: Self::V, b: Self::V) -> Self::M {
+        std::array::from_fn(|i| a[i] > b[i])
+    }
+    #[inline(always)]
+    fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| if m[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn sum(self, v: Self::V) -> E {
+        ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+    }
+}
