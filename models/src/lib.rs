@@ -1,1 +1,4 @@
-//! models
+//! AlexNet, ResNet, MobileNetV2 and two-stage detectors, with PyTorch's checkpoints.
+#![warn(missing_docs)]
+
+pub mod checkpoint;

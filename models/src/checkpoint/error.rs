@@ -1,0 +1,133 @@
+//! What can be wrong with a checkpoint: [`CheckpointError`] says which file, what is wrong, and what to do.
+
+use super::Format;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A checkpoint that could not be read or written. Its `Display` is one or two sentences for the user.
+#[derive(Debug)]
+pub struct CheckpointError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a checkpoint.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The operating system refused.
+    Io {
+        /// What was being done: "open", "read", "write".
+        doing: &'static str,
+        /// The reason it gave.
+        source: io::Error,
+    },
+    /// The content is of no format that is read here.
+    Unrecognised {
+        /// What the content looks like.
+        looks: String,
+    },
+    /// The content contradicts its own format: truncated, damaged or forged.
+    Malformed {
+        /// The format it claims to be.
+        format: Format,
+        /// The contradiction.
+        reason: String,
+    },
+    /// The pickle asks for a Python function or class that weights do not need. Nothing of it is executed.
+    Forbidden {
+        /// Its qualified name, such as `os.system`.
+        global: String,
+    },
+    /// Well-formed, but uses something that is not read here.
+    Unsupported {
+        /// The format.
+        format: Format,
+        /// The thing that is not read.
+        feature: String,
+    },
+    /// A sound PyTorch file that holds no named tensors.
+    NoStateDict {
+        /// What it holds instead.
+        holds: String,
+    },
+    /// The SHA-256 of the content does not begin with the digits in the file's name.
+    WrongHash {
+        /// The digits in the name.
+        expected: String,
+        /// The hash of the content.
+        actual: String,
+    },
+}
+
+impl Problem {
+    pub(super) fn at(self, path: &Path) -> CheckpointError {
+        CheckpointError { path: path.to_owned(), problem: self }
+    }
+
+    pub(super) fn malformed(format: Format, reason: impl Into<String>) -> Self {
+        Problem::Malformed { format, reason: reason.into() }
+    }
+
+    pub(super) fn reading(source: io::Error) -> Self {
+        Problem::Io { doing: "read", source }
+    }
+}
+
+impl fmt::Display for CheckpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.problem {
+            Problem::Io { doing, source } => write!(f, "cannot {doing} {path}: {source}"),
+            Problem::Unrecognised { looks } => write!(
+                f,
+                "{path} is not a checkpoint: {looks}. Expected .safetensors, or .pth as torch.save writes it"
+            ),
+            Problem::Malformed { format, reason } => write!(
+                f,
+                "{path} is a damaged {format} file: {reason}. Fetch or write it again, and compare its checksum"
+            ),
+            Problem::Forbidden { global } => write!(
+                f,
+                "{path} asks to run {global}, and a checkpoint is refused rather than executed: loading it in PyTorch \
+                 could run any code. If you trust its author, load it there and save the weights alone: \
+                 torch.save(model.state_dict(), \"weights.pth\")"
+            ),
+            Problem::Unsupported { format, feature } => write!(
+                f,
+                "{path} is a {format} file with {feature}, which is not read here. Save the weights again as plain \
+                 tensors: torch.save(model.state_dict(), \"weights.pth\")"
+            ),
+            Problem::NoStateDict { holds } => write!(
+                f,
+                "{path} holds no weights by name: {holds}. Save them with torch.save(model.state_dict(), \"weights.pth\")"
+            ),
+            Problem::WrongHash { expected, actual } => write!(
+                f,
+                "{path} is not the file that its name promises: its SHA-256 is {actual} where the name says \
+                 {expected}. Fetch it again"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for CheckpointError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.problem {
+            Problem::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// A name from a file, quoted and escaped, and no longer than a message can bear.
+pub(super) fn quote(name: &str) -> String {
+    const LONGEST: usize = 100;
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}...", &name[..end]),
+        None => format!("{name:?}"),
+    }
+}

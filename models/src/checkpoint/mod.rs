@@ -1,0 +1,151 @@
+//! Checkpoints: named tensors in a file, as PyTorch and safetensors write them.
+//!
+//! [`load`] recognises a file by its content; [`save`] writes safetensors, which PyTorch reads back. Names and
+//! layouts are PyTorch's. A file is never trusted: it cannot run code, take more memory than a small multiple of its
+//! own size, or cause a panic; what is wrong with it is told by [`CheckpointError`].
+//!
+//! ```
+//! use gradus_models::checkpoint::{self, Metadata, RawTensor, StateDict};
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("weights.safetensors");
+//! let weights = StateDict::from([("fc.bias".to_string(), RawTensor::from_f32(&[2], &[0.5, -1.0]))]);
+//! checkpoint::save(&path, &weights, &Metadata::new())?;
+//! let loaded = checkpoint::load(&path)?;
+//! assert_eq!(loaded.tensors["fc.bias"].to_f32(), [0.5, -1.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod atomic;
+mod error;
+mod raw;
+mod safetensors;
+
+pub use atomic::write_atomically;
+pub use error::{CheckpointError, Problem};
+pub use raw::{Dtype, RawTensor};
+
+use indexmap::IndexMap;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+/// Tensors by name, in the order of the network.
+pub type StateDict = IndexMap<String, RawTensor>;
+
+/// Free text beside the tensors, safetensors' `__metadata__`.
+pub type Metadata = BTreeMap<String, String>;
+
+/// A checkpoint's file format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// <https://github.com/huggingface/safetensors>
+    Safetensors,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Safetensors => "safetensors",
+        })
+    }
+}
+
+/// What [`load`] found in a file.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The file's format.
+    pub format: Format,
+    /// The tensors by name.
+    pub tensors: StateDict,
+    /// The text beside them; PyTorch's own files have none.
+    pub metadata: Metadata,
+}
+
+impl Loaded {
+    fn new(format: Format, tensors: StateDict, metadata: Metadata) -> Self {
+        Loaded { format, tensors, metadata }
+    }
+}
+
+/// Reads a checkpoint, whatever its name.
+///
+/// # Errors
+/// See [`Problem`].
+pub fn load(path: impl AsRef<Path>) -> Result<Loaded, CheckpointError> {
+    let path = path.as_ref();
+    load_any(path).map_err(|problem| problem.at(path))
+}
+
+fn load_any(path: &Path) -> Result<Loaded, Problem> {
+    let opening = |source| Problem::Io { doing: "open", source };
+    let unrecognised = |looks: String| Err(Problem::Unrecognised { looks });
+    // Before opening: to open a pipe would wait for its other end.
+    let about = fs::metadata(path).map_err(opening)?;
+    if !about.is_file() {
+        return unrecognised(
+            if about.is_dir() { "it is a folder" } else { "it is not a regular file" }.into(),
+        );
+    }
+    let mut file = File::open(path).map_err(opening)?;
+    let len = file.metadata().map_err(opening)?.len();
+    let mut start = Vec::new();
+    file.by_ref().take(512).read_to_end(&mut start).map_err(Problem::reading)?;
+    match start.as_slice() {
+        [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::read(&mut file, len),
+        start => unrecognised(describe(start)),
+    }
+}
+
+/// What a file that is no checkpoint looks like.
+fn describe(start: &[u8]) -> String {
+    if start.is_empty() {
+        return "it is empty".into();
+    }
+    let known: [(&[u8], &str); 5] = [
+        (b"version https://git-lfs", "it is a Git LFS pointer: fetch the content with `git lfs pull`"),
+        (b"\x89HDF", "it is an HDF5 file, as Keras writes"),
+        (b"\x93NUMPY", "it is a NumPy array"),
+        (b"GGUF", "it is a GGUF file"),
+        (b"<", "it is a web page, perhaps a failed download"),
+    ];
+    match known.iter().find(|(magic, _)| start.starts_with(magic)) {
+        Some((_, looks)) => looks.to_string(),
+        None => format!("it begins with the bytes {:02x?}", &start[..start.len().min(8)]),
+    }
+}
+
+/// Writes `tensors` and `metadata` as safetensors: the whole file or none of it (see [`write_atomically`]), and the
+/// same bytes for the same input.
+///
+/// # Errors
+/// [`Problem::Io`]; an earlier file at `path` is then untouched.
+pub fn save(path: impl AsRef<Path>, tensors: &StateDict, metadata: &Metadata) -> Result<(), CheckpointError> {
+    let path = path.as_ref();
+    write_atomically(path, |out| safetensors::write(tensors, metadata, out))
+        .map_err(|source| Problem::Io { doing: "write", source }.at(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_checkpoint_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let said = |content: &[u8]| {
+            fs::write(&path, content).unwrap();
+            load(&path).unwrap_err().to_string()
+        };
+        assert!(said(b"").contains("x.safetensors is not a checkpoint: it is empty."));
+        assert!(said(b"<!DOCTYPE html>").contains("web page"));
+        assert!(said(b"version https://git-lfs.github.com/spec/v1").contains("git lfs pull"));
+        assert!(said(b"abc").contains("it begins with the bytes [61, 62, 63]"));
+        assert!(load(folder.path()).unwrap_err().to_string().contains("it is a folder"));
+        let missing = load(folder.path().join("none.pth")).unwrap_err().to_string();
+        assert!(missing.starts_with("cannot open") && missing.contains("none.pth"), "{missing}");
+        assert!(said(b"\x09\0\0\0\0\0\0\0{").contains("damaged safetensors file"));
+    }
+}
