@@ -1,0 +1,6 @@
+//! Convolution.
+
+pub mod im2col;
+pub mod spec;
+
+pub use spec::ConvSpec;

@@ -1,0 +1,105 @@
+//! The shape of a convolution.
+//!
+//! y[n, p, q, o] = Σ_{r, s, c} x[n, p·stride + r·dilation − padding, q·stride + s·dilation − padding, c] w[r, s, c, o],
+//! where x outside of the image is 0, and with groups an output channel sees its group's input channels alone.
+//! Pairs are [vertical, horizontal]. Images are NHWC, weights HWIO: [kh, kw, c_in / groups, c_out].
+
+/// A convolution's extents and parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvSpec {
+    /// Images.
+    pub n: usize,
+    /// Input height.
+    pub h: usize,
+    /// Input width.
+    pub w: usize,
+    /// Input channels, of all groups.
+    pub c_in: usize,
+    /// Output channels, of all groups.
+    pub c_out: usize,
+    /// Taps.
+    pub kernel: [usize; 2],
+    /// Steps of the kernel over the input.
+    pub stride: [usize; 2],
+    /// Zeros on each side.
+    pub padding: [usize; 2],
+    /// Distance of taps.
+    pub dilation: [usize; 2],
+    /// Input and output channels are cut into this many independent parts.
+    pub groups: usize,
+}
+
+impl ConvSpec {
+    /// A square kernel with the same stride and padding on both axes, dilation 1, one group.
+    pub fn square(
+        [n, h, w, c_in]: [usize; 4],
+        c_out: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+    ) -> ConvSpec {
+        let (kernel, stride, padding) = ([kernel; 2], [stride; 2], [padding; 2]);
+        ConvSpec { n, h, w, c_in, c_out, kernel, stride, padding, dilation: [1; 2], groups: 1 }
+    }
+
+    /// The output's height and width: ⌊(h + 2 padding − dilation (kernel − 1) − 1) / stride⌋ + 1. Panics, naming the
+    /// spec, when the kernel is larger than the padded input or a parameter is 0.
+    #[track_caller]
+    pub fn out_hw(&self) -> [usize; 2] {
+        let size = [self.h, self.w];
+        std::array::from_fn(|a| {
+            assert!(
+                self.stride[a] > 0 && self.dilation[a] > 0 && self.kernel[a] > 0,
+                "conv2d: a kernel, stride or dilation of 0: {self:?}"
+            );
+            let (padded, reach) =
+                (size[a] + 2 * self.padding[a], self.dilation[a] * (self.kernel[a] - 1) + 1);
+            assert!(padded >= reach, "conv2d: the kernel is larger than the padded input: {self:?}");
+            (padded - reach) / self.stride[a] + 1
+        })
+    }
+
+    /// Panics, naming the spec, when the groups do not divide the channels.
+    #[track_caller]
+    pub fn check_groups(&self) {
+        assert!(
+            self.groups > 0
+                && self.c_in.is_multiple_of(self.groups)
+                && self.c_out.is_multiple_of(self.groups),
+            "conv2d: groups do not divide the channels: {self:?}"
+        );
+    }
+
+    /// Input channels of one group.
+    pub fn group_in(&self) -> usize {
+        self.c_in / self.groups
+    }
+
+    /// Output channels of one group.
+    pub fn group_out(&self) -> usize {
+        self.c_out / self.groups
+    }
+
+    /// Elements of the input.
+    pub fn x_len(&self) -> usize {
+        self.n * self.h * self.w * self.c_in
+    }
+
+    /// Elements of the weights.
+    pub fn w_len(&self) -> usize {
+        self.kernel[0] * self.kernel[1] * self.group_in() * self.c_out
+    }
+
+    /// Elements of the output.
+    #[track_caller]
+    pub fn y_len(&self) -> usize {
+        let [oh, ow] = self.out_hw();
+        self.n * oh * ow * self.c_out
+    }
+
+    /// Floating-point operations of one pass: 2 a multiply-add, taps on padding counted.
+    #[track_caller]
+    pub fn flops(&self) -> f64 {
+        2.0 * self.y_len() as f64 * (self.kernel[0] * self.kernel[1] * self.group_in()) as f64
+    }
+}
