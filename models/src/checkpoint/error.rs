@@ -54,6 +54,8 @@ pub enum Problem {
         /// What it holds instead.
         holds: String,
     },
+    /// A sound checkpoint of another network: tensors are missing, left over or of other shapes.
+    Mismatch(String),
     /// The SHA-256 of the content does not begin with the digits in the file's name.
     WrongHash {
         /// The digits in the name.
@@ -104,6 +106,10 @@ impl fmt::Display for CheckpointError {
             Problem::NoStateDict { holds } => write!(
                 f,
                 "{path} holds no weights by name: {holds}. Save them with torch.save(model.state_dict(), \"weights.pth\")"
+            ),
+            Problem::Mismatch(what) => write!(
+                f,
+                "{path} holds the weights of another network: {what}. Choose the network that it was made for"
             ),
             Problem::WrongHash { expected, actual } => write!(
                 f,

@@ -17,11 +17,13 @@
 
 mod atomic;
 mod error;
+mod module;
 mod raw;
 mod safetensors;
 
 pub use atomic::write_atomically;
 pub use error::{CheckpointError, Problem};
+pub use module::{LoadReport, load_exact, load_matching, save_module, state_dict};
 pub use raw::{Dtype, RawTensor};
 
 use indexmap::IndexMap;

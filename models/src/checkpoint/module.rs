@@ -1,0 +1,243 @@
+//! A network's tensors to and from a [`StateDict`]: names as the module's visitor gives them, layouts as PyTorch has
+//! them (see [`gradus_core::Layout`]), numbers exact in float32.
+
+use super::{CheckpointError, Dtype, Metadata, Problem, RawTensor, StateDict};
+use gradus_core::{Element, Layout, Module, Slot, Tensor};
+use std::fmt;
+use std::path::Path;
+
+/// Which of a network's tensors a checkpoint gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// Taken from the checkpoint.
+    pub loaded: Vec<String>,
+    /// In the network but not in the checkpoint: left as they were.
+    pub missing: Vec<String>,
+    /// In the checkpoint but not in the network: not used.
+    pub unexpected: Vec<String>,
+    /// In both, with different shapes: name, the network's shape, the checkpoint's; left as they were.
+    pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl LoadReport {
+    /// Whether every tensor of either side met its like.
+    pub fn is_exact(&self) -> bool {
+        self.missing.is_empty() && self.unexpected.is_empty() && self.misshapen.is_empty()
+    }
+}
+
+/// The first few of a list.
+fn some(names: &[String]) -> String {
+    let shown = names.iter().take(4).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > 4 { format!("{shown} and {} more", names.len() - 4) } else { shown }
+}
+
+impl fmt::Display for LoadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tensors loaded", self.loaded.len())?;
+        if !self.missing.is_empty() {
+            write!(f, "; {} missing ({})", self.missing.len(), some(&self.missing))?;
+        }
+        if !self.unexpected.is_empty() {
+            write!(f, "; {} not of this network ({})", self.unexpected.len(), some(&self.unexpected))?;
+        }
+        for (name, ours, theirs) in self.misshapen.iter().take(4) {
+            write!(f, "; {name} has shape {theirs:?}, the network's is {ours:?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A tensor's shape in PyTorch's layout.
+fn torch_shape(layout: Layout, ours: &[usize]) -> Vec<usize> {
+    match layout.axes() {
+        [] => ours.to_vec(),
+        axes => axes.iter().map(|&a| ours[a]).collect(),
+    }
+}
+
+/// Calls `f(ours, theirs)` with the flat indices of the same element in both layouts.
+fn for_each_element(layout: Layout, ours: &[usize], mut f: impl FnMut(usize, usize)) {
+    let numel: usize = ours.iter().product();
+    let axes = layout.axes();
+    if axes.is_empty() {
+        return (0..numel).for_each(|i| f(i, i));
+    }
+    // For each of our axes its stride in PyTorch's layout.
+    let mut strides = vec![0; ours.len()];
+    axes.iter().rev().fold(1, |stride, &a| {
+        strides[a] = stride;
+        stride * ours[a]
+    });
+    let mut index = vec![0; ours.len()];
+    let mut theirs = 0;
+    for i in 0..numel {
+        f(i, theirs);
+        for axis in (0..ours.len()).rev() {
+            index[axis] += 1;
+            theirs += strides[axis];
+            if index[axis] < ours[axis] {
+                break;
+            }
+            theirs -= strides[axis] * ours[axis];
+            index[axis] = 0;
+        }
+    }
+}
+
+/// Batch norm's counter: an integer in PyTorch's files.
+fn is_counter(name: &str) -> bool {
+    name.ends_with("num_batches_tracked")
+}
+
+fn to_raw<E: Element>(name: &str, t: &Tensor<E>, layout: Layout) -> RawTensor {
+    let mut values = vec![0.0f64; t.len()];
+    for_each_element(layout, t.shape(), |ours, theirs| values[theirs] = t.data()[ours].to_f64());
+    let shape = torch_shape(layout, t.shape());
+    if is_counter(name) {
+        RawTensor::from_i64(&shape, &values.iter().map(|&v| v as i64).collect::<Vec<_>>())
+    } else if E::NAME == "f64" {
+        RawTensor::from_f64(&shape, &values)
+    } else {
+        RawTensor::from_f32(&shape, &values.iter().map(|&v| v as f32).collect::<Vec<_>>())
+    }
+}
+
+/// A network's tensors in PyTorch's names, layouts and order: float32 (float64 for an f64 network).
+pub fn state_dict<E: Element>(net: &mut impl Module<E>) -> StateDict {
+    let mut state = StateDict::new();
+    net.for_each(|name, slot| {
+        let raw = match slot {
+            Slot::Param(p) => to_raw(name, &p.value, p.layout),
+            Slot::Buffer(t) => to_raw(name, t, Layout::Plain),
+        };
+        state.insert(name.to_string(), raw);
+    });
+    state
+}
+
+/// Copies what has the same name and shape into the network, and reports on the rest.
+pub fn load_matching<E: Element>(net: &mut impl Module<E>, state: &StateDict) -> LoadReport {
+    let mut report = LoadReport::default();
+    net.for_each(|name, slot| {
+        let (tensor, layout) = match slot {
+            Slot::Param(p) => (&mut p.value, p.layout),
+            Slot::Buffer(t) => (t, Layout::Plain),
+        };
+        let Some(raw) = state.get(name) else {
+            // Files from before PyTorch 0.4.1 and frozen networks have no counter; 0 serves.
+            if !is_counter(name) {
+                report.missing.push(name.into());
+            }
+            return;
+        };
+        let expected = torch_shape(layout, tensor.shape());
+        if raw.shape() != expected {
+            report.misshapen.push((name.into(), expected, raw.shape().to_vec()));
+            return;
+        }
+        let shape = *tensor.shape();
+        let out = tensor.data_mut();
+        if raw.dtype() == Dtype::F32 {
+            let values = raw.to_f32();
+            for_each_element(layout, &shape, |ours, theirs| {
+                out[ours] = E::from_f64(f64::from(values[theirs]));
+            });
+        } else {
+            let values = raw.to_f64();
+            for_each_element(layout, &shape, |ours, theirs| out[ours] = E::from_f64(values[theirs]));
+        }
+        report.loaded.push(name.into());
+    });
+    let known: std::collections::HashSet<&str> =
+        (report.loaded.iter().chain(report.misshapen.iter().map(|m| &m.0))).map(String::as_str).collect();
+    let unexpected = state.keys().filter(|k| !known.contains(k.as_str()) && !is_counter(k));
+    report.unexpected = unexpected.cloned().collect();
+    report
+}
+
+/// Loads a network from a checkpoint that must hold its every tensor and nothing beside. `path` is for the message.
+///
+/// # Errors
+/// [`Problem::Mismatch`] with what is missing, unexpected or misshapen; the network may then be partly loaded.
+pub fn load_exact<E: Element>(
+    net: &mut impl Module<E>,
+    state: &StateDict,
+    path: impl AsRef<Path>,
+) -> Result<(), CheckpointError> {
+    let report = load_matching(net, state);
+    if report.is_exact() { Ok(()) } else { Err(Problem::Mismatch(report.to_string()).at(path.as_ref())) }
+}
+
+/// Writes a network as safetensors that PyTorch loads; see [`super::save`].
+///
+/// # Errors
+/// As [`super::save`].
+pub fn save_module<E: Element>(
+    path: impl AsRef<Path>,
+    net: &mut impl Module<E>,
+    metadata: &Metadata,
+) -> Result<(), CheckpointError> {
+    super::save(path, &state_dict(net), metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gradus_core::{Param, Visitor};
+
+    struct Net {
+        conv: Param<f32>,
+        fc: Param<f32>,
+        mean: Tensor<f32>,
+    }
+
+    impl Module<f32> for Net {
+        fn visit(&mut self, v: &mut Visitor<'_, f32>) {
+            v.param("conv.weight", &mut self.conv);
+            v.param("fc.weight", &mut self.fc);
+            v.buffer("bn.running_mean", &mut self.mean);
+        }
+    }
+
+    fn net() -> Net {
+        Net {
+            conv: Param::new(Tensor::from_fn([2, 3, 4, 5], |i| i as f32), Layout::Conv),
+            fc: Param::new(Tensor::from_fn([2, 3], |i| i as f32), Layout::Linear),
+            mean: Tensor::from_fn([4], |i| i as f32),
+        }
+    }
+
+    #[test]
+    fn layouts_are_pytorchs() {
+        let state = state_dict(&mut net());
+        let conv = &state["conv.weight"];
+        assert_eq!(conv.shape(), [5, 4, 2, 3]);
+        // O I H W = 1, 2, 0, 1 stands at H W I O = 0, 1, 2, 1 here.
+        let theirs = conv.to_f32()[((4 + 2) * 2) * 3 + 1];
+        assert_eq!(theirs, ((4 + 2) * 5 + 1) as f32);
+        assert_eq!(state["fc.weight"].to_f32(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+    }
+
+    #[test]
+    fn round_trip_and_mismatches() {
+        let mut state = state_dict(&mut net());
+        let mut other = net();
+        other.conv.value.data_mut().fill(-1.0);
+        load_exact(&mut other, &state, "x.pth").unwrap();
+        assert_eq!(other.conv.value, net().conv.value);
+
+        let fc = state.shift_remove("fc.weight").unwrap();
+        state.insert("fc.wait".into(), fc);
+        state.insert("conv.weight".into(), RawTensor::from_f32(&[1], &[0.0]));
+        let report = load_matching(&mut other, &state);
+        assert_eq!(report.missing, ["fc.weight"]);
+        assert_eq!(report.unexpected, ["fc.wait"]);
+        assert_eq!(report.misshapen, [("conv.weight".into(), vec![5, 4, 2, 3], vec![1])]);
+        let said = load_exact(&mut other, &state, "x.pth").unwrap_err().to_string();
+        assert!(
+            said.contains("fc.weight") && said.contains("fc.wait") && said.contains("[5, 4, 2, 3]"),
+            "{said}"
+        );
+    }
+}
