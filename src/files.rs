@@ -1,0 +1,116 @@
+//! Reading and writing whole files: bounded reads, atomic writes.
+//!
+//! A file is replaced by writing a temporary neighbour, flushing it to the disk, and renaming it over the old
+//! one. Whenever the process or the machine stops, the path holds the old content or the new, never a mixture;
+//! a full disk leaves the old content.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// The content of a file of at most `limit` bytes; endless and larger files are refused, not read.
+pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    let fail = |e: io::Error| Error::read(path, &e);
+    let file = File::open(path).map_err(fail)?;
+    let meta = file.metadata().map_err(fail)?;
+    if meta.is_dir() {
+        return Err(Error::input("is a folder").in_file(path).remedy("name a file"));
+    }
+    let mut bytes = Vec::with_capacity(meta.len().min(limit) as usize);
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > limit {
+        let what = format!("is larger than {limit} bytes, the most that is read of such a file");
+        return Err(Error::input(what).in_file(path).remedy("check that it is the right file"));
+    }
+    Ok(bytes)
+}
+
+/// Replaces a file's content as a whole.
+pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    write_atomic_with(path, |file| file.write_all(bytes))
+}
+
+/// Replaces a file's content as a whole by what `write` writes (buffered by the caller where it pays).
+pub fn write_atomic_with(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<()> {
+    let path = path.as_ref();
+    let Some(name) = path.file_name() else {
+        return Err(Error::input("is not a file's name").in_file(path).remedy("name a file"));
+    };
+    let folder = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
+    let written = (|| {
+        let mut file = File::create(&temporary)?;
+        write(&mut file)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    })();
+    if let Err(e) = written {
+        // The write has failed already; a temporary file that cannot be removed either changes nothing.
+        let _ = fs::remove_file(&temporary);
+        return Err(Error::write(path, &e));
+    }
+    sync_folder(folder);
+    Ok(())
+}
+
+/// Makes a rename last through a power failure, where the system can flush a folder.
+fn sync_folder(folder: &Path) {
+    if let Ok(handle) = File::open(folder) {
+        let _ = handle.sync_all();
+    }
+}
+
+/// Creates a folder and those above it.
+pub fn create_folder(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    fs::create_dir_all(path).map_err(|e| Error::write(path, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_and_leaves_no_temporary() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        write_atomic(&path, b"one").unwrap();
+        write_atomic(&path, b"two").unwrap();
+        assert_eq!(read(&path, 3).unwrap(), b"two");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_keeps_the_old_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        write_atomic(&path, b"old").unwrap();
+        let full = write_atomic_with(&path, |f| {
+            f.write_all(b"ne")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(full.unwrap_err().exit_code(), 1);
+        assert_eq!(read(&path, 10).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn refuses_what_is_too_large_or_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write_atomic(&path, b"four").unwrap();
+        assert!(read(&path, 3).unwrap_err().to_string().contains("larger than 3 bytes"));
+        assert!(read(dir.path(), 3).unwrap_err().to_string().contains("is a folder"));
+        #[cfg(unix)]
+        assert_eq!(read("/dev/zero", 1000).unwrap_err().exit_code(), 2);
+    }
+}
