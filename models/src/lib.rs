@@ -2,3 +2,5 @@
 #![warn(missing_docs)]
 
 pub mod checkpoint;
+pub mod detection;
+pub mod scalar;

@@ -1,0 +1,3 @@
+//! Two-stage detection: boxes and what is built on them.
+
+pub mod boxes;
