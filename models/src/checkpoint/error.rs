@@ -74,8 +74,15 @@ impl Problem {
         Problem::Malformed { format, reason: reason.into() }
     }
 
-    pub(super) fn reading(source: io::Error) -> Self {
-        Problem::Io { doing: "read", source }
+    /// A failure to read: the file's fault where it is too short or its checksum does not match.
+    pub(super) fn reading(format: Format, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof => Problem::malformed(format, "it ends too early"),
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                Problem::malformed(format, source.to_string())
+            }
+            _ => Problem::Io { doing: "read", source },
+        }
     }
 }
 

@@ -17,12 +17,17 @@
 
 mod atomic;
 mod error;
+mod hash;
 mod module;
+mod pickle;
+mod pth;
 mod raw;
 mod safetensors;
+mod torch;
 
 pub use atomic::write_atomically;
 pub use error::{CheckpointError, Problem};
+pub use hash::verify_name_hash;
 pub use module::{LoadReport, load_exact, load_matching, save_module, state_dict};
 pub use raw::{Dtype, RawTensor};
 
@@ -30,7 +35,7 @@ use indexmap::IndexMap;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::Path;
 
 /// Tensors by name, in the order of the network.
@@ -44,12 +49,18 @@ pub type Metadata = BTreeMap<String, String>;
 pub enum Format {
     /// <https://github.com/huggingface/safetensors>
     Safetensors,
+    /// `torch.save` since PyTorch 1.6: a zip archive.
+    TorchZip,
+    /// `torch.save` before PyTorch 1.6, and with `_use_new_zipfile_serialization=False`.
+    TorchLegacy,
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Format::Safetensors => "safetensors",
+            Format::TorchZip => "PyTorch",
+            Format::TorchLegacy => "legacy PyTorch",
         })
     }
 }
@@ -63,11 +74,37 @@ pub struct Loaded {
     pub tensors: StateDict,
     /// The text beside them; PyTorch's own files have none.
     pub metadata: Metadata,
+    /// The keys that led to the tensors in a PyTorch file, such as `["state_dict"]`.
+    pub found_under: Vec<String>,
+    /// The prefix that every name in the file has and `tensors` has not: `module.`, of `torch.nn.DataParallel`.
+    pub stripped: Option<&'static str>,
+    /// Names beside the tensors that are no tensors.
+    pub ignored: Vec<String>,
 }
 
 impl Loaded {
     fn new(format: Format, tensors: StateDict, metadata: Metadata) -> Self {
-        Loaded { format, tensors, metadata }
+        Loaded { format, tensors, metadata, found_under: vec![], stripped: None, ignored: vec![] }
+    }
+
+    /// What was done beyond reading, in sentences for the user; empty for plain files.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.found_under.is_empty() {
+            notes.push(format!("the weights were found under {:?}", self.found_under.join(".")));
+        }
+        if let Some(prefix) = self.stripped {
+            notes.push(format!("the prefix {prefix:?} was removed from every name"));
+        }
+        if !self.ignored.is_empty() {
+            let names: Vec<_> = self.ignored.iter().take(8).map(|name| error::quote(name)).collect();
+            notes.push(format!(
+                "{} entries are no tensors and were left: {}",
+                self.ignored.len(),
+                names.join(", ")
+            ));
+        }
+        notes
     }
 }
 
@@ -93,8 +130,11 @@ fn load_any(path: &Path) -> Result<Loaded, Problem> {
     let mut file = File::open(path).map_err(opening)?;
     let len = file.metadata().map_err(opening)?.len();
     let mut start = Vec::new();
-    file.by_ref().take(512).read_to_end(&mut start).map_err(Problem::reading)?;
+    let read = file.by_ref().take(512).read_to_end(&mut start).and_then(|_| file.rewind());
+    read.map_err(|source| Problem::Io { doing: "read", source })?;
     match start.as_slice() {
+        [b'P', b'K', 3, 4, ..] => pth::read_zip(&mut file, len),
+        [0x80, 2..=5, ..] => pth::read_legacy(&mut file, len),
         [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::read(&mut file, len),
         start => unrecognised(describe(start)),
     }
@@ -112,6 +152,9 @@ fn describe(start: &[u8]) -> String {
         (b"GGUF", "it is a GGUF file"),
         (b"<", "it is a web page, perhaps a failed download"),
     ];
+    if start.get(257..262) == Some(b"ustar") {
+        return "it is a tar archive; PyTorch before 0.2 wrote such, and a later one can convert it".into();
+    }
     match known.iter().find(|(magic, _)| start.starts_with(magic)) {
         Some((_, looks)) => looks.to_string(),
         None => format!("it begins with the bytes {:02x?}", &start[..start.len().min(8)]),

@@ -74,8 +74,8 @@ pub(super) fn read(file: &mut (impl Read + Seek), len: u64) -> Result<Loaded, Pr
     for (name, entry) in header.entries {
         let (dtype, bytes) = layout(&name, &entry)?;
         let mut buffer = vec![0; bytes];
-        file.seek(SeekFrom::Start(data_start + entry.data_offsets[0])).map_err(Problem::reading)?;
-        file.read_exact(&mut buffer).map_err(Problem::reading)?;
+        file.seek(SeekFrom::Start(data_start + entry.data_offsets[0])).map_err(reading)?;
+        file.read_exact(&mut buffer).map_err(reading)?;
         tensors.insert(name, RawTensor::new(dtype, entry.shape, buffer));
     }
     Ok(Loaded::new(Format::Safetensors, tensors, header.metadata))
@@ -83,8 +83,8 @@ pub(super) fn read(file: &mut (impl Read + Seek), len: u64) -> Result<Loaded, Pr
 
 fn read_header(file: &mut (impl Read + Seek), len: u64) -> Result<(Header, u64), Problem> {
     let mut n = [0; 8];
-    file.seek(SeekFrom::Start(0)).map_err(Problem::reading)?;
-    file.read_exact(&mut n).map_err(Problem::reading)?;
+    file.seek(SeekFrom::Start(0)).map_err(reading)?;
+    file.read_exact(&mut n).map_err(reading)?;
     let n = u64::from_le_bytes(n);
     let available = len.saturating_sub(8);
     if n > available || n > LONGEST_HEADER {
@@ -93,7 +93,7 @@ fn read_header(file: &mut (impl Read + Seek), len: u64) -> Result<(Header, u64),
         )));
     }
     let mut json = vec![0; n as usize];
-    file.read_exact(&mut json).map_err(Problem::reading)?;
+    file.read_exact(&mut json).map_err(reading)?;
     let header = serde_json::from_slice(&json).map_err(|e| broken(format!("its header: {e}")))?;
     Ok((header, 8 + n))
 }
@@ -133,6 +133,10 @@ fn layout(name: &str, entry: &Entry) -> Result<(Dtype, usize), Problem> {
     let bytes =
         bytes.ok_or_else(|| broken(format!("the shape {:?} of {} overflows", entry.shape, quote(name))))?;
     Ok((dtype, bytes))
+}
+
+fn reading(source: io::Error) -> Problem {
+    Problem::reading(Format::Safetensors, source)
 }
 
 fn broken(reason: String) -> Problem {
