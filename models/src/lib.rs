@@ -3,4 +3,5 @@
 
 pub mod checkpoint;
 pub mod detection;
+pub mod filters;
 pub mod scalar;

@@ -1,0 +1,309 @@
+//! 3x3 filters designed by hand, and why they work.
+//!
+//! A filter correlates the image x with nine weights: y(i, j) = (1/d) Σ w(k, l) x(i + k, j + l), k, l = -1, 0, 1. The
+//! weights are integers and d one divisor: on 8-bit images every sum is exact in f32, and one rounding remains. What a
+//! filter does to a wave of frequency (ωx, ωy) is its response H(ωx, ωy) = (1/d) Σ w(k, l) e^{i(l ωx + k ωy)}: H(0, 0),
+//! the sum of the weights, is the gain of flat areas (1 for blur and sharpening, 0 for edges); white noise of variance
+//! s² leaves with s² Σ (w/d)².
+
+use gradus_core::{Element, Tensor};
+
+/// Rows top to bottom, each left to right.
+pub type Kernel3 = [[i32; 3]; 3];
+
+/// How a filter makes its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Correlation with the weights over the divisor.
+    Linear {
+        /// The nine weights.
+        weights: Kernel3,
+        /// What the sum is divided by.
+        divisor: i32,
+    },
+    /// The length of the gradient: √(gx² + gy²), gx and gy by correlation.
+    Magnitude {
+        /// The derivative along x.
+        x: Kernel3,
+        /// The derivative along y.
+        y: Kernel3,
+    },
+    /// The middle of the nine values; not linear.
+    Median,
+}
+
+/// A named filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// The name that the command line takes.
+    pub name: &'static str,
+    /// What it computes.
+    pub kind: Kind,
+    /// What it is for, and why its weights do that.
+    pub why: &'static str,
+}
+
+const SOBEL_X: Kernel3 = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]];
+const PREWITT_X: Kernel3 = [[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]];
+const SCHARR_X: Kernel3 = [[-3, 0, 3], [-10, 0, 10], [-3, 0, 3]];
+
+const fn transpose(w: Kernel3) -> Kernel3 {
+    [[w[0][0], w[1][0], w[2][0]], [w[0][1], w[1][1], w[2][1]], [w[0][2], w[1][2], w[2][2]]]
+}
+
+const fn linear(name: &'static str, weights: Kernel3, divisor: i32, why: &'static str) -> Filter {
+    Filter { name, kind: Kind::Linear { weights, divisor }, why }
+}
+
+/// Every filter.
+pub const FILTERS: [Filter; 16] = [
+    linear(
+        "sobel-x",
+        SOBEL_X,
+        1,
+        "Vertical edges. A central difference across, [-1 0 1], which is zero on flat areas, after a blur along the edge, \
+         [1 2 1], which averages noise away. A ramp of slope 1 gives 8, a step of height h gives 4h; stripes that \
+         alternate each pixel give 0.",
+    ),
+    linear("sobel-y", transpose(SOBEL_X), 1, "Horizontal edges: sobel-x with rows and columns exchanged."),
+    Filter {
+        name: "sobel",
+        kind: Kind::Magnitude { x: SOBEL_X, y: transpose(SOBEL_X) },
+        why: "Edges of every direction: the length of the gradient whose components sobel-x and sobel-y estimate.",
+    },
+    linear(
+        "prewitt-x",
+        PREWITT_X,
+        1,
+        "Vertical edges: a central difference across, averaged over three rows with equal weights; less blur along the \
+         edge than Sobel at the centre, more ripple at high frequencies.",
+    ),
+    linear(
+        "prewitt-y",
+        transpose(PREWITT_X),
+        1,
+        "Horizontal edges: prewitt-x with rows and columns exchanged.",
+    ),
+    linear(
+        "scharr-x",
+        SCHARR_X,
+        1,
+        "Vertical edges: Sobel's idea with the weights 3 10 3 along the edge, which make the estimated direction most \
+         nearly the same for edges of every angle.",
+    ),
+    linear("scharr-y", transpose(SCHARR_X), 1, "Horizontal edges: scharr-x with rows and columns exchanged."),
+    linear(
+        "laplacian",
+        [[0, 1, 0], [1, -4, 1], [0, 1, 0]],
+        1,
+        "Edges and spots of every direction at once: the sum of both second differences. Zero on flat areas and on \
+         ramps, 4 on x² + y²; an edge is where it changes its sign. It multiplies the variance of noise by 20.",
+    ),
+    linear(
+        "box",
+        [[1, 1, 1]; 3],
+        9,
+        "Blur and noise reduction: the mean of nine. Of all 3x3 filters with gain 1 it leaves least of white noise, a \
+         ninth of its variance. Its response is negative for the finest stripes: it inverts their contrast.",
+    ),
+    linear(
+        "binomial",
+        [[1, 2, 1], [2, 4, 2], [1, 2, 1]],
+        16,
+        "Blur and noise reduction without the box's flaw: [1 2 1]/4 across and down, the smallest Gaussian. Its response \
+         cos²(ωx/2) cos²(ωy/2) falls steadily to 0 and is never negative; noise keeps 9/64 of its variance.",
+    ),
+    linear(
+        "sharpen",
+        [[0, -1, 0], [-1, 5, -1], [0, -1, 0]],
+        1,
+        "Sharpening: the image minus its Laplacian. Flat areas keep their value (the weights sum to 1), and on both sides \
+         of an edge the difference is exaggerated.",
+    ),
+    linear(
+        "sharpen-horizontal",
+        [[0, 0, 0], [-1, 3, -1], [0, 0, 0]],
+        1,
+        "Horizontal sharpening: each pixel three times, minus its left and right neighbours. The response 3 - 2 cos ωx \
+         grows from 1 to 5 with the horizontal frequency; what varies only vertically passes unchanged, so that \
+         horizontal edges stay as they are and vertical ones gain overshoot.",
+    ),
+    linear(
+        "sharpen-vertical",
+        [[0, -1, 0], [0, 3, 0], [0, -1, 0]],
+        1,
+        "Vertical sharpening: sharpen-horizontal with rows and columns exchanged.",
+    ),
+    linear(
+        "unsharp",
+        [[-1, -2, -1], [-2, 28, -2], [-1, -2, -1]],
+        16,
+        "Unsharp masking: the image plus its difference from the binomial blur, 2x - blur(x). Gain 1, smoother in \
+         direction than sharpen.",
+    ),
+    Filter {
+        name: "median",
+        kind: Kind::Median,
+        why: "Noise reduction for salt and pepper: up to four wrong values of nine never become the middle one, where a \
+              mean would smear each of them over nine pixels; straight edges stay sharp. It is not linear.",
+    },
+    linear(
+        "identity",
+        [[0, 0, 0], [0, 1, 0], [0, 0, 0]],
+        1,
+        "Changes nothing: the weight of the pixel itself is 1.",
+    ),
+];
+
+/// The filter of that name.
+pub fn find(name: &str) -> Option<&'static Filter> {
+    FILTERS.iter().find(|f| f.name == name)
+}
+
+/// What stands beyond the image's border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Border {
+    /// The image mirrored at its outermost pixels: c b | a b c | b a. A side of one pixel is replicated.
+    Reflect,
+    /// The outermost pixel, again and again: a a | a b c | c c.
+    Replicate,
+    /// Zeros.
+    Zero,
+    /// The other side: b c | a b c | a b.
+    Wrap,
+}
+
+impl Border {
+    /// Which of n pixels stands at position i in -1..=n; `None` for zeros.
+    fn source(self, i: isize, n: usize) -> Option<usize> {
+        let last = n as isize - 1;
+        let j = match self {
+            _ if (0..=last).contains(&i) => i,
+            Border::Reflect => if i < 0 { -i } else { 2 * last - i }.clamp(0, last),
+            Border::Replicate => i.clamp(0, last),
+            Border::Wrap => i.rem_euclid(n as isize),
+            Border::Zero => return None,
+        };
+        Some(j as usize)
+    }
+
+    /// An image [1, H, W, C] with one pixel more on each side.
+    #[track_caller]
+    pub fn pad<E: Element>(self, image: &Tensor<E>) -> Tensor<E> {
+        let [n, h, w, c] = image.dims("pad");
+        assert!(n == 1 && h > 0 && w > 0, "pad: one image that is not empty, got {:?}", image.shape());
+        let mut out = Tensor::zeros([1, h + 2, w + 2, c]);
+        for (y, row) in out.data_mut().chunks_mut((w + 2) * c).enumerate() {
+            let Some(sy) = self.source(y as isize - 1, h) else { continue };
+            for (x, pixel) in row.chunks_mut(c).enumerate() {
+                if let Some(sx) = self.source(x as isize - 1, w) {
+                    pixel.copy_from_slice(&image.data()[(sy * w + sx) * c..][..c]);
+                }
+            }
+        }
+        out
+    }
+}
+
+/// The median of each 3x3 window and channel: [1, H + 2, W + 2, C] gives [1, H, W, C]. Values must not be NaN.
+#[track_caller]
+pub fn median_valid<E: Element>(padded: &Tensor<E>) -> Tensor<E> {
+    let [_, h, w, c] = padded.dims("median");
+    let (h, w) = (h - 2, w - 2);
+    let src = padded.data();
+    Tensor::from_fn([1, h, w, c], |i| {
+        let (y, x, ch) = (i / c / w, i / c % w, i % c);
+        let mut nine: [E; 9] = std::array::from_fn(|k| src[((y + k / 3) * (w + 2) + x + k % 3) * c + ch]);
+        nine.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+        nine[4]
+    })
+}
+
+impl Filter {
+    /// H(ωx, ωy) as (real, imaginary) parts; for a magnitude filter (|Hx|² + |Hy|²)^½; `None` for the median, which
+    /// has none.
+    pub fn response(&self, wx: f64, wy: f64) -> Option<(f64, f64)> {
+        let sum = |weights: Kernel3, divisor: i32| {
+            let mut h = (0.0, 0.0);
+            for (k, row) in (-1..).zip(weights) {
+                for (l, weight) in (-1..).zip(row) {
+                    let phase = f64::from(l) * wx + f64::from(k) * wy;
+                    let share = f64::from(weight) / f64::from(divisor);
+                    h = (h.0 + share * phase.cos(), h.1 + share * phase.sin());
+                }
+            }
+            h
+        };
+        match self.kind {
+            Kind::Linear { weights, divisor } => Some(sum(weights, divisor)),
+            Kind::Magnitude { x, y } => {
+                let (x, y) = (sum(x, 1), sum(y, 1));
+                Some(((x.0 * x.0 + x.1 * x.1 + y.0 * y.0 + y.1 * y.1).sqrt(), 0.0))
+            }
+            Kind::Median => None,
+        }
+    }
+
+    /// The sum of the weights over the divisor: the gain of flat areas. `None` where there is no such number.
+    pub fn gain(&self) -> Option<f64> {
+        match self.kind {
+            Kind::Linear { weights, divisor } => {
+                Some(f64::from(weights.iter().flatten().sum::<i32>()) / f64::from(divisor))
+            }
+            _ => None,
+        }
+    }
+
+    /// Σ (w/d)²: by how much the variance of white noise is multiplied.
+    pub fn noise_gain(&self) -> Option<f64> {
+        match self.kind {
+            Kind::Linear { weights, divisor } => {
+                let squares: i32 = weights.iter().flatten().map(|w| w * w).sum();
+                Some(f64::from(squares) / f64::from(divisor * divisor))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_explained() {
+        for (i, f) in FILTERS.iter().enumerate() {
+            assert!(FILTERS[..i].iter().all(|g| g.name != f.name) && f.why.len() > 40, "{}", f.name);
+            assert_eq!(find(f.name), Some(f));
+        }
+    }
+
+    #[test]
+    fn known_gains() {
+        let gains = |name| find(name).map(|f| (f.gain(), f.noise_gain())).unwrap();
+        assert_eq!(gains("box"), (Some(1.0), Some(1.0 / 9.0)));
+        assert_eq!(gains("binomial"), (Some(1.0), Some(9.0 / 64.0)));
+        assert_eq!(gains("sobel-x"), (Some(0.0), Some(12.0)));
+        assert_eq!(gains("laplacian"), (Some(0.0), Some(20.0)));
+        assert_eq!(gains("sharpen-horizontal"), (Some(1.0), Some(11.0)));
+        assert_eq!(gains("unsharp").0, Some(1.0));
+    }
+
+    #[test]
+    fn borders() {
+        let row = Tensor::from_slice([1, 1, 3, 1], &[1.0f32, 2.0, 3.0]);
+        let middle = |b: Border| b.pad(&row).data()[5..10].to_vec();
+        assert_eq!(middle(Border::Reflect), [2.0, 1.0, 2.0, 3.0, 2.0]);
+        assert_eq!(middle(Border::Replicate), [1.0, 1.0, 2.0, 3.0, 3.0]);
+        assert_eq!(middle(Border::Zero), [0.0, 1.0, 2.0, 3.0, 0.0]);
+        assert_eq!(middle(Border::Wrap), [3.0, 1.0, 2.0, 3.0, 1.0]);
+        assert_eq!(Border::Reflect.pad(&row).data()[..5], [2.0, 1.0, 2.0, 3.0, 2.0]);
+        assert_eq!(Border::Zero.pad(&row).data()[..5], [0.0; 5]);
+    }
+
+    #[test]
+    fn median_of_nine() {
+        let t = Tensor::from_slice([1, 3, 3, 1], &[9.0f32, 1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0]);
+        assert_eq!(median_valid(&t).data(), [5.0]);
+    }
+}
