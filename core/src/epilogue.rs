@@ -57,3 +57,13 @@ impl<E> Default for Epilogue<'_, E> {
         Epilogue { scale: None, bias: None, residual: None, activation: Activation::None }
     }
 }
+
+impl<E> Epilogue<'_, E> {
+    /// Whether y = acc.
+    pub fn is_identity(&self) -> bool {
+        self.scale.is_none()
+            && self.bias.is_none()
+            && self.residual.is_none()
+            && self.activation == Activation::None
+    }
+}

@@ -1,6 +1,127 @@
-//! Convolution.
+//! Convolution: three passes, several algorithms, one choice.
+//!
+//! With P the product x ∗ w of [`spec`], the op is y = act(scale · (P + bias) + shift + residual). Its gradients, for
+//! dy = ∂L/∂y: dz = dy where the activation passes, the residual's gradient is dz, dP = scale · dz, the bias' gradient
+//! is dP summed over pixels, and dP goes through the transposed maps: dx = ∂⟨dP, P⟩/∂x, dw = ∂⟨dP, P⟩/∂w.
 
 pub mod im2col;
+mod op;
+mod pointwise;
 pub mod spec;
+#[cfg(test)]
+mod tests;
+mod transpose;
 
+pub use op::{Affine, Conv, Fused};
 pub use spec::ConvSpec;
+
+use crate::{Element, Epilogue};
+use std::sync::OnceLock;
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// A matrix product with the columns made while packing: any spec.
+    Im2col,
+}
+
+/// One of a convolution's three maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// (x, w) to y.
+    Forward,
+    /// (dy, w) to dx.
+    BackwardData,
+    /// (x, dy) to dw.
+    BackwardWeight,
+}
+
+impl Pass {
+    /// All three.
+    pub const ALL: [Pass; 3] = [Pass::Forward, Pass::BackwardData, Pass::BackwardWeight];
+}
+
+impl Algorithm {
+    /// All of them.
+    pub const ALL: [Algorithm; 1] = [Algorithm::Im2col];
+
+    /// The name that `GRADUS_CONV` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Im2col => "im2col",
+        }
+    }
+
+    /// Whether it can compute this pass of this convolution.
+    pub fn applies(self, _spec: &ConvSpec, _pass: Pass) -> bool {
+        match self {
+            Algorithm::Im2col => true,
+        }
+    }
+}
+
+/// The algorithm that serves a pass of a convolution: by rules that were measured (benches/README.md), or the one
+/// that `GRADUS_CONV` names, where it applies.
+pub fn choose(spec: &ConvSpec, pass: Pass) -> Algorithm {
+    if let Some(asked) = asked().filter(|a| a.applies(spec, pass)) {
+        return asked;
+    }
+    Algorithm::Im2col
+}
+
+/// What `GRADUS_CONV` asks for, read once. Panics when it names no algorithm.
+fn asked() -> Option<Algorithm> {
+    static ASKED: OnceLock<Option<Algorithm>> = OnceLock::new();
+    *ASKED.get_or_init(|| {
+        let name = std::env::var("GRADUS_CONV").ok()?;
+        let found = Algorithm::ALL.into_iter().find(|a| a.name() == name);
+        let names = || Algorithm::ALL.map(Algorithm::name).join(", ");
+        Some(found.unwrap_or_else(|| panic!("GRADUS_CONV={name}: not one of {}", names())))
+    })
+}
+
+/// y = act(scale · (x ∗ w) + bias + residual).
+#[track_caller]
+pub fn forward<E: Element>(
+    algorithm: Algorithm,
+    spec: &ConvSpec,
+    x: &[E],
+    w: &[E],
+    epilogue: &Epilogue<'_, E>,
+    y: &mut [E],
+) {
+    assert_eq!(
+        (x.len(), w.len(), y.len()),
+        (spec.x_len(), spec.w_len(), spec.y_len()),
+        "conv2d: x, w, y of {spec:?}"
+    );
+    match algorithm {
+        Algorithm::Im2col => im2col::forward(spec, x, w, epilogue, y),
+    }
+}
+
+/// dx = ∂⟨dy, x ∗ w⟩ / ∂x.
+#[track_caller]
+pub fn backward_data<E: Element>(algorithm: Algorithm, spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
+    assert_eq!(
+        (dy.len(), w.len(), dx.len()),
+        (spec.y_len(), spec.w_len(), spec.x_len()),
+        "conv2d: dy, w, dx of {spec:?}"
+    );
+    match algorithm {
+        Algorithm::Im2col => im2col::backward_data(spec, dy, w, dx),
+    }
+}
+
+/// dw = ∂⟨dy, x ∗ w⟩ / ∂w.
+#[track_caller]
+pub fn backward_weight<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
+    assert_eq!(
+        (x.len(), dy.len(), dw.len()),
+        (spec.x_len(), spec.y_len(), spec.w_len()),
+        "conv2d: x, dy, dw of {spec:?}"
+    );
+    match algorithm {
+        Algorithm::Im2col => im2col::backward_weight(spec, x, dy, dw),
+    }
+}

@@ -1,0 +1,251 @@
+//! Every algorithm against the definition, and the op against its derivative.
+//!
+//! Bound: a sum of k products, in any order, differs from the exact one by at most (k + 1) u Σ|a||b| (Higham, Accuracy
+//! and Stability of Numerical Algorithms, 2nd edition, section 3.1). The oracle computes the sum and Σ|a||b| in f64.
+
+use super::*;
+use crate::{Activation, Gradients, Rng, Tape, Tensor, Var};
+use proptest::prelude::*;
+
+/// Numbers in [-1, 1).
+fn random<E: Element>(len: usize, rng: &mut Rng) -> Vec<E> {
+    (0..len).map(|_| E::from_f64(2.0 * rng.f64() - 1.0)).collect()
+}
+
+/// A convolution's operands.
+struct Case<E> {
+    spec: ConvSpec,
+    x: Vec<E>,
+    w: Vec<E>,
+    dy: Vec<E>,
+}
+
+impl<E: Element> Case<E> {
+    fn new(spec: ConvSpec, seed: u64) -> Self {
+        let mut rng = Rng::seed(seed);
+        let x = random(spec.x_len(), &mut rng);
+        let w = random(spec.w_len(), &mut rng);
+        let dy = random(spec.y_len(), &mut rng);
+        Case { spec, x, w, dy }
+    }
+
+    /// The definition: each output's sum and sum of absolute values, and the most terms a sum has.
+    fn oracle(&self, pass: Pass) -> (Vec<f64>, Vec<f64>, usize) {
+        let s = &self.spec;
+        let [oh, ow] = s.out_hw();
+        let (gi, go) = (s.group_in(), s.group_out());
+        let len = match pass {
+            Pass::Forward => s.y_len(),
+            Pass::BackwardData => s.x_len(),
+            Pass::BackwardWeight => s.w_len(),
+        };
+        let (mut sum, mut abs) = (vec![0.0; len], vec![0.0; len]);
+        let taps = s.kernel[0] * s.kernel[1];
+        for n in 0..s.n {
+            for (p, q) in (0..oh).flat_map(|p| (0..ow).map(move |q| (p, q))) {
+                for t in 0..taps {
+                    let (r, c) = (t / s.kernel[1], t % s.kernel[1]);
+                    let i = (p * s.stride[0] + r * s.dilation[0]) as isize - s.padding[0] as isize;
+                    let j = (q * s.stride[1] + c * s.dilation[1]) as isize - s.padding[1] as isize;
+                    if i < 0 || j < 0 || i >= s.h as isize || j >= s.w as isize {
+                        continue;
+                    }
+                    for o in 0..s.c_out {
+                        for k in 0..gi {
+                            let x = ((n * s.h + i as usize) * s.w + j as usize) * s.c_in + o / go * gi + k;
+                            let w = (t * gi + k) * s.c_out + o;
+                            let y = ((n * oh + p) * ow + q) * s.c_out + o;
+                            let (at, a, b) = match pass {
+                                Pass::Forward => (y, self.x[x], self.w[w]),
+                                Pass::BackwardData => (x, self.dy[y], self.w[w]),
+                                Pass::BackwardWeight => (w, self.x[x], self.dy[y]),
+                            };
+                            sum[at] += a.to_f64() * b.to_f64();
+                            abs[at] += (a.to_f64() * b.to_f64()).abs();
+                        }
+                    }
+                }
+            }
+        }
+        let terms = match pass {
+            Pass::Forward => taps * gi,
+            Pass::BackwardData => taps * go,
+            Pass::BackwardWeight => s.n * oh * ow,
+        };
+        (sum, abs, terms)
+    }
+
+    fn compute(&self, algorithm: Algorithm, pass: Pass) -> Vec<E> {
+        let s = &self.spec;
+        // Filled with NaN: what is not written shows.
+        let nan = E::from_f64(f64::NAN);
+        match pass {
+            Pass::Forward => {
+                let mut y = vec![nan; s.y_len()];
+                forward(algorithm, s, &self.x, &self.w, &Epilogue::default(), &mut y);
+                y
+            }
+            Pass::BackwardData => {
+                let mut dx = vec![nan; s.x_len()];
+                backward_data(algorithm, s, &self.dy, &self.w, &mut dx);
+                dx
+            }
+            Pass::BackwardWeight => {
+                let mut dw = vec![nan; s.w_len()];
+                backward_weight(algorithm, s, &self.x, &self.dy, &mut dw);
+                dw
+            }
+        }
+    }
+
+    /// Each algorithm that applies, each pass, within the bound.
+    fn check(&self) {
+        for pass in Pass::ALL {
+            let (sum, abs, terms) = self.oracle(pass);
+            for algorithm in Algorithm::ALL.into_iter().filter(|a| a.applies(&self.spec, pass)) {
+                let got = self.compute(algorithm, pass);
+                for (i, ((&g, &s), &a)) in got.iter().zip(&sum).zip(&abs).enumerate() {
+                    let bound = (terms + 1) as f64 * E::UNIT_ROUNDOFF * a;
+                    assert!(
+                        (g.to_f64() - s).abs() <= bound,
+                        "{algorithm:?} {pass:?} [{i}]: {g} for {s}, bound {bound:e}, {:?}",
+                        self.spec
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Any convolution that fits into a test: groups, odd maps, padding beyond the kernel, tails of channels.
+fn any_spec() -> impl Strategy<Value = ConvSpec> {
+    let pair = |r: std::ops::Range<usize>| [r.clone(), r];
+    (
+        1..3usize,
+        pair(1..10),
+        pair(1..5),
+        pair(1..4),
+        pair(0..5),
+        pair(1..3),
+        1..4usize,
+        1..20usize,
+        1..20usize,
+    )
+        .prop_map(|(n, [h, w], kernel, stride, padding, dilation, groups, ci, co)| ConvSpec {
+            n,
+            h,
+            w,
+            c_in: ci * groups,
+            c_out: co * groups,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups,
+        })
+        .prop_filter("the kernel fits", fits)
+}
+
+fn fits(s: &ConvSpec) -> bool {
+    let reach = |a: usize| s.dilation[a] * (s.kernel[a] - 1) + 1;
+    s.h + 2 * s.padding[0] >= reach(0) && s.w + 2 * s.padding[1] >= reach(1)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn any_convolution_f32(spec in any_spec(), seed: u64) {
+        Case::<f32>::new(spec, seed).check();
+    }
+
+    #[test]
+    fn any_convolution_f64(spec in any_spec(), seed: u64) {
+        Case::<f64>::new(spec, seed).check();
+    }
+}
+
+/// The op's inputs as flat vectors, and the loss ⟨seed, y⟩.
+struct OpCase {
+    geometry: Conv,
+    transpose: Option<[usize; 2]>,
+    x: Tensor<f64>,
+    w: Tensor<f64>,
+    b: Tensor<f64>,
+    affine: Option<Affine<f64>>,
+    residual: bool,
+    activation: Activation,
+}
+
+impl OpCase {
+    fn inputs(&self) -> Vec<Tensor<f64>> {
+        let mut inputs = vec![self.x.clone(), self.w.clone(), self.b.clone()];
+        if self.residual {
+            let y =
+                self.run(&mut Tape::infer(), &inputs.clone().into_iter().map(Var::from).collect::<Vec<_>>());
+            inputs.push(Tensor::from_slice(*y.shape(), &random(y.value.len(), &mut Rng::seed(7))));
+        }
+        inputs
+    }
+
+    fn run(&self, tape: &mut Tape<f64>, v: &[Var<f64>]) -> Var<f64> {
+        let fused =
+            Fused { affine: self.affine.clone(), residual: v.get(3).cloned(), activation: self.activation };
+        match self.transpose {
+            None => tape.conv2d(v[0].clone(), &v[1], Some(&v[2]), self.geometry, fused),
+            Some(op) => tape.conv_transpose2d(v[0].clone(), &v[1], Some(&v[2]), self.geometry, op, fused),
+        }
+    }
+
+    /// Central differences of ⟨seed, y⟩ at step 1e-5 against backward, each element of each input.
+    fn check(&self) {
+        let inputs = self.inputs();
+        let mut tape = Tape::eval();
+        let vars: Vec<_> = inputs.iter().map(|t| tape.input(t.clone())).collect();
+        let y = self.run(&mut tape, &vars);
+        let seed = Tensor::from_slice(*y.shape(), &random::<f64>(y.value.len(), &mut Rng::seed(8)));
+        let loss = |inputs: &[Tensor<f64>]| {
+            let vars: Vec<_> = inputs.iter().cloned().map(Var::from).collect();
+            let y = self.run(&mut Tape::infer(), &vars).value;
+            y.data().iter().zip(seed.data()).map(|(a, b)| a * b).sum::<f64>()
+        };
+        let gradients: Gradients<f64> = tape.backward_from([(y.node, seed.clone())]);
+        for (which, var) in vars.iter().enumerate() {
+            let got = gradients.of(var).expect("a gradient");
+            assert_eq!(got.shape(), var.shape());
+            for i in 0..got.len() {
+                let at = |h: f64| {
+                    let mut moved = inputs.clone();
+                    moved[which].data_mut()[i] += h;
+                    loss(&moved)
+                };
+                let want = (at(1e-5) - at(-1e-5)) / 2e-5;
+                let got = got.data()[i];
+                assert!((got - want).abs() < 1e-7, "input {which} [{i}]: {got} for {want}");
+            }
+        }
+    }
+}
+
+fn tensor(shape: impl Into<crate::Shape>, seed: u64) -> Tensor<f64> {
+    let shape = shape.into();
+    Tensor::from_slice(shape, &random(shape.numel(), &mut Rng::seed(seed)))
+}
+
+#[test]
+fn gradients_by_central_differences() {
+    let affine = Affine { scale: tensor([6], 1), shift: tensor([6], 2) };
+    for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+        for (affine, residual) in [(None, false), (Some(affine.clone()), true)] {
+            let geometry = Conv { stride: [2, 1], padding: [1, 2], dilation: [1, 2], groups: 2 };
+            let (x, w, b) =
+                (tensor([2, 4, 5, 4], 3), tensor([3, 2, 2, 6], 4), tensor([6], 5).map(|b| 8.0 * b));
+            OpCase { geometry, transpose: None, x, w, b, affine: affine.clone(), residual, activation }
+                .check();
+
+            let geometry = Conv { stride: [2, 3], padding: [1, 0], dilation: [1, 2], groups: 2 };
+            let (x, w, b) =
+                (tensor([2, 3, 2, 4], 3), tensor([3, 2, 4, 3], 4), tensor([6], 5).map(|b| 8.0 * b));
+            OpCase { geometry, transpose: Some([1, 0]), x, w, b, affine, residual, activation }.check();
+        }
+    }
+}

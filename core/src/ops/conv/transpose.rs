@@ -1,0 +1,119 @@
+//! Transposed convolution: the gradient of a convolution's input, as an op.
+//!
+//! Let C be the convolution with the same kernel, stride, padding, dilation and groups that takes `out` channels to
+//! `in`. It is linear in its input, x' ↦ C x'; the transposed convolution is x ↦ Cᵀ x. Hence each pass is a pass of C:
+//! forward is C's gradient of the input, dx is C itself, and dw is C's gradient of the weights with the roles of x and
+//! dy exchanged. C's weights [kh, kw, out / groups, in] are these, [kh, kw, in, out / groups], with two axes swapped.
+
+use super::{Conv, ConvSpec, Fused, Pass, backward_data, backward_weight, choose, forward, pointwise};
+use crate::{Element, Epilogue, Tape, Tensor, Var};
+
+/// Swaps the last two axes of [kh, kw, a, b].
+fn swap_channels<E: Element>(w: &Tensor<E>) -> Tensor<E> {
+    let [kh, kw, a, b] = w.dims("conv_transpose2d");
+    let mut out = Tensor::stale([kh, kw, b, a]);
+    for (to, from) in
+        out.data_mut().chunks_exact_mut((a * b).max(1)).zip(w.data().chunks_exact((a * b).max(1)))
+    {
+        for (j, row) in to.chunks_exact_mut(a).enumerate() {
+            row.iter_mut().enumerate().for_each(|(i, v)| *v = from[i * b + j]);
+        }
+    }
+    out
+}
+
+impl<E: Element> Tape<E> {
+    /// Transposed convolution (torch.nn.ConvTranspose2d): [n, h, w, in] to [n, oh, ow, out], with weights
+    /// [kh, kw, in, out / groups] and oh = (h − 1) stride − 2 padding + dilation (kh − 1) + output_padding + 1.
+    /// Panics when the shapes do not fit, or output_padding is not less than stride.
+    #[track_caller]
+    pub fn conv_transpose2d(
+        &mut self,
+        x: Var<E>,
+        weight: &Var<E>,
+        bias: Option<&Var<E>>,
+        geometry: Conv,
+        output_padding: [usize; 2],
+        fused: Fused<E>,
+    ) -> Var<E> {
+        const OP: &str = "conv_transpose2d";
+        let ([n, h, w, c], [kh, kw, c_in, group_out]) = (x.value.dims(OP), weight.value.dims(OP));
+        let Conv { stride, padding, dilation, groups } = geometry;
+        assert!(
+            c == c_in && groups > 0 && c_in.is_multiple_of(groups),
+            "{OP}: input {:?}, weight {:?}, {groups} groups",
+            x.shape(),
+            weight.shape()
+        );
+        let kernel = [kh, kw];
+        let out: [usize; 2] = std::array::from_fn(|a| {
+            assert!(
+                output_padding[a] < stride[a],
+                "{OP}: output_padding {output_padding:?}, stride {stride:?}"
+            );
+            let full =
+                ([h, w][a].max(1) - 1) * stride[a] + dilation[a] * (kernel[a] - 1) + output_padding[a] + 1;
+            full.checked_sub(2 * padding[a]).filter(|&o| o > 0).unwrap_or_else(|| {
+                panic!("{OP}: input {:?}, kernel {kernel:?}, padding {padding:?}: nothing is left", x.shape())
+            })
+        });
+        let c_out = group_out * groups;
+        // C: from the result's extents to the input's.
+        let spec = ConvSpec {
+            n,
+            h: out[0],
+            w: out[1],
+            c_in: c_out,
+            c_out: c,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups,
+        };
+        assert_eq!(spec.out_hw(), [h, w], "{OP}: {spec:?}");
+
+        let swapped = swap_channels(&weight.value);
+        let mut y = Tensor::stale([n, out[0], out[1], c_out]);
+        backward_data(choose(&spec, Pass::BackwardData), &spec, x.value.data(), swapped.data(), y.data_mut());
+        let (scale, term) = fused.scale_and_bias(OP, bias.map(|b| &b.value), c_out);
+        let residual = fused.residual_for(OP, &y);
+        let epilogue = Epilogue {
+            scale: scale.as_ref().map(Tensor::data),
+            bias: term.as_ref().map(Tensor::data),
+            residual: residual.as_ref().map(Tensor::data),
+            activation: fused.activation,
+        };
+        let y = pointwise::apply(y, &epilogue);
+
+        let (to_x, to_w) = (x.node, weight.node);
+        let (to_bias, to_residual) = (bias.and_then(|b| b.node), fused.residual.and_then(|r| r.node));
+        let parents = [to_x, to_w, to_bias, to_residual];
+        if !self.records(&parents) {
+            return y.into();
+        }
+        let swapped = to_x.map(|_| swapped);
+        let x = to_w.map(|_| x.value);
+        let after = pointwise::After { activation: fused.activation, scale, to_residual, to_bias };
+        let kept = after.needs_result().then(|| y.clone());
+        self.record(OP, y, &parents, move |dy, slots| {
+            let dp = after.backward(dy, kept, to_x.or(to_w).is_some(), slots);
+            if let Some(w) = swapped {
+                slots.add(to_x, || {
+                    let mut dx = Tensor::stale([n, h, spec.out_hw()[1], c]);
+                    let algorithm = choose(&spec, Pass::Forward);
+                    forward(algorithm, &spec, dp.data(), w.data(), &Epilogue::default(), dx.data_mut());
+                    dx
+                });
+            }
+            if let Some(x) = x {
+                slots.add(to_w, || {
+                    let mut dw = Tensor::stale([kh, kw, group_out, c]);
+                    let algorithm = choose(&spec, Pass::BackwardWeight);
+                    backward_weight(algorithm, &spec, dp.data(), x.data(), dw.data_mut());
+                    swap_channels(&dw)
+                });
+            }
+        })
+    }
+}
