@@ -34,6 +34,8 @@ pub trait Element:
     const ONE: Self;
     /// +infinity
     const INFINITY: Self;
+    /// -infinity
+    const NEG_INFINITY: Self;
     /// The unit roundoff u: 2^-24 or 2^-53.
     const UNIT_ROUNDOFF: f64;
     /// "f32" or "f64"
@@ -92,6 +94,7 @@ macro_rules! element {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const INFINITY: Self = $t::INFINITY;
+            const NEG_INFINITY: Self = $t::NEG_INFINITY;
             const UNIT_ROUNDOFF: f64 = $t::EPSILON as f64 / 2.0;
             const NAME: &'static str = stringify!($t);
             #[inline(always)]

@@ -18,13 +18,13 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The value at x.
+    /// The value at x; NaN stays NaN.
     #[inline(always)]
     pub fn apply<E: Element>(self, x: E) -> E {
         match self {
             Activation::None => x,
-            Activation::Relu => x.max(E::ZERO),
-            Activation::Relu6 => x.max(E::ZERO).min(E::from_f64(6.0)),
+            Activation::Relu => E::ZERO.max(x),
+            Activation::Relu6 => E::from_f64(6.0).min(E::ZERO.max(x)),
         }
     }
 

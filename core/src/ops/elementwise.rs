@@ -1,0 +1,148 @@
+//! The loop under every pointwise op: dᵢ ← f(dᵢ, aᵢ, bᵢ), where a and b broadcast to d's shape as in NumPy.
+//!
+//! Axes of the destination along which both operands move in the same manner are joined, so that equal shapes are one
+//! run, a channel vector is a run a row and a scalar operand one run again. Inside a run an operand is a slice or one value.
+//! What `f` does not look at is not read.
+
+use crate::parallel::{self, GRAIN};
+use crate::simd::{Kernel, Simd};
+use crate::{Element, MAX_RANK, Shape, Tensor};
+
+/// A function of the destination and two operands. Mark `at` with `#[inline(always)]`.
+pub(crate) trait Map<E>: Copy + Send + Sync + 'static {
+    fn at(self, d: E, a: E, b: E) -> E;
+}
+
+/// The shape that two shapes broadcast to. Panics, naming `op`, when they do not.
+#[track_caller]
+pub(crate) fn broadcast(op: &str, a: &Shape, b: &Shape) -> Shape {
+    let rank = a.len().max(b.len());
+    let mut dims = [1; MAX_RANK];
+    for i in 0..rank {
+        let extent = |s: &Shape| (i + s.len()).checked_sub(rank).map_or(1, |k| s[k]);
+        dims[i] = match (extent(a), extent(b)) {
+            (m, n) if m == n || n == 1 => m,
+            (1, n) => n,
+            _ => panic!("{op}: shapes {a:?} and {b:?} do not broadcast"),
+        };
+    }
+    Shape::new(&dims[..rank])
+}
+
+/// d ← f(d, a, b). An absent operand reads as 0. Panics when an operand does not broadcast to d's shape.
+#[track_caller]
+pub(crate) fn apply<E: Element, F: Map<E>>(
+    d: &mut Tensor<E>,
+    a: Option<&Tensor<E>>,
+    b: Option<&Tensor<E>>,
+    f: F,
+) {
+    let zero = [E::ZERO];
+    let scalar = Shape::new(&[]);
+    let runs = Runs::new(d.shape(), [a.map_or(&scalar, |t| t.shape()), b.map_or(&scalar, |t| t.shape())]);
+    let a = a.map_or(&zero[..], |t| t.data());
+    let b = b.map_or(&zero[..], |t| t.data());
+    parallel::chunks(d.data_mut(), GRAIN, |i, d| {
+        E::dispatch(Piece { runs: &runs, first: i * GRAIN, d, a, b, f });
+    });
+}
+
+/// The joined axes of a destination, outermost first, with the operands' strides (0 where they repeat).
+struct Runs {
+    axes: Vec<(usize, [usize; 2])>,
+}
+
+impl Runs {
+    #[track_caller]
+    fn new(shape: &Shape, operands: [&Shape; 2]) -> Self {
+        let strides = operands.map(|o| {
+            assert!(broadcast("apply", shape, o) == *shape, "shape {o:?} does not broadcast to {shape:?}");
+            let (own, skip) = (o.strides(), shape.len() - o.len());
+            let mut s = [0; MAX_RANK];
+            (0..o.len()).filter(|&k| o[k] != 1).for_each(|k| s[k + skip] = own[k]);
+            s
+        });
+        let mut axes: Vec<(usize, [usize; 2])> = Vec::with_capacity(MAX_RANK);
+        for (i, &n) in shape.iter().enumerate().filter(|&(_, &n)| n != 1) {
+            let step = strides.map(|s| s[i]);
+            match axes.last_mut() {
+                Some((m, outer)) if (0..2).all(|k| outer[k] == step[k] * n) => {
+                    *m *= n;
+                    *outer = step;
+                }
+                _ => axes.push((n, step)),
+            }
+        }
+        if axes.is_empty() {
+            axes.push((1, [0, 0]));
+        }
+        Runs { axes }
+    }
+
+    /// Where run number `index` begins in both operands.
+    #[inline(always)]
+    fn offsets(&self, mut index: usize) -> [usize; 2] {
+        let mut at = [0; 2];
+        for (n, step) in self.axes[..self.axes.len() - 1].iter().rev() {
+            let k = index % n;
+            index /= n;
+            at = [at[0] + k * step[0], at[1] + k * step[1]];
+        }
+        at
+    }
+}
+
+/// The part of the destination that starts at flat index `first`.
+struct Piece<'a, E, F> {
+    runs: &'a Runs,
+    first: usize,
+    d: &'a mut [E],
+    a: &'a [E],
+    b: &'a [E],
+    f: F,
+}
+
+impl<E: Element, F: Map<E>> Kernel<E> for Piece<'_, E, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, _: S) {
+        let Some(&(n, step)) = self.runs.axes.last() else { return };
+        let (mut done, total) = (0, self.d.len());
+        while done < total {
+            let (run, start) = ((self.first + done) / n, (self.first + done) % n);
+            let len = (n - start).min(total - done);
+            let [a, b] = self.runs.offsets(run);
+            // step is 0 or 1 in the innermost axis: a repeated operand is a slice of one.
+            let a = &self.a[a + start * step[0]..][..if step[0] == 0 { 1 } else { len }];
+            let b = &self.b[b + start * step[1]..][..if step[1] == 0 { 1 } else { len }];
+            one_run(&mut self.d[done..done + len], a, b, self.f);
+            done += len;
+        }
+    }
+}
+
+#[inline(always)]
+fn one_run<E: Element, F: Map<E>>(d: &mut [E], a: &[E], b: &[E], f: F) {
+    match (a.len() == d.len(), b.len() == d.len()) {
+        (true, true) => {
+            for ((d, &a), &b) in d.iter_mut().zip(a).zip(b) {
+                *d = f.at(*d, a, b);
+            }
+        }
+        (true, false) => {
+            for (d, &a) in d.iter_mut().zip(a) {
+                *d = f.at(*d, a, b[0]);
+            }
+        }
+        (false, true) => {
+            for (d, &b) in d.iter_mut().zip(b) {
+                *d = f.at(*d, a[0], b);
+            }
+        }
+        (false, false) => {
+            for d in d.iter_mut() {
+                *d = f.at(*d, a[0], b[0]);
+            }
+        }
+    }
+}
