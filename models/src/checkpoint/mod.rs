@@ -28,7 +28,7 @@ mod torch;
 pub use atomic::write_atomically;
 pub use error::{CheckpointError, Problem};
 pub use hash::verify_name_hash;
-pub use module::{LoadReport, load_exact, load_matching, save_module, state_dict};
+pub use module::{LoadReport, from_raw, load_exact, load_matching, save_module, state_dict, to_raw};
 pub use raw::{Dtype, RawTensor};
 
 use indexmap::IndexMap;

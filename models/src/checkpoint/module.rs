@@ -90,17 +90,43 @@ fn is_counter(name: &str) -> bool {
     name.ends_with("num_batches_tracked")
 }
 
-fn to_raw<E: Element>(name: &str, t: &Tensor<E>, layout: Layout) -> RawTensor {
-    let mut values = vec![0.0f64; t.len()];
-    for_each_element(layout, t.shape(), |ours, theirs| values[theirs] = t.data()[ours].to_f64());
+/// Bytes of the tensor in PyTorch's layout, each element by `encode`.
+fn encode<E: Element, const N: usize>(
+    t: &Tensor<E>,
+    layout: Layout,
+    encode: impl Fn(E) -> [u8; N],
+) -> Vec<u8> {
+    let mut bytes = vec![0; t.len() * N];
+    let elements = bytes.as_chunks_mut::<N>().0;
+    for_each_element(layout, t.shape(), |ours, theirs| elements[theirs] = encode(t.data()[ours]));
+    bytes
+}
+
+/// A tensor as a file holds it: float32 (float64 for f64), in the layout that PyTorch has for it.
+pub fn to_raw<E: Element>(t: &Tensor<E>, layout: Layout) -> RawTensor {
     let shape = torch_shape(layout, t.shape());
-    if is_counter(name) {
-        RawTensor::from_i64(&shape, &values.iter().map(|&v| v as i64).collect::<Vec<_>>())
-    } else if E::NAME == "f64" {
-        RawTensor::from_f64(&shape, &values)
+    if E::NAME == "f64" {
+        RawTensor::new(Dtype::F64, shape, encode(t, layout, |v| v.to_f64().to_le_bytes()))
     } else {
-        RawTensor::from_f32(&shape, &values.iter().map(|&v| v as f32).collect::<Vec<_>>())
+        RawTensor::new(Dtype::F32, shape, encode(t, layout, |v| (v.to_f64() as f32).to_le_bytes()))
     }
+}
+
+/// The tensor of a file in this library's layout. `shape` is ours; `None` where the file's is not its like.
+pub fn from_raw<E: Element>(raw: &RawTensor, shape: &[usize], layout: Layout) -> Option<Tensor<E>> {
+    if raw.shape() != torch_shape(layout, shape) {
+        return None;
+    }
+    let mut t = Tensor::stale(shape);
+    let out = t.data_mut();
+    if raw.dtype() == Dtype::F32 {
+        let values = raw.to_f32();
+        for_each_element(layout, shape, |ours, theirs| out[ours] = E::from_f64(f64::from(values[theirs])));
+    } else {
+        let values = raw.to_f64();
+        for_each_element(layout, shape, |ours, theirs| out[ours] = E::from_f64(values[theirs]));
+    }
+    Some(t)
 }
 
 /// A network's tensors in PyTorch's names, layouts and order: float32 (float64 for an f64 network).
@@ -108,8 +134,11 @@ pub fn state_dict<E: Element>(net: &mut impl Module<E>) -> StateDict {
     let mut state = StateDict::new();
     net.for_each(|name, slot| {
         let raw = match slot {
-            Slot::Param(p) => to_raw(name, &p.value, p.layout),
-            Slot::Buffer(t) => to_raw(name, t, Layout::Plain),
+            Slot::Param(p) => to_raw(&p.value, p.layout),
+            Slot::Buffer(t) if is_counter(name) => {
+                RawTensor::from_i64(&[], &[t.data().first().map_or(0, |v| v.to_f64() as i64)])
+            }
+            Slot::Buffer(t) => to_raw(t, Layout::Plain),
         };
         state.insert(name.to_string(), raw);
     });
@@ -131,21 +160,13 @@ pub fn load_matching<E: Element>(net: &mut impl Module<E>, state: &StateDict) ->
             }
             return;
         };
-        let expected = torch_shape(layout, tensor.shape());
-        if raw.shape() != expected {
-            report.misshapen.push((name.into(), expected, raw.shape().to_vec()));
-            return;
-        }
-        let shape = *tensor.shape();
-        let out = tensor.data_mut();
-        if raw.dtype() == Dtype::F32 {
-            let values = raw.to_f32();
-            for_each_element(layout, &shape, |ours, theirs| {
-                out[ours] = E::from_f64(f64::from(values[theirs]));
-            });
-        } else {
-            let values = raw.to_f64();
-            for_each_element(layout, &shape, |ours, theirs| out[ours] = E::from_f64(values[theirs]));
+        match from_raw(raw, tensor.shape(), layout) {
+            Some(loaded) => *tensor = loaded,
+            None => {
+                let expected = torch_shape(layout, tensor.shape());
+                report.misshapen.push((name.into(), expected, raw.shape().to_vec()));
+                return;
+            }
         }
         report.loaded.push(name.into());
     });
