@@ -3,6 +3,10 @@
 //! One visitor serves loading, saving, stepping and freezing: a module names its children, parameters and buffers
 //! once. Names are PyTorch's. Values are in this library's layouts; `Layout` says how PyTorch stores the same.
 
+mod layers;
+
+pub use layers::Conv2d;
+
 use crate::{Element, Tensor};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

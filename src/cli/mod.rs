@@ -1,0 +1,119 @@
+//! The command line: one file a subcommand.
+//!
+//! Results go to standard output (with `--json` exactly one JSON value), progress and messages to standard error. Exit
+//! codes: 0 done, 2 bad input or usage, 1 a failure that is not the user's, 130 interrupted with the state saved.
+
+mod bench;
+mod evaluate;
+mod lr_range;
+mod predict;
+mod tour;
+mod train;
+
+use crate::error::{Error, Result};
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Train, run and understand convolutional networks on a CPU.
+///
+/// Without a command: the tour, on data that the program draws itself; it takes under three minutes on two cores and
+/// ends with a page to look at, gradus-tour/index.html.
+#[derive(Parser)]
+#[command(name = "gradus", version, after_help = "Examples:
+  gradus                                              the tour
+  gradus train alexnet --data cifar-10-binary.tar.gz  25 epochs on CIFAR-10
+  gradus evaluate runs/alexnet --data cifar-10-binary.tar.gz
+  gradus predict runs/alexnet photo.jpg
+  gradus train --help                                 every command teaches its options
+
+Environment: GRADUS_ISA=avx512|avx2|portable and GRADUS_CONV=im2col|winograd|direct force an instruction set and a
+convolution algorithm.")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Args, Clone)]
+pub struct Global {
+    /// Print exactly one JSON value on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Threads to compute with [default: all cores]; the results' bits do not depend on it
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// The seed of everything random
+    #[arg(long, global = true, value_name = "N", default_value_t = 1234)]
+    pub seed: u64,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(subcommand)]
+    Train(train::Train),
+    Evaluate(evaluate::Evaluate),
+    Predict(predict::Predict),
+    LrRange(lr_range::LrRange),
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+impl Global {
+    /// Prints a command's result: for people, or as one JSON value.
+    pub fn print(&self, result: &(impl Serialize + Display)) -> Result<()> {
+        let text = if self.json {
+            serde_json::to_string_pretty(result).map_err(|e| Error::failure(format!("JSON: {e}")))?
+        } else {
+            result.to_string()
+        };
+        let written = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
+        match written {
+            // The reader of a pipe may leave early.
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::failure(format!("standard output: {e}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    gradus_core::simd::Isa::from_env().map_err(Error::input)?;
+    if let Some(n) = cli.global.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(n.into())
+            .build_global()
+            .map_err(|e| Error::failure(format!("threads: {e}")))?;
+    }
+    crate::interrupt::listen();
+    let global = &cli.global;
+    match cli.command {
+        None => tour::run(global),
+        Some(Command::Train(c)) => c.run(global),
+        Some(Command::Evaluate(c)) => c.run(global),
+        Some(Command::Predict(c)) => c.run(global),
+        Some(Command::LrRange(c)) => c.run(global),
+        Some(Command::Bench(c)) => c.run(global),
+    }
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match std::panic::catch_unwind(|| run(cli)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(e)) => {
+            eprintln!("gradus: {e}");
+            ExitCode::from(e.exit_code())
+        }
+        Err(_) => {
+            eprintln!("gradus: this is a defect of the program, not of your input; please report the lines above");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The learning-rate range test (Smith, *Cyclical learning rates for training neural networks*, 2017).
+//!
+//! From lr₀ to lr₁ in n exponential steps, lr_t = lr₀ (lr₁/lr₀)^{t/n}: one step of descent each, the loss smoothed by
+//! s_t = α l_t + (1 - α) s_{t-1}. It ends early where s exceeds 5 times its least. The weights are restored: they are
+//! only borrowed. The suggestion is where the smoothed loss falls fastest in log lr, away from both ends.
+
+use crate::data::{Loader, Splits, Transform};
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::progress::Progress;
+use gradus_core::optim::{Adam, Optimizer};
+use gradus_core::{Rng, Tape};
+use gradus_models::AlexNet;
+use gradus_models::checkpoint::{load_matching, state_dict};
+use serde::Serialize;
+
+/// The settings of a range test.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The first learning rate.
+    pub from: f64,
+    /// The last.
+    pub to: f64,
+    /// How many steps.
+    pub steps: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// The weight of the newest loss.
+    pub smoothing: f64,
+    /// Ends where the smoothed loss is this many times its least.
+    pub diverge: f64,
+    /// Points left out at each end of plot and suggestion.
+    pub skip: usize,
+}
+
+impl Default for Settings {
+    /// The exercise's: 1e-7 to 10 in 100 steps.
+    fn default() -> Self {
+        Settings { from: 1e-7, to: 10.0, steps: 100, batch: 256, smoothing: 0.05, diverge: 5.0, skip: 5 }
+    }
+}
+
+/// What the test found.
+#[derive(Clone, Debug, Serialize)]
+pub struct RangeTest {
+    /// Where the smoothed loss falls fastest; none where it never falls.
+    pub suggested: Option<f64>,
+    /// The learning rates tried.
+    pub lr: Vec<f64>,
+    /// The smoothed losses.
+    pub loss: Vec<f64>,
+}
+
+/// Runs the test on training images; the network's weights are as before when it returns.
+pub fn run(
+    net: &mut AlexNet,
+    splits: &Splits,
+    transform: Transform,
+    settings: &Settings,
+    seed: u64,
+) -> Result<RangeTest> {
+    let before = state_dict(net);
+    let found = descend(net, splits, transform, settings, seed);
+    load_matching(net, &before);
+    let (lr, loss) = found?;
+    Ok(RangeTest { suggested: suggest(&lr, &loss, settings.skip), lr, loss })
+}
+
+fn descend(
+    net: &mut AlexNet,
+    splits: &Splits,
+    transform: Transform,
+    s: &Settings,
+    seed: u64,
+) -> Result<(Vec<f64>, Vec<f64>)> {
+    let root = Rng::seed(seed);
+    let loader = Loader::training(splits.train.clone(), transform, s.batch, &root.stream("lr-range"));
+    let mut optimizer = Optimizer::new(Adam::new(s.from));
+    let (mut rates, mut losses) = (Vec::new(), Vec::<f64>::new());
+    let mut progress = Progress::new("range test", "steps", s.steps as u64, 0);
+    // A small data set is passed over as often as needed.
+    let batches = (0..).flat_map(|epoch| loader.epoch(epoch, 0));
+    for (t, batch) in batches.take(s.steps).enumerate() {
+        let batch = batch?;
+        let lr = s.from * (s.to / s.from).powf(t as f64 / s.steps as f64);
+        optimizer.set_lr(lr);
+        let mut g = Tape::train(&mut root.stream("dropout").at(t as u64));
+        let logits = net.forward(&mut g, batch.images.into());
+        let loss = g.cross_entropy(logits, &batch.labels);
+        let value = f64::from(loss.value.item());
+        let smooth = match losses.last() {
+            Some(last) => s.smoothing * value + (1.0 - s.smoothing) * last,
+            None => value,
+        };
+        let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
+        if !smooth.is_finite() || smooth > s.diverge * least {
+            break;
+        }
+        rates.push(lr);
+        losses.push(smooth);
+        optimizer.step(net, &g.backward(&loss));
+        progress.advance(1, || format!("lr {lr:.2e}, loss {smooth:.4}"));
+        if interrupt::requested() {
+            return Err(Error::interrupted("the weights are as they were"));
+        }
+    }
+    Ok((rates, losses))
+}
+
+/// The learning rate at which the loss falls fastest in its logarithm, `skip` points away from each end.
+fn suggest(lr: &[f64], loss: &[f64], skip: usize) -> Option<f64> {
+    let slope = |i: usize| (loss[i + 1] - loss[i - 1]) / (lr[i + 1] / lr[i - 1]).ln();
+    (skip.max(1)..lr.len().saturating_sub(skip.max(1)))
+        .map(|i| (slope(i), lr[i]))
+        .filter(|(slope, _)| *slope < 0.0)
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, lr)| lr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steepest_descent_is_suggested() {
+        let lr: Vec<f64> = (0..50).map(|i| 1e-7 * 1.4f64.powi(i)).collect();
+        // A logistic fall centred on point 30: steepest there.
+        let loss: Vec<f64> = (0..50).map(|i| 1.0 / (1.0 + (f64::from(i - 30) / 3.0).exp())).collect();
+        assert_eq!(suggest(&lr, &loss, 5), Some(lr[30]));
+        let rising: Vec<f64> = loss.iter().rev().copied().collect();
+        assert_eq!(suggest(&lr, &rising, 5), None);
+        assert_eq!(suggest(&lr[..3], &loss[..3], 5), None);
+    }
+}

@@ -1,0 +1,3 @@
+//! How good the results are.
+
+pub mod confusion;
