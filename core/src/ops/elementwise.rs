@@ -18,9 +18,9 @@ pub(crate) trait Map<E>: Copy + Send + Sync + 'static {
 pub(crate) fn broadcast(op: &str, a: &Shape, b: &Shape) -> Shape {
     let rank = a.len().max(b.len());
     let mut dims = [1; MAX_RANK];
-    for i in 0..rank {
+    for (i, d) in dims.iter_mut().enumerate().take(rank) {
         let extent = |s: &Shape| (i + s.len()).checked_sub(rank).map_or(1, |k| s[k]);
-        dims[i] = match (extent(a), extent(b)) {
+        *d = match (extent(a), extent(b)) {
             (m, n) if m == n || n == 1 => m,
             (1, n) => n,
             _ => panic!("{op}: shapes {a:?} and {b:?} do not broadcast"),

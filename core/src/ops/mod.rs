@@ -4,6 +4,10 @@ mod activation;
 mod arithmetic;
 pub mod conv;
 mod elementwise;
+mod loss;
 mod reduce;
+mod softmax;
 #[cfg(test)]
 mod testing;
+
+pub use loss::{BceWeights, ClassLoss, Reduction};

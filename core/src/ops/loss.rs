@@ -1,0 +1,529 @@
+//! Losses. Those of classes compare logits [.., C] with labels; those of pairs compare x with a target of its shape.
+//!
+//! Cross entropy of logits x with label t, weights w and smoothing ε over C classes, with log p = log softmax x:
+//! ℓ = -a log p_t - Σ_c b_c log p_c, where a = (1 - ε) w_t and b_c = ε w_c / C; ∂ℓ/∂x_c = (a + Σ b) p_c - a [c = t] - b_c.
+//! Its mean divides by Σ w_t over the rows that are not ignored (PyTorch's definition). Forward and this gradient are one pass
+//! over the logits.
+
+use super::elementwise::{Map, apply};
+use super::reduce::sum_all;
+use crate::parallel::{self, Shared};
+use crate::{Element, Shape, Tape, Tensor, Var};
+
+/// How the losses of the elements become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reduction {
+    /// Their mean; NaN if there are none.
+    #[default]
+    Mean,
+    /// Their sum.
+    Sum,
+    /// They stay apart.
+    None,
+}
+
+/// What a loss of classes can be told.
+#[derive(Clone, Copy, Debug)]
+pub struct ClassLoss<'a, E> {
+    /// A factor for each class; 1 if absent.
+    pub class_weight: Option<&'a [E]>,
+    /// Rows of this label count for nothing.
+    pub ignore_index: i64,
+    /// ε: this share of the target is spread evenly over all classes. Cross entropy only.
+    pub label_smoothing: f64,
+    /// How rows become one number.
+    pub reduction: Reduction,
+}
+
+impl<E> Default for ClassLoss<'_, E> {
+    /// PyTorch's defaults: no weights, -100 ignored, no smoothing, the mean.
+    fn default() -> Self {
+        ClassLoss { class_weight: None, ignore_index: -100, label_smoothing: 0.0, reduction: Reduction::Mean }
+    }
+}
+
+/// Rows of classes with their validated labels.
+struct Rows<E: Element> {
+    classes: usize,
+    /// A row's label; None where ignored.
+    labels: Vec<Option<usize>>,
+    weight: Option<Tensor<E>>,
+    /// Σ w over the rows that count.
+    total: E,
+    shape: Shape,
+}
+
+impl<E: Element> Rows<E> {
+    #[track_caller]
+    fn new<L: Copy + TryInto<i64>>(op: &str, shape: &Shape, labels: &[L], how: &ClassLoss<'_, E>) -> Self {
+        let Some((&classes, leading)) = shape.split_last() else {
+            panic!("{op}: logits [.., C] expected, got a scalar")
+        };
+        let rows: usize = leading.iter().product();
+        assert_eq!(labels.len(), rows, "{op}: {} labels for logits of shape {shape:?}", labels.len());
+        if let Some(w) = how.class_weight {
+            assert_eq!(w.len(), classes, "{op}: {} class weights for logits of shape {shape:?}", w.len());
+        }
+        let label = |l: L| match l.try_into() {
+            Ok(l) if l == how.ignore_index => None,
+            Ok(l) if (0..classes as i64).contains(&l) => Some(l as usize),
+            Ok(l) => panic!("{op}: label {l} for {classes} classes"),
+            Err(_) => panic!("{op}: a label beyond the range of i64"),
+        };
+        let labels: Vec<Option<usize>> = labels.iter().map(|&l| label(l)).collect();
+        let weight = how.class_weight.map(|w| Tensor::from_slice([classes], w));
+        let weight_of = |t: usize| weight.as_ref().map_or(1.0, |w: &Tensor<E>| w.data()[t].to_f64());
+        let total = E::from_f64(labels.iter().flatten().map(|&t| weight_of(t)).sum());
+        Rows { classes, labels, weight, total, shape: Shape::new(leading) }
+    }
+
+    fn weight(&self, class: usize) -> E {
+        self.weight.as_ref().map_or(E::ONE, |w| w.data()[class])
+    }
+
+    /// The loss from the rows' losses.
+    fn reduce(&self, losses: Tensor<E>, reduction: Reduction) -> Tensor<E> {
+        match reduction {
+            Reduction::Mean => Tensor::scalar(sum_all(losses.data()) / self.total),
+            Reduction::Sum => Tensor::scalar(sum_all(losses.data())),
+            Reduction::None => losses,
+        }
+    }
+
+    /// ∂L/∂(each row's loss): a scalar, or one for each row.
+    fn spread(&self, g: Tensor<E>, reduction: Reduction) -> Tensor<E> {
+        match reduction {
+            Reduction::Mean => Tensor::scalar(g.item() / self.total),
+            Reduction::Sum => g.reshape([]),
+            Reduction::None => g.reshape([self.labels.len(), 1]),
+        }
+    }
+}
+
+/// The cross entropy of a row; the row becomes its gradient if `differentiate`.
+fn cross_entropy_row<E: Element>(
+    x: &mut [E],
+    label: usize,
+    rows: &Rows<E>,
+    smoothing: Option<(E, E)>,
+    differentiate: bool,
+) -> E {
+    let m = x.iter().fold(E::NEG_INFINITY, |m, &x| x.max(m));
+    let s: E = x.iter().map(|&x| (x - m).exp()).sum();
+    let log_s = s.ln();
+    let (keep, share) = smoothing.unwrap_or((E::ONE, E::ZERO));
+    let a = keep * rows.weight(label);
+    let mut loss = a * (log_s - (x[label] - m));
+    let mut mass = a;
+    if smoothing.is_some() {
+        for (c, &x) in x.iter().enumerate() {
+            let b = share * rows.weight(c);
+            loss += b * (log_s - (x - m));
+            mass += b;
+        }
+    }
+    if differentiate {
+        let scale = mass / s;
+        x.iter_mut().for_each(|x| *x = (*x - m).exp() * scale);
+        if smoothing.is_some() {
+            x.iter_mut().enumerate().for_each(|(c, x)| *x -= share * rows.weight(c));
+        }
+        x[label] -= a;
+    }
+    loss
+}
+
+#[derive(Clone, Copy)]
+struct Times;
+impl<E: Element> Map<E> for Times {
+    #[inline(always)]
+    fn at(self, d: E, a: E, _: E) -> E {
+        d * a
+    }
+}
+
+impl<E: Element> Tape<E> {
+    /// The mean softmax cross entropy of logits [.., C] with one label in 0..C for each row; rows of label -100 are ignored.
+    /// Panics on any other label: validate labels where they come from outside.
+    #[track_caller]
+    pub fn cross_entropy<L: Copy + TryInto<i64>>(&mut self, logits: Var<E>, labels: &[L]) -> Var<E> {
+        self.cross_entropy_with(logits, labels, &ClassLoss::default())
+    }
+
+    /// [`Tape::cross_entropy`] with weights, smoothing, another ignored label or another reduction. The result is a scalar, or
+    /// has the shape of the labels for [`Reduction::None`]. The mean over no rows is NaN.
+    #[track_caller]
+    pub fn cross_entropy_with<L: Copy + TryInto<i64>>(
+        &mut self,
+        logits: Var<E>,
+        labels: &[L],
+        how: &ClassLoss<'_, E>,
+    ) -> Var<E> {
+        let Var { value: mut x, node } = logits;
+        let (shape, reduction) = (*x.shape(), how.reduction);
+        let rows = Rows::new("cross_entropy", &shape, labels, how);
+        let (n, c, epsilon) = (rows.labels.len(), rows.classes, how.label_smoothing);
+        assert!((0.0..=1.0).contains(&epsilon), "cross_entropy: label smoothing {epsilon} is not in [0, 1]");
+        let smoothing =
+            (epsilon > 0.0).then(|| (E::from_f64(1.0 - epsilon), E::from_f64(epsilon / c as f64)));
+        let records = self.records(&[node]);
+        let mut losses = Tensor::stale(rows.shape);
+        let out = Shared::new(losses.data_mut());
+        let together = (2048 / c.max(1)).max(1);
+        parallel::chunks(x.data_mut(), together * c, |i, chunk| {
+            for (k, x) in chunk.chunks_mut(c).enumerate() {
+                let row = i * together + k;
+                let loss = match rows.labels[row] {
+                    Some(t) => cross_entropy_row(x, t, &rows, smoothing, records),
+                    None => {
+                        x.fill(E::ZERO);
+                        E::ZERO
+                    }
+                };
+                // SAFETY: each row belongs to one chunk.
+                let out = unsafe { out.slice(row..row + 1) };
+                out[0] = loss;
+            }
+        });
+        let loss = rows.reduce(losses, reduction);
+        self.record("cross_entropy", loss, &[node], move |g, slots| {
+            slots.add(node, || {
+                let mut d = x.reshape([n, c]);
+                apply(&mut d, Some(&rows.spread(g, reduction)), None, Times);
+                d.reshape(shape)
+            });
+        })
+    }
+
+    /// -w_t x_t of log-probabilities [.., C] with one label for each row, reduced as `how` says; see [`Tape::cross_entropy_with`].
+    #[track_caller]
+    pub fn nll_loss<L: Copy + TryInto<i64>>(
+        &mut self,
+        log_probabilities: Var<E>,
+        labels: &[L],
+        how: &ClassLoss<'_, E>,
+    ) -> Var<E> {
+        let Var { value: x, node } = log_probabilities;
+        assert!(how.label_smoothing == 0.0, "nll_loss: label smoothing is for cross_entropy");
+        let (shape, reduction) = (*x.shape(), how.reduction);
+        let rows = Rows::new("nll_loss", &shape, labels, how);
+        let (n, c) = (rows.labels.len(), rows.classes);
+        let loss_of = |i: usize| rows.labels[i].map_or(E::ZERO, |t| -rows.weight(t) * x.data()[i * c + t]);
+        let losses = Tensor::from_fn(rows.shape, loss_of);
+        let loss = rows.reduce(losses, reduction);
+        self.record("nll_loss", loss, &[node], move |g, slots| {
+            slots.add(node, || {
+                let mut d = Tensor::zeros([n, c]);
+                for (row, label) in d.data_mut().chunks_mut(c.max(1)).zip(&rows.labels) {
+                    label.iter().for_each(|&t| row[t] = -rows.weight(t));
+                }
+                apply(&mut d, Some(&rows.spread(g, reduction)), None, Times);
+                d.reshape(shape)
+            });
+        })
+    }
+}
+
+/// A loss ℓ(x, t) of a pair, with a parameter p for each. Mark the methods with `#[inline(always)]`.
+trait Pair<E>: Copy + Send + Sync + 'static {
+    const NAME: &'static str;
+    fn loss(self, p: E, x: E, t: E) -> E;
+    fn dx(self, p: E, x: E, t: E) -> E;
+    fn dt(self, p: E, x: E, t: E) -> E;
+}
+
+/// (x - t)²
+#[derive(Clone, Copy)]
+struct Mse;
+impl<E: Element> Pair<E> for Mse {
+    const NAME: &'static str = "mse";
+    #[inline(always)]
+    fn loss(self, _: E, x: E, t: E) -> E {
+        (x - t) * (x - t)
+    }
+    #[inline(always)]
+    fn dx(self, _: E, x: E, t: E) -> E {
+        (x - t) + (x - t)
+    }
+    #[inline(always)]
+    fn dt(self, _: E, x: E, t: E) -> E {
+        (t - x) + (t - x)
+    }
+}
+
+/// d² / (2 β) for d = |x - t| < β, else d - β / 2.
+#[derive(Clone, Copy)]
+struct SmoothL1<E>(E);
+impl<E: Element> Pair<E> for SmoothL1<E> {
+    const NAME: &'static str = "smooth_l1";
+    #[inline(always)]
+    fn loss(self, _: E, x: E, t: E) -> E {
+        let (d, half) = ((x - t).abs(), E::from_f64(0.5));
+        if d < self.0 { half * d * d / self.0 } else { d - half * self.0 }
+    }
+    #[inline(always)]
+    fn dx(self, _: E, x: E, t: E) -> E {
+        let d = x - t;
+        if d.abs() < self.0 {
+            d / self.0
+        } else if d > E::ZERO {
+            E::ONE
+        } else if d < E::ZERO {
+            -E::ONE
+        } else {
+            d
+        }
+    }
+    #[inline(always)]
+    fn dt(self, p: E, x: E, t: E) -> E {
+        -self.dx(p, x, t)
+    }
+}
+
+/// (1 - t) x + (1 + (p - 1) t) ln(1 + e⁻ˣ): -p t ln σ(x) - (1 - t) ln(1 - σ(x)) without overflow.
+#[derive(Clone, Copy)]
+struct Bce;
+impl Bce {
+    /// ln(1 + e⁻ˣ)
+    #[inline(always)]
+    fn softplus_neg<E: Element>(x: E) -> E {
+        (-x.abs()).exp().ln_1p() + (-x).max(E::ZERO)
+    }
+}
+impl<E: Element> Pair<E> for Bce {
+    const NAME: &'static str = "bce_with_logits";
+    #[inline(always)]
+    fn loss(self, p: E, x: E, t: E) -> E {
+        (E::ONE - t) * x + (E::ONE + (p - E::ONE) * t) * Self::softplus_neg(x)
+    }
+    #[inline(always)]
+    fn dx(self, p: E, x: E, t: E) -> E {
+        // 1 - t - (1 + (p - 1) t) σ(-x) = (1 - t) σ(x) - p t σ(-x)
+        let e = (-x.abs()).exp();
+        let (big, small) = (E::ONE / (E::ONE + e), e / (E::ONE + e));
+        let (pos, neg) = if x > E::ZERO { (big, small) } else { (small, big) };
+        (E::ONE - t) * pos - p * t * neg
+    }
+    #[inline(always)]
+    fn dt(self, p: E, x: E, _: E) -> E {
+        (p - E::ONE) * Self::softplus_neg(x) - x
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Loss<F>(F);
+#[derive(Clone, Copy)]
+struct Dx<F>(F);
+#[derive(Clone, Copy)]
+struct Dt<F>(F);
+impl<E: Element, F: Pair<E>> Map<E> for Loss<F> {
+    #[inline(always)]
+    fn at(self, d: E, a: E, b: E) -> E {
+        self.0.loss(d, a, b)
+    }
+}
+impl<E: Element, F: Pair<E>> Map<E> for Dx<F> {
+    #[inline(always)]
+    fn at(self, d: E, a: E, b: E) -> E {
+        self.0.dx(d, a, b)
+    }
+}
+impl<E: Element, F: Pair<E>> Map<E> for Dt<F> {
+    #[inline(always)]
+    fn at(self, d: E, a: E, b: E) -> E {
+        self.0.dt(d, a, b)
+    }
+}
+
+/// Factors of [`Tape::bce_with_logits`]; both broadcast to the logits' shape.
+#[derive(Clone, Copy, Debug)]
+pub struct BceWeights<'a, E: Element> {
+    /// A factor for the loss of each element; 1 if absent.
+    pub weight: Option<&'a Tensor<E>>,
+    /// A factor for the part of the loss that a positive target contributes; 1 if absent.
+    pub pos_weight: Option<&'a Tensor<E>>,
+}
+
+impl<E: Element> Default for BceWeights<'_, E> {
+    fn default() -> Self {
+        BceWeights { weight: None, pos_weight: None }
+    }
+}
+
+/// The functions of a pair with their parameters: what forward and backward share.
+#[derive(Clone)]
+struct Pairs<E: Element> {
+    x: Tensor<E>,
+    t: Tensor<E>,
+    p: Option<Tensor<E>>,
+    weight: Option<Tensor<E>>,
+}
+
+impl<E: Element> Pairs<E> {
+    /// weight · f(p, x, t), element by element.
+    #[track_caller]
+    fn each(&self, f: impl Map<E>) -> Tensor<E> {
+        let mut d = Tensor::full(*self.x.shape(), E::ONE);
+        if let Some(p) = &self.p {
+            apply(&mut d, Some(p), None, Times);
+        }
+        apply(&mut d, Some(&self.x), Some(&self.t), f);
+        if let Some(w) = &self.weight {
+            apply(&mut d, Some(w), None, Times);
+        }
+        d
+    }
+}
+
+impl<E: Element> Tape<E> {
+    #[track_caller]
+    fn pair_loss<F: Pair<E>>(
+        &mut self,
+        f: F,
+        [x, t]: [Var<E>; 2],
+        [weight, p]: [Option<&Tensor<E>>; 2],
+        reduction: Reduction,
+    ) -> Var<E> {
+        assert_eq!(x.shape(), t.shape(), "{}: shapes of x and target", F::NAME);
+        let nodes = [x.node, t.node];
+        let pairs = Pairs { x: x.value, t: t.value, p: p.cloned(), weight: weight.cloned() };
+        let losses = pairs.each(Loss(f));
+        let n = E::from_usize(losses.len());
+        let y = match reduction {
+            Reduction::Mean => Tensor::scalar(sum_all(losses.data()) / n),
+            Reduction::Sum => Tensor::scalar(sum_all(losses.data())),
+            Reduction::None => losses,
+        };
+        self.record(F::NAME, y, &nodes, move |g, slots| {
+            let g = if reduction == Reduction::Mean { Tensor::scalar(g.item() / n) } else { g };
+            let times_g = |mut d: Tensor<E>| {
+                apply(&mut d, Some(&g), None, Times);
+                d
+            };
+            slots.add(nodes[0], || times_g(pairs.each(Dx(f))));
+            slots.add(nodes[1], || times_g(pairs.each(Dt(f))));
+        })
+    }
+
+    /// (x - target)². Equal shapes.
+    #[track_caller]
+    pub fn mse(&mut self, x: Var<E>, target: impl Into<Var<E>>, reduction: Reduction) -> Var<E> {
+        self.pair_loss(Mse, [x, target.into()], [None, None], reduction)
+    }
+
+    /// d² / (2 β) where d = |x - target| < β, else d - β / 2; β = 0 is the absolute difference. Equal shapes.
+    #[track_caller]
+    pub fn smooth_l1(
+        &mut self,
+        x: Var<E>,
+        target: impl Into<Var<E>>,
+        beta: f64,
+        reduction: Reduction,
+    ) -> Var<E> {
+        assert!(beta >= 0.0, "smooth_l1: beta {beta} is negative");
+        self.pair_loss(SmoothL1(E::from_f64(beta)), [x, target.into()], [None, None], reduction)
+    }
+
+    /// -w (p t ln σ(x) + (1 - t) ln(1 - σ(x))) of logits x and targets t in [0, 1]. Equal shapes. The mean divides by the number
+    /// of elements, whatever the weights (PyTorch's definition).
+    #[track_caller]
+    pub fn bce_with_logits(
+        &mut self,
+        logits: Var<E>,
+        target: impl Into<Var<E>>,
+        weights: BceWeights<'_, E>,
+        reduction: Reduction,
+    ) -> Var<E> {
+        self.pair_loss(Bce, [logits, target.into()], [weights.weight, weights.pos_weight], reduction)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::gradients;
+
+    fn t(shape: &[usize], data: &[f64]) -> Tensor<f64> {
+        Tensor::from_slice(shape, data)
+    }
+
+    fn close(a: &[f64], b: &[f64]) {
+        // A few roundings of values of order 1.
+        assert!(a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-14), "{a:?} {b:?}");
+    }
+
+    #[test]
+    fn uniform_logits_cost_ln_c() {
+        let (y, [g]) = gradients([Tensor::zeros([2, 4])], |t, [x]| t.cross_entropy(x, &[1u8, 3]));
+        close(y.data(), &[4f64.ln()]);
+        close(g.data(), &[0.125, -0.375, 0.125, 0.125, 0.125, 0.125, 0.125, -0.375]);
+    }
+
+    #[test]
+    fn ignored_rows_count_for_nothing() {
+        let x = t(&[3, 2], &[0.0, 0.0, 50.0, -3.0, 0.0, 0.0]);
+        let how = ClassLoss { ignore_index: 9, ..Default::default() };
+        let (y, [g]) = gradients([x.clone()], |t, [x]| t.cross_entropy_with(x, &[0, 9, 1], &how));
+        close(y.data(), &[2f64.ln()]);
+        close(g.data(), &[-0.25, 0.25, 0.0, 0.0, 0.25, -0.25]);
+        assert!(Tape::infer().cross_entropy_with(x.into(), &[9, 9, 9], &how).value.item().is_nan());
+    }
+
+    #[test]
+    fn weights_and_smoothing_are_pytorchs() {
+        // Two classes at equal logits: every log-probability is -ln 2.
+        let how = ClassLoss { class_weight: Some(&[1.0, 3.0]), label_smoothing: 0.5, ..Default::default() };
+        let (y, [g]) = gradients([Tensor::zeros([1, 2])], |t, [x]| t.cross_entropy_with(x, &[1], &how));
+        // (0.5 · 3 + 0.25 (1 + 3)) ln 2 / 3
+        close(y.data(), &[2.5 * 2f64.ln() / 3.0]);
+        close(g.data(), &[(1.25 - 0.25) / 3.0, (1.25 - 1.5 - 0.75) / 3.0]);
+    }
+
+    #[test]
+    fn nll_of_log_softmax_is_cross_entropy() {
+        let x = Tensor::from_fn([2, 3, 5], |i| (i * 7919 % 31) as f64 / 10.0);
+        let labels = [0, 4, 2, -1, 1, 3];
+        let w = [0.5, 1.0, 2.0, 0.25, 1.5];
+        for reduction in [Reduction::Mean, Reduction::Sum, Reduction::None] {
+            let how = ClassLoss { class_weight: Some(&w), ignore_index: -1, reduction, ..Default::default() };
+            let (a, [ga]) = gradients([x.clone()], |t, [x]| t.cross_entropy_with(x, &labels, &how));
+            let (b, [gb]) = gradients([x.clone()], |t, [x]| {
+                let l = t.log_softmax(x, -1);
+                t.nll_loss(l, &labels, &how)
+            });
+            assert_eq!(a.shape(), b.shape());
+            close(a.data(), b.data());
+            close(ga.data(), gb.data());
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "cross_entropy: label 4 for 4 classes")]
+    fn a_label_out_of_range_panics() {
+        Tape::<f32>::infer().cross_entropy(Tensor::zeros([1, 4]).into(), &[4]);
+    }
+
+    #[test]
+    fn pairs() {
+        let x = t(&[4], &[0.5, -3.0, 1.0, 2.0]);
+        let zero = Tensor::zeros([4]);
+        let (y, [g, h]) =
+            gradients([x.clone(), zero.clone()], |t, [x, z]| t.smooth_l1(x, z, 1.0, Reduction::None));
+        assert_eq!(y.data(), [0.125, 2.5, 0.5, 1.5]);
+        assert_eq!(g.data(), [0.5, -1.0, 1.0, 1.0]);
+        assert_eq!(h.data(), [-0.5, 1.0, -1.0, -1.0]);
+        let (y, [g, _]) = gradients([x, zero], |t, [x, z]| t.mse(x, z, Reduction::Mean));
+        assert_eq!((y.item(), g.data()), (14.25 / 4.0, &[0.25, -1.5, 0.5, 1.0][..]));
+    }
+
+    #[test]
+    fn bce_is_finite_at_any_logit_and_weighted() {
+        let x = t(&[4], &[1000.0, -1000.0, 0.0, 0.0]);
+        let z = t(&[4], &[0.0, 1.0, 1.0, 0.0]);
+        let (w, p) = (t(&[], &[2.0]), t(&[1], &[3.0]));
+        let weights = BceWeights { weight: Some(&w), pos_weight: Some(&p) };
+        let (y, [g, _]) = gradients([x, z], |t, [x, z]| t.bce_with_logits(x, z, weights, Reduction::None));
+        close(y.data(), &[2000.0, 6000.0, 6.0 * 2f64.ln(), 2.0 * 2f64.ln()]);
+        close(g.data(), &[2.0, -6.0, -3.0, 1.0]);
+    }
+}

@@ -1,0 +1,206 @@
+//! softmax(x)ᵢ = e^(xᵢ - m) / s and log softmax(x)ᵢ = (xᵢ - m) - ln s along an axis, with m = max x and s = Σ e^(xᵢ - m).
+//!
+//! Backward, with ⟨·⟩ the sum along the axis: y (g - ⟨g y⟩) for softmax, g - e^y ⟨g⟩ for its logarithm.
+
+use crate::parallel::{self, Shared};
+use crate::{Element, Shape, Tape, Tensor, Var};
+
+/// Elements of one task: exponentials cost about ten times a memory access.
+const PIECE: usize = 2048;
+/// Neighbouring lines along the axis that are worked on together.
+const LINES: usize = 32;
+
+/// A tensor seen as [outer, n, inner]: n runs along the axis.
+#[derive(Clone, Copy)]
+struct Lines {
+    outer: usize,
+    n: usize,
+    inner: usize,
+}
+
+impl Lines {
+    #[track_caller]
+    fn new(shape: &Shape, axis: isize) -> Self {
+        let axis = shape.axis(axis);
+        Lines {
+            outer: shape[..axis].iter().product(),
+            n: shape[axis],
+            inner: shape[axis + 1..].iter().product(),
+        }
+    }
+
+    /// Calls `f(d, s)` for bundles of up to [`LINES`] neighbouring lines, on all threads: `f` reads and writes element i of the
+    /// bundle's lines as `d(i)`, and reads those of `src` as `s(i)`.
+    fn for_each<E: Element>(self, dst: &mut [E], src: &[E], f: impl Fn(&mut Bundle<'_, E>) + Send + Sync) {
+        let Lines { outer, n, inner } = self;
+        let bundles = inner.div_ceil(LINES);
+        let together = (PIECE / (n * inner.min(LINES)).max(1)).max(1);
+        let dst = Shared::new(dst);
+        parallel::ranges(outer * bundles, together, |range| {
+            for task in range {
+                let first = task % bundles * LINES;
+                let start = task / bundles * n * inner + first;
+                f(&mut Bundle { dst, src, start, stride: inner, n, width: LINES.min(inner - first) });
+            }
+        });
+    }
+}
+
+/// Up to [`LINES`] neighbouring lines.
+struct Bundle<'a, E> {
+    dst: Shared<'a, E>,
+    src: &'a [E],
+    start: usize,
+    stride: usize,
+    n: usize,
+    width: usize,
+}
+
+impl<E: Element> Bundle<'_, E> {
+    /// Element i of each line.
+    fn dst(&mut self, i: usize) -> &mut [E] {
+        let at = self.start + i * self.stride;
+        // SAFETY: bundles are disjoint, and the borrow of self keeps other parts of this one away.
+        unsafe { self.dst.slice(at..at + self.width) }
+    }
+
+    /// Element i of each line of the other tensor.
+    fn src(&self, i: usize) -> &[E] {
+        &self.src[self.start + i * self.stride..][..self.width]
+    }
+
+    /// m of each line.
+    fn max(&mut self) -> [E; LINES] {
+        let mut m = [E::NEG_INFINITY; LINES];
+        for i in 0..self.n {
+            m.iter_mut().zip(self.dst(i)).for_each(|(m, x)| *m = x.max(*m));
+        }
+        m
+    }
+}
+
+/// softmax in place.
+fn softmax<E: Element>(x: &mut Tensor<E>, lines: Lines) {
+    lines.for_each(x.data_mut(), &[], |b| {
+        let (m, mut s) = (b.max(), [E::ZERO; LINES]);
+        for i in 0..b.n {
+            for ((x, m), s) in b.dst(i).iter_mut().zip(m).zip(&mut s) {
+                *x = (*x - m).exp();
+                *s += *x;
+            }
+        }
+        for i in 0..b.n {
+            b.dst(i).iter_mut().zip(s).for_each(|(x, s)| *x /= s);
+        }
+    });
+}
+
+/// log softmax in place.
+fn log_softmax<E: Element>(x: &mut Tensor<E>, lines: Lines) {
+    lines.for_each(x.data_mut(), &[], |b| {
+        let (m, mut s) = (b.max(), [E::ZERO; LINES]);
+        for i in 0..b.n {
+            s.iter_mut().zip(b.dst(i)).zip(m).for_each(|((s, x), m)| *s += (*x - m).exp());
+        }
+        let ln_s = s.map(E::ln);
+        for i in 0..b.n {
+            b.dst(i).iter_mut().zip(m).zip(ln_s).for_each(|((x, m), ln_s)| *x = (*x - m) - ln_s);
+        }
+    });
+}
+
+/// y (g - ⟨g y⟩), in place of g.
+fn softmax_backward<E: Element>(g: &mut Tensor<E>, y: &Tensor<E>, lines: Lines) {
+    lines.for_each(g.data_mut(), y.data(), |b| {
+        let mut dot = [E::ZERO; LINES];
+        for i in 0..b.n {
+            for (k, d) in dot.iter_mut().enumerate().take(b.width) {
+                *d += b.dst(i)[k] * b.src(i)[k];
+            }
+        }
+        for i in 0..b.n {
+            for (k, &dot) in dot.iter().enumerate().take(b.width) {
+                b.dst(i)[k] = b.src(i)[k] * (b.dst(i)[k] - dot);
+            }
+        }
+    });
+}
+
+/// g - e^y ⟨g⟩, in place of g.
+fn log_softmax_backward<E: Element>(g: &mut Tensor<E>, y: &Tensor<E>, lines: Lines) {
+    lines.for_each(g.data_mut(), y.data(), |b| {
+        let mut sum = [E::ZERO; LINES];
+        for i in 0..b.n {
+            sum.iter_mut().zip(b.dst(i)).for_each(|(s, g)| *s += *g);
+        }
+        for i in 0..b.n {
+            for (k, &sum) in sum.iter().enumerate().take(b.width) {
+                b.dst(i)[k] = b.dst(i)[k] - b.src(i)[k].exp() * sum;
+            }
+        }
+    });
+}
+
+impl<E: Element> Tape<E> {
+    /// The softmax along an axis (negative ones count from the back). Any shape of at least one axis.
+    #[track_caller]
+    pub fn softmax(&mut self, x: Var<E>, axis: isize) -> Var<E> {
+        let lines = Lines::new(x.shape(), axis);
+        let Var { value: mut y, node } = x;
+        softmax(&mut y, lines);
+        let kept = self.records(&[node]).then(|| y.clone());
+        self.record("softmax", y, &[node], move |mut g, slots| {
+            let Some(y) = kept else { return };
+            slots.add(node, || {
+                softmax_backward(&mut g, &y, lines);
+                g
+            });
+        })
+    }
+
+    /// The logarithm of the softmax along an axis (negative ones count from the back). Any shape of at least one axis.
+    #[track_caller]
+    pub fn log_softmax(&mut self, x: Var<E>, axis: isize) -> Var<E> {
+        let lines = Lines::new(x.shape(), axis);
+        let Var { value: mut y, node } = x;
+        log_softmax(&mut y, lines);
+        let kept = self.records(&[node]).then(|| y.clone());
+        self.record("log_softmax", y, &[node], move |mut g, slots| {
+            let Some(y) = kept else { return };
+            slots.add(node, || {
+                log_softmax_backward(&mut g, &y, lines);
+                g
+            });
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_axis_equals_the_definition() {
+        let x = Tensor::<f64>::from_fn([3, 5, 70], |i| (i * 7919 % 101) as f64 / 25.0 - 2.0);
+        let strides = x.shape().strides();
+        for (axis, &n) in x.shape().iter().enumerate() {
+            let stride = strides[axis];
+            let y = Tape::infer().softmax(x.clone().into(), axis as isize).value;
+            let z = Tape::infer().log_softmax(x.clone().into(), axis as isize - 3).value;
+            for i in 0..x.len() {
+                let first = i - i / stride % n * stride;
+                let s: f64 = (0..n).map(|k| x.data()[first + k * stride].exp()).sum();
+                let want = x.data()[i].exp() / s;
+                // A handful of roundings on either side of values in [0, 1].
+                assert!((y.data()[i] - want).abs() < 1e-14 && (z.data()[i] - want.ln()).abs() < 1e-14);
+            }
+        }
+    }
+
+    #[test]
+    fn large_logits_do_not_overflow() {
+        let x = Tensor::<f32>::from_slice([3], &[1000.0, 0.0, -1000.0]);
+        assert_eq!(Tape::infer().softmax(x.clone().into(), 0).value.data(), [1.0, 0.0, 0.0]);
+        assert_eq!(Tape::infer().log_softmax(x.into(), 0).value.data(), [0.0, -1000.0, -2000.0]);
+    }
+}
