@@ -66,7 +66,8 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub(super) fn at(self, path: &Path) -> CheckpointError {
+    /// The problem with the file at `path`.
+    pub fn at(self, path: &Path) -> CheckpointError {
         CheckpointError { path: path.to_owned(), problem: self }
     }
 

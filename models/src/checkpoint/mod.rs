@@ -1,8 +1,8 @@
 //! Checkpoints: named tensors in a file, as PyTorch and safetensors write them.
 //!
 //! [`load`] recognises a file by its content; [`save`] writes safetensors, which PyTorch reads back. Names and
-//! layouts are PyTorch's. A file is never trusted: it cannot run code, take more memory than a small multiple of its
-//! own size, or cause a panic; what is wrong with it is told by [`CheckpointError`].
+//! layouts are PyTorch's. A file is never trusted: it cannot run code, cause a panic, or take more memory than a small
+//! multiple of its own size and a fixed sum; what is wrong with it is told by [`CheckpointError`].
 //!
 //! ```
 //! use gradus_models::checkpoint::{self, Metadata, RawTensor, StateDict};
@@ -35,7 +35,7 @@ use indexmap::IndexMap;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{Read, Seek};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Tensors by name, in the order of the network.
@@ -114,29 +114,38 @@ impl Loaded {
 /// See [`Problem`].
 pub fn load(path: impl AsRef<Path>) -> Result<Loaded, CheckpointError> {
     let path = path.as_ref();
-    load_any(path).map_err(|problem| problem.at(path))
+    open(path).and_then(|file| read(BufReader::new(file))).map_err(|problem| problem.at(path))
 }
 
-fn load_any(path: &Path) -> Result<Loaded, Problem> {
+fn open(path: &Path) -> Result<File, Problem> {
     let opening = |source| Problem::Io { doing: "open", source };
-    let unrecognised = |looks: String| Err(Problem::Unrecognised { looks });
     // Before opening: to open a pipe would wait for its other end.
     let about = fs::metadata(path).map_err(opening)?;
     if !about.is_file() {
-        return unrecognised(
-            if about.is_dir() { "it is a folder" } else { "it is not a regular file" }.into(),
-        );
+        let looks = if about.is_dir() { "it is a folder" } else { "it is not a regular file" };
+        return Err(Problem::Unrecognised { looks: looks.into() });
     }
-    let mut file = File::open(path).map_err(opening)?;
-    let len = file.metadata().map_err(opening)?.len();
+    File::open(path).map_err(opening)
+}
+
+/// Reads a checkpoint that is not a file by itself, from its start to its end.
+///
+/// # Errors
+/// See [`Problem`].
+pub fn read(mut source: impl Read + Seek) -> Result<Loaded, Problem> {
+    let reading = |source| Problem::Io { doing: "read", source };
+    let len = source.seek(SeekFrom::End(0)).map_err(reading)?;
     let mut start = Vec::new();
-    let read = file.by_ref().take(512).read_to_end(&mut start).and_then(|_| file.rewind());
-    read.map_err(|source| Problem::Io { doing: "read", source })?;
+    source.rewind().map_err(reading)?;
+    source.by_ref().take(512).read_to_end(&mut start).map_err(reading)?;
+    source.rewind().map_err(reading)?;
     match start.as_slice() {
-        [b'P', b'K', 3, 4, ..] => pth::read_zip(&mut file, len),
-        [0x80, 2..=5, ..] => pth::read_legacy(&mut file, len),
-        [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::read(&mut file, len),
-        start => unrecognised(describe(start)),
+        // First: a header of 640 bytes begins as a pickle does.
+        [_, _, _, _, 0, 0, 0, 0, b'{', ..] => safetensors::read(&mut source, len),
+        [b'P', b'K', 3, 4, ..] => pth::read_zip(&mut source, len),
+        [0x80, 2..=5, ..] => pth::read_legacy(&mut source, len),
+        [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::read(&mut source, len),
+        start => Err(Problem::Unrecognised { looks: describe(start) }),
     }
 }
 
@@ -175,6 +184,7 @@ pub fn save(path: impl AsRef<Path>, tensors: &StateDict, metadata: &Metadata) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
 
     #[test]
     fn what_is_no_checkpoint_is_said() {
@@ -191,6 +201,8 @@ mod tests {
         assert!(load(folder.path()).unwrap_err().to_string().contains("it is a folder"));
         let missing = load(folder.path().join("none.pth")).unwrap_err().to_string();
         assert!(missing.starts_with("cannot open") && missing.contains("none.pth"), "{missing}");
+        let all_640 = [&640u64.to_le_bytes()[..], &b"{}"[..], &[b' '; 638]].concat();
+        assert!(read(io::Cursor::new(all_640)).is_ok());
         assert!(said(b"\x09\0\0\0\0\0\0\0{").contains("damaged safetensors file"));
     }
 }

@@ -10,7 +10,7 @@ use super::pickle::{self, Id, Input, Pickle, Value};
 use super::torch::{self, GLOBALS, Storage, Storages};
 use super::{Format, Loaded};
 use std::collections::HashMap;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -123,7 +123,7 @@ fn zip_problem(error: ZipError) -> Problem {
 /// Reads a legacy file of `len` bytes from its start.
 pub(super) fn read_legacy(file: impl Read + Seek, len: u64) -> Result<Loaded, Problem> {
     let format = Format::TorchLegacy;
-    let mut input = Input { reader: BufReader::new(file), left: len, format };
+    let mut input = Input { reader: file, left: len, format };
     let magic = pickle::read(&mut input, GLOBALS)?;
     if !matches!(magic[magic.root], Value::Int(MAGIC)) {
         let looks = "it is a Python pickle, but not one that torch.save wrote".into();

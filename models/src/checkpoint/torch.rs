@@ -126,7 +126,7 @@ pub(super) fn load(
 }
 
 /// A stride of 0 can make a tensor of any size from one element; nothing that was trained does.
-fn check_total(entries: &IndexMap<String, TensorView>, format: Format, file_len: u64) -> Result<(), Problem> {
+fn check_total(entries: &Views, format: Format, file_len: u64) -> Result<(), Problem> {
     let allowed = file_len.saturating_mul(4).saturating_add(1 << 20);
     let total: u128 = entries.values().map(|view| view.bytes as u128).sum();
     match total <= u128::from(allowed) {
@@ -157,6 +157,9 @@ struct TensorView<'a> {
     /// Size once contiguous.
     bytes: usize,
 }
+
+/// Tensors by name.
+type Views<'a> = IndexMap<String, TensorView<'a>>;
 
 impl TensorView<'_> {
     /// The tensor from the bytes of its whole storage.
@@ -229,10 +232,9 @@ impl<'a> Reader<'a> {
     }
 
     /// The tensors of a dictionary by name, and the names of what else it holds.
-    #[allow(clippy::type_complexity)]
-    fn tensors_of(&self, dict: Id) -> Result<(IndexMap<String, TensorView<'a>>, Vec<String>), Problem> {
+    fn tensors_of(&self, dict: Id) -> Result<(Views<'a>, Vec<String>), Problem> {
         let Value::Dict(pairs) = &self.pickle[dict] else { return Ok(Default::default()) };
-        let (mut tensors, mut ignored) = (IndexMap::new(), Vec::new());
+        let (mut tensors, mut ignored) = (Views::new(), Vec::new());
         for &(key, value) in pairs {
             match (self.str(key), self.is_tensor(value)) {
                 (Some(_), true) if tensors.len() == MOST_TENSORS => {
@@ -383,5 +385,42 @@ fn at_tensor(name: &str, problem: Problem) -> Problem {
             Problem::Unsupported { format, feature: format!("{feature} ({})", quote(name)) }
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn gathering_follows_the_strides(
+            dims in proptest::collection::vec((0..4usize, 0..13usize), 0..4),
+            offset in 0..5usize,
+        ) {
+            let (shape, strides): (Vec<_>, Vec<_>) = dims.into_iter().unzip();
+            let numel: usize = shape.iter().product();
+            // Element by element, by the formula at the top of this file.
+            let place = |flat: usize| {
+                let (mut rest, mut at) = (flat, offset);
+                for (dim, stride) in shape.iter().zip(&strides).rev() {
+                    at += rest % dim * stride;
+                    rest /= dim;
+                }
+                at as i16
+            };
+            let expected: Vec<i64> = (0..numel).map(|flat| place(flat).into()).collect();
+            let storage: Vec<u8> = (0..128i16).flat_map(i16::to_le_bytes).collect();
+            let whole = Storage { dtype: Dtype::I16, numel: 128 };
+            let view = TensorView {
+                storage: StorageView { key: "0", storage: whole, start: 0, numel: 128 },
+                offset,
+                shape: shape.clone(),
+                strides: strides.clone(),
+                bytes: 2 * numel,
+            };
+            prop_assert_eq!(view.gather(&storage).to_i64().unwrap(), expected);
+        }
     }
 }
