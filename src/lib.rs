@@ -1,8 +1,10 @@
 //! gradus.
 #![warn(missing_docs)]
 
+pub mod data;
 pub mod error;
 pub mod files;
 pub mod image;
+pub mod metrics;
 
 pub use error::{Error, Result};

@@ -59,11 +59,15 @@ impl fmt::Display for Confusion {
         for (i, class) in self.classes.iter().enumerate() {
             match self.recall(i) {
                 Some(r) => writeln!(f, "  {class:width$}  {:5.1} % recognised", 100.0 * r)?,
-                None => writeln!(f, "  {class:width$}  no images", )?,
+                None => writeln!(f, "  {class:width$}  no images",)?,
             }
         }
         for (i, j, n) in self.worst(3) {
-            writeln!(f, "  most often confused: {} taken for {}, {n} times", self.classes[i], self.classes[j])?;
+            writeln!(
+                f,
+                "  most often confused: {} taken for {}, {n} times",
+                self.classes[i], self.classes[j]
+            )?;
         }
         Ok(())
     }

@@ -1,3 +1,5 @@
 //! How good the results are.
 
+pub mod coco;
 pub mod confusion;
+pub mod rle;

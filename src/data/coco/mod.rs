@@ -1,0 +1,4 @@
+//! COCO's files.
+
+pub mod json;
+mod raw;

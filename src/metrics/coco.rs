@@ -1,0 +1,510 @@
+//! COCO's detection metrics: average precision and average recall, for boxes and for masks.
+//!
+//! Within an image and a category, detections in descending order of score each take the best object not yet taken
+//! whose IoU reaches a threshold. Over all images, again in descending order, true positives tp and false positives fp
+//! accumulate: recall tp / n, precision tp / (tp + fp), where n counts the objects. Precision is made non-increasing
+//! from the right; *average precision* (AP) is its mean at the recalls 0, 0.01, ..., 1 (0 where a recall is never
+//! reached), and *average recall* (AR) the last recall. Both are then averaged over the IoU thresholds 0.50, 0.55, ...,
+//! 0.95 and over the categories that have objects.
+//!
+//! What is neither right nor wrong: crowd regions and objects outside an area range are *ignored*; a detection that
+//! can take only an ignored object is ignored too, as is an unmatched one whose own area is outside the range. A crowd
+//! region can be taken any number of times, with IoU = intersection over the detection's area.
+//!
+//! Source of the definitions: Lin et al., *Microsoft COCO*, 2014, and `pycocotools.cocoeval`, whose 12 numbers these
+//! are: sorts are stable, a value without objects is −1, and an object of id 0, matched, counts as unmatched.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use super::rle::Rle;
+use crate::error::{Error, Result};
+
+/// The IoU thresholds' number.
+pub const THRESHOLDS: usize = 10;
+/// The recalls at which precision is read.
+pub const RECALLS: usize = 101;
+/// At most so many detections an image and category count, in AR1, AR10 and AR100; 100 in all else.
+pub const MAX_DETECTIONS: [usize; 3] = [1, 10, 100];
+/// The area ranges in square pixels, bounds included: all, small, medium, large.
+pub const AREAS: [[f64; 2]; 4] = [[0.0, 1e10], [0.0, 1024.0], [1024.0, 9216.0], [9216.0, 1e10]];
+/// The names of the 12 numbers, in pycocotools' order.
+pub const NAMES: [&str; 12] = [
+    "AP",
+    "AP50",
+    "AP75",
+    "AP_small",
+    "AP_medium",
+    "AP_large",
+    "AR1",
+    "AR10",
+    "AR100",
+    "AR_small",
+    "AR_medium",
+    "AR_large",
+];
+
+/// What the IoU is taken of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Of boxes.
+    Box,
+    /// Of masks.
+    Mask,
+}
+
+/// A category of objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Category {
+    /// Its id in the annotations.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+}
+
+/// An annotated object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Truth {
+    /// The annotation's id; see this file's head about 0.
+    pub id: i64,
+    /// The image's id.
+    pub image: i64,
+    /// The category's id.
+    pub category: i64,
+    /// `[x, y, width, height]` in pixels.
+    pub bbox: [f64; 4],
+    /// In square pixels; decides between small, medium and large.
+    pub area: f64,
+    /// A region of many objects, which is ignored?
+    pub crowd: bool,
+    /// Needed where masks are evaluated.
+    pub mask: Option<Rle>,
+}
+
+/// All that detections are compared with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GroundTruth {
+    /// The evaluated images' ids, those without objects included.
+    pub images: Vec<i64>,
+    /// The evaluated categories.
+    pub categories: Vec<Category>,
+    /// The objects. Those of other images or categories do not count.
+    pub truths: Vec<Truth>,
+}
+
+/// A detected object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detection {
+    /// The image's id.
+    pub image: i64,
+    /// The category's id.
+    pub category: i64,
+    /// Higher is surer.
+    pub score: f64,
+    /// `[x, y, width, height]` in pixels.
+    pub bbox: [f64; 4],
+    /// In square pixels: the box's, or the mask's where masks are evaluated.
+    pub area: f64,
+    /// Needed where masks are evaluated.
+    pub mask: Option<Rle>,
+}
+
+impl Detection {
+    /// A detected box `[x, y, width, height]`.
+    pub fn of_box(image: i64, category: i64, score: f64, bbox: [f64; 4]) -> Self {
+        Detection { image, category, score, bbox, area: bbox[2] * bbox[3], mask: None }
+    }
+
+    /// The same with a mask. The area stays the box's, as in pycocotools' reading of results that have both.
+    #[must_use]
+    pub fn with_mask(self, mask: Rle) -> Self {
+        Detection { mask: Some(mask), ..self }
+    }
+
+    /// A detected mask; box and area are the mask's.
+    pub fn of_mask(image: i64, category: i64, score: f64, mask: Rle) -> Self {
+        let (bbox, area) = (mask.bounding_box(), mask.area() as f64);
+        Detection { image, category, score, bbox, area, mask: Some(mask) }
+    }
+}
+
+/// The result for one category.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CategoryResult {
+    /// The category.
+    pub category: Category,
+    /// Its objects in each of [`AREAS`], the ignored not counted.
+    pub objects: [usize; 4],
+    /// `precision[area][threshold][recall]`, at most 100 detections.
+    precision: Vec<[[f64; RECALLS]; THRESHOLDS]>,
+    /// `recall[max_detections][area][threshold]`.
+    recall: [[[f64; THRESHOLDS]; 4]; 3],
+}
+
+/// The result: the 12 numbers and what they are made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// AP, AP50, AP75, AP small, medium, large, AR1, AR10, AR100, AR small, medium, large; −1 where undefined.
+    pub stats: [f64; 12],
+    /// One for each category, by ascending id.
+    pub categories: Vec<CategoryResult>,
+}
+
+/// The IoU thresholds 0.50, 0.55, ..., 0.95.
+pub fn thresholds() -> [f64; THRESHOLDS] {
+    let step = (0.95 - 0.5) / 9.0; // rounded as numpy's linspace rounds
+    std::array::from_fn(|i| if i == 9 { 0.95 } else { 0.5 + i as f64 * step })
+}
+
+/// The recalls 0, 0.01, ..., 1.
+pub fn recalls() -> [f64; RECALLS] {
+    std::array::from_fn(|i| i as f64 * 0.01)
+}
+
+/// Compares detections with the ground truth.
+///
+/// Detections of categories that the ground truth lacks do not count. Errors: a detection of an image that is not in
+/// the ground truth, numbers that are not finite, and for [`Kind::Mask`] a missing mask or masks of different sizes.
+pub fn evaluate(truth: &GroundTruth, detections: &[Detection], kind: Kind) -> Result<Evaluation> {
+    let mut images = truth.images.clone();
+    images.sort_unstable();
+    images.dedup();
+    let mut categories: Vec<&Category> = truth.categories.iter().collect();
+    categories.sort_by_key(|c| c.id);
+    categories.dedup_by_key(|c| c.id);
+    check(truth, detections, kind, &images)?;
+    let truths = group(&truth.truths, &images, &categories, |t| (t.category, t.image));
+    let detections = group(detections, &images, &categories, |d| (d.category, d.image));
+    let categories = categories
+        .iter()
+        .enumerate()
+        .map(|(k, &category)| {
+            evaluate_category(
+                category,
+                of_key(&truths, |m| m.category, k),
+                of_key(&detections, |m| m.category, k),
+                kind,
+            )
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let stats = stats(&categories);
+    Ok(Evaluation { stats, categories })
+}
+
+fn check(truth: &GroundTruth, detections: &[Detection], kind: Kind, images: &[i64]) -> Result<()> {
+    let finite = |b: &[f64; 4], area: f64| b.iter().all(|v| v.is_finite()) && area.is_finite();
+    let categories: HashSet<i64> = truth.categories.iter().map(|c| c.id).collect();
+    for t in &truth.truths {
+        let counts = categories.contains(&t.category) && images.binary_search(&t.image).is_ok();
+        if counts && !finite(&t.bbox, t.area) {
+            let what = format!("annotation {} of image {}: box {:?}, area {}", t.id, t.image, t.bbox, t.area);
+            return Err(Error::input(what));
+        }
+        if counts && kind == Kind::Mask && t.mask.is_none() {
+            return Err(Error::input(format!("annotation {} of image {} has no mask", t.id, t.image)));
+        }
+    }
+    for (i, d) in detections.iter().enumerate() {
+        let problem = if images.binary_search(&d.image).is_err() {
+            "is of an image that is not evaluated".to_string()
+        } else if !finite(&d.bbox, d.area) || !d.score.is_finite() {
+            format!("has box {:?}, area {}, score {}", d.bbox, d.area, d.score)
+        } else if kind == Kind::Mask && d.mask.is_none() {
+            "has no mask".to_string()
+        } else {
+            continue;
+        };
+        return Err(Error::input(format!("detection {i}, of image {}, {problem}", d.image)));
+    }
+    Ok(())
+}
+
+/// An item with its place in the lists of categories and images.
+struct Member<'a, T> {
+    category: usize,
+    image: usize,
+    item: &'a T,
+}
+
+/// The items of listed categories and images, by category, image and their own order.
+fn group<'a, T>(
+    items: &'a [T],
+    images: &[i64],
+    categories: &[&Category],
+    key: impl Fn(&T) -> (i64, i64),
+) -> Vec<Member<'a, T>> {
+    let place = |item: &'a T| {
+        let (category, image) = key(item);
+        let category = categories.binary_search_by_key(&category, |c| c.id).ok()?;
+        Some(Member { category, image: images.binary_search(&image).ok()?, item })
+    };
+    let mut members: Vec<_> = items.iter().filter_map(place).collect();
+    members.sort_by_key(|m| (m.category, m.image));
+    members
+}
+
+/// The members, sorted by a key, whose key is k.
+fn of_key<'s, 'a, T>(
+    members: &'s [Member<'a, T>],
+    key: impl Fn(&Member<'a, T>) -> usize,
+    k: usize,
+) -> &'s [Member<'a, T>] {
+    let start = members.partition_point(|m| key(m) < k);
+    let end = members.partition_point(|m| key(m) <= k);
+    &members[start..end]
+}
+
+/// A detection after matching; bit t of the sets speaks of threshold t.
+struct Matched {
+    score: f64,
+    /// Its place among the detections of its image and category.
+    rank: usize,
+    /// In each area range: took an object, ignored or not.
+    taken: [u16; 4],
+    /// In each area range: does not count.
+    ignored: [u16; 4],
+}
+
+fn evaluate_category(
+    category: &Category,
+    truths: &[Member<Truth>],
+    detections: &[Member<Detection>],
+    kind: Kind,
+) -> Result<CategoryResult> {
+    let mut objects = [0; 4];
+    for t in truths {
+        for (n, range) in objects.iter_mut().zip(AREAS) {
+            *n += usize::from(!ignored(t.item, range));
+        }
+    }
+    let mut matched = Vec::with_capacity(detections.len());
+    for detections in detections.chunk_by(|a, b| a.image == b.image) {
+        let truths: Vec<&Truth> =
+            of_key(truths, |m| m.image, detections[0].image).iter().map(|m| m.item).collect();
+        let mut detections: Vec<&Detection> = detections.iter().map(|m| m.item).collect();
+        detections.sort_by(|a, b| descending(a.score, b.score));
+        detections.truncate(MAX_DETECTIONS[2]);
+        match_image(&truths, &detections, kind, &mut matched)?;
+    }
+    matched.sort_by(|a, b| descending(a.score, b.score));
+    let mut precision = vec![[[0.0; RECALLS]; THRESHOLDS]; 4];
+    let mut recall = [[[0.0; THRESHOLDS]; 4]; 3];
+    for area in (0..4).filter(|&a| objects[a] > 0) {
+        for t in 0..THRESHOLDS {
+            let outcomes = |max: usize| {
+                let counted = move |m: &&Matched| m.rank < max && m.ignored[area] >> t & 1 == 0;
+                matched.iter().filter(counted).map(move |m| m.taken[area] >> t & 1 == 1)
+            };
+            precision[area][t] = precision_at_recalls(outcomes(MAX_DETECTIONS[2]), objects[area]);
+            for (recall, max) in recall.iter_mut().zip(MAX_DETECTIONS) {
+                recall[area][t] = outcomes(max).filter(|&hit| hit).count() as f64 / objects[area] as f64;
+            }
+        }
+    }
+    Ok(CategoryResult { category: category.clone(), objects, precision, recall })
+}
+
+fn descending(a: f64, b: f64) -> std::cmp::Ordering {
+    b.partial_cmp(&a).expect("scores are checked to be finite")
+}
+
+fn ignored(t: &Truth, range: [f64; 2]) -> bool {
+    t.crowd || outside(t.area, range)
+}
+
+fn outside(area: f64, [low, high]: [f64; 2]) -> bool {
+    area < low || area > high
+}
+
+/// Matches the detections (sorted, at most 100) of one image and category, for all area ranges and thresholds.
+fn match_image(
+    truths: &[&Truth],
+    detections: &[&Detection],
+    kind: Kind,
+    out: &mut Vec<Matched>,
+) -> Result<()> {
+    let ious = ious(truths, detections, kind)?;
+    let start = out.len();
+    out.extend(detections.iter().enumerate().map(|(rank, d)| Matched {
+        score: d.score,
+        rank,
+        taken: [0; 4],
+        ignored: [0; 4],
+    }));
+    let thresholds = thresholds();
+    for (area, range) in AREAS.into_iter().enumerate() {
+        let ignored: Vec<bool> = truths.iter().map(|t| ignored(t, range)).collect();
+        let mut order: Vec<usize> = (0..truths.len()).collect();
+        order.sort_by_key(|&g| ignored[g]); // those that count first
+        for (t, threshold) in thresholds.into_iter().enumerate() {
+            let mut taken = vec![false; truths.len()];
+            for (i, (d, matched)) in detections.iter().zip(&mut out[start..]).enumerate() {
+                let ious = &ious[i * truths.len()..][..truths.len()];
+                let best = best_match(truths, &order, &ignored, &taken, ious, threshold);
+                if let Some(g) = best {
+                    taken[g] = true;
+                }
+                let hit = best.is_some_and(|g| truths[g].id != 0);
+                let skip = best.is_some_and(|g| ignored[g]) || (!hit && outside(d.area, range));
+                matched.taken[area] |= u16::from(hit) << t;
+                matched.ignored[area] |= u16::from(skip) << t;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The object a detection takes: the best (of equals the last) not yet taken that counts, else the best ignored one.
+/// `order` lists the objects that count first.
+fn best_match(
+    truths: &[&Truth],
+    order: &[usize],
+    ignored: &[bool],
+    taken: &[bool],
+    ious: &[f64],
+    threshold: f64,
+) -> Option<usize> {
+    let mut best: Option<usize> = None;
+    let mut iou = threshold.min(1.0 - 1e-10);
+    for &g in order {
+        if ignored[g] && best.is_some_and(|b| !ignored[b]) {
+            break;
+        }
+        if (!taken[g] || truths[g].crowd) && ious[g] >= iou {
+            iou = ious[g];
+            best = Some(g);
+        }
+    }
+    best
+}
+
+/// The IoU of each detection (row) with each object (column).
+fn ious(truths: &[&Truth], detections: &[&Detection], kind: Kind) -> Result<Vec<f64>> {
+    if kind == Kind::Box {
+        let rows = detections.iter().flat_map(|d| truths.iter().map(|t| box_iou(d.bbox, t.bbox, t.crowd)));
+        return Ok(rows.collect());
+    }
+    let truths: Vec<_> =
+        truths.iter().filter_map(|t| Some((t, t.mask.as_ref()?, t.mask.as_ref()?.bounding_box()))).collect();
+    let mut ious = Vec::with_capacity(truths.len() * detections.len());
+    for (d, mask) in detections.iter().filter_map(|d| Some((d, d.mask.as_ref()?))) {
+        let bbox = mask.bounding_box();
+        for (t, other, other_box) in &truths {
+            if (mask.height(), mask.width()) != (other.height(), other.width()) {
+                return Err(Error::input(format!(
+                    "image {}: a detected mask of {} x {} pixels, where annotation {} has {} x {}",
+                    d.image,
+                    mask.width(),
+                    mask.height(),
+                    t.id,
+                    other.width(),
+                    other.height()
+                )));
+            }
+            let apart = box_iou(bbox, *other_box, false) == 0.0;
+            ious.push(if apart { 0.0 } else { mask.iou(other, t.crowd) });
+        }
+    }
+    Ok(ious)
+}
+
+/// IoU of boxes `[x, y, width, height]`; with a crowd region as b over a's own area. 0 where they do not overlap.
+fn box_iou(a: [f64; 4], b: [f64; 4], crowd: bool) -> f64 {
+    let overlap = |i: usize| (a[i] + a[i + 2]).min(b[i] + b[i + 2]) - a[i].max(b[i]);
+    let (w, h) = (overlap(0), overlap(1));
+    if w <= 0.0 || h <= 0.0 {
+        return 0.0;
+    }
+    let (both, area) = (w * h, a[2] * a[3]);
+    both / if crowd { area } else { area + b[2] * b[3] - both }
+}
+
+/// Precision, made non-increasing from the right, at each recall; 0 where that is not reached.
+fn precision_at_recalls(outcomes: impl Iterator<Item = bool>, objects: usize) -> [f64; RECALLS] {
+    let (mut hits, mut misses) = (0.0, 0.0);
+    let (mut recall, mut precision) = (Vec::new(), Vec::new());
+    for hit in outcomes {
+        *(if hit { &mut hits } else { &mut misses }) += 1.0;
+        recall.push(hits / objects as f64);
+        precision.push(hits / (misses + hits + f64::EPSILON));
+    }
+    for i in (1..precision.len()).rev() {
+        precision[i - 1] = precision[i - 1].max(precision[i]);
+    }
+    let mut i = 0;
+    recalls().map(|r| {
+        i += recall[i..].iter().take_while(|&&reached| reached < r).count();
+        precision.get(i).copied().unwrap_or(0.0)
+    })
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (mut sum, mut n) = (0.0, 0);
+    for v in values {
+        sum += v;
+        n += 1;
+    }
+    if n == 0 { -1.0 } else { sum / f64::from(n) }
+}
+
+/// The 12 numbers over some categories.
+fn stats(categories: &[CategoryResult]) -> [f64; 12] {
+    let with = |area: usize| categories.iter().filter(move |c| c.objects[area] > 0);
+    let ap = |area: usize, t: std::ops::Range<usize>| {
+        mean(with(area).flat_map(|c| c.precision[area][t.clone()].iter().flatten().copied()))
+    };
+    let ar = |max: usize, area: usize| mean(with(area).flat_map(|c| c.recall[max][area]));
+    [
+        ap(0, 0..10),
+        ap(0, 0..1),
+        ap(0, 5..6),
+        ap(1, 0..10),
+        ap(2, 0..10),
+        ap(3, 0..10),
+        ar(0, 0),
+        ar(1, 0),
+        ar(2, 0),
+        ar(2, 1),
+        ar(2, 2),
+        ar(2, 3),
+    ]
+}
+
+impl CategoryResult {
+    /// The 12 numbers of this category alone.
+    pub fn stats(&self) -> [f64; 12] {
+        stats(std::slice::from_ref(self))
+    }
+
+    /// Precision at the 101 recalls and threshold t of [`thresholds`]; none without objects. All areas, at most 100
+    /// detections.
+    pub fn precision(&self, t: usize) -> Option<&[f64; RECALLS]> {
+        (self.objects[0] > 0).then(|| &self.precision[0][t])
+    }
+}
+
+impl Evaluation {
+    /// The mean over the categories of the precision at the 101 recalls and threshold t of [`thresholds`]: the
+    /// precision-recall curve. None where no category has objects.
+    pub fn precision(&self, t: usize) -> Option<[f64; RECALLS]> {
+        let curves: Vec<_> = self.categories.iter().filter_map(|c| c.precision(t)).collect();
+        let at = |r: usize| curves.iter().map(|c| c[r]).sum::<f64>() / curves.len() as f64;
+        (!curves.is_empty()).then(|| std::array::from_fn(at))
+    }
+}
+
+impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in NAMES.iter().zip(self.stats) {
+            if value < 0.0 {
+                writeln!(f, "{name:<10}     –")?;
+            } else {
+                writeln!(f, "{name:<10} {value:.3}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
