@@ -4,6 +4,7 @@
 //! channel c is the last axis.
 
 use crate::Element;
+use crate::simd::Simd;
 
 /// A pointwise non-linearity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,4 +67,40 @@ impl<E> Epilogue<'_, E> {
             && self.residual.is_none()
             && self.activation == Activation::None
     }
+}
+
+impl<E: Element> Epilogue<'_, E> {
+    /// The epilogue of n <= LANES elements of channels c .. c + n, which lie at `at` in the result.
+    ///
+    /// # Safety
+    /// Scale and bias hold c + n elements, the residual at + n.
+    #[inline(always)]
+    pub(crate) unsafe fn vector<S: Simd<E>>(&self, s: S, acc: S::V, c: usize, at: usize, n: usize) -> S::V {
+        let mut v = acc;
+        // SAFETY: the caller's.
+        unsafe {
+            if let Some(scale) = self.scale {
+                v = s.mul(v, load(s, scale.as_ptr().add(c), n));
+            }
+            if let Some(bias) = self.bias {
+                v = s.add(v, load(s, bias.as_ptr().add(c), n));
+            }
+            if let Some(residual) = self.residual {
+                v = s.add(v, load(s, residual.as_ptr().add(at), n));
+            }
+        }
+        match self.activation {
+            Activation::None => v,
+            Activation::Relu => s.max(v, s.zero()),
+            Activation::Relu6 => s.min(s.max(v, s.zero()), s.splat(E::from_f64(6.0))),
+        }
+    }
+}
+
+/// # Safety
+/// p .. p + n is readable.
+#[inline(always)]
+unsafe fn load<S: Simd<E>, E: Element>(s: S, p: *const E, n: usize) -> S::V {
+    // SAFETY: the caller's.
+    unsafe { if n == S::LANES { s.load(p) } else { s.load_n(p, n) } }
 }

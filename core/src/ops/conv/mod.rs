@@ -4,6 +4,7 @@
 //! dy = ∂L/∂y: dz = dy where the activation passes, the residual's gradient is dz, dP = scale · dz, the bias' gradient
 //! is dP summed over pixels, and dP goes through the transposed maps: dx = ∂⟨dP, P⟩/∂x, dw = ∂⟨dP, P⟩/∂w.
 
+pub mod depthwise;
 pub mod im2col;
 mod op;
 mod pointwise;
@@ -23,6 +24,8 @@ use std::sync::OnceLock;
 pub enum Algorithm {
     /// A matrix product with the columns made while packing: any spec.
     Im2col,
+    /// Each channel by itself: groups = c_in.
+    Depthwise,
 }
 
 /// One of a convolution's three maps.
@@ -43,19 +46,21 @@ impl Pass {
 
 impl Algorithm {
     /// All of them.
-    pub const ALL: [Algorithm; 1] = [Algorithm::Im2col];
+    pub const ALL: [Algorithm; 2] = [Algorithm::Im2col, Algorithm::Depthwise];
 
     /// The name that `GRADUS_CONV` takes.
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::Im2col => "im2col",
+            Algorithm::Depthwise => "depthwise",
         }
     }
 
     /// Whether it can compute this pass of this convolution.
-    pub fn applies(self, _spec: &ConvSpec, _pass: Pass) -> bool {
+    pub fn applies(self, spec: &ConvSpec, _pass: Pass) -> bool {
         match self {
             Algorithm::Im2col => true,
+            Algorithm::Depthwise => depthwise::applies(spec),
         }
     }
 }
@@ -66,7 +71,10 @@ pub fn choose(spec: &ConvSpec, pass: Pass) -> Algorithm {
     if let Some(asked) = asked().filter(|a| a.applies(spec, pass)) {
         return asked;
     }
-    Algorithm::Im2col
+    match spec {
+        _ if depthwise::applies(spec) => Algorithm::Depthwise,
+        _ => Algorithm::Im2col,
+    }
 }
 
 /// What `GRADUS_CONV` asks for, read once. Panics when it names no algorithm.
@@ -97,6 +105,7 @@ pub fn forward<E: Element>(
     );
     match algorithm {
         Algorithm::Im2col => im2col::forward(spec, x, w, epilogue, y),
+        Algorithm::Depthwise => depthwise::forward(spec, x, w, epilogue, y),
     }
 }
 
@@ -110,6 +119,7 @@ pub fn backward_data<E: Element>(algorithm: Algorithm, spec: &ConvSpec, dy: &[E]
     );
     match algorithm {
         Algorithm::Im2col => im2col::backward_data(spec, dy, w, dx),
+        Algorithm::Depthwise => depthwise::backward_data(spec, dy, w, dx),
     }
 }
 
@@ -123,5 +133,6 @@ pub fn backward_weight<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E
     );
     match algorithm {
         Algorithm::Im2col => im2col::backward_weight(spec, x, dy, dw),
+        Algorithm::Depthwise => depthwise::backward_weight(spec, x, dy, dw),
     }
 }

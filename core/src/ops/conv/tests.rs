@@ -146,6 +146,16 @@ fn any_spec() -> impl Strategy<Value = ConvSpec> {
         .prop_filter("the kernel fits", fits)
 }
 
+/// Depthwise, with every tail of channels and some multipliers.
+fn depthwise_spec() -> impl Strategy<Value = ConvSpec> {
+    (any_spec(), 1..70usize, 1..4usize).prop_map(|(s, groups, m)| ConvSpec {
+        c_in: groups,
+        c_out: groups * m,
+        groups,
+        ..s
+    })
+}
+
 fn fits(s: &ConvSpec) -> bool {
     let reach = |a: usize| s.dilation[a] * (s.kernel[a] - 1) + 1;
     s.h + 2 * s.padding[0] >= reach(0) && s.w + 2 * s.padding[1] >= reach(1)
@@ -160,6 +170,16 @@ proptest! {
 
     #[test]
     fn any_convolution_f64(spec in any_spec(), seed: u64) {
+        Case::<f64>::new(spec, seed).check();
+    }
+
+    #[test]
+    fn depthwise_f32(spec in depthwise_spec(), seed: u64) {
+        Case::<f32>::new(spec, seed).check();
+    }
+
+    #[test]
+    fn depthwise_f64(spec in depthwise_spec(), seed: u64) {
         Case::<f64>::new(spec, seed).check();
     }
 }

@@ -1,0 +1,481 @@
+//! Depthwise convolution: each channel alone, groups = c_in. Bound by memory: every pass reads each operand once.
+//!
+//! On one axis, forward reads input i·stride + t·dilation − padding for output i and tap t. The gradient of the input
+//! reads, for position j = i·stride + r, output i + (r + padding − t·dilation) / stride where that is whole. Both are
+//! the same gather, out\[i·a + r\] = Σ_t in\[i·b + offset_t\] · w\[t\], one for each residue r < a. A line of it runs over
+//! blocks of pixels and, inside, over vectors of channels: memory is read in order, and a weight is loaded once a
+//! block. The gradient of the weights is the same walk with a sum for each tap in registers.
+//!
+//! With a multiplier m = c_out / c_in above 1, the input's channels are repeated m times, which leaves m = 1.
+
+use super::ConvSpec;
+use crate::buffer::Buffer;
+use crate::parallel;
+use crate::simd::{Kernel, Simd};
+use crate::{Element, Epilogue};
+use std::ops::Range;
+
+/// Pixels whose sums are in registers together.
+const BLOCK: usize = 8;
+/// Positions of a line that are done for one residue before the next has its turn.
+const TURN: usize = 4 * BLOCK;
+/// Pixels over which the weights' sums stay in registers.
+const SUM_BLOCK: usize = 16;
+/// Elements of one piece of work.
+const PIECE: usize = 64 * 1024;
+
+/// Whether it serves this convolution.
+pub fn applies(spec: &ConvSpec) -> bool {
+    spec.groups == spec.c_in && spec.c_in > 0
+}
+
+/// A tap, and the input it reads for position 0 of the output.
+#[derive(Clone, Copy)]
+struct Tap {
+    index: usize,
+    offset: isize,
+}
+
+/// Positions that have the same taps.
+struct Stretch {
+    positions: Range<usize>,
+    taps: Vec<Tap>,
+}
+
+/// One axis of a gather, for one residue: out[i·step + residue] = Σ_taps in[i·stride + offset], i < len.
+struct Axis {
+    step: usize,
+    residue: usize,
+    stride: usize,
+    len: usize,
+    limit: usize,
+    taps: Vec<Tap>,
+}
+
+impl Axis {
+    /// Forward: one residue.
+    fn forward(spec: &ConvSpec, a: usize) -> Axis {
+        let taps = (0..spec.kernel[a])
+            .map(|index| Tap {
+                index,
+                offset: (index * spec.dilation[a]) as isize - spec.padding[a] as isize,
+            })
+            .collect();
+        let (len, limit) = (spec.out_hw()[a], [spec.h, spec.w][a]);
+        Axis { step: 1, residue: 0, stride: spec.stride[a], len, limit, taps }
+    }
+
+    /// The gradient of the input: one for each residue.
+    fn backward(spec: &ConvSpec, a: usize) -> Vec<Axis> {
+        let (step, extent, limit) = (spec.stride[a], [spec.h, spec.w][a], spec.out_hw()[a]);
+        let residue = |residue: usize| {
+            let offset = |t: usize| (residue + spec.padding[a]) as isize - (t * spec.dilation[a]) as isize;
+            let taps = (0..spec.kernel[a])
+                .filter(|&t| offset(t).rem_euclid(step as isize) == 0)
+                .map(|index| Tap { index, offset: offset(index).div_euclid(step as isize) })
+                .collect();
+            Axis { step, residue, stride: 1, len: (extent - residue).div_ceil(step), limit, taps }
+        };
+        (0..step.min(extent)).map(residue).collect()
+    }
+
+    /// Where tap t reads at position i, unless outside.
+    fn source(&self, i: usize, t: &Tap) -> Option<usize> {
+        let at = (i * self.stride) as isize + t.offset;
+        (0..self.limit as isize).contains(&at).then_some(at as usize)
+    }
+
+    /// Cut where the set of taps that read inside changes: border positions one by one, and the interior.
+    fn stretches(&self) -> Vec<Stretch> {
+        let interior = self.interior();
+        let middle = (!interior.is_empty()).then(|| interior.clone());
+        let single = |i: usize| i..i + 1;
+        let (left, right) = ((0..interior.start).map(single), (interior.end..self.len).map(single));
+        let taps = |i: usize| self.taps.iter().filter(|t| self.source(i, t).is_some()).copied().collect();
+        left.chain(middle)
+            .chain(right)
+            .map(|positions| Stretch { taps: taps(positions.start), positions })
+            .collect()
+    }
+
+    /// The positions where every tap reads inside.
+    fn interior(&self) -> Range<usize> {
+        let inside = |i: &usize| self.taps.iter().all(|t| self.source(*i, t).is_some());
+        let start = (0..self.len).find(inside).unwrap_or(self.len);
+        let end = (start..self.len).find(|i| !inside(i)).unwrap_or(self.len);
+        start..end
+    }
+}
+
+/// A tap of a line: the input pixel that position 0 reads, and the weights' row.
+#[derive(Clone, Copy)]
+struct LineTap {
+    at: isize,
+    weight: usize,
+}
+
+/// The taps of a stretch of the line at vertical position i: every vertical tap by every horizontal one.
+fn line_taps(
+    spec: &ConvSpec,
+    rows: &Axis,
+    i: usize,
+    columns: &Axis,
+    stretch: &Stretch,
+    taps: &mut Vec<LineTap>,
+) {
+    taps.clear();
+    for r in &rows.taps {
+        if let Some(row) = rows.source(i, r) {
+            taps.extend(stretch.taps.iter().map(|t| LineTap {
+                at: (row * columns.limit) as isize + t.offset,
+                weight: r.index * spec.kernel[1] + t.index,
+            }));
+        }
+    }
+}
+
+/// The axes of a gather, by residue, with the horizontal ones' stretches.
+struct Geometry<'a> {
+    spec: &'a ConvSpec,
+    rows: Vec<Axis>,
+    columns: Vec<(Axis, Vec<Stretch>)>,
+    /// Extents of an image that is read, of one that is written.
+    input: [usize; 2],
+    output: [usize; 2],
+}
+
+impl<'a> Geometry<'a> {
+    fn forward(spec: &'a ConvSpec) -> Self {
+        let columns = Axis::forward(spec, 1);
+        let stretches = columns.stretches();
+        let (rows, columns) = (vec![Axis::forward(spec, 0)], vec![(columns, stretches)]);
+        Geometry { spec, rows, columns, input: [spec.h, spec.w], output: spec.out_hw() }
+    }
+
+    fn backward(spec: &'a ConvSpec) -> Self {
+        let with_stretches = |a: Axis| {
+            let stretches = a.stretches();
+            (a, stretches)
+        };
+        let rows = Axis::backward(spec, 0);
+        let columns = Axis::backward(spec, 1).into_iter().map(with_stretches).collect();
+        Geometry { spec, rows, columns, input: spec.out_hw(), output: [spec.h, spec.w] }
+    }
+
+    /// Computes every line; pieces are whole lines.
+    fn run<E: Element>(&self, input: &[E], weights: &[E], epilogue: &Epilogue<'_, E>, out: &mut [E]) {
+        let line = self.output[1] * self.spec.c_in;
+        let lines = PIECE.div_ceil(line.max(1));
+        parallel::chunks(out, lines * line, |i, out| {
+            let residual = epilogue.residual.map(|r| &r[i * lines * line..][..out.len()]);
+            let epilogue = Epilogue { residual, ..*epilogue };
+            E::dispatch(Lines { geometry: self, first: i * lines, input, weights, out, epilogue });
+        });
+    }
+}
+
+/// Consecutive lines of the output: out[(i·step + residue)·c ..] = epilogue(Σ_taps in[(at + i·stride)·c ..] · w[tap·c ..]).
+struct Lines<'a, E> {
+    geometry: &'a Geometry<'a>,
+    first: usize,
+    input: &'a [E],
+    weights: &'a [E],
+    out: &'a mut [E],
+    epilogue: Epilogue<'a, E>,
+}
+
+impl<E: Element> Kernel<E> for Lines<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) {
+        let g = self.geometry;
+        let c = g.spec.c_in;
+        let (line, image) = (g.output[1] * c, g.input[0] * g.input[1] * c);
+        let mut taps = Vec::new();
+        for at in 0..self.out.len() / line {
+            let (n, y) = ((self.first + at) / g.output[0], (self.first + at) % g.output[0]);
+            let rows = &g.rows[y % g.rows[0].step];
+            let whole = &mut self.out[at * line..][..line];
+            let residual = self.epilogue.residual.map(|r| &r[at * line..][..line]);
+            let epilogue = Epilogue { residual, ..self.epilogue };
+            // The residues take turns, so that their pixels meet in the first cache.
+            for from in (0..g.columns[0].0.len).step_by(TURN) {
+                for (columns, stretches) in &g.columns {
+                    for stretch in stretches {
+                        let Range { start, end } = stretch.positions;
+                        let (mut start, end) = (start.max(from), end.min(from + TURN));
+                        if start >= end {
+                            continue;
+                        }
+                        line_taps(g.spec, rows, y / rows.step, columns, stretch, &mut taps);
+                        let input = &self.input[n * image..][..image];
+                        let (taps, weights) = (&taps[..], self.weights);
+                        let mut run =
+                            Run { taps, axis: columns, c, input, weights, out: &mut *whole, epilogue };
+                        while end - start >= BLOCK {
+                            run.block::<S, BLOCK>(s, start);
+                            start += BLOCK;
+                        }
+                        for i in start..end {
+                            run.block::<S, 1>(s, i);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A stretch of a line.
+struct Run<'a, E> {
+    taps: &'a [LineTap],
+    axis: &'a Axis,
+    c: usize,
+    /// One image.
+    input: &'a [E],
+    weights: &'a [E],
+    /// One line.
+    out: &'a mut [E],
+    epilogue: Epilogue<'a, E>,
+}
+
+impl<E: Element> Run<'_, E> {
+    /// B pixels from i on, all channels.
+    #[inline(always)]
+    fn block<S: Simd<E>, const B: usize>(&mut self, s: S, i: usize) {
+        let mut c = 0;
+        while c + S::LANES <= self.c {
+            self.vector::<S, B, false>(s, i, c);
+            c += S::LANES;
+        }
+        if c < self.c {
+            self.vector::<S, B, true>(s, i, c);
+        }
+    }
+
+    /// B pixels from i on, the vector of channels from c on.
+    #[inline(always)]
+    fn vector<S: Simd<E>, const B: usize, const TAIL: bool>(&mut self, s: S, i: usize, c: usize) {
+        let n = (self.c - c).min(S::LANES);
+        let step = self.axis.stride * self.c;
+        let mut acc = [s.zero(); B];
+        for t in self.taps {
+            let at = (t.at + (i * self.axis.stride) as isize) as usize * self.c + c;
+            debug_assert!(at + (B - 1) * step + n <= self.input.len());
+            debug_assert!((t.weight * self.c) + c + n <= self.weights.len());
+            // SAFETY: `Axis::source` found the pixels that this tap reads, for each position of the stretch, inside
+            // of the image; c .. c + n are its channels; the weights have a row of c channels for each tap.
+            unsafe {
+                let w = load::<S, E, TAIL>(s, self.weights.as_ptr().add(t.weight * self.c + c), n);
+                let x = self.input.as_ptr().add(at);
+                for (b, acc) in acc.iter_mut().enumerate() {
+                    *acc = s.fma(load::<S, E, TAIL>(s, x.add(b * step), n), w, *acc);
+                }
+            }
+        }
+        for (b, &v) in acc.iter().enumerate() {
+            let at = ((i + b) * self.axis.step + self.axis.residue) * self.c + c;
+            debug_assert!(at + n <= self.out.len());
+            // SAFETY: the pixel lies in the line, and so in the residual; c .. c + n are channels.
+            unsafe {
+                let v = self.epilogue.vector(s, v, c, at, n);
+                store::<S, E, TAIL>(s, self.out.as_mut_ptr().add(at), v, n);
+            }
+        }
+    }
+}
+
+/// LANES elements, or the n < LANES of the last vector.
+///
+/// # Safety
+/// p .. p + n is readable.
+#[inline(always)]
+unsafe fn load<S: Simd<E>, E: Element, const TAIL: bool>(s: S, p: *const E, n: usize) -> S::V {
+    // SAFETY: the caller's.
+    unsafe { if TAIL { s.load_n(p, n) } else { s.load(p) } }
+}
+
+/// # Safety
+/// p .. p + n is writable.
+#[inline(always)]
+unsafe fn store<S: Simd<E>, E: Element, const TAIL: bool>(s: S, p: *mut E, v: S::V, n: usize) {
+    // SAFETY: the caller's.
+    unsafe { if TAIL { s.store_n(p, v, n) } else { s.store(p, v) } }
+}
+
+/// Sums of x·dy for each tap over consecutive lines of dy.
+struct TapSums<'a, E> {
+    geometry: &'a Geometry<'a>,
+    lines: Range<usize>,
+    x: &'a [E],
+    dy: &'a [E],
+    sums: &'a mut [E],
+}
+
+impl<E: Element> Kernel<E> for TapSums<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) {
+        let g = self.geometry;
+        let c = g.spec.c_in;
+        let (line, image) = (g.output[1] * c, g.input[0] * g.input[1] * c);
+        let (rows, (columns, stretches)) = (&g.rows[0], &g.columns[0]);
+        let mut taps = Vec::new();
+        for at in self.lines {
+            let (n, y) = (at / g.output[0], at % g.output[0]);
+            for stretch in stretches {
+                line_taps(g.spec, rows, y, columns, stretch, &mut taps);
+                let Range { start, end } = stretch.positions;
+                for from in (start..end).step_by(SUM_BLOCK) {
+                    let mut part = TapRun {
+                        pixels: from..end.min(from + SUM_BLOCK),
+                        stride: columns.stride,
+                        c,
+                        x: &self.x[n * image..][..image],
+                        dy: &self.dy[at * line..][..line],
+                        sums: self.sums,
+                    };
+                    let mut rest = &taps[..];
+                    while let Some((group, after)) = rest.split_at_checked(9) {
+                        part.all_channels::<S, 9>(s, group);
+                        rest = after;
+                    }
+                    while let Some((group, after)) = rest.split_at_checked(3) {
+                        part.all_channels::<S, 3>(s, group);
+                        rest = after;
+                    }
+                    for t in rest {
+                        part.all_channels::<S, 1>(s, std::slice::from_ref(t));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A block of pixels of a line of dy.
+struct TapRun<'a, E> {
+    pixels: Range<usize>,
+    stride: usize,
+    c: usize,
+    x: &'a [E],
+    dy: &'a [E],
+    sums: &'a mut [E],
+}
+
+impl<E: Element> TapRun<'_, E> {
+    #[inline(always)]
+    fn all_channels<S: Simd<E>, const T: usize>(&mut self, s: S, taps: &[LineTap]) {
+        let mut c = 0;
+        while c + S::LANES <= self.c {
+            self.vector::<S, T, false>(s, taps, c);
+            c += S::LANES;
+        }
+        if c < self.c {
+            self.vector::<S, T, true>(s, taps, c);
+        }
+    }
+
+    /// sums[tap] += Σ_pixels x · dy, for T taps and the vector of channels from c on.
+    #[inline(always)]
+    fn vector<S: Simd<E>, const T: usize, const TAIL: bool>(&mut self, s: S, taps: &[LineTap], c: usize) {
+        let n = (self.c - c).min(S::LANES);
+        let step = self.stride * self.c;
+        let Range { start, end } = self.pixels;
+        let mut acc = [s.zero(); T];
+        let mut x = [self.x.as_ptr(); T];
+        for (t, tap) in taps.iter().enumerate() {
+            let at = (tap.at + (start * self.stride) as isize) as usize * self.c + c;
+            debug_assert!(at + (end - 1 - start) * step + n <= self.x.len());
+            debug_assert!(end * self.c <= self.dy.len() && (tap.weight + 1) * self.c <= self.sums.len());
+            // SAFETY: `Axis::source` found this tap's pixels inside of the image; the sums have a row for each tap.
+            unsafe {
+                x[t] = x[t].add(at);
+                acc[t] = load::<S, E, TAIL>(s, self.sums.as_ptr().add(tap.weight * self.c + c), n);
+            }
+        }
+        for i in start..end {
+            // SAFETY: as above; pixel i lies in the line of dy.
+            unsafe {
+                let d = load::<S, E, TAIL>(s, self.dy.as_ptr().add(i * self.c + c), n);
+                for t in 0..T {
+                    acc[t] = s.fma(load::<S, E, TAIL>(s, x[t].add((i - start) * step), n), d, acc[t]);
+                }
+            }
+        }
+        for (t, tap) in taps.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { store::<S, E, TAIL>(s, self.sums.as_mut_ptr().add(tap.weight * self.c + c), acc[t], n) };
+        }
+    }
+}
+
+/// out[i·m + j] = x[i]
+fn repeat<E: Element>(x: &[E], m: usize) -> Buffer<E> {
+    let mut out = Buffer::stale(x.len() * m);
+    let piece = parallel::GRAIN;
+    parallel::chunks(&mut out, piece * m, |k, out| {
+        for (to, &v) in out.chunks_exact_mut(m).zip(&x[k * piece..]) {
+            to.fill(v);
+        }
+    });
+    out
+}
+
+/// The same convolution with the input's channels repeated, and the multiplier.
+fn repeated(spec: &ConvSpec) -> (ConvSpec, usize) {
+    (ConvSpec { c_in: spec.c_out, groups: spec.c_out, ..*spec }, spec.c_out / spec.c_in)
+}
+
+/// y = act(scale · (x ∗ w) + bias + residual).
+pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogue<'_, E>, y: &mut [E]) {
+    match repeated(spec) {
+        (spec, 1) => Geometry::forward(&spec).run(x, w, epilogue, y),
+        (spec, m) => Geometry::forward(&spec).run(&repeat(x, m), w, epilogue, y),
+    }
+}
+
+/// dx = ∂⟨dy, x ∗ w⟩ / ∂x.
+pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
+    let (each, m) = repeated(spec);
+    let geometry = Geometry::backward(&each);
+    if m == 1 {
+        return geometry.run(dy, w, &Epilogue::default(), dx);
+    }
+    let mut apart = Buffer::stale(dx.len() * m);
+    geometry.run(dy, w, &Epilogue::default(), &mut apart);
+    let piece = parallel::GRAIN;
+    parallel::chunks(dx, piece, |k, dx| {
+        for (to, from) in dx.iter_mut().zip(apart[k * piece * m..].chunks_exact(m)) {
+            *to = from.iter().copied().sum();
+        }
+    });
+}
+
+/// dw = ∂⟨dy, x ∗ w⟩ / ∂w.
+pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
+    match repeated(spec) {
+        (spec, 1) => tap_sums(&spec, x, dy, dw),
+        (spec, m) => tap_sums(&spec, &repeat(x, m), dy, dw),
+    }
+}
+
+/// At most this many partial sums, so that they stay small beside x and dy.
+const PARTS: usize = 64;
+
+fn tap_sums<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
+    let geometry = Geometry::forward(spec);
+    let [oh, ow] = spec.out_hw();
+    let lines = spec.n * oh;
+    let piece = lines.div_ceil(PARTS).max(PIECE.div_ceil((ow * spec.c_in).max(1)));
+    let parts = parallel::map(lines.div_ceil(piece), |i| {
+        let mut sums = Buffer::zeros(dw.len());
+        let lines = i * piece..lines.min((i + 1) * piece);
+        E::dispatch(TapSums { geometry: &geometry, lines, x, dy, sums: &mut sums });
+        sums
+    });
+    dw.fill(E::ZERO);
+    for part in &parts {
+        dw.iter_mut().zip(&part[..]).for_each(|(d, p)| *d += *p);
+    }
+}
