@@ -6,6 +6,7 @@ pub mod conv;
 mod elementwise;
 mod loss;
 mod reduce;
+pub mod roi_align;
 mod softmax;
 #[cfg(test)]
 mod testing;
