@@ -1,0 +1,51 @@
+//! Golden cases: ops with inputs and attributes, and the values PyTorch, torchvision, pycocotools or ONNX give.
+
+pub mod case;
+pub mod coco;
+pub mod controls;
+pub mod conv;
+pub mod elementwise;
+pub mod formula;
+pub mod optim;
+pub mod run;
+
+use case::Case;
+use gradus_core::Element;
+use run::{Difference, Run};
+
+/// How an op of the files is run here, and how exact it is.
+pub struct Op<E: Element> {
+    pub name: &'static str,
+    pub run: fn(&mut Run<E>),
+    /// The greatest error in f32, in unit roundoffs of the greatest expected magnitude: 4 to 10 times what PyTorch
+    /// itself loses between f64 and f32 on such cases.
+    pub roundoffs: f64,
+}
+
+impl<E: Element> Op<E> {
+    pub fn new(name: &'static str, run: fn(&mut Run<E>), roundoffs: f64) -> Self {
+        Op { name, run, roundoffs }
+    }
+}
+
+/// Every op that can be run.
+pub fn table<E: Element>() -> Vec<Op<E>> {
+    [conv::table, elementwise::table, optim::table].into_iter().flat_map(|table| table()).collect()
+}
+
+/// The accuracy of expected values in f64, relative to the greatest.
+const REFERENCE: f64 = 1e-12;
+
+/// Runs a case in the precision of E and compares.
+pub fn differences<E: Element>(case: &Case) -> Result<Vec<Difference>, String> {
+    if let Some(folder) = &case.folder {
+        return coco::check(folder).map(|()| Vec::new());
+    }
+    let table = table::<E>();
+    let op = table.iter().find(|op| op.name == case.op).ok_or_else(|| format!("unknown op {}", case.op))?;
+    let mut run = Run::<E>::new(case);
+    (op.run)(&mut run);
+    let unit = if case.in_float32 { f32::UNIT_ROUNDOFF } else { E::UNIT_ROUNDOFF };
+    let bound = (op.roundoffs * unit).max(REFERENCE);
+    Ok(run.check(&|_| bound))
+}
