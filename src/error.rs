@@ -103,10 +103,10 @@ impl Error {
         self
     }
 
-    /// Says what to do, unless that is said already.
+    /// Says what to do: the caller, who knows what the file was for, has the last word.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.message_mut().remedy.get_or_insert_with(|| remedy.into());
+        self.message_mut().remedy = Some(remedy.into());
         self
     }
 
@@ -139,7 +139,11 @@ mod tests {
 
     #[test]
     fn says_which_file_what_and_what_to_do() {
-        let e = Error::input("ends early").in_file("a.png").remedy("download it again").in_file("b.png");
+        let e = Error::input("ends early")
+            .in_file("a.png")
+            .remedy("x")
+            .remedy("download it again")
+            .in_file("b.png");
         assert_eq!(e.to_string(), "a.png: ends early; download it again");
         assert_eq!(e.exit_code(), 2);
         assert_eq!(

@@ -23,7 +23,7 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     file.take(limit + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > limit {
         let what = format!("is larger than {limit} bytes, the most that is read of such a file");
-        return Err(Error::input(what).in_file(path).remedy("check that it is the right file"));
+        return Err(Error::input(what).in_file(path));
     }
     Ok(bytes)
 }

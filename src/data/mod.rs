@@ -1,3 +1,184 @@
-//! Data sets.
+//! Data sets (detection's are in [`coco`]). Classification: where images come from, how they are split, augmented, and batched.
+//!
+//! A [`Dataset`] gives raw images and labels; a [`Subset`] picks some of them; a [`Transform`] turns one into the
+//! floats a network reads (normalised, NHWC); a [`Loader`] prepares batches of them on a thread of its own.
+//! Randomness is a function of (seed, epoch, image) alone, so that it depends on no thread and no order.
 
+mod augment;
+mod cifar10;
 pub mod coco;
+mod folder;
+mod loader;
+mod synthetic;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use gradus_core::Rng;
+
+use crate::error::{Error, Result};
+use crate::image::Image;
+
+pub use augment::{Normalise, Recipe, Transform};
+pub use cifar10::Cifar10;
+pub use folder::ImageFolder;
+pub use loader::{Batch, Batches, Loader};
+pub use synthetic::SyntheticShapes;
+
+/// Labelled images.
+pub trait Dataset: Send + Sync {
+    /// What the data set is called wherever it is shown.
+    fn name(&self) -> &str;
+
+    /// The classes' names; a label is an index into them.
+    fn classes(&self) -> &[String];
+
+    /// The number of images.
+    fn len(&self) -> usize;
+
+    /// Is there none?
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The class of image i.
+    fn label(&self, i: usize) -> usize;
+
+    /// Image i as 8-bit RGB. A file that cannot be decoded is an error that names it.
+    fn image(&self, i: usize) -> Result<Image>;
+
+    /// What image i is called: its file, or its place in a file.
+    fn describe(&self, i: usize) -> String {
+        format!("{} image {i}", self.name())
+    }
+
+    /// Identifies the data, to be kept with a run.
+    fn checksum(&self) -> String;
+}
+
+/// Some images of a data set, in a fixed order.
+#[derive(Clone)]
+pub struct Subset {
+    data: Arc<dyn Dataset>,
+    indices: Arc<[usize]>,
+}
+
+impl Subset {
+    /// The images with these indices. Panics where one is out of range.
+    #[track_caller]
+    pub fn new(data: Arc<dyn Dataset>, indices: impl Into<Arc<[usize]>>) -> Self {
+        let indices = indices.into();
+        assert!(
+            indices.iter().all(|&i| i < data.len()),
+            "Subset::new: an index beyond {} images",
+            data.len()
+        );
+        Subset { data, indices }
+    }
+
+    /// All images.
+    pub fn all(data: Arc<dyn Dataset>) -> Self {
+        let indices: Vec<usize> = (0..data.len()).collect();
+        Subset { data, indices: indices.into() }
+    }
+
+    /// The data set.
+    pub fn dataset(&self) -> &Arc<dyn Dataset> {
+        &self.data
+    }
+
+    /// The indices in the data set.
+    pub fn indices(&self) -> &[usize] {
+        &self.indices
+    }
+
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Is there none?
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+
+    /// The classes' names.
+    pub fn classes(&self) -> &[String] {
+        self.data.classes()
+    }
+
+    /// The class of the k-th image.
+    pub fn label(&self, k: usize) -> usize {
+        self.data.label(self.indices[k])
+    }
+
+    /// The k-th image as 8-bit RGB.
+    pub fn image(&self, k: usize) -> Result<Image> {
+        self.data.image(self.indices[k])
+    }
+
+    /// The first n images (all where there are fewer).
+    pub fn take(&self, n: usize) -> Self {
+        Subset { data: self.data.clone(), indices: self.indices[..n.min(self.len())].into() }
+    }
+}
+
+/// The images that are trained on, those that choose the best epoch, and those that judge it.
+#[derive(Clone)]
+pub struct Splits {
+    /// Trained on.
+    pub train: Subset,
+    /// Choose the best epoch.
+    pub val: Subset,
+    /// Judge it.
+    pub test: Subset,
+}
+
+impl Splits {
+    /// The classes' names.
+    pub fn classes(&self) -> &[String] {
+        self.train.classes()
+    }
+
+    /// The data set they are part of.
+    pub fn dataset(&self) -> &Arc<dyn Dataset> {
+        self.train.dataset()
+    }
+
+    /// The split of that name: `train`, `val` or `test`.
+    pub fn get(&self, name: &str) -> Result<&Subset> {
+        match name {
+            "train" => Ok(&self.train),
+            "val" => Ok(&self.val),
+            "test" => Ok(&self.test),
+            _ => Err(Error::input(format!("there is no split `{name}`")).remedy("choose train, val or test")),
+        }
+    }
+}
+
+/// Opens what `--data` names: CIFAR-10 (its folder or `.tar.gz`), a folder of images with one sub-folder a class,
+/// or `synthetic`, the drawn data set. `val_fraction` of each class's training images is held out for a folder
+/// that brings no split of its own; the choice is a function of `seed`.
+pub fn open(source: &str, val_fraction: f64, seed: u64) -> Result<Splits> {
+    let rng = Rng::seed(seed).stream("split");
+    let path = Path::new(source);
+    if source == "synthetic" && !path.exists() {
+        return Ok(SyntheticShapes::new(seed).split());
+    }
+    let meta = std::fs::metadata(path).map_err(|e| {
+        Error::read(path, &e).remedy(format!("name a folder of images, or get CIFAR-10: {}", cifar10::REMEDY))
+    })?;
+    if meta.is_file() || cifar10::is_cifar10(path) {
+        return Ok(Arc::new(Cifar10::open(path)?).split(&rng));
+    }
+    ImageFolder::open(path, val_fraction, &rng)
+}
+
+/// `total` images: those of a random permutation's last `held_out`, and the others; both in ascending order.
+fn hold_out(total: usize, held_out: usize, rng: &mut Rng) -> (Vec<usize>, Vec<usize>) {
+    let mut kept = rng.permutation(total);
+    let mut held = kept.split_off(total - held_out);
+    kept.sort_unstable();
+    held.sort_unstable();
+    (kept, held)
+}
