@@ -191,6 +191,49 @@ impl<E: Element> Drop for Buffer<E> {
     }
 }
 
+/// An integer that [`Packed`] holds.
+pub trait Word: Copy + Send + Sync + 'static + private::Sealed {}
+impl Word for u8 {}
+impl Word for u32 {}
+
+mod private {
+    pub trait Sealed {}
+    impl Sealed for u8 {}
+    impl Sealed for u32 {}
+}
+
+/// Integers in pooled memory: what backward keeps of an argmax. A slice in all else.
+pub struct Packed<T: Word> {
+    memory: Buffer<f32>,
+    len: usize,
+    word: std::marker::PhantomData<T>,
+}
+
+impl<T: Word> Packed<T> {
+    /// `len` integers of unspecified (but initialised) value.
+    pub fn stale(len: usize) -> Self {
+        let memory = Buffer::stale((len * size_of::<T>()).div_ceil(size_of::<f32>()));
+        Packed { memory, len, word: std::marker::PhantomData }
+    }
+}
+
+impl<T: Word> Deref for Packed<T> {
+    type Target = [T];
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        // SAFETY: the memory is aligned to 64 bytes, initialised and holds len words; any bits are a word.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Word> DerefMut for Packed<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, any bits are an f32, and &mut self is unique.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().cast(), self.len) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

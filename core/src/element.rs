@@ -1,7 +1,7 @@
 //! The numbers a tensor is made of: f32, which runs, and f64, which proves.
 
 use crate::buffer::Pool;
-use crate::simd::{Kernel, dispatch_f32, dispatch_f64};
+use crate::simd::{Isa, Kernel, dispatch_f32_on, dispatch_f64_on};
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -83,7 +83,11 @@ pub trait Element:
     }
 
     /// Runs a kernel compiled for the instruction set in use.
-    fn dispatch<K: Kernel<Self>>(kernel: K) -> K::Output;
+    fn dispatch<K: Kernel<Self>>(kernel: K) -> K::Output {
+        Self::dispatch_on(crate::simd::isa(), kernel)
+    }
+    /// Runs a kernel compiled for `isa`, or for the portable path where this machine or element lacks it.
+    fn dispatch_on<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
     /// The pool that buffers of this element come from and return to.
     fn pool() -> &'static Pool<Self>;
 }
@@ -146,8 +150,8 @@ macro_rules! element {
                 $t::is_finite(self)
             }
             #[inline(always)]
-            fn dispatch<K: Kernel<Self>>(kernel: K) -> K::Output {
-                $dispatch(kernel)
+            fn dispatch_on<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output {
+                $dispatch(isa, kernel)
             }
             fn pool() -> &'static Pool<Self> {
                 static POOL: Pool<$t> = Pool::new();
@@ -157,5 +161,5 @@ macro_rules! element {
     };
 }
 
-element!(f32, dispatch_f32);
-element!(f64, dispatch_f64);
+element!(f32, dispatch_f32_on);
+element!(f64, dispatch_f64_on);

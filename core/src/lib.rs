@@ -4,6 +4,7 @@
 pub mod buffer;
 mod element;
 mod epilogue;
+pub mod gemm;
 pub mod init;
 pub mod nn;
 pub mod ops;

@@ -5,9 +5,15 @@ mod arithmetic;
 pub mod conv;
 mod elementwise;
 mod loss;
+mod pool;
 mod reduce;
+mod resize;
+pub mod roi_align;
+mod separable;
 mod softmax;
 #[cfg(test)]
 mod testing;
 
 pub use loss::{BceWeights, ClassLoss, Reduction};
+pub use pool::PoolSpec;
+pub use resize::scaled_size;

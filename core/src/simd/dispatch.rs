@@ -74,19 +74,19 @@ pub fn isa() -> Isa {
     *ISA.get_or_init(|| Isa::from_env().unwrap_or_else(|e| panic!("{e}")))
 }
 
-pub(crate) fn dispatch_f32<K: Kernel<f32>>(kernel: K) -> K::Output {
-    match isa() {
-        // SAFETY: isa() returned an instruction set that is_available() found on this processor.
+pub(crate) fn dispatch_f32_on<K: Kernel<f32>>(isa: Isa, kernel: K) -> K::Output {
+    match isa {
+        // SAFETY: is_available() found the instruction set on this processor.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { run_avx512(kernel) },
+        Isa::Avx512 if isa.is_available() => unsafe { run_avx512(kernel) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { run_avx2(kernel) },
+        Isa::Avx2 if isa.is_available() => unsafe { run_avx2(kernel) },
         _ => kernel.run(Portable),
     }
 }
 
-pub(crate) fn dispatch_f64<K: Kernel<f64>>(kernel: K) -> K::Output {
+pub(crate) fn dispatch_f64_on<K: Kernel<f64>>(_: Isa, kernel: K) -> K::Output {
     kernel.run(Portable)
 }
 

@@ -16,7 +16,7 @@ mod dispatch;
 mod portable;
 
 pub use dispatch::{Isa, isa};
-pub(crate) use dispatch::{dispatch_f32, dispatch_f64};
+pub(crate) use dispatch::{dispatch_f32_on, dispatch_f64_on};
 pub use portable::Portable;
 
 /// A computation that can be compiled for each instruction set. Mark `run` with `#[inline(always)]`.
@@ -37,6 +37,8 @@ pub trait Simd<E>: Copy + Send + Sync + 'static {
     type M: Copy;
     /// The elements of a vector.
     const LANES: usize;
+    /// The vectors that registers hold.
+    const REGISTERS: usize;
 
     /// x in every lane.
     fn splat(self, x: E) -> Self::V;
@@ -81,6 +83,19 @@ pub trait Simd<E>: Copy + Send + Sync + 'static {
     fn gt(self, a: Self::V, b: Self::V) -> Self::M;
     /// a where m, else b.
     fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V;
+    /// Writes the transpose of a LANES x LANES block: dst[i·dst_ld + j] = src[j·src_ld + i].
+    ///
+    /// # Safety
+    /// Rows `src + j·src_ld .. + LANES` are readable, rows `dst + i·dst_ld .. + LANES` writable, for all i, j < LANES.
+    #[inline(always)]
+    unsafe fn transpose(self, src: *const E, src_ld: usize, dst: *mut E, dst_ld: usize) {
+        for i in 0..Self::LANES {
+            for j in 0..Self::LANES {
+                // SAFETY: i, j < LANES; the caller warrants both blocks.
+                unsafe { std::ptr::copy_nonoverlapping(src.add(j * src_ld + i), dst.add(i * dst_ld + j), 1) }
+            }
+        }
+    }
     /// The lanes' sum, in an order that depends on nothing but LANES.
     fn sum(self, v: Self::V) -> E;
 

@@ -18,6 +18,7 @@ impl<E: Element> Simd<E> for Portable {
     type V = [E; LANES];
     type M = [bool; LANES];
     const LANES: usize = LANES;
+    const REGISTERS: usize = 8;
 
     #[inline(always)]
     fn splat(self, x: E) -> Self::V {

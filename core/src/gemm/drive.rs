@@ -1,0 +1,214 @@
+//! The loops around the tile.
+//!
+//! C is cut into tasks of rows by panels, by shape alone. A task goes over groups of panels that fit the second cache
+//! with a block of depth; over the blocks of depth, the sums between them kept in C; over its tiles of rows, whose strip of A stays in the first cache; over
+//! the group's panels. Every sum is made by one task in one order: results have the same bits on any number of threads.
+
+use super::left::{Block, KC, Left, blocks};
+use super::pack::Packed;
+use super::tile::{MAX_MR, Strip, Target, tile};
+use crate::parallel::{self, Shared};
+use crate::simd::{Kernel, Simd};
+use crate::{Element, Epilogue};
+use std::ops::Range;
+
+/// Where C's rows begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RowMap {
+    /// Row i at i·ld.
+    Even { ld: usize },
+    /// Row i is pixel (n, y, x) of a grid of `extent` rows and columns: at base + n·image + y·row + x·col.
+    Grid { extent: [usize; 2], base: usize, image: usize, row: usize, col: usize },
+}
+
+impl RowMap {
+    #[inline(always)]
+    fn offset(&self, i: usize) -> usize {
+        match *self {
+            RowMap::Even { ld } => i * ld,
+            RowMap::Grid { extent: [h, w], base, image, row, col } => {
+                base + i / (h * w) * image + i / w % h * row + i % w * col
+            }
+        }
+    }
+
+    /// The end of the furthest of `rows` rows of `cols` elements.
+    fn end(&self, rows: usize, cols: usize) -> usize {
+        match *self {
+            _ if rows == 0 => 0,
+            RowMap::Even { ld } => (rows - 1) * ld + cols,
+            RowMap::Grid { extent: [h, w], base, image, row, col } => {
+                base + (rows / (h * w)).saturating_sub(1) * image + (h - 1) * row + (w - 1) * col + cols
+            }
+        }
+    }
+}
+
+/// What becomes of the product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Finish<'a, E> {
+    /// C = epilogue(A·B)
+    Set(&'a Epilogue<'a, E>),
+    /// C += A·B
+    Add,
+}
+
+/// The result's place.
+#[derive(Clone, Copy)]
+pub(crate) struct Output<'a, E> {
+    pub c: Shared<'a, E>,
+    pub map: RowMap,
+    pub finish: Finish<'a, E>,
+}
+
+impl<E: Element> Output<'_, E> {
+    /// Panics when C, or a part of the epilogue, is too small.
+    #[track_caller]
+    fn check(&self, rows: usize, cols: usize) {
+        let end = self.map.end(rows, cols);
+        assert!(end <= self.c.len(), "gemm: the result needs {end} elements, has {}", self.c.len());
+        if let Finish::Set(e) = self.finish {
+            assert!(e.scale.is_none_or(|s| s.len() >= cols), "gemm: scale is shorter than {cols} columns");
+            assert!(e.bias.is_none_or(|b| b.len() >= cols), "gemm: bias is shorter than {cols} columns");
+            assert!(
+                e.residual.is_none_or(|r| r.len() >= end),
+                "gemm: the residual is smaller than the result"
+            );
+        }
+    }
+}
+
+/// C = finish(A · B), on all threads if `spread`.
+#[track_caller]
+pub(crate) fn multiply<E: Element, L: Left<E>>(a: &L, b: &Packed<'_, E>, out: Output<'_, E>, spread: bool) {
+    let (rows, cols) = (a.rows(), b.cols());
+    out.check(rows, cols);
+    let (count, len) = a.segments();
+    assert_eq!(count * len, b.rows(), "gemm: the depths of A and B differ");
+    if rows == 0 || cols == 0 {
+        return;
+    }
+    let blocks = blocks(count, len);
+    let grid = if spread { Grid::new(rows, b) } else { Grid { rows, panels: b.panels().count } };
+    let across = b.panels().count.div_ceil(grid.panels);
+    parallel::for_each(rows.div_ceil(grid.rows) * across, |i| {
+        let (r, p) = (i / across * grid.rows, i % across * grid.panels);
+        let sweep = Sweep {
+            a,
+            b,
+            out,
+            blocks: &blocks,
+            b_row: 0,
+            rows: r..rows.min(r + grid.rows),
+            panels: p..b.panels().count.min(p + grid.panels),
+        };
+        E::dispatch_on(b.isa(), sweep);
+    });
+}
+
+/// The extent of a task.
+struct Grid {
+    rows: usize,
+    panels: usize,
+}
+
+impl Grid {
+    /// Tasks of about 2 million multiply-adds, at most 64, at least 64 rows each where there are so many.
+    fn new<E: Element>(rows: usize, b: &Packed<'_, E>) -> Grid {
+        let work = rows * b.cols() * b.rows();
+        let tasks = (work >> 20).clamp(1, 64);
+        let least = if b.cols() * b.rows() > 1 << 18 { 128 } else { 64 };
+        let down = tasks.min(rows.div_ceil(least));
+        let across = (tasks.min(32) / down).clamp(1, b.panels().count);
+        Grid { rows: rows.div_ceil(down).next_multiple_of(b.mr()), panels: b.panels().count.div_ceil(across) }
+    }
+}
+
+/// One task: rows by panels, over blocks of the depth.
+struct Sweep<'a, E: Element, L> {
+    a: &'a L,
+    b: &'a Packed<'a, E>,
+    out: Output<'a, E>,
+    blocks: &'a [Block],
+    /// The first block's row of B.
+    b_row: usize,
+    rows: Range<usize>,
+    panels: Range<usize>,
+}
+
+/// Elements of B that a task keeps in the second cache.
+const B_BLOCK: usize = 192 * 1024;
+
+impl<E: Element, L: Left<E>> Kernel<E> for Sweep<'_, E, L> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) {
+        let mut strip = Strip::new();
+        let panels = self.b.panels();
+        let (_, _, vectors) = panels.extent(0);
+        let group = (B_BLOCK / (KC * (vectors + 1) * S::LANES)).max(1);
+        for p in self.panels.clone().step_by(group) {
+            let panels = p..self.panels.end.min(p + group);
+            if self.blocks.is_empty() {
+                // SAFETY: as below.
+                let none = Block { segments: 0..0, steps: 0..0 };
+                unsafe { self.rows_by_panels(s, &mut strip, &none, 0, panels.clone(), true, true) };
+            }
+            let mut k = self.b_row;
+            for (i, block) in self.blocks.iter().enumerate() {
+                let last = i + 1 == self.blocks.len();
+                // SAFETY: `check` found the rows and columns in C; tasks are distinct rows or columns of it.
+                unsafe { self.rows_by_panels(s, &mut strip, block, k, panels.clone(), i == 0, last) };
+                k += block.segments.len() * block.steps.len();
+            }
+        }
+    }
+}
+
+impl<E: Element, L: Left<E>> Sweep<'_, E, L> {
+    /// One block of depth, which begins at B's row `k`.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn rows_by_panels<S: Simd<E>>(
+        &self,
+        s: S,
+        strip: &mut Strip<E>,
+        block: &Block,
+        k: usize,
+        panels: Range<usize>,
+        first: bool,
+        last: bool,
+    ) {
+        let mr = self.b.mr();
+        for row in self.rows.clone().step_by(mr) {
+            let count = mr.min(self.rows.end - row);
+            strip.clear();
+            let mut offsets = [0; MAX_MR];
+            for i in 0..count {
+                offsets[i] = self.out.map.offset(row + i);
+            }
+            // SAFETY: the caller's.
+            unsafe {
+                if !block.segments.is_empty() {
+                    self.a.strip(s, row, count, mr, block, strip);
+                }
+                for p in panels.clone() {
+                    let mut panel = self.b.panel(p);
+                    panel.ptr = panel.ptr.wrapping_add(k * panel.ld);
+                    let (col, cols, _) = self.b.panels().extent(p);
+                    let (add, epilogue) = match self.out.finish {
+                        Finish::Add => (true, None),
+                        Finish::Set(e) => (!first, last.then_some(e)),
+                    };
+                    let c = self.out.c.as_mut_ptr();
+                    let target = Target { c, offsets, rows: count, col, cols, add, epilogue };
+                    if L::PACKED {
+                        tile::<S, E, true>(s, strip, panel, &target);
+                    } else {
+                        tile::<S, E, false>(s, strip, panel, &target);
+                    }
+                }
+            }
+        }
+    }
+}

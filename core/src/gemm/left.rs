@@ -1,0 +1,172 @@
+//! The left operand: what a tile's rows are, and where they lie.
+//!
+//! A's depth is cut into equal segments, the segments into blocks of about KC steps, for which a tile's strip of A
+//! and a panel of B stay in the caches. Rows that lie in memory as runs along the depth are read in place. Rows along which the
+//! depth jumps (a transposed matrix: a gradient of weights) are first copied to a strip of [step][row].
+
+use super::Matrix;
+use super::tile::{MAX_MR, Segment, Strip};
+use crate::Element;
+use crate::simd::Simd;
+use std::ops::Range;
+
+/// The depth of a block. Sums are ordered by it: one number for every machine, so that bits are the same on all.
+pub(super) const KC: usize = 512;
+
+/// A part of the depth: whole segments, or a part of one.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub segments: Range<usize>,
+    /// Steps of each of them.
+    pub steps: Range<usize>,
+}
+
+/// A matrix that hands out its rows tile by tile.
+pub(crate) trait Left<E: Element>: Sync {
+    /// Whether strips are copies in [step][row] order.
+    const PACKED: bool;
+    /// A's rows.
+    fn rows(&self) -> usize;
+    /// The number of segments, and the steps of each.
+    fn segments(&self) -> (usize, usize);
+    /// Addresses rows `row .. row + count` on a block, `count <= mr`; `strip` is empty. B's rows are counted from the
+    /// block's first, all segments of it.
+    ///
+    /// # Safety
+    /// The addresses stay valid for as long as `self` and `strip.scratch` do, for all `mr` rows.
+    unsafe fn strip<S: Simd<E>>(
+        &self,
+        s: S,
+        row: usize,
+        count: usize,
+        mr: usize,
+        block: &Block,
+        strip: &mut Strip<E>,
+    );
+}
+
+/// The blocks of a depth of `count` segments of `len` steps.
+pub(crate) fn blocks(count: usize, len: usize) -> Vec<Block> {
+    let even = |n: usize, parts: usize| (0..parts).map(move |i| i * n / parts..(i + 1) * n / parts);
+    if len == 0 || count == 0 {
+        return vec![];
+    }
+    if len > KC {
+        let parts = len.div_ceil(KC);
+        let of = |q| even(len, parts).map(move |steps| Block { segments: q..q + 1, steps });
+        return (0..count).flat_map(of).collect();
+    }
+    let parts = (count * len).div_ceil(KC).min(count);
+    even(count, parts).map(|segments| Block { segments, steps: 0..len }).collect()
+}
+
+/// A matrix in memory whose rows are runs.
+pub(super) struct RowMajor<'a, E>(pub Matrix<'a, E>);
+
+impl<E: Element> Left<E> for RowMajor<'_, E> {
+    const PACKED: bool = false;
+    fn rows(&self) -> usize {
+        self.0.rows
+    }
+    fn segments(&self) -> (usize, usize) {
+        (1, self.0.cols)
+    }
+    #[inline(always)]
+    unsafe fn strip<S: Simd<E>>(
+        &self,
+        _: S,
+        row: usize,
+        count: usize,
+        _: usize,
+        block: &Block,
+        strip: &mut Strip<E>,
+    ) {
+        let m = &self.0;
+        let base = m.data.as_ptr().wrapping_add(row * m.ld + block.steps.start);
+        for i in 0..MAX_MR {
+            strip.addresses.push(base.wrapping_add(i.min(count - 1) * m.ld));
+        }
+        strip.segments.push(Segment { k: 0, len: block.steps.len() });
+    }
+}
+
+/// A matrix in memory whose columns are runs.
+pub(super) struct ColumnMajor<'a, E>(pub Matrix<'a, E>);
+
+impl<E: Element> Left<E> for ColumnMajor<'_, E> {
+    const PACKED: bool = true;
+    fn rows(&self) -> usize {
+        self.0.rows
+    }
+    fn segments(&self) -> (usize, usize) {
+        (1, self.0.cols)
+    }
+    #[inline(always)]
+    unsafe fn strip<S: Simd<E>>(
+        &self,
+        s: S,
+        row: usize,
+        count: usize,
+        mr: usize,
+        block: &Block,
+        strip: &mut Strip<E>,
+    ) {
+        let (m, len) = (&self.0, block.steps.len());
+        let dst = strip.room(len, mr, S::LANES);
+        // SAFETY: rows row .. row + count of columns in steps lie in the matrix; the scratch has room for whole
+        // vectors behind the last row.
+        unsafe {
+            let src = m.data.as_ptr().add(block.steps.start * m.ld + row);
+            for t in 0..len {
+                copy_steps(s, src.add(t * m.ld), count, dst.add(t * mr), mr);
+            }
+        }
+        strip.addresses.push(dst);
+        strip.segments.push(Segment { k: 0, len });
+    }
+}
+
+impl<E: Element> Strip<E> {
+    pub fn new() -> Self {
+        Strip { addresses: Vec::new(), segments: Vec::new(), scratch: Vec::new() }
+    }
+
+    pub fn clear(&mut self) {
+        self.addresses.clear();
+        self.segments.clear();
+    }
+
+    /// Room for `len` steps of `mr` rows, and a vector more so that whole vectors can be stored.
+    #[inline(always)]
+    pub fn room(&mut self, len: usize, mr: usize, lanes: usize) -> *mut E {
+        let n = len * mr + 2 * lanes;
+        if self.scratch.len() < n {
+            self.scratch.resize(n, E::ZERO);
+        }
+        self.scratch.as_mut_ptr()
+    }
+}
+
+/// Copies `count` elements to `dst` and zeros after them up to `mr` at least.
+///
+/// # Safety
+/// `count <= mr` elements are readable at `src`, and two vectors, but at least mr elements, writable at `dst`.
+#[inline(always)]
+pub(crate) unsafe fn copy_steps<S: Simd<E>, E: Element>(
+    s: S,
+    src: *const E,
+    count: usize,
+    dst: *mut E,
+    mr: usize,
+) {
+    // SAFETY: load_n touches no more than `count`; stores are two vectors at most.
+    unsafe {
+        s.store(dst, s.load_n(src, count.min(S::LANES)));
+        if mr > S::LANES {
+            s.store(
+                dst.add(S::LANES),
+                s.load_n(src.add(count.min(S::LANES)), count.saturating_sub(S::LANES)),
+            );
+        }
+    }
+}

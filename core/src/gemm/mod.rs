@@ -1,0 +1,142 @@
+//! Matrix products: C = act(scale · (A·B) + bias + residual), or C += A·B.
+//!
+//! After Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008): a tile of C stays in
+//! registers ([`tile`]) while a strip of A and a panel of B pass; B is packed into panels ([`pack`]); A is read where it
+//! lies or copied strip by strip ([`left`]); blocks of the depth keep both in the caches ([`drive`]). A convolution is the same product
+//! with another left operand (`ops::conv::im2col`).
+
+pub(crate) mod drive;
+pub(crate) mod left;
+mod pack;
+pub mod peak;
+mod tile;
+
+use crate::parallel::Shared;
+use crate::simd::isa;
+use crate::{Element, Epilogue};
+use drive::{Finish, Output, RowMap, multiply};
+use left::{ColumnMajor, RowMajor};
+pub use pack::Packed;
+
+/// A matrix in memory, row-major or its transpose.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a, E> {
+    data: &'a [E],
+    rows: usize,
+    cols: usize,
+    ld: usize,
+    transposed: bool,
+}
+
+impl<'a, E> Matrix<'a, E> {
+    /// rows x cols, one row after the other. Panics when the slice is too short.
+    #[track_caller]
+    pub fn new(data: &'a [E], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// Rows that begin `ld >= cols` elements apart. Panics when the slice is too short.
+    #[track_caller]
+    pub fn strided(data: &'a [E], rows: usize, cols: usize, ld: usize) -> Self {
+        let need = if rows == 0 || cols == 0 { 0 } else { (rows - 1) * ld + cols };
+        assert!(
+            ld >= cols && need <= data.len(),
+            "gemm: {rows} x {cols} rows {ld} apart in {} elements",
+            data.len()
+        );
+        Matrix { data, rows, cols, ld, transposed: false }
+    }
+
+    /// The transpose, in the same memory.
+    pub fn t(self) -> Self {
+        Matrix { rows: self.cols, cols: self.rows, transposed: !self.transposed, ..self }
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// A part of it.
+    fn block(&self, row: usize, rows: usize, col: usize, cols: usize) -> Matrix<'a, E> {
+        debug_assert!(row + rows <= self.rows && col + cols <= self.cols);
+        let start = if self.transposed { col * self.ld + row } else { row * self.ld + col };
+        let start = if rows == 0 || cols == 0 { 0 } else { start };
+        Matrix { data: &self.data[start..], rows, cols, ..*self }
+    }
+}
+
+/// C = epilogue(A·B), C m x n row-major, on all threads.
+#[track_caller]
+pub fn gemm<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E], epilogue: &Epilogue<'_, E>) {
+    run(a, b, c, Finish::Set(epilogue));
+}
+
+/// C += A·B, C m x n row-major, on all threads.
+#[track_caller]
+pub fn gemm_add<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E]) {
+    run(a, b, c, Finish::Add);
+}
+
+/// C = epilogue(A·B) with B packed beforehand; C's rows begin `ldc` elements apart. On all threads.
+#[track_caller]
+pub fn gemm_packed<E: Element>(
+    a: Matrix<'_, E>,
+    b: &Packed<'_, E>,
+    c: &mut [E],
+    ldc: usize,
+    epilogue: &Epilogue<'_, E>,
+) {
+    product(a, b, c, ldc, Finish::Set(epilogue), true);
+}
+
+/// As [`gemm_packed`], on the calling thread: for tasks that are parallel outside.
+#[track_caller]
+pub fn gemm_packed_serial<E: Element>(
+    a: Matrix<'_, E>,
+    b: &Packed<'_, E>,
+    c: &mut [E],
+    ldc: usize,
+    epilogue: &Epilogue<'_, E>,
+) {
+    product(a, b, c, ldc, Finish::Set(epilogue), false);
+}
+
+/// Rows of A up to which B is read in place.
+const FEW_ROWS: usize = 16;
+
+#[track_caller]
+fn run<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E], finish: Finish<'_, E>) {
+    assert_eq!(a.cols, b.rows, "gemm: {} x {} times {} x {}", a.rows, a.cols, b.rows, b.cols);
+    assert_eq!(c.len(), a.rows * b.cols, "gemm: the result is {} x {}", a.rows, b.cols);
+    let packed =
+        if a.rows <= FEW_ROWS || b.cols <= 32 { Packed::in_place_on(isa(), b) } else { Packed::stack(&[b]) };
+    product(a, &packed, c, b.cols, finish, true);
+}
+
+#[track_caller]
+fn product<E: Element>(
+    a: Matrix<'_, E>,
+    b: &Packed<'_, E>,
+    c: &mut [E],
+    ldc: usize,
+    finish: Finish<'_, E>,
+    spread: bool,
+) {
+    assert_eq!(a.cols, b.rows(), "gemm: {} x {} times {} x {}", a.rows, a.cols, b.rows(), b.cols());
+    assert!(ldc >= b.cols(), "gemm: rows of {} columns {ldc} apart", b.cols());
+    let out = Output { c: Shared::new(c), map: RowMap::Even { ld: ldc }, finish };
+    if a.transposed {
+        multiply(&ColumnMajor(a), b, out, spread);
+    } else {
+        multiply(&RowMajor(a), b, out, spread);
+    }
+}
+
+#[cfg(test)]
+mod tests;

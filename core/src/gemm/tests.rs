@@ -1,0 +1,183 @@
+//! Products against a naive one in f64.
+//!
+//! A sum of k products in any order, fused or not, is within γ_{k+2} Σ|a||b| of the true one, γ_n = n u / (1 - n u)
+//! (Higham, "Accuracy and stability of numerical algorithms", §3.1).
+
+use super::*;
+use crate::simd::Isa;
+use crate::{Activation, Rng};
+
+fn random<E: Element>(n: usize, seed: u64) -> Vec<E> {
+    let mut rng = Rng::seed(seed);
+    (0..n).map(|_| E::from_f64(rng.range(-1.0, 1.0))).collect()
+}
+
+fn at<E: Element>(m: &Matrix<'_, E>, i: usize, j: usize) -> f64 {
+    let (i, j) = if m.transposed { (j, i) } else { (i, j) };
+    m.data[i * m.ld + j].to_f64()
+}
+
+/// One product: how to make it, and what it must be.
+#[derive(Clone, Copy, Debug)]
+struct Problem {
+    m: usize,
+    n: usize,
+    k: usize,
+    a_transposed: bool,
+    b_transposed: bool,
+    in_place: bool,
+    /// 0: C += A·B, 1: plain, 2: every part of the epilogue.
+    finish: usize,
+    isa: Isa,
+}
+
+impl Problem {
+    fn check<E: Element>(&self) {
+        let Problem { m, n, k, .. } = *self;
+        // Rows are apart, and what lies between must stay.
+        let (lda, ldb, ldc) = if self.a_transposed { (m + 3, 0, n + 2) } else { (k + 3, 0, n + 2) };
+        let ldb = ldb + if self.b_transposed { k + 1 } else { n + 1 };
+        let (da, db) = (random::<E>(lda * m.max(k), 1), random::<E>(ldb * n.max(k), 2));
+        let (scale, bias) = (random::<E>(n, 4), random::<E>(n, 5));
+        let (mut c, residual) = (random::<E>(ldc * m, 6), random::<E>(ldc * m, 7));
+        let before = c.clone();
+        let a = if self.a_transposed {
+            Matrix::strided(&da, k, m, lda).t()
+        } else {
+            Matrix::strided(&da, m, k, lda)
+        };
+        let b = if self.b_transposed {
+            Matrix::strided(&db, n, k, ldb).t()
+        } else {
+            Matrix::strided(&db, k, n, ldb)
+        };
+        let plain = Epilogue::default();
+        let full = Epilogue {
+            scale: Some(&scale),
+            bias: Some(&bias),
+            residual: Some(&residual),
+            activation: Activation::Relu6,
+        };
+        let finish = match self.finish {
+            0 => Finish::Add,
+            1 => Finish::Set(&plain),
+            _ => Finish::Set(&full),
+        };
+        let packed = if self.in_place {
+            Packed::in_place_on(self.isa, b)
+        } else {
+            Packed::stack_on(self.isa, &[b], true)
+        };
+        product(a, &packed, &mut c, ldc, finish, true);
+        let u = E::UNIT_ROUNDOFF;
+        for i in 0..m {
+            for j in 0..n {
+                let (mut want, mut size) = (0.0, 0.0);
+                for t in 0..k {
+                    let x = at(&a, i, t) * at(&b, t, j);
+                    want += x;
+                    size += x.abs();
+                }
+                let old = before[i * ldc + j].to_f64();
+                match self.finish {
+                    0 => (want, size) = (want + old, size + old.abs()),
+                    1 => {}
+                    _ => {
+                        let (s, t) = (scale[j].to_f64(), bias[j].to_f64());
+                        let r = residual[i * ldc + j].to_f64();
+                        size = size * s.abs() + t.abs() + r.abs();
+                        want = (want * s + t + r).clamp(0.0, 6.0);
+                    }
+                }
+                let got = c[i * ldc + j].to_f64();
+                let bound = (k + 6) as f64 * u / (1.0 - (k + 6) as f64 * u) * size + f64::MIN_POSITIVE;
+                assert!((got - want).abs() <= bound, "{self:?} C[{i}, {j}]: {got}, not {want} +- {bound}");
+            }
+            assert_eq!(c[i * ldc + n..(i + 1) * ldc], before[i * ldc + n..(i + 1) * ldc], "{self:?}");
+        }
+    }
+}
+
+fn available() -> impl Iterator<Item = Isa> {
+    Isa::ALL.into_iter().filter(|i| i.is_available())
+}
+
+#[test]
+fn every_tail_of_the_tile() {
+    for isa in available() {
+        let (lanes, mr, nv) = pack::geometry::<f32>(isa);
+        for m in 1..=2 * mr + 1 {
+            for n in 1..=2 * lanes * nv + 1 {
+                // Every choice of sides and finishes comes up over the sizes.
+                let i = m * 7 + n;
+                Problem {
+                    m,
+                    n,
+                    k: 1 + i % 19,
+                    a_transposed: i % 2 == 0,
+                    b_transposed: i % 3 == 0,
+                    in_place: i % 5 == 0,
+                    finish: (i / 2) % 3,
+                    isa,
+                }
+                .check::<f32>();
+            }
+        }
+    }
+}
+
+#[test]
+fn every_edge_of_the_depth() {
+    for isa in available() {
+        for k in [0, 1, 2, 15, 16, 17, 31, 33, left::KC - 1, left::KC, left::KC + 1, 2 * left::KC + 1] {
+            for i in 0..8 {
+                let (a_transposed, b_transposed) = (i & 1 != 0, i & 2 != 0);
+                for finish in 0..3 {
+                    Problem {
+                        m: 19,
+                        n: 53,
+                        k,
+                        a_transposed,
+                        b_transposed,
+                        in_place: i & 4 != 0,
+                        finish,
+                        isa,
+                    }
+                    .check::<f32>();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn many_tasks_and_panels() {
+    for isa in available() {
+        for (m, n, k) in [(300, 500, 70), (1, 700, 300), (700, 1, 300), (5, 1300, 600), (129, 97, 1030)] {
+            for t in 0..4 {
+                let (a_transposed, b_transposed) = (t & 1 != 0, t & 2 != 0);
+                Problem { m, n, k, a_transposed, b_transposed, in_place: m < 9, finish: 2, isa }
+                    .check::<f32>();
+            }
+        }
+    }
+}
+
+#[test]
+fn in_double_precision() {
+    let isa = Isa::Portable;
+    for (m, n, k) in [(1, 1, 1), (5, 9, 3), (37, 41, 530)] {
+        for t in 0..4 {
+            let (a_transposed, b_transposed) = (t & 1 != 0, t & 2 != 0);
+            Problem { m, n, k, a_transposed, b_transposed, in_place: false, finish: t % 3, isa }
+                .check::<f64>();
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "gemm: 2 x 3 times 2 x 3")]
+fn depths_that_differ() {
+    let x = [0f32; 6];
+    gemm(Matrix::new(&x, 2, 3), Matrix::new(&x, 2, 3), &mut [0.0; 6], &Epilogue::default());
+}

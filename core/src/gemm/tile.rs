@@ -1,0 +1,304 @@
+//! The register tile: MR rows by NV vectors of C, the innermost loop of every product.
+//!
+//! C_ij = Σ_t A_it B_tj as a sum of outer products: for each depth t, NV vectors of B are loaded, MR elements of A
+//! broadcast, and MR·NV fused multiply-adds done on sums that stay in registers. NV vectors by MR broadcasts cost
+//! MR + NV loads for MR·NV multiply-adds; with two of each a cycle, 8 x 3 (AVX-512) and 6 x 2 (AVX2) are bound by
+//! arithmetic. The depth comes in segments (the taps of a convolution), each with its own addresses of A's rows: A is
+//! read where it lies.
+
+use crate::simd::Simd;
+use crate::{Activation, Element, Epilogue};
+
+/// The most rows of a tile, of any instruction set.
+pub(super) const MAX_MR: usize = 8;
+
+/// Rows and vectors of the tile that fills the registers.
+#[inline(always)]
+pub(super) const fn tile_shape(registers: usize) -> (usize, usize) {
+    match registers {
+        32.. => (8, 3),
+        16.. => (6, 2),
+        _ => (4, 1),
+    }
+}
+
+/// A stretch of depth: `len` steps, beginning at B's row `k`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    pub k: usize,
+    pub len: usize,
+}
+
+/// The left operand of one tile.
+pub(crate) struct Strip<E> {
+    /// Rows: MAX_MR addresses a segment, row i's element t at `[i] + t`. Packed: one address a segment, row i's
+    /// element t at `+ t·mr + i`.
+    pub addresses: Vec<*const E>,
+    pub segments: Vec<Segment>,
+    /// Where a packed strip lies.
+    pub scratch: Vec<E>,
+}
+
+/// The right operand of one tile: row k of its columns at `ptr + k·ld`, NV whole vectors readable.
+#[derive(Clone, Copy)]
+pub(super) struct Panel<E> {
+    pub ptr: *const E,
+    pub ld: usize,
+    pub vectors: usize,
+}
+
+/// Where a tile goes.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a, E> {
+    /// C's first element; row i of the tile begins at `offsets[i]`, its columns at `col`.
+    pub c: *mut E,
+    pub offsets: [usize; MAX_MR],
+    pub rows: usize,
+    pub col: usize,
+    pub cols: usize,
+    /// Add to what C holds.
+    pub add: bool,
+    /// What is done to the sum before it is stored.
+    pub epilogue: Option<&'a Epilogue<'a, E>>,
+}
+
+/// Multiplies one tile.
+///
+/// # Safety
+/// The strip's addresses hold `len` steps for MR rows (those from `rows` on may repeat others), the panel every
+/// segment's rows; the target's rows and columns lie in C, the epilogue's vectors hold its columns, its residual C's
+/// range. No other thread writes the tile.
+#[inline(always)]
+pub(super) unsafe fn tile<S: Simd<E>, E: Element, const PACKED: bool>(
+    s: S,
+    a: &Strip<E>,
+    b: Panel<E>,
+    c: &Target<'_, E>,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        match (c.rows, tile_shape(S::REGISTERS).0) {
+            (1, _) => tile_of_rows::<S, E, PACKED, 1>(s, a, b, c),
+            (2, _) => tile_of_rows::<S, E, PACKED, 2>(s, a, b, c),
+            (3 | 4, _) => tile_of_rows::<S, E, PACKED, 4>(s, a, b, c),
+            (_, 6) => tile_of_rows::<S, E, PACKED, 6>(s, a, b, c),
+            (_, 8) => tile_of_rows::<S, E, PACKED, 8>(s, a, b, c),
+            _ => unreachable!("a tile has no more rows than tile_shape says"),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn tile_of_rows<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize>(
+    s: S,
+    a: &Strip<E>,
+    b: Panel<E>,
+    c: &Target<'_, E>,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        match (b.vectors, tile_shape(S::REGISTERS).1) {
+            (1, _) => tile_of::<S, E, PACKED, MR, 1>(s, a, b, c),
+            (2, 2..) => tile_of::<S, E, PACKED, MR, 2>(s, a, b, c),
+            (3, 3..) => tile_of::<S, E, PACKED, MR, 3>(s, a, b, c),
+            _ => unreachable!("a panel has no more vectors than tile_shape says"),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn tile_of<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize, const NV: usize>(
+    s: S,
+    a: &Strip<E>,
+    b: Panel<E>,
+    c: &Target<'_, E>,
+) {
+    let mut acc = [[s.zero(); NV]; MR];
+    for (q, segment) in a.segments.iter().enumerate() {
+        // SAFETY: the strip has addresses for each segment, the panel its rows.
+        unsafe {
+            let b_ptr = b.ptr.add(segment.k * b.ld);
+            if PACKED {
+                let step = tile_shape(S::REGISTERS).0;
+                acc = multiply_packed(s, acc, *a.addresses.as_ptr().add(q), step, b_ptr, b.ld, segment.len);
+            } else {
+                let rows = a.addresses.as_ptr().add(q * MAX_MR).cast::<[*const E; MR]>().read();
+                acc = multiply_rows(s, acc, rows, b_ptr, b.ld, segment.len);
+            }
+        }
+    }
+    // SAFETY: the caller's.
+    unsafe { finish(s, acc, c) }
+}
+
+/// acc_iv += Σ_t rows[i][t] · b[t·ld + v]
+#[inline(always)]
+unsafe fn multiply_rows<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
+    s: S,
+    mut acc: [[S::V; NV]; MR],
+    rows: [*const E; MR],
+    mut b: *const E,
+    ld: usize,
+    len: usize,
+) -> [[S::V; NV]; MR] {
+    for t in 0..len {
+        // SAFETY: t < len; the panel's row holds NV vectors.
+        unsafe {
+            let mut bv = [s.zero(); NV];
+            for v in 0..NV {
+                bv[v] = s.load(b.add(v * S::LANES));
+            }
+            for i in 0..MR {
+                let x = s.splat(*rows[i].add(t));
+                for v in 0..NV {
+                    acc[i][v] = s.fma(x, bv[v], acc[i][v]);
+                }
+            }
+            b = b.add(ld);
+        }
+    }
+    acc
+}
+
+/// acc_iv += Σ_t a[t·step + i] · b[t·ld + v]
+#[inline(always)]
+unsafe fn multiply_packed<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
+    s: S,
+    mut acc: [[S::V; NV]; MR],
+    mut a: *const E,
+    step: usize,
+    mut b: *const E,
+    ld: usize,
+    len: usize,
+) -> [[S::V; NV]; MR] {
+    for _ in 0..len {
+        // SAFETY: fewer than len steps are behind; the panel's row holds NV vectors.
+        unsafe {
+            let mut bv = [s.zero(); NV];
+            for v in 0..NV {
+                bv[v] = s.load(b.add(v * S::LANES));
+            }
+            for i in 0..MR {
+                let x = s.splat(*a.add(i));
+                for v in 0..NV {
+                    acc[i][v] = s.fma(x, bv[v], acc[i][v]);
+                }
+            }
+            a = a.add(step);
+            b = b.add(ld);
+        }
+    }
+    acc
+}
+
+/// C = act(scale · (acc + C) + bias + residual), on the target's rows and columns; (+ C) where it adds.
+#[inline(always)]
+unsafe fn finish<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
+    s: S,
+    mut acc: [[S::V; NV]; MR],
+    c: &Target<'_, E>,
+) {
+    // SAFETY (all of it): rows below c.rows and columns below c.cols lie in C, in the residual and in the vectors.
+    unsafe {
+        if c.add {
+            acc = add_matrix(s, acc, c.c, c);
+        }
+        if let Some(e) = c.epilogue {
+            if let Some(scale) = e.scale {
+                let v = channel_vectors::<S, E, NV>(s, scale, c);
+                for row in &mut acc {
+                    for j in 0..NV {
+                        row[j] = s.mul(row[j], v[j]);
+                    }
+                }
+            }
+            if let Some(bias) = e.bias {
+                let v = channel_vectors::<S, E, NV>(s, bias, c);
+                for row in &mut acc {
+                    for j in 0..NV {
+                        row[j] = s.add(row[j], v[j]);
+                    }
+                }
+            }
+            if let Some(residual) = e.residual {
+                acc = add_matrix(s, acc, residual.as_ptr(), c);
+            }
+            acc = activate(s, acc, e.activation);
+        }
+        for (i, row) in acc.iter().enumerate() {
+            if i < c.rows {
+                let p = c.c.add(c.offsets[i] + c.col);
+                for v in 0..NV {
+                    if c.cols >= (v + 1) * S::LANES {
+                        s.store(p.add(v * S::LANES), row[v]);
+                    } else {
+                        s.store_n(p.add(v * S::LANES), row[v], c.cols - v * S::LANES);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn activate<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
+    s: S,
+    mut acc: [[S::V; NV]; MR],
+    activation: Activation,
+) -> [[S::V; NV]; MR] {
+    if activation == Activation::None {
+        return acc;
+    }
+    let top = s.splat(if activation == Activation::Relu6 { E::from_f64(6.0) } else { E::INFINITY });
+    for row in &mut acc {
+        for v in row {
+            *v = s.min(s.max(*v, s.zero()), top);
+        }
+    }
+    acc
+}
+
+/// The columns' part of a vector over channels.
+#[inline(always)]
+unsafe fn channel_vectors<S: Simd<E>, E: Element, const NV: usize>(
+    s: S,
+    x: &[E],
+    c: &Target<'_, E>,
+) -> [S::V; NV] {
+    let mut out = [s.zero(); NV];
+    for v in 0..NV {
+        // SAFETY: x holds the columns col .. col + cols.
+        unsafe {
+            let p = x.as_ptr().add(c.col + v * S::LANES);
+            out[v] = s.load_n(p, (c.cols - v * S::LANES).min(S::LANES));
+        }
+    }
+    out
+}
+
+/// acc + the target's place in a matrix laid out as C.
+#[inline(always)]
+unsafe fn add_matrix<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
+    s: S,
+    mut acc: [[S::V; NV]; MR],
+    m: *const E,
+    c: &Target<'_, E>,
+) -> [[S::V; NV]; MR] {
+    for i in 0..MR {
+        if i < c.rows {
+            // SAFETY: row i and the columns lie in the matrix.
+            unsafe {
+                let p = m.add(c.offsets[i] + c.col);
+                for v in 0..NV {
+                    let x = if c.cols >= (v + 1) * S::LANES {
+                        s.load(p.add(v * S::LANES))
+                    } else {
+                        s.load_n(p.add(v * S::LANES), c.cols - v * S::LANES)
+                    };
+                    acc[i][v] = s.add(acc[i][v], x);
+                }
+            }
+        }
+    }
+    acc
+}

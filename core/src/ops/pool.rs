@@ -1,0 +1,419 @@
+//! Pooling of images [N, H, W, C].
+//!
+//! Maximum: y[p, q] = max over taps (r, s) of x[p·stride + r·dilation - padding, ..], padding being -∞. The first maximum in row-major
+//! order wins and receives the gradient; its tap is what backward keeps, one byte an output. Backward gathers: each input row looks at
+//! the outputs whose windows cover it, so that rows are independent.
+//!
+//! Average: windows [start, end) and divisors factor over the axes, so that it is a separable map.
+
+use super::separable::Taps;
+use crate::buffer::{Packed, Word};
+use crate::parallel;
+use crate::simd::{Kernel, Simd};
+use crate::{Activation, Element, Tape, Tensor, Var};
+
+/// Windows that slide over an image; pairs are [vertical, horizontal].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PoolSpec {
+    /// Taps.
+    pub kernel: [usize; 2],
+    /// Steps of the window.
+    pub stride: [usize; 2],
+    /// Border on each side, at most half of the window.
+    pub padding: [usize; 2],
+    /// Distance of taps.
+    pub dilation: [usize; 2],
+    /// Whether a last window that reaches over the edge counts, if it starts inside of the image or its left padding.
+    pub ceil_mode: bool,
+}
+
+impl PoolSpec {
+    /// A square window without padding or dilation.
+    pub fn square(kernel: usize, stride: usize) -> Self {
+        PoolSpec {
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [0; 2],
+            dilation: [1; 2],
+            ceil_mode: false,
+        }
+    }
+
+    /// The same with a border on all sides.
+    pub fn padded(self, padding: usize) -> Self {
+        PoolSpec { padding: [padding; 2], ..self }
+    }
+
+    /// The output's height and width for an image of [height, width]. Panics, naming the spec, where there is no window or the
+    /// padding is more than half of one.
+    #[track_caller]
+    pub fn out_hw(&self, size: [usize; 2]) -> [usize; 2] {
+        std::array::from_fn(|a| {
+            let (k, s, p, d) = (self.kernel[a], self.stride[a], self.padding[a], self.dilation[a]);
+            assert!(k > 0 && s > 0 && d > 0, "pooling: a kernel, stride or dilation of 0: {self:?}");
+            let reach = d * (k - 1) + 1;
+            assert!(2 * p <= reach, "pooling: more padding than half of the window: {self:?}");
+            let padded = size[a] + 2 * p;
+            assert!(
+                padded >= reach,
+                "pooling: the window is larger than the padded image {size:?}: {self:?}"
+            );
+            let slack = padded - reach;
+            let out = if self.ceil_mode { slack.div_ceil(s) } else { slack / s } + 1;
+            // The last window has to start inside.
+            if self.ceil_mode && (out - 1) * s >= size[a] + p { out - 1 } else { out }
+        })
+    }
+
+    /// Where tap r of output p falls along axis a, if inside of the image.
+    #[inline(always)]
+    fn input(&self, a: usize, p: usize, r: usize, size: usize) -> Option<usize> {
+        (p * self.stride[a] + r * self.dilation[a]).checked_sub(self.padding[a]).filter(|&i| i < size)
+    }
+
+    /// Which output's tap r falls on input i along axis a, if any.
+    #[inline(always)]
+    fn output(&self, a: usize, i: usize, r: usize, outputs: usize) -> Option<usize> {
+        let t = (i + self.padding[a]).checked_sub(r * self.dilation[a])?;
+        (t.is_multiple_of(self.stride[a])).then_some(t / self.stride[a]).filter(|&p| p < outputs)
+    }
+}
+
+/// The number of a tap in its window, row-major; the largest number stands for "none": no gradient.
+trait Tap: Word + PartialEq {
+    const NONE: Self;
+    fn new(number: usize) -> Self;
+    fn number(self) -> usize;
+}
+impl Tap for u8 {
+    const NONE: u8 = u8::MAX;
+    #[inline(always)]
+    fn new(number: usize) -> u8 {
+        number as u8
+    }
+    fn number(self) -> usize {
+        usize::from(self)
+    }
+}
+impl Tap for u32 {
+    const NONE: u32 = u32::MAX;
+    #[inline(always)]
+    fn new(number: usize) -> u32 {
+        number as u32
+    }
+    fn number(self) -> usize {
+        self as usize
+    }
+}
+
+/// One output row of the maximum.
+struct MaxRow<'a, E, T> {
+    x: &'a [E],
+    /// (offset of x in the image's row-major pixels, tap), output by output.
+    taps: &'a [(usize, T)],
+    /// The taps of output q end at ends[q].
+    ends: &'a [usize],
+    c: usize,
+    activation: Activation,
+    y: &'a mut [E],
+    best: &'a mut [T],
+}
+
+impl<E: Element, T: Tap> Kernel<E> for MaxRow<'_, E, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(mut self, _: S) {
+        let mut start = 0;
+        for (q, &end) in self.ends.iter().enumerate() {
+            let taps = &self.taps[start..end];
+            start = end;
+            let mut c = 0;
+            while c + 64 <= self.c {
+                self.channels::<64>(taps, q, c);
+                c += 64;
+            }
+            while c + 16 <= self.c {
+                self.channels::<16>(taps, q, c);
+                c += 16;
+            }
+            while c < self.c {
+                self.channels::<1>(taps, q, c);
+                c += 1;
+            }
+        }
+    }
+}
+
+impl<E: Element, T: Tap> MaxRow<'_, E, T> {
+    #[inline(always)]
+    #[allow(clippy::eq_op)]
+    fn channels<const V: usize>(&mut self, taps: &[(usize, T)], q: usize, c: usize) {
+        let (mut max, mut best) = ([E::NEG_INFINITY; V], [taps.first().map_or(T::NONE, |t| t.1); V]);
+        for &(pixel, tap) in taps {
+            let x = &self.x[pixel * self.c + c..][..V];
+            for k in 0..V {
+                let wins = x[k] > max[k] || x[k] != x[k];
+                max[k] = if wins { x[k] } else { max[k] };
+                best[k] = if wins { tap } else { best[k] };
+            }
+        }
+        if self.activation != Activation::None {
+            for k in 0..V {
+                max[k] = self.activation.apply(max[k]);
+                best[k] = if self.activation.passes(max[k]) { best[k] } else { T::NONE };
+            }
+        }
+        self.y[q * self.c + c..][..V].copy_from_slice(&max);
+        self.best[q * self.c + c..][..V].copy_from_slice(&best);
+    }
+}
+
+/// The maximum, and each output's tap.
+fn max_forward<E: Element, T: Tap>(
+    x: &Tensor<E>,
+    spec: PoolSpec,
+    activation: Activation,
+) -> (Tensor<E>, Packed<T>) {
+    let [n, h, w, c] = x.dims("max_pool2d");
+    let [oh, ow] = spec.out_hw([h, w]);
+    let mut y = Tensor::stale([n, oh, ow, c]);
+    let mut best = Packed::<T>::stale(y.len());
+    let winners = parallel::Shared::new(&mut best);
+    let image = h * w * c;
+    parallel::chunks(y.data_mut(), ow * c, |i, y| {
+        let (mut taps, mut ends) = (Vec::new(), Vec::with_capacity(ow));
+        for q in 0..ow {
+            for r in 0..spec.kernel[0] {
+                let Some(iy) = spec.input(0, i % oh, r, h) else { continue };
+                for s in 0..spec.kernel[1] {
+                    let Some(ix) = spec.input(1, q, s, w) else { continue };
+                    taps.push((iy * w + ix, T::new(r * spec.kernel[1] + s)));
+                }
+            }
+            ends.push(taps.len());
+        }
+        // SAFETY: one part for each output row.
+        let best = unsafe { winners.slice(i * ow * c..(i + 1) * ow * c) };
+        let x = &x.data()[i / oh * image..][..image];
+        E::dispatch(MaxRow { x, taps: &taps, ends: &ends, c, activation, y, best });
+    });
+    (y, best)
+}
+
+/// One input row of the maximum's gradient: (first pixel of the row's gradient, first output, tap) of each pair that meets.
+struct MaxBackRow<'a, E, T> {
+    pairs: &'a [(usize, usize, T)],
+    c: usize,
+    g: &'a [E],
+    best: &'a [T],
+    d: &'a mut [E],
+}
+
+impl<E: Element, T: Tap> Kernel<E> for MaxBackRow<'_, E, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, _: S) {
+        let c = self.c;
+        self.d.fill(E::ZERO);
+        for &(pixel, output, tap) in self.pairs {
+            let d = &mut self.d[pixel * c..][..c];
+            let (g, best) = (&self.g[output * c..][..c], &self.best[output * c..][..c]);
+            for ((d, &g), &best) in d.iter_mut().zip(g).zip(best) {
+                *d += if best == tap { g } else { E::ZERO };
+            }
+        }
+    }
+}
+
+fn max_backward<E: Element, T: Tap>(
+    g: &Tensor<E>,
+    best: &Packed<T>,
+    spec: PoolSpec,
+    [n, h, w, c]: [usize; 4],
+) -> Tensor<E> {
+    let [_, oh, ow, _] = g.dims("max_pool2d");
+    let mut d = Tensor::stale([n, h, w, c]);
+    let image = oh * ow * c;
+    parallel::chunks(d.data_mut(), w * c, |i, d| {
+        let mut pairs = Vec::new();
+        for r in 0..spec.kernel[0] {
+            let Some(p) = spec.output(0, i % h, r, oh) else { continue };
+            for ix in 0..w {
+                for s in 0..spec.kernel[1] {
+                    let Some(q) = spec.output(1, ix, s, ow) else { continue };
+                    pairs.push((ix, p * ow + q, T::new(r * spec.kernel[1] + s)));
+                }
+            }
+        }
+        let images = i / h * image..(i / h + 1) * image;
+        E::dispatch(MaxBackRow { pairs: &pairs, c, g: &g.data()[images.clone()], best: &best[images], d });
+    });
+    d
+}
+
+/// The windows of average pooling along one axis as taps of weight 1 / divisor.
+fn average_taps<E: Element>(
+    inputs: usize,
+    outputs: usize,
+    window: impl Fn(usize) -> (usize, usize, usize),
+) -> Taps<E> {
+    Taps::new(inputs, outputs, |o| {
+        let (start, end, divisor) = window(o);
+        (start..end).map(move |i| (i, 1.0 / divisor as f64))
+    })
+}
+
+impl<E: Element> Tape<E> {
+    /// The maximum over windows, then an activation: [N, H, W, C] to [N, P, Q, C]. A window with NaN yields NaN. Source:
+    /// `torch.nn.MaxPool2d`.
+    #[track_caller]
+    pub fn max_pool2d(&mut self, x: Var<E>, spec: PoolSpec, activation: Activation) -> Var<E> {
+        if spec.kernel[0] * spec.kernel[1] < usize::from(u8::MAX) {
+            self.max_pool::<u8>(x, spec, activation, None)
+        } else {
+            self.max_pool::<u32>(x, spec, activation, None)
+        }
+    }
+
+    /// [`Tape::max_pool2d`] and, for each output in its own order [N, P, Q, C], the place h · W + w of its maximum in the image
+    /// (0 for a window that sees nothing but padding).
+    #[track_caller]
+    pub fn max_pool2d_with_indices(&mut self, x: Var<E>, spec: PoolSpec) -> (Var<E>, Vec<usize>) {
+        let mut indices = Vec::new();
+        let y = self.max_pool::<u32>(x, spec, Activation::None, Some(&mut indices));
+        (y, indices)
+    }
+
+    #[track_caller]
+    fn max_pool<T: Tap>(
+        &mut self,
+        x: Var<E>,
+        spec: PoolSpec,
+        activation: Activation,
+        indices: Option<&mut Vec<usize>>,
+    ) -> Var<E> {
+        let node = x.node;
+        let shape @ [_, _, w, c] = x.value.dims("max_pool2d");
+        let (y, best) = max_forward::<E, T>(&x.value, spec, activation);
+        if let Some(indices) = indices {
+            let [_, oh, ow, _] = y.dims("max_pool2d");
+            let place = |(i, &tap): (usize, &T)| {
+                if tap == T::NONE {
+                    return 0;
+                }
+                let (p, q, tap) = (i / c / ow % oh, i / c % ow, tap.number());
+                let at = |a: usize, o: usize, r: usize| {
+                    o * spec.stride[a] + r * spec.dilation[a] - spec.padding[a]
+                };
+                at(0, p, tap / spec.kernel[1]) * w + at(1, q, tap % spec.kernel[1])
+            };
+            indices.extend(best.iter().enumerate().map(place));
+        }
+        self.record("max_pool2d", y, &[node], move |g, slots| {
+            slots.add(node, || max_backward(&g, &best, spec, shape));
+        })
+    }
+
+    /// The mean over windows: [N, H, W, C] to [N, P, Q, C]. With `count_include_pad` the divisor counts padding (but not what a last
+    /// window of `ceil_mode` has beyond it). Panics for a dilation other than 1. Source: `torch.nn.AvgPool2d`.
+    #[track_caller]
+    pub fn avg_pool2d(&mut self, x: Var<E>, spec: PoolSpec, count_include_pad: bool) -> Var<E> {
+        assert_eq!(spec.dilation, [1, 1], "avg_pool2d: dilation");
+        let [_, h, w, _] = x.value.dims("avg_pool2d");
+        let out = spec.out_hw([h, w]);
+        let taps = |a: usize, size: usize| {
+            average_taps(size, out[a], |o| {
+                let (first, p) = (o * spec.stride[a], spec.padding[a]);
+                let last = (first + spec.kernel[a]).min(size + 2 * p);
+                let (start, end) = (first.saturating_sub(p), last.saturating_sub(p).min(size));
+                (start, end, if count_include_pad { last - first } else { end.saturating_sub(start) })
+            })
+        };
+        self.separable("avg_pool2d", x, taps(0, h), taps(1, w))
+    }
+
+    /// The mean over a grid of bins ⌊i n / o⌋ .. ⌈(i + 1) n / o⌉ on each axis: [N, H, W, C] to [N, P, Q, C]. Source:
+    /// `torch.nn.AdaptiveAvgPool2d`.
+    #[track_caller]
+    pub fn adaptive_avg_pool2d(&mut self, x: Var<E>, output_size: [usize; 2]) -> Var<E> {
+        let [_, h, w, _] = x.value.dims("adaptive_avg_pool2d");
+        let [p, q] = output_size;
+        assert!(h > 0 && w > 0 && p > 0 && q > 0, "adaptive_avg_pool2d: {:?} to {output_size:?}", x.shape());
+        let taps = |n: usize, o: usize| {
+            average_taps(n, o, |i| {
+                let (start, end) = (i * n / o, ((i + 1) * n).div_ceil(o));
+                (start, end, end - start)
+            })
+        };
+        self.separable("adaptive_avg_pool2d", x, taps(h, p), taps(w, q))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::gradients;
+
+    fn image(h: usize, w: usize, data: &[f64]) -> Tensor<f64> {
+        Tensor::from_slice([1, h, w, 1], data)
+    }
+
+    #[test]
+    fn the_first_maximum_wins() {
+        let x = image(2, 4, &[1.0, 1.0, 0.0, 2.0, 1.0, 1.0, 2.0, 2.0]);
+        let spec = PoolSpec::square(2, 2);
+        let (y, [g]) = gradients([x.clone()], |t, [x]| t.max_pool2d(x, spec, Activation::None));
+        assert_eq!(y.data(), [1.0, 2.0]);
+        assert_eq!(g.data(), [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(Tape::infer().max_pool2d_with_indices(x.into(), spec).1, [0, 3]);
+    }
+
+    #[test]
+    fn activation_is_fused_with_its_gradient() {
+        let x = Tensor::from_fn([2, 7, 9, 21], |i| ((i * 7919 % 31) as f64 - 27.0) * 1.5);
+        let spec = PoolSpec { ceil_mode: true, ..PoolSpec::square(3, 2).padded(1) };
+        for act in [Activation::Relu, Activation::Relu6] {
+            let fused = gradients([x.clone()], |t, [x]| t.max_pool2d(x, spec, act));
+            let apart = gradients([x.clone()], |t, [x]| {
+                let y = t.max_pool2d(x, spec, Activation::None);
+                if act == Activation::Relu { t.relu(y) } else { t.relu6(y) }
+            });
+            assert_eq!(fused, apart);
+            assert!(fused.1[0].data().contains(&0.0) && fused.1[0].data().contains(&1.0));
+        }
+    }
+
+    #[test]
+    fn windows_of_more_than_a_byte_of_taps() {
+        let x = Tensor::from_fn([1, 20, 20, 3], |i| (i * 7919 % 1201) as f64);
+        let (y, [g]) =
+            gradients([x.clone()], |t, [x]| t.max_pool2d(x, PoolSpec::square(20, 1), Activation::None));
+        for c in 0..3 {
+            let best = (0..400).max_by(|&a, &b| x.data()[a * 3 + c].total_cmp(&x.data()[b * 3 + c])).unwrap();
+            assert_eq!((y.data()[c], g.data()[best * 3 + c]), (x.data()[best * 3 + c], 1.0));
+        }
+    }
+
+    #[test]
+    fn ceil_mode_is_pytorchs() {
+        let out =
+            |n, k, s, p| PoolSpec { ceil_mode: true, ..PoolSpec::square(k, s).padded(p) }.out_hw([n, n])[0];
+        // The last window would start in the right padding: dropped.
+        assert_eq!((out(5, 2, 2, 0), out(4, 2, 3, 1), out(6, 3, 2, 1), out(2, 1, 3, 0)), (3, 2, 4, 1));
+    }
+
+    #[test]
+    fn averages() {
+        let x = image(3, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+        let spec = PoolSpec::square(2, 2).padded(1);
+        let y = |cip| Tape::infer().avg_pool2d(x.clone().into(), spec, cip).value;
+        assert_eq!(y(true).data(), [0.25, 1.25, 2.75, 7.0]);
+        assert_eq!(y(false).data(), [1.0, 2.5, 5.5, 7.0]);
+        let spec = PoolSpec { ceil_mode: true, ..PoolSpec::square(2, 2) };
+        let (y, [g]) = gradients([x.clone()], |t, [x]| t.avg_pool2d(x, spec, true));
+        assert_eq!(y.data(), [3.0, 4.5, 7.5, 9.0]);
+        assert_eq!(g.data(), [0.25, 0.25, 0.5, 0.25, 0.25, 0.5, 0.5, 0.5, 1.0]);
+        let y = Tape::infer().adaptive_avg_pool2d(x.into(), [2, 2]).value;
+        assert_eq!(y.data(), [3.0, 4.0, 6.0, 7.0]);
+    }
+}

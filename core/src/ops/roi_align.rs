@@ -1,0 +1,340 @@
+//! RoIAlign: a region of a feature map, resampled to a fixed number of bins (He et al., *Mask R-CNN*, 2017, section 3;
+//! `torchvision.ops.roi_align`).
+//!
+//! A region is divided into bins, a bin's value is the mean of s_y · s_x samples on a regular grid in it, and a sample is
+//! interpolated bilinearly. Interpolation and the mean are both separable, so that a bin is
+//!
+//!   y(p, q, c) = Σ_i Σ_j u_p(i) v_q(j) x(i, j, c),
+//!
+//! with short lists of row weights u_p and column weights v_q, computed once for a region and used for all channels;
+//! samples that share a row or a column share its weight. Backward adds u_p(i) v_q(j) dy(p, q, c) to dx(i, j, c).
+//! Forward is spread over regions; backward, where regions overlap, over blocks of channels: the order of additions
+//! depends on nothing but the shapes.
+
+use crate::parallel::{self, Shared};
+use crate::simd::{Kernel, Simd};
+use crate::{Element, Tape, Tensor, Var};
+
+/// Channels that one task of backward takes.
+const CHANNELS: usize = 32;
+
+/// How regions are resampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoiAlign {
+    /// Bins [down, across].
+    pub output: [usize; 2],
+    /// Samples of a bin along each axis; 0: as many as the bin has pixels, rounded up.
+    pub sampling: usize,
+    /// Whether pixel centres lie at half-integers (and regions may be smaller than a pixel).
+    pub aligned: bool,
+}
+
+/// A region: a box of an image, and the feature map it is read from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Roi<E> {
+    /// Which feature map.
+    pub level: usize,
+    /// Which image of the batch.
+    pub image: usize,
+    /// x1, y1, x2, y2 in the image's coordinates.
+    pub bounds: [E; 4],
+}
+
+/// The weights of one axis: for each bin the positions that it reads.
+#[derive(Debug)]
+struct Taps<E> {
+    /// Where each bin's taps begin; one more at the end.
+    starts: Vec<usize>,
+    taps: Vec<(usize, E)>,
+}
+
+impl<E: Element> Taps<E> {
+    /// `start` and `size` of the region and the `extent` of the map are in its pixels.
+    fn new(start: E, size: E, extent: usize, bins: usize, sampling: usize) -> Self {
+        let bin = size / E::from_usize(bins);
+        let samples = if sampling > 0 { sampling } else { bin.to_f64().ceil().max(0.0) as usize };
+        let share = E::ONE / E::from_usize(samples.max(1));
+        let (mut starts, mut taps) = (vec![0], Vec::<(usize, E)>::new());
+        for b in 0..bins {
+            let first = taps.len();
+            for s in 0..samples {
+                let half = E::from_f64(0.5);
+                let step = (E::from_usize(s) + half) * bin / E::from_usize(samples);
+                let at = start + E::from_usize(b) * bin + step;
+                if !(at >= -E::ONE && at <= E::from_usize(extent)) {
+                    continue;
+                }
+                let at = at.max(E::ZERO);
+                let low = (at.to_f64() as usize).min(extent - 1);
+                let high = (low + 1).min(extent - 1);
+                let part = if high == low { E::ZERO } else { at - E::from_usize(low) };
+                for (position, weight) in [(low, (E::ONE - part) * share), (high, part * share)] {
+                    match taps[first..].iter_mut().find(|t| t.0 == position) {
+                        Some(tap) => tap.1 += weight,
+                        None => taps.push((position, weight)),
+                    }
+                }
+            }
+            starts.push(taps.len());
+        }
+        Taps { starts, taps }
+    }
+
+    #[inline(always)]
+    fn bin(&self, b: usize) -> &[(usize, E)] {
+        &self.taps[self.starts[b]..self.starts[b + 1]]
+    }
+}
+
+/// A region's place: its map, and the weights of both axes.
+struct Plan<E> {
+    level: usize,
+    image: usize,
+    rows: Taps<E>,
+    columns: Taps<E>,
+}
+
+impl<E: Element> Plan<E> {
+    fn new(roi: &Roi<E>, align: &RoiAlign, scale: E, [h, w]: [usize; 2]) -> Self {
+        let offset = if align.aligned { E::from_f64(0.5) } else { E::ZERO };
+        let at = roi.bounds.map(|v| v * scale - offset);
+        let side = |size: E| if align.aligned { size } else { size.max(E::ONE) };
+        let [down, across] = align.output;
+        Plan {
+            level: roi.level,
+            image: roi.image,
+            rows: Taps::new(at[1], side(at[3] - at[1]), h, down, align.sampling),
+            columns: Taps::new(at[0], side(at[2] - at[0]), w, across, align.sampling),
+        }
+    }
+}
+
+/// One region's bins from its map.
+struct Gather<'a, E> {
+    plan: &'a Plan<E>,
+    /// The image's map, [h, w, c].
+    x: &'a [E],
+    w: usize,
+    c: usize,
+    /// [down, across, c]
+    y: &'a mut [E],
+}
+
+impl<E: Element> Kernel<E> for Gather<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) {
+        let across = self.plan.columns.starts.len() - 1;
+        for (bin, y) in self.y.chunks_exact_mut(self.c).enumerate() {
+            let (rows, columns) = (self.plan.rows.bin(bin / across), self.plan.columns.bin(bin % across));
+            let mut c = 0;
+            while c < self.c {
+                let n = S::LANES.min(self.c - c);
+                let mut sum = s.zero();
+                for &(i, u) in rows {
+                    for &(j, v) in columns {
+                        let x = s.read_tail(&self.x[(i * self.w + j) * self.c + c..][..n]);
+                        sum = s.fma(x, s.splat(u * v), sum);
+                    }
+                }
+                s.write_tail(&mut y[c..c + n], sum);
+                c += n;
+            }
+        }
+    }
+}
+
+/// One region's gradient added to its map's, for some channels.
+struct Scatter<'a, E> {
+    plan: &'a Plan<E>,
+    /// [down, across, c]
+    dy: &'a [E],
+    /// All images' maps, [n, h, w, c].
+    dx: Shared<'a, E>,
+    /// Where the image's map begins.
+    base: usize,
+    w: usize,
+    c: usize,
+    from: usize,
+    to: usize,
+}
+
+impl<E: Element> Kernel<E> for Scatter<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) {
+        let across = self.plan.columns.starts.len() - 1;
+        for (bin, dy) in self.dy.chunks_exact(self.c).enumerate() {
+            let (rows, columns) = (self.plan.rows.bin(bin / across), self.plan.columns.bin(bin % across));
+            let mut c = self.from;
+            while c < self.to {
+                let n = S::LANES.min(self.to - c);
+                let g = s.read_tail(&dy[c..c + n]);
+                for &(i, u) in rows {
+                    for &(j, v) in columns {
+                        let at = self.base + (i * self.w + j) * self.c + c;
+                        // SAFETY: no other task has these channels; `slice` checks the range.
+                        let dx = unsafe { self.dx.slice(at..at + n) };
+                        let sum = s.fma(g, s.splat(u * v), s.read_tail(dx));
+                        s.write_tail(dx, sum);
+                    }
+                }
+                c += n;
+            }
+        }
+    }
+}
+
+impl<E: Element> Tape<E> {
+    /// Regions of feature maps: maps [n, h, w, c] of equal n and c, each with its scale (map pixels an image pixel), and
+    /// K regions give [K, down, across, c]. Regions carry no gradient. Panics where a region names no map or image.
+    #[track_caller]
+    pub fn roi_align(&mut self, maps: &[Var<E>], scales: &[f64], rois: &[Roi<E>], align: RoiAlign) -> Var<E> {
+        const OP: &str = "roi_align";
+        assert!(
+            !maps.is_empty() && maps.len() == scales.len(),
+            "{OP}: {} maps, {} scales",
+            maps.len(),
+            scales.len()
+        );
+        let shapes: Vec<[usize; 4]> = maps.iter().map(|m| m.value.dims(OP)).collect();
+        let [n, _, _, c] = shapes[0];
+        assert!(shapes.iter().all(|s| s[0] == n && s[3] == c), "{OP}: maps {shapes:?}");
+        assert!(
+            rois.iter().all(|r| r.level < maps.len() && r.image < n),
+            "{OP}: a region of no map or image"
+        );
+        let plan = |r: &Roi<E>| {
+            let [_, h, w, _] = shapes[r.level];
+            Plan::new(r, &align, E::from_f64(scales[r.level]), [h, w])
+        };
+        let plans: Vec<Plan<E>> = rois.iter().map(plan).collect();
+        let [down, across] = align.output;
+        let each = down * across * c;
+        let mut y = Tensor::stale([rois.len(), down, across, c]);
+        if each > 0 {
+            parallel::chunks(y.data_mut(), each, |k, y| {
+                let plan = &plans[k];
+                let [_, h, w, _] = shapes[plan.level];
+                let x = &maps[plan.level].value.data()[plan.image * h * w * c..][..h * w * c];
+                E::dispatch(Gather { plan, x, w, c, y });
+            });
+        }
+        let parents: Vec<_> = maps.iter().map(|m| m.node).collect();
+        if !self.records(&parents) {
+            return y.into();
+        }
+        let to = parents.clone();
+        self.record(OP, y, &parents, move |dy, slots| {
+            for (level, &[n, h, w, c]) in shapes.iter().enumerate() {
+                slots.add(to[level], || {
+                    let mut dx = Tensor::zeros([n, h, w, c]);
+                    let shared = Shared::new(dx.data_mut());
+                    parallel::ranges(c, CHANNELS, |channels| {
+                        for (k, plan) in plans.iter().enumerate().filter(|(_, p)| p.level == level) {
+                            let dy = &dy.data()[k * each..][..each];
+                            let base = plan.image * h * w * c;
+                            let (from, to) = (channels.start, channels.end);
+                            E::dispatch(Scatter { plan, dy, dx: shared, base, w, c, from, to });
+                        }
+                    });
+                    dx
+                });
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Rng, init};
+
+    const ALIGN: RoiAlign = RoiAlign { output: [2, 3], sampling: 2, aligned: false };
+
+    /// The definition, sample by sample.
+    fn naive(x: &Tensor<f64>, roi: &Roi<f64>, scale: f64, align: RoiAlign) -> Vec<f64> {
+        let [_, h, w, c] = x.dims("naive");
+        let offset = if align.aligned { 0.5 } else { 0.0 };
+        let b = roi.bounds.map(|v| v * scale - offset);
+        let least = if align.aligned { f64::NEG_INFINITY } else { 1.0 };
+        let (rh, rw) = ((b[3] - b[1]).max(least), (b[2] - b[0]).max(least));
+        let [down, across] = align.output;
+        let (bh, bw) = (rh / down as f64, rw / across as f64);
+        let samples =
+            |bin: f64| if align.sampling > 0 { align.sampling } else { bin.ceil().max(0.0) as usize };
+        let (sh, sw) = (samples(bh), samples(bw));
+        let mut out = vec![0.0; down * across * c];
+        for (o, out) in out.iter_mut().enumerate() {
+            let (p, q, ch) = (o / c / across, o / c % across, o % c);
+            for s in 0..sh * sw {
+                let y = b[1] + p as f64 * bh + ((s / sw) as f64 + 0.5) * bh / sh as f64;
+                let z = b[0] + q as f64 * bw + ((s % sw) as f64 + 0.5) * bw / sw as f64;
+                if y < -1.0 || y > h as f64 || z < -1.0 || z > w as f64 {
+                    continue;
+                }
+                let at = |i: usize, j: usize| {
+                    x.data()[((roi.image * h + i.min(h - 1)) * w + j.min(w - 1)) * c + ch]
+                };
+                let (y, z) = (y.clamp(0.0, h as f64 - 1.0), z.clamp(0.0, w as f64 - 1.0));
+                let (i, j) = (y as usize, z as usize);
+                let (a, d) = (y - i as f64, z - j as f64);
+                *out += (1.0 - a) * ((1.0 - d) * at(i, j) + d * at(i, j + 1))
+                    + a * ((1.0 - d) * at(i + 1, j) + d * at(i + 1, j + 1));
+            }
+            *out /= (sh * sw).max(1) as f64;
+        }
+        out
+    }
+
+    #[test]
+    fn equals_the_definition_and_its_adjoint() {
+        let mut rng = Rng::seed(4);
+        for align in [
+            ALIGN,
+            RoiAlign { aligned: true, ..ALIGN },
+            RoiAlign { sampling: 0, ..ALIGN },
+            RoiAlign { sampling: 0, aligned: true, output: [1, 1] },
+        ] {
+            for c in [1, 3, 8, 37] {
+                let maps: Vec<Tensor<f64>> =
+                    [[2, 9, 11, c], [2, 5, 6, c]].map(|s| init::normal(s, 0.0, 1.0, &mut rng)).into();
+                let scales = [0.25, 0.125];
+                let rois: Vec<Roi<f64>> = (0..9)
+                    .map(|k| {
+                        let (x, y) = (rng.range(-12.0, 40.0), rng.range(-12.0, 32.0));
+                        let bounds = [x, y, x + rng.range(0.1, 40.0), y + rng.range(0.1, 40.0)];
+                        Roi { level: k % 2, image: k / 2 % 2, bounds }
+                    })
+                    .collect();
+                let mut g = Tape::eval();
+                let inputs: Vec<_> = maps.iter().map(|m| g.input(m.clone())).collect();
+                let y = g.roi_align(&inputs, &scales, &rois, align);
+                let each = y.value.len() / rois.len();
+                for (roi, got) in rois.iter().zip(y.value.data().chunks(each)) {
+                    let want = naive(&maps[roi.level], roi, scales[roi.level], align);
+                    assert!(got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-12), "{roi:?} {align:?}");
+                }
+                // ⟨dy, A x⟩ = ⟨Aᵀ dy, x⟩, summed over both maps.
+                let dy: Tensor<f64> = init::normal(*y.shape(), 0.0, 1.0, &mut rng);
+                let dot = |a: &Tensor<f64>, b: &Tensor<f64>| -> f64 {
+                    a.data().iter().zip(b.data()).map(|(x, y)| x * y).sum()
+                };
+                let forward = dot(&dy, &y.value);
+                let gradients = g.backward_from([(y.node, dy)]);
+                let back: f64 = inputs.iter().zip(&maps).map(|(v, m)| dot(gradients.of(v).unwrap(), m)).sum();
+                assert!((forward - back).abs() < 1e-10, "{forward} {back}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_regions_give_an_empty_result_and_no_gradient() {
+        let mut g = Tape::<f32>::eval();
+        let x = g.input(Tensor::full([1, 4, 4, 2], 1.0));
+        let y = g.roi_align(std::slice::from_ref(&x), &[1.0], &[], ALIGN);
+        assert_eq!(y.shape()[..], [0, 2, 3, 2]);
+        let zero = g.backward_from([(y.node, Tensor::zeros([0, 2, 3, 2]))]);
+        assert!(zero.of(&x).unwrap().data().iter().all(|v| *v == 0.0));
+    }
+}
