@@ -5,6 +5,7 @@ mod arithmetic;
 pub mod conv;
 mod elementwise;
 mod loss;
+mod norm;
 mod pool;
 mod reduce;
 mod resize;
@@ -15,5 +16,6 @@ mod softmax;
 mod testing;
 
 pub use loss::{BceWeights, ClassLoss, Reduction};
+pub use norm::BatchStats;
 pub use pool::PoolSpec;
 pub use resize::scaled_size;

@@ -1,0 +1,502 @@
+//! Batch normalisation and its frozen form, y = act(γ x̂ + β) with x̂ = (x - μ) / √(σ² + ε), over the last axis (channels).
+//!
+//! Training reads memory twice forward and twice backward. Moments: a block of rows has a mean and a sum of squares about that mean, and
+//! blocks join exactly (Chan, Golub, LeVeque, *Updating formulae and a pairwise algorithm for computing sample variances*, 1979):
+//! M₂ = Σ_b M₂_b + n_b (μ_b - μ)². Backward, with g' the gradient behind the activation and m rows:
+//! ∂β = Σ g', ∂γ = Σ g' x̂, ∂x = γ / √(σ² + ε) · (g' - ∂β / m - x̂ ∂γ / m). Whether the activation passes a gradient is computed anew
+//! from x, in the same way as in forward, so that y is not kept.
+
+use super::elementwise::{Map, apply};
+use super::reduce::{Sum, fold};
+use crate::parallel::{self, GRAIN, Shared};
+use crate::simd::{Kernel, Simd};
+use crate::{Activation, Element, Tape, Tensor, Var};
+
+/// What a batch knows of its channels: [C] each.
+#[derive(Clone, Debug)]
+pub struct BatchStats<E: Element> {
+    /// The mean.
+    pub mean: Tensor<E>,
+    /// The variance with divisor m - 1.
+    pub unbiased_var: Tensor<E>,
+}
+
+impl<E: Element> BatchStats<E> {
+    /// Moves running statistics towards the batch's: r ← (1 - momentum) r + momentum v.
+    pub fn update(&self, running_mean: &mut Tensor<E>, running_var: &mut Tensor<E>, momentum: f64) {
+        let (keep, take) = (E::from_f64(1.0 - momentum), E::from_f64(momentum));
+        for (r, v) in [(running_mean, &self.mean), (running_var, &self.unbiased_var)] {
+            r.data_mut().iter_mut().zip(v.data()).for_each(|(r, &v)| *r = keep * *r + take * v);
+        }
+    }
+}
+
+/// Rows of a block: enough to make a task, few enough for short sums.
+fn block_rows(c: usize) -> usize {
+    (GRAIN / c.max(1)).clamp(8, 256)
+}
+
+/// Calls `f(block, rows' range of elements)` for the blocks of [rows, c].
+fn blocks(rows: usize, c: usize, f: impl Fn(usize, std::ops::Range<usize>) + Send + Sync) {
+    let (size, n) = (block_rows(c) * c, rows.div_ceil(block_rows(c)));
+    let together = (GRAIN / size.max(1)).max(1);
+    parallel::ranges(n, together, |range| {
+        range.for_each(|b| f(b, b * size..((b + 1) * size).min(rows * c)));
+    });
+}
+
+/// The mean and the sum of squares about it, for each channel of a block of rows.
+struct BlockMoments<'a, E> {
+    x: &'a [E],
+    mean: &'a mut [E],
+    m2: &'a mut [E],
+}
+
+impl<E: Element> Kernel<E> for BlockMoments<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, _: S) {
+        let c = self.mean.len();
+        self.mean.fill(E::ZERO);
+        self.m2.fill(E::ZERO);
+        for row in self.x.chunks_exact(c) {
+            for (s, &x) in self.mean.iter_mut().zip(row) {
+                *s += x;
+            }
+        }
+        let n = E::from_usize(self.x.len() / c);
+        for s in self.mean.iter_mut() {
+            *s /= n;
+        }
+        for row in self.x.chunks_exact(c) {
+            for ((m2, &mean), &x) in self.m2.iter_mut().zip(self.mean.iter()).zip(row) {
+                *m2 += (x - mean) * (x - mean);
+            }
+        }
+    }
+}
+
+/// The mean and the sum of squares about it of each channel of [rows, c], in double precision.
+fn moments<E: Element>(x: &[E], c: usize) -> (Vec<f64>, Vec<f64>) {
+    let rows = x.len() / c;
+    let n = rows.div_ceil(block_rows(c));
+    let mut partial = Tensor::<E>::stale([n, 2 * c]);
+    let out = Shared::new(partial.data_mut());
+    blocks(rows, c, |b, range| {
+        // SAFETY: one part for each block.
+        let (mean, m2) = unsafe { out.slice(b * 2 * c..(b + 1) * 2 * c) }.split_at_mut(c);
+        E::dispatch(BlockMoments { x: &x[range], mean, m2 });
+    });
+    let size = |b: usize| block_rows(c).min(rows - b * block_rows(c)) as f64;
+    let (mut mean, mut m2) = (vec![0.0; c], vec![0.0; c]);
+    for (b, p) in partial.data().chunks_exact(2 * c).enumerate() {
+        mean.iter_mut().zip(p).for_each(|(m, p)| *m += size(b) * p.to_f64());
+    }
+    mean.iter_mut().for_each(|m| *m /= rows as f64);
+    for (b, p) in partial.data().chunks_exact(2 * c).enumerate() {
+        for k in 0..c {
+            m2[k] += p[c + k].to_f64() + size(b) * (p[k].to_f64() - mean[k]).powi(2);
+        }
+    }
+    (mean, m2)
+}
+
+/// The map of each channel, z = (x - mean) · scale + shift, y = min(max(z, low), high): [C] each.
+#[derive(Clone)]
+struct Channels<E: Element> {
+    mean: Tensor<E>,
+    scale: Tensor<E>,
+    shift: Tensor<E>,
+    low: E,
+    high: E,
+}
+
+impl<E: Element> Channels<E> {
+    fn new(mean: Tensor<E>, scale: Tensor<E>, shift: Tensor<E>, activation: Activation) -> Self {
+        let (low, high) = match activation {
+            Activation::None => (E::NEG_INFINITY, E::INFINITY),
+            Activation::Relu => (E::ZERO, E::INFINITY),
+            Activation::Relu6 => (E::ZERO, E::from_f64(6.0)),
+        };
+        Channels { mean, scale, shift, low, high }
+    }
+
+    fn len(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// y, in place where nobody else owns x.
+    fn forward(&self, mut x: Tensor<E>) -> Tensor<E> {
+        let c = self.len();
+        let piece = (GRAIN / c.max(1)).max(1) * c;
+        if x.is_unique() {
+            parallel::chunks(x.data_mut(), piece, |_, y| E::dispatch(Forward { at: self, x: None, y }));
+            return x;
+        }
+        let mut y = Tensor::stale(*x.shape());
+        parallel::chunks(y.data_mut(), piece, |i, y| {
+            let x = Some(&x.data()[i * piece..][..y.len()]);
+            E::dispatch(Forward { at: self, x, y });
+        });
+        y
+    }
+
+    /// Σ g' and Σ g' (x - mean) of each channel, [C] each.
+    fn sums(&self, x: &Tensor<E>, g: &Tensor<E>) -> [Tensor<E>; 2] {
+        let c = self.len();
+        let rows = x.len() / c.max(1);
+        let n = rows.div_ceil(block_rows(c));
+        let mut partial = Tensor::<E>::stale([n, 2 * c]);
+        let out = Shared::new(partial.data_mut());
+        blocks(rows, c, |b, range| {
+            // SAFETY: one part for each block.
+            let (sum, dot) = unsafe { out.slice(b * 2 * c..(b + 1) * 2 * c) }.split_at_mut(c);
+            E::dispatch(BlockSums { at: self, x: &x.data()[range.clone()], g: &g.data()[range], sum, dot });
+        });
+        let mut total = Tensor::stale([2 * c]);
+        fold(partial.data(), total.data_mut(), [1, n, 2 * c], Sum);
+        let (sum, dot) = total.data().split_at(c);
+        [Tensor::from_slice([c], sum), Tensor::from_slice([c], dot)]
+    }
+
+    /// scale · (g' - a - (x - mean) · b) in place of g.
+    fn backward(&self, x: &Tensor<E>, g: &mut Tensor<E>, a: &[E], b: &[E]) {
+        let c = self.len();
+        let piece = (GRAIN / c.max(1)).max(1) * c;
+        parallel::chunks(g.data_mut(), piece, |i, d| {
+            E::dispatch(Backward { at: self, x: &x.data()[i * piece..][..d.len()], d, a, b });
+        });
+    }
+}
+
+struct Forward<'a, E: Element> {
+    at: &'a Channels<E>,
+    /// None: y holds x.
+    x: Option<&'a [E]>,
+    y: &'a mut [E],
+}
+
+#[inline(always)]
+fn bound<E: Element>(z: E, low: E, high: E) -> E {
+    high.min(low.max(z))
+}
+
+impl<E: Element> Kernel<E> for Forward<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, _: S) {
+        let Channels { mean, scale, shift, low, high } = self.at;
+        let (c, low, high) = (mean.len(), *low, *high);
+        let (mean, scale, shift) = (&mean.data()[..c], &scale.data()[..c], &shift.data()[..c]);
+        match self.x {
+            None => {
+                for y in self.y.chunks_exact_mut(c) {
+                    for k in 0..c {
+                        y[k] = bound((y[k] - mean[k]) * scale[k] + shift[k], low, high);
+                    }
+                }
+            }
+            Some(x) => {
+                for (y, x) in self.y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                    for k in 0..c {
+                        y[k] = bound((x[k] - mean[k]) * scale[k] + shift[k], low, high);
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct BlockSums<'a, E: Element> {
+    at: &'a Channels<E>,
+    x: &'a [E],
+    g: &'a [E],
+    sum: &'a mut [E],
+    dot: &'a mut [E],
+}
+
+impl<E: Element> Kernel<E> for BlockSums<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, _: S) {
+        let Channels { mean, scale, shift, low, high } = self.at;
+        let (c, low, high) = (mean.len(), *low, *high);
+        let (mean, scale, shift) = (&mean.data()[..c], &scale.data()[..c], &shift.data()[..c]);
+        let (sum, dot) = (&mut self.sum[..c], &mut self.dot[..c]);
+        sum.fill(E::ZERO);
+        dot.fill(E::ZERO);
+        for (x, g) in self.x.chunks_exact(c).zip(self.g.chunks_exact(c)) {
+            for k in 0..c {
+                let d = x[k] - mean[k];
+                let z = d * scale[k] + shift[k];
+                let g = if z > low && z < high { g[k] } else { E::ZERO };
+                sum[k] += g;
+                dot[k] += g * d;
+            }
+        }
+    }
+}
+
+struct Backward<'a, E: Element> {
+    at: &'a Channels<E>,
+    x: &'a [E],
+    /// Holds g.
+    d: &'a mut [E],
+    a: &'a [E],
+    b: &'a [E],
+}
+
+impl<E: Element> Kernel<E> for Backward<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, _: S) {
+        let Channels { mean, scale, shift, low, high } = self.at;
+        let (c, low, high) = (mean.len(), *low, *high);
+        let (mean, scale, shift) = (&mean.data()[..c], &scale.data()[..c], &shift.data()[..c]);
+        let (a, b) = (&self.a[..c], &self.b[..c]);
+        for (x, g) in self.x.chunks_exact(c).zip(self.d.chunks_exact_mut(c)) {
+            for k in 0..c {
+                let d = x[k] - mean[k];
+                let z = d * scale[k] + shift[k];
+                let passed = if z > low && z < high { g[k] } else { E::ZERO };
+                g[k] = scale[k] * (passed - a[k] - d * b[k]);
+            }
+        }
+    }
+}
+
+/// g scale where the activation let the result pass, else 0.
+#[derive(Clone, Copy)]
+struct Frozen(Activation);
+impl<E: Element> Map<E> for Frozen {
+    #[inline(always)]
+    fn at(self, g: E, y: E, scale: E) -> E {
+        if self.0.passes(y) { g * scale } else { E::ZERO }
+    }
+}
+
+fn zip<E: Element>(a: &Tensor<E>, b: &Tensor<E>, f: impl Fn(E, E) -> E) -> Tensor<E> {
+    Tensor::from_fn(*a.shape(), |k| f(a.data()[k], b.data()[k]))
+}
+
+#[track_caller]
+fn check<E: Element>(op: &str, x: &Tensor<E>, vectors: &[&Tensor<E>]) -> usize {
+    let c = *x.shape().last().unwrap_or_else(|| panic!("{op}: [.., C] expected, got a scalar"));
+    for v in vectors {
+        assert_eq!(
+            v.shape()[..],
+            [c],
+            "{op}: x of shape {:?} and a vector of shape {:?}",
+            x.shape(),
+            v.shape()
+        );
+    }
+    c
+}
+
+impl<E: Element> Tape<E> {
+    /// Normalises [.., C] by the batch's mean and biased variance, then γ, β ([C] each) and an activation. Also returns the batch's
+    /// statistics, for running ones. Panics where a channel has fewer than two values. Source: Ioffe, Szegedy, *Batch
+    /// normalization*, 2015, algorithm 1; `torch.nn.BatchNorm2d`.
+    #[track_caller]
+    pub fn batch_norm_train(
+        &mut self,
+        x: Var<E>,
+        gamma: Var<E>,
+        beta: Var<E>,
+        eps: f64,
+        activation: Activation,
+    ) -> (Var<E>, BatchStats<E>) {
+        let c = check("batch_norm", &x.value, &[&gamma.value, &beta.value]);
+        let rows = x.value.len() / c.max(1);
+        assert!(
+            rows > 1,
+            "batch_norm: more than one value a channel is needed to train, got {:?}",
+            x.shape()
+        );
+        let nodes = [x.node, gamma.node, beta.node];
+        let (mean, m2) = moments(x.value.data(), c);
+        let vector = |f: &dyn Fn(usize) -> f64| Tensor::<E>::from_fn([c], |k| E::from_f64(f(k)));
+        let rstd = vector(&|k| 1.0 / (m2[k] / rows as f64 + eps).sqrt());
+        let stats =
+            BatchStats { mean: vector(&|k| mean[k]), unbiased_var: vector(&|k| m2[k] / (rows as f64 - 1.0)) };
+        let scale = zip(&gamma.value, &rstd, |g, r| g * r);
+        let at = Channels::new(stats.mean.clone(), scale, beta.value, activation);
+        let kept = self.records(&nodes).then(|| x.value.clone());
+        let y = at.forward(x.value);
+        let y = self.record("batch_norm", y, &nodes, move |mut g, slots| {
+            let Some(x) = kept else { return };
+            let [sum, dot] = at.sums(&x, &g);
+            slots.add(nodes[0], || {
+                let m = E::from_usize(rows);
+                let a = sum.clone().map(|s| s / m);
+                let b = zip(&dot, &rstd, |d, r| d * r * r / m);
+                at.backward(&x, &mut g, a.data(), b.data());
+                g
+            });
+            slots.add(nodes[1], || zip(&dot, &rstd, |d, r| d * r));
+            slots.add(nodes[2], || sum);
+        });
+        (y, stats)
+    }
+
+    /// Batch norm with given statistics ([C] each): evaluation mode. Gradients reach x, γ and β.
+    #[track_caller]
+    #[allow(clippy::too_many_arguments)]
+    pub fn batch_norm_eval(
+        &mut self,
+        x: Var<E>,
+        gamma: Var<E>,
+        beta: Var<E>,
+        mean: &Tensor<E>,
+        var: &Tensor<E>,
+        eps: f64,
+        activation: Activation,
+    ) -> Var<E> {
+        check("batch_norm", &x.value, &[&gamma.value, &beta.value, mean, var]);
+        let rstd = var.clone().map(|v| E::ONE / (v + E::from_f64(eps)).sqrt());
+        let scale = self.mul(gamma, rstd.into());
+        let offset = self.mul(scale.clone(), mean.clone().into());
+        let shift = self.sub(beta, offset);
+        self.affine(x, scale, shift, activation)
+    }
+
+    /// act(x · scale + shift) for [.., C] with [C] each: a frozen batch norm. Where neither vector is live, backward keeps no more than
+    /// the result, and without activation nothing.
+    #[track_caller]
+    pub fn affine(&mut self, x: Var<E>, scale: Var<E>, shift: Var<E>, activation: Activation) -> Var<E> {
+        let c = check("affine", &x.value, &[&scale.value, &shift.value]);
+        let nodes = [x.node, scale.node, shift.node];
+        let vectors_live = self.records(&nodes[1..]);
+        let at = Channels::new(Tensor::zeros([c]), scale.value, shift.value, activation);
+        let kept_x = vectors_live.then(|| x.value.clone());
+        let y = at.forward(x.value);
+        let keep_y = !vectors_live && activation != Activation::None && self.records(&nodes);
+        let kept_y = keep_y.then(|| y.clone());
+        self.record("affine", y, &nodes, move |mut g, slots| {
+            let Some(x) = kept_x else {
+                let f = if kept_y.is_some() { Frozen(activation) } else { Frozen(Activation::None) };
+                return slots.add(nodes[0], || {
+                    apply(&mut g, kept_y.as_ref(), Some(&at.scale), f);
+                    g
+                });
+            };
+            let [sum, dot] = at.sums(&x, &g);
+            slots.add(nodes[0], || {
+                let zero = Tensor::zeros([c]);
+                at.backward(&x, &mut g, zero.data(), zero.data());
+                g
+            });
+            slots.add(nodes[1], || dot);
+            slots.add(nodes[2], || sum);
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::gradients;
+
+    fn image(c: usize, rows: usize) -> Tensor<f64> {
+        Tensor::from_fn([rows, 1, 1, c], |i| ((i * 7919 + i / 3) % 101) as f64 / 10.0 - 3.0)
+    }
+
+    fn close(a: &Tensor<f64>, b: &Tensor<f64>, tolerance: f64) {
+        let scale = b.data().iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+        let off = a.data().iter().zip(b.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(a.shape() == b.shape() && off <= tolerance * scale, "{off} of {scale}");
+    }
+
+    #[test]
+    fn moments_join_exactly() {
+        for (c, rows) in [(1, 2), (3, 1000), (17, 257), (64, 513)] {
+            let x = image(c, rows);
+            let (mean, m2) = moments(x.data(), c);
+            for k in 0..c {
+                let column: Vec<f64> = x.data().iter().skip(k).step_by(c).copied().collect();
+                let m = column.iter().sum::<f64>() / rows as f64;
+                let s: f64 = column.iter().map(|x| (x - m).powi(2)).sum();
+                // Sums of up to 1000 terms in double precision: gamma_1000 is 1.1e-13.
+                assert!((mean[k] - m).abs() < 1e-12 && (m2[k] - s).abs() <= 1e-12 * s);
+            }
+        }
+    }
+
+    #[test]
+    fn variance_survives_a_large_mean() {
+        // The naive formula E x² - (E x)² loses all digits of this variance in f32.
+        let x = Tensor::<f32>::from_fn([10_000, 1], |i| 4096.0 + (i % 2) as f32);
+        let (mean, m2) = moments(x.data(), 1);
+        assert_eq!((mean[0], m2[0] / 10_000.0), (4096.5, 0.25));
+    }
+
+    /// Batch norm out of elementary ops.
+    fn composed(t: &mut Tape<f64>, [x, gamma, beta]: [Var<f64>; 3], act: Activation) -> Var<f64> {
+        let mean = t.mean(x.clone(), &[0, 1, 2], true);
+        let d = t.sub(x, mean);
+        let squares = t.mul(d.clone(), d.clone());
+        let var = t.mean(squares, &[0, 1, 2], true);
+        let var = t.add_scalar(var, 1e-5);
+        let std = t.sqrt(var);
+        let y = t.div(d, std);
+        let y = t.mul(y, gamma);
+        let y = t.add(y, beta);
+        match act {
+            Activation::None => y,
+            Activation::Relu => t.relu(y),
+            Activation::Relu6 => t.relu6(y),
+        }
+    }
+
+    #[test]
+    fn equals_its_composition_forward_and_backward() {
+        for act in [Activation::None, Activation::Relu, Activation::Relu6] {
+            let (x, c) = (image(5, 700), 5);
+            let gamma = Tensor::from_fn([c], |k| 0.5 + k as f64);
+            let beta = Tensor::from_fn([c], |k| k as f64 - 1.5);
+            let weight = Tensor::from_fn(*x.shape(), |i| (i * 31 % 17) as f64 - 7.0);
+            let weigh = |t: &mut Tape<f64>, y: Var<f64>| t.mul(y, weight.clone().into());
+            let fused = gradients([x.clone(), gamma.clone(), beta.clone()], |t, [x, g, b]| {
+                let y = t.batch_norm_train(x, g, b, 1e-5, act).0;
+                weigh(t, y)
+            });
+            let apart = gradients([x, gamma, beta], |t, v| {
+                let y = composed(t, v, act);
+                weigh(t, y)
+            });
+            // Sums of 700 terms of either sign in double precision.
+            close(&fused.0, &apart.0, 1e-12);
+            fused.1.iter().zip(&apart.1).for_each(|(a, b)| close(a, b, 1e-11));
+        }
+    }
+
+    #[test]
+    fn affine_keeps_what_it_needs_and_no_more() {
+        let x = image(3, 50);
+        let (scale, shift) =
+            (Tensor::from_slice([3], &[2.0, -1.0, 0.5]), Tensor::from_slice([3], &[0.1, 0.2, 0.3]));
+        for act in [Activation::None, Activation::Relu, Activation::Relu6] {
+            let live =
+                gradients([x.clone(), scale.clone(), shift.clone()], |t, [x, s, b]| t.affine(x, s, b, act));
+            let frozen =
+                gradients([x.clone()], |t, [x]| t.affine(x, scale.clone().into(), shift.clone().into(), act));
+            assert_eq!((&live.0, &live.1[0]), (&frozen.0, &frozen.1[0]));
+        }
+    }
+
+    #[test]
+    fn running_statistics() {
+        let x = Tensor::from_slice([4, 1], &[1.0, 2.0, 3.0, 6.0]);
+        let one = || Var::from(Tensor::full([1], 1.0));
+        let mut t = Tape::<f64>::infer();
+        let (_, stats) = t.batch_norm_train(x.clone().into(), one(), one(), 0.0, Activation::None);
+        let (mut m, mut v) = (Tensor::zeros([1]), Tensor::full([1], 1.0));
+        stats.update(&mut m, &mut v, 0.25);
+        // mean 3, squares about it 14, unbiased 14 / 3
+        assert!((m.item() - 0.75).abs() < 1e-15 && (v.item() - (0.75 + 14.0 / 12.0)).abs() < 1e-15);
+        let y =
+            t.batch_norm_eval(x.into(), one(), one(), &m, &Tensor::full([1], 0.25), 0.0, Activation::None);
+        assert_eq!(y.value.data(), [1.5, 3.5, 5.5, 11.5]);
+    }
+}
