@@ -3,7 +3,7 @@
 
 use super::{Layout, Module, Param, Visitor};
 use crate::ops::conv::{Conv, Fused};
-use crate::{Element, Tape, Tensor, Var};
+use crate::{Activation, Element, Tape, Tensor, Var};
 
 /// A convolution (torch.nn.Conv2d).
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl<E: Element> Conv2d<E> {
         }
     }
 
-    /// [n, h, w, in] to [n, oh, ow, out], with what `fused` asks for (an [`crate::Activation`] will do).
+    /// [n, h, w, in] to [n, oh, ow, out], with what `fused` asks for (an [`Activation`] will do).
     #[track_caller]
     pub fn forward(&self, g: &mut Tape<E>, x: Var<E>, fused: impl Into<Fused<E>>) -> Var<E> {
         let weight = g.param(&self.weight);
@@ -38,6 +38,44 @@ impl<E: Element> Conv2d<E> {
 }
 
 impl<E: Element> Module<E> for Conv2d<E> {
+    fn visit(&mut self, v: &mut Visitor<'_, E>) {
+        v.param("weight", &mut self.weight);
+        if let Some(bias) = &mut self.bias {
+            v.param("bias", bias);
+        }
+    }
+}
+
+/// A linear layer (torch.nn.Linear).
+#[derive(Debug)]
+pub struct Linear<E: Element = f32> {
+    /// [in, out]
+    pub weight: Param<E>,
+    /// [out]
+    pub bias: Option<Param<E>>,
+}
+
+impl<E: Element> Linear<E> {
+    /// From initial weights [in, out]. With a bias it starts at 0.
+    #[track_caller]
+    pub fn new(weight: Tensor<E>, bias: bool) -> Self {
+        let [_, out] = weight.dims("Linear");
+        Linear {
+            weight: Param::new(weight, Layout::Linear),
+            bias: bias.then(|| Param::new(Tensor::zeros([out]), Layout::Plain)),
+        }
+    }
+
+    /// [.., in] to [.., out], then the activation.
+    #[track_caller]
+    pub fn forward(&self, g: &mut Tape<E>, x: Var<E>, activation: Activation) -> Var<E> {
+        let weight = g.param(&self.weight);
+        let bias = self.bias.as_ref().map(|b| g.param(b));
+        g.linear(x, &weight, bias.as_ref(), activation)
+    }
+}
+
+impl<E: Element> Module<E> for Linear<E> {
     fn visit(&mut self, v: &mut Visitor<'_, E>) {
         v.param("weight", &mut self.weight);
         if let Some(bias) = &mut self.bias {

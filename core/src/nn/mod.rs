@@ -5,7 +5,7 @@
 
 mod layers;
 
-pub use layers::Conv2d;
+pub use layers::{Conv2d, Linear};
 
 use crate::{Element, Tensor};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

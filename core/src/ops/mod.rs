@@ -4,6 +4,7 @@ mod activation;
 mod arithmetic;
 pub mod conv;
 mod elementwise;
+mod linear;
 mod loss;
 mod norm;
 mod pool;

@@ -7,7 +7,7 @@
 pub mod depthwise;
 pub mod im2col;
 mod op;
-mod pointwise;
+pub(crate) mod pointwise;
 pub mod spec;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,94 @@
+//! Linear layers: Y = act(X·W + b), X [rows, in], W [in, out].
+//!
+//! Backward: dZ = dY where the activation passed, dX = dZ·Wᵀ, dW = Xᵀ·dZ, db = the sum of dZ's rows.
+
+use super::conv::pointwise::After;
+use crate::gemm::{Matrix, gemm};
+use crate::{Activation, Element, Epilogue, Shape, Tape, Tensor, Var};
+
+impl<E: Element> Tape<E> {
+    /// y = act(x·w + b): [.., in] to [.., out], with weights [in, out] (torch.nn.Linear, transposed) and a bias [out].
+    /// Panics when the shapes do not fit.
+    #[track_caller]
+    pub fn linear(
+        &mut self,
+        x: Var<E>,
+        weight: &Var<E>,
+        bias: Option<&Var<E>>,
+        activation: Activation,
+    ) -> Var<E> {
+        const OP: &str = "linear";
+        let shape = *x.shape();
+        let [inputs, outputs] = weight.value.dims(OP);
+        let Some((&last, leading)) = shape.split_last() else { panic!("{OP}: input is a scalar") };
+        let bias_shape = bias.map(|b| *b.shape());
+        assert!(
+            last == inputs && bias_shape.is_none_or(|b| b[..] == [outputs]),
+            "{OP}: input {shape:?}, weight {:?}, bias {bias_shape:?}",
+            weight.shape()
+        );
+        let rows = leading.iter().product();
+        let mut y = Tensor::stale(Shape::new(&[leading, &[outputs]].concat()));
+        let epilogue = Epilogue { bias: bias.map(|b| b.value.data()), activation, ..Epilogue::default() };
+        let (a, b) =
+            (Matrix::new(x.value.data(), rows, inputs), Matrix::new(weight.value.data(), inputs, outputs));
+        gemm(a, b, y.data_mut(), &epilogue);
+
+        let (to_x, to_w, to_bias) = (x.node, weight.node, bias.and_then(|b| b.node));
+        let parents = [to_x, to_w, to_bias];
+        if !self.records(&parents) {
+            return y.into();
+        }
+        let w = to_x.map(|_| weight.value.clone());
+        let x = to_w.map(|_| x.value);
+        let after = After { activation, scale: None, to_residual: None, to_bias };
+        let kept = after.needs_result().then(|| y.clone());
+        self.record(OP, y, &parents, move |dy, slots| {
+            let dz = after.backward(dy, kept, to_x.or(to_w).is_some(), slots);
+            let dz_matrix = Matrix::new(dz.data(), rows, outputs);
+            if let Some(w) = w {
+                slots.add(to_x, || {
+                    let mut dx = Tensor::stale(shape);
+                    let w = Matrix::new(w.data(), inputs, outputs);
+                    gemm(dz_matrix, w.t(), dx.data_mut(), &Epilogue::default());
+                    dx
+                });
+            }
+            if let Some(x) = x {
+                slots.add(to_w, || {
+                    let mut dw = Tensor::stale([inputs, outputs]);
+                    let x = Matrix::new(x.data(), rows, inputs);
+                    gemm(x.t(), dz_matrix, dw.data_mut(), &Epilogue::default());
+                    dw
+                });
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn value_and_gradients_by_hand() {
+        let mut g = Tape::<f64>::eval();
+        let x = g.input(Tensor::from_slice([2, 2], &[1.0, 2.0, -3.0, 1.0]));
+        let w = g.input(Tensor::from_slice([2, 3], &[1.0, 0.0, 2.0, 0.0, 1.0, -1.0]));
+        let b = g.input(Tensor::from_slice([3], &[0.5, 0.0, 0.0]));
+        let y = g.linear(x.clone(), &w, Some(&b), Activation::Relu);
+        assert_eq!(y.value.data(), [1.5, 2.0, 0.0, 0.0, 1.0, 0.0]);
+        let seed = Tensor::from_slice([2, 3], &[1.0, 1.0, 1.0, 1.0, 10.0, 1.0]);
+        let grads = g.backward_from([(y.node, seed)]);
+        assert_eq!(grads.of(&x).unwrap().data(), [1.0, 1.0, 0.0, 10.0]);
+        assert_eq!(grads.of(&w).unwrap().data(), [1.0, -29.0, 0.0, 2.0, 12.0, 0.0]);
+        assert_eq!(grads.of(&b).unwrap().data(), [1.0, 11.0, 0.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "linear: input [2, 3], weight [2, 4]")]
+    fn shapes_must_fit() {
+        let w = Tensor::<f32>::zeros([2, 4]).into();
+        Tape::infer().linear(Tensor::zeros([2, 3]).into(), &w, None, Activation::None);
+    }
+}
