@@ -69,7 +69,8 @@ fn an_unknown_op_is_an_error() {
 }
 
 fn comparison() {
-    let fails = |got: &[f64], want: &[f64]| compare_floats("x", got, want, 1.0, 1e-6).failure().is_some();
+    let fails =
+        |got: &[f64], want: &[f64]| compare_floats("x", got, want, (1e-10, 1.0), 1e-6).failure().is_some();
     let (nan, inf) = (f64::NAN, f64::INFINITY);
     assert!(!fails(&[1.0, nan, inf, -inf], &[1.0, nan, inf, -inf]));
     assert!(

@@ -1,12 +1,15 @@
 //! Golden cases: ops with inputs and attributes, and the values PyTorch, torchvision, pycocotools or ONNX give.
 
+pub mod boxes;
 pub mod case;
 pub mod coco;
 pub mod controls;
 pub mod conv;
 pub mod elementwise;
 pub mod formula;
+pub mod loss;
 pub mod optim;
+pub mod pool;
 pub mod run;
 
 use case::Case;
@@ -20,17 +23,26 @@ pub struct Op<E: Element> {
     /// The greatest error in f32, in unit roundoffs of the greatest expected magnitude: 4 to 10 times what PyTorch
     /// itself loses between f64 and f32 on such cases.
     pub roundoffs: f64,
+    /// Whether the error of a gradient is relative to the greatest upstream gradient, if that is greater.
+    pub relative_to_upstream: bool,
 }
 
 impl<E: Element> Op<E> {
     pub fn new(name: &'static str, run: fn(&mut Run<E>), roundoffs: f64) -> Self {
-        Op { name, run, roundoffs }
+        Op { name, run, roundoffs, relative_to_upstream: false }
+    }
+
+    pub fn relative_to_upstream(self) -> Self {
+        Op { relative_to_upstream: true, ..self }
     }
 }
 
 /// Every op that can be run.
 pub fn table<E: Element>() -> Vec<Op<E>> {
-    [conv::table, elementwise::table, optim::table].into_iter().flat_map(|table| table()).collect()
+    [boxes::table, conv::table, elementwise::table, loss::table, optim::table, pool::table]
+        .into_iter()
+        .flat_map(|table| table())
+        .collect()
 }
 
 /// The accuracy of expected values in f64, relative to the greatest.
@@ -47,5 +59,5 @@ pub fn differences<E: Element>(case: &Case) -> Result<Vec<Difference>, String> {
     (op.run)(&mut run);
     let unit = if case.in_float32 { f32::UNIT_ROUNDOFF } else { E::UNIT_ROUNDOFF };
     let bound = (op.roundoffs * unit).max(REFERENCE);
-    Ok(run.check(&|_| bound))
+    Ok(run.check(op.relative_to_upstream, &|_| bound))
 }

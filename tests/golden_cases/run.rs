@@ -209,9 +209,9 @@ impl<'c, E: Element> Run<'c, E> {
         self.outputs.push(Output { name: name.into(), node, ours, axes: axes.to_vec(), shape, values });
     }
 
-    /// Goes back from the upstream gradients and compares everything the file expects. `bound(name, up)` is the
-    /// greatest error allowed of a tensor, relative to the second number.
-    pub fn check(self, bound: &dyn Fn(&str) -> f64) -> Vec<Difference> {
+    /// Goes back from the upstream gradients and compares everything the file expects. `bound(name)` is the greatest
+    /// relative error allowed of a tensor.
+    pub fn check(self, relative_to_upstream: bool, bound: &dyn Fn(&str) -> f64) -> Vec<Difference> {
         let mut found = Vec::new();
         let mut seeds = Vec::new();
         let mut upstream: f64 = 0.0;
@@ -232,6 +232,8 @@ impl<'c, E: Element> Run<'c, E> {
                 seeds.push((o.node, seed));
             }
         }
+        // A gradient that is zero by structure is rounding noise beside the upstream one, whatever the reference says.
+        let scale = (if relative_to_upstream { upstream } else { 1e-10 * upstream }, upstream);
         let gradients = self.tape.backward_from(seeds);
         for name in self.case.names("grad.") {
             let full = format!("grad.{name}");
@@ -244,7 +246,7 @@ impl<'c, E: Element> Run<'c, E> {
                 Some(g) => permute(g.shape(), &floats(g), &inverse(&input.axes)).1,
                 None => vec![0.0; expected.numel()],
             };
-            found.push(compare_floats(&full, &got, &expected.to_f64(), upstream, bound(&full)));
+            found.push(compare_floats(&full, &got, &expected.to_f64(), scale, bound(&full)));
         }
         found
     }
@@ -273,7 +275,7 @@ impl Output {
                 let same = got.iter().zip(&want).all(|(g, w)| *g == *w as f64);
                 if same { Difference::none(full) } else { Difference::fatal(full, "integers differ") }
             }
-            (Values::Floats(got), None) => compare_floats(full, got, &expected.to_f64(), 0.0, bound),
+            (Values::Floats(got), None) => compare_floats(full, got, &expected.to_f64(), (0.0, 0.0), bound),
             (Values::Integers(_), None) => Difference::fatal(full, "integers where numbers are expected"),
         }
     }
@@ -312,9 +314,14 @@ impl Difference {
     }
 }
 
-/// max|got − want| / max|want|. Where all that is expected is rounding noise beside the upstream gradient (a
-/// gradient that is zero by structure), relative to the latter.
-pub fn compare_floats(tensor: &str, got: &[f64], want: &[f64], upstream: f64, bound: f64) -> Difference {
+/// max|got − want| / scale, where scale is max|want|, or `upstream` where all that is expected is less than `least`.
+pub fn compare_floats(
+    tensor: &str,
+    got: &[f64],
+    want: &[f64],
+    (least, upstream): (f64, f64),
+    bound: f64,
+) -> Difference {
     if got.len() != want.len() {
         return Difference::fatal(tensor, &format!("{} values, {} expected", got.len(), want.len()));
     }
@@ -327,7 +334,7 @@ pub fn compare_floats(tensor: &str, got: &[f64], want: &[f64], upstream: f64, bo
             return Difference::fatal(tensor, &format!("{g} where {w} is expected"));
         }
     }
-    if scale < 1e-10 * upstream {
+    if scale < least {
         scale = upstream;
     }
     let error = if worst == 0.0 { 0.0 } else { worst / scale };
