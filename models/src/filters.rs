@@ -6,7 +6,8 @@
 //! the sum of the weights, is the gain of flat areas (1 for blur and sharpening, 0 for edges); white noise of variance
 //! s² leaves with s² Σ (w/d)².
 
-use gradus_core::{Element, Tensor};
+use gradus_core::ops::conv::{Conv, Fused};
+use gradus_core::{Element, Tape, Tensor};
 
 /// Rows top to bottom, each left to right.
 pub type Kernel3 = [[i32; 3]; 3];
@@ -205,21 +206,57 @@ impl Border {
     }
 }
 
-/// The median of each 3x3 window and channel: [1, H + 2, W + 2, C] gives [1, H, W, C]. Values must not be NaN.
+/// Σ w(k, l) x(i + k, j + l) for each channel by itself, without a border: [1, H, W, C] gives [1, H - 2, W - 2, C]. Of
+/// 8-bit values every partial sum is an integer below 2^24: the result is exact in f32, by each algorithm.
 #[track_caller]
-pub fn median_valid<E: Element>(padded: &Tensor<E>) -> Tensor<E> {
-    let [_, h, w, c] = padded.dims("median");
-    let (h, w) = (h - 2, w - 2);
-    let src = padded.data();
-    Tensor::from_fn([1, h, w, c], |i| {
-        let (y, x, ch) = (i / c / w, i / c % w, i % c);
-        let mut nine: [E; 9] = std::array::from_fn(|k| src[((y + k / 3) * (w + 2) + x + k % 3) * c + ch]);
+pub fn correlate<E: Element>(image: &Tensor<E>, weights: Kernel3) -> Tensor<E> {
+    let [.., c] = image.dims::<4>("correlate");
+    let taps = Tensor::from_fn([3, 3, 1, c], |i| E::from_f64(weights[i / c / 3][i / c % 3].into()));
+    let depthwise = Conv::default().groups(c);
+    Tape::infer().conv2d(image.clone().into(), &taps.into(), None, depthwise, Fused::default()).value
+}
+
+/// The median of each 3x3 window and channel, without a border: [1, H, W, C] gives [1, H - 2, W - 2, C]. Values must
+/// not be NaN.
+#[track_caller]
+pub fn median<E: Element>(image: &Tensor<E>) -> Tensor<E> {
+    let [n, h, w, c] = image.dims("median");
+    assert!(n == 1 && h > 2 && w > 2, "median: one image of at least 3 x 3, got {:?}", image.shape());
+    let x = image.data();
+    Tensor::from_fn([1, h - 2, w - 2, c], |i| {
+        let (row, column, channel) = (i / c / (w - 2), i / c % (w - 2), i % c);
+        let mut nine: [E; 9] = std::array::from_fn(|k| x[((row + k / 3) * w + column + k % 3) * c + channel]);
         nine.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
         nine[4]
     })
 }
 
 impl Filter {
+    /// The filtered image, of the same shape [1, H, W, C].
+    #[track_caller]
+    pub fn apply<E: Element>(&self, image: &Tensor<E>, border: Border) -> Tensor<E> {
+        self.apply_valid(&border.pad(image))
+    }
+
+    /// Where all nine pixels lie inside the image: [1, H, W, C] gives [1, H - 2, W - 2, C]. The integer sum comes
+    /// first and one division after it, so that a flat area keeps its value to the bit (claim F1) and a mean never
+    /// leaves the range of its nine pixels (claim F7).
+    #[track_caller]
+    pub fn apply_valid<E: Element>(&self, image: &Tensor<E>) -> Tensor<E> {
+        match self.kind {
+            Kind::Linear { weights, divisor } => {
+                let divisor = E::from_f64(divisor.into());
+                correlate(image, weights).map(|sum| sum / divisor)
+            }
+            Kind::Magnitude { x, y } => {
+                let (mut gx, gy) = (correlate(image, x), correlate(image, y));
+                gx.data_mut().iter_mut().zip(gy.data()).for_each(|(x, &y)| *x = (*x * *x + y * y).sqrt());
+                gx
+            }
+            Kind::Median => median(image),
+        }
+    }
+
     /// H(ωx, ωy) as (real, imaginary) parts; for a magnitude filter (|Hx|² + |Hy|²)^½; `None` for the median, which
     /// has none.
     pub fn response(&self, wx: f64, wy: f64) -> Option<(f64, f64)> {
@@ -304,6 +341,23 @@ mod tests {
     #[test]
     fn median_of_nine() {
         let t = Tensor::from_slice([1, 3, 3, 1], &[9.0f32, 1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0]);
-        assert_eq!(median_valid(&t).data(), [5.0]);
+        assert_eq!(median(&t).data(), [5.0]);
+    }
+
+    #[test]
+    fn each_channel_is_filtered_by_itself() {
+        // Channel 0 is a ramp of slope 1, channel 1 the square of the row, of 4 rows and 5 columns.
+        let image = Tensor::from_fn([1, 4, 5, 2], |i| {
+            let (row, column) = ((i / 10) as f32, (i / 2 % 5) as f32);
+            if i % 2 == 0 { column } else { row * row }
+        });
+        let at = |name: &str| find(name).unwrap().apply_valid(&image);
+        assert_eq!(at("sobel-x").data(), [8.0, 0.0].repeat(6));
+        assert_eq!(at("laplacian").data(), [0.0, 2.0].repeat(6));
+        assert_eq!(at("sobel").data()[..2], [8.0, 16.0]);
+        assert_eq!(at("identity").data()[..4], [1.0, 1.0, 2.0, 1.0]);
+        for filter in &FILTERS {
+            assert_eq!(filter.apply(&image, Border::Reflect).shape(), image.shape(), "{}", filter.name);
+        }
     }
 }

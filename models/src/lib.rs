@@ -4,4 +4,5 @@
 pub mod checkpoint;
 pub mod detection;
 pub mod filters;
+pub mod quadratic;
 pub mod scalar;
