@@ -84,6 +84,15 @@ impl<'a, T> Shared<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(range.start), range.end - range.start) }
     }
 
+    /// A part of it, for shared writing as well. Panics if the range is outside.
+    ///
+    /// # Safety
+    /// Nothing outside of the part is written through it, and users of overlapping parts keep apart.
+    pub unsafe fn part(&self, range: Range<usize>) -> Shared<'a, T> {
+        assert!(range.start <= range.end && range.end <= self.len, "part outside of the slice");
+        Shared { ptr: self.ptr.wrapping_add(range.start), len: range.end - range.start, life: self.life }
+    }
+
     /// The first element's address, for kernels that compute their own bounds.
     #[inline(always)]
     pub fn as_mut_ptr(&self) -> *mut T {

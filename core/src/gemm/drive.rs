@@ -4,21 +4,51 @@
 //! with a block of depth; over the blocks of depth, the sums between them kept in C; over its tiles of rows, whose strip of A stays in the first cache; over
 //! the group's panels. Every sum is made by one task in one order: results have the same bits on any number of threads.
 
+use super::Matrix;
 use super::left::{Block, KC, Left, blocks};
 use super::pack::Packed;
 use super::tile::{MAX_MR, Strip, Target, tile};
+use crate::buffer::Buffer;
 use crate::parallel::{self, Shared};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Isa, Kernel, Simd};
 use crate::{Element, Epilogue};
 use std::ops::Range;
+
+/// Rows that are the pixels of images.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pixels {
+    pub images: usize,
+    pub extent: [usize; 2],
+    /// Whether consecutive rows are the same pixel of consecutive images, not consecutive pixels of an image.
+    pub images_inner: bool,
+}
+
+impl Pixels {
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.images * self.extent[0] * self.extent[1]
+    }
+
+    /// Row i's image, vertical and horizontal place.
+    #[inline(always)]
+    pub fn at(&self, i: usize) -> (usize, usize, usize) {
+        let [h, w] = self.extent;
+        if self.images_inner {
+            let (pixel, n) = (i / self.images, i % self.images);
+            (n, pixel / w, pixel % w)
+        } else {
+            (i / (h * w), i / w % h, i % w)
+        }
+    }
+}
 
 /// Where C's rows begin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RowMap {
     /// Row i at i·ld.
     Even { ld: usize },
-    /// Row i is pixel (n, y, x) of a grid of `extent` rows and columns: at base + n·image + y·row + x·col.
-    Grid { extent: [usize; 2], base: usize, image: usize, row: usize, col: usize },
+    /// Row i, pixel (n, y, x), at base + n·image + y·row + x·col.
+    Grid { pixels: Pixels, base: usize, image: usize, row: usize, col: usize },
 }
 
 impl RowMap {
@@ -26,8 +56,9 @@ impl RowMap {
     fn offset(&self, i: usize) -> usize {
         match *self {
             RowMap::Even { ld } => i * ld,
-            RowMap::Grid { extent: [h, w], base, image, row, col } => {
-                base + i / (h * w) * image + i / w % h * row + i % w * col
+            RowMap::Grid { pixels, base, image, row, col } => {
+                let (n, y, x) = pixels.at(i);
+                base + n * image + y * row + x * col
             }
         }
     }
@@ -37,8 +68,9 @@ impl RowMap {
         match *self {
             _ if rows == 0 => 0,
             RowMap::Even { ld } => (rows - 1) * ld + cols,
-            RowMap::Grid { extent: [h, w], base, image, row, col } => {
-                base + (rows / (h * w)).saturating_sub(1) * image + (h - 1) * row + (w - 1) * col + cols
+            RowMap::Grid { pixels, base, image, row, col } => {
+                let [h, w] = pixels.extent;
+                base + (pixels.images - 1) * image + (h - 1) * row + (w - 1) * col + cols
             }
         }
     }
@@ -80,7 +112,7 @@ impl<E: Element> Output<'_, E> {
 
 /// C = finish(A · B), on all threads if `spread`.
 #[track_caller]
-pub(crate) fn multiply<E: Element, L: Left<E>>(a: &L, b: &Packed<'_, E>, out: Output<'_, E>, spread: bool) {
+pub(crate) fn multiply<E: Element>(a: &dyn Left<E>, b: &Packed<'_, E>, out: Output<'_, E>, spread: bool) {
     let (rows, cols) = (a.rows(), b.cols());
     out.check(rows, cols);
     let (count, len) = a.segments();
@@ -98,11 +130,68 @@ pub(crate) fn multiply<E: Element, L: Left<E>>(a: &L, b: &Packed<'_, E>, out: Ou
             b,
             out,
             blocks: &blocks,
-            b_row: 0,
             rows: r..rows.min(r + grid.rows),
             panels: p..b.panels().count.min(p + grid.panels),
         };
         E::dispatch_on(b.isa(), sweep);
+    });
+}
+
+/// Depth below which cutting it costs more, in sums of partial results, than threads give.
+const LEAST_PIECE: usize = 2048;
+/// Tasks that a deep product is cut into.
+const DEEP_TASKS: usize = 32;
+
+/// C = A · B for a small C and a large depth (a gradient of weights): the depth is cut into pieces by shape, and their
+/// sums added in order. C's rows are `ldc` apart.
+#[track_caller]
+pub(crate) fn multiply_deep<E: Element>(
+    isa: Isa,
+    a: &dyn Left<E>,
+    b: Matrix<'_, E>,
+    c: &mut [E],
+    ldc: usize,
+) {
+    let (rows, cols, plain) = (a.rows(), b.cols(), Epilogue::default());
+    let (count, len) = a.segments();
+    assert_eq!(count * len, b.rows(), "gemm: the depths of A and B differ");
+    let down = (rows / 128).clamp(1, DEEP_TASKS);
+    let pieces = (count * len / LEAST_PIECE).min(DEEP_TASKS.div_ceil(down));
+    if pieces <= 1 || b.is_transposed() || cols == 0 || rows == 0 {
+        let out = Output { c: Shared::new(c), map: RowMap::Even { ld: ldc }, finish: Finish::Set(&plain) };
+        return multiply(a, &Packed::stack_on(isa, &[b], true), out, true);
+    }
+    let blocks = blocks(count, len);
+    let mut sums = Buffer::<E>::stale(pieces * rows * cols);
+    let shared = Shared::new(&mut sums);
+    let step = rows.div_ceil(down).next_multiple_of(MAX_MR);
+    let down = rows.div_ceil(step);
+    parallel::for_each(down * pieces, |i| {
+        let (r, piece) = (i % down * step, i / down);
+        // SAFETY: pieces are apart; within one, tasks write distinct rows.
+        let c = unsafe { shared.part(piece * rows * cols..(piece + 1) * rows * cols) };
+        let mine = piece * blocks.len() / pieces..(piece + 1) * blocks.len() / pieces;
+        for (j, block) in blocks[mine].iter().enumerate() {
+            let from = block.segments.start * len + block.steps.start;
+            let b = b.block(from, block.segments.len() * block.steps.len(), 0, cols);
+            let b = Packed::stack_on(isa, &[b], false);
+            let finish = if j == 0 { Finish::Set(&plain) } else { Finish::Add };
+            let out = Output { c, map: RowMap::Even { ld: cols }, finish };
+            let (rows, panels) = (r..rows.min(r + step), 0..b.panels().count);
+            E::dispatch_on(isa, Sweep { a, b: &b, out, blocks: std::slice::from_ref(block), rows, panels });
+        }
+    });
+    let c = Shared::new(c);
+    parallel::ranges(rows, (parallel::GRAIN / cols).max(1), |range| {
+        for i in range {
+            // SAFETY: rows are apart.
+            let out = unsafe { c.slice(i * ldc..i * ldc + cols) };
+            out.copy_from_slice(&sums[i * cols..][..cols]);
+            for p in 1..pieces {
+                let part = &sums[(p * rows + i) * cols..][..cols];
+                out.iter_mut().zip(part).for_each(|(o, s)| *o += *s);
+            }
+        }
     });
 }
 
@@ -125,13 +214,11 @@ impl Grid {
 }
 
 /// One task: rows by panels, over blocks of the depth.
-struct Sweep<'a, E: Element, L> {
-    a: &'a L,
+struct Sweep<'a, E: Element> {
+    a: &'a dyn Left<E>,
     b: &'a Packed<'a, E>,
     out: Output<'a, E>,
     blocks: &'a [Block],
-    /// The first block's row of B.
-    b_row: usize,
     rows: Range<usize>,
     panels: Range<usize>,
 }
@@ -139,7 +226,7 @@ struct Sweep<'a, E: Element, L> {
 /// Elements of B that a task keeps in the second cache.
 const B_BLOCK: usize = 192 * 1024;
 
-impl<E: Element, L: Left<E>> Kernel<E> for Sweep<'_, E, L> {
+impl<E: Element> Kernel<E> for Sweep<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
@@ -154,7 +241,7 @@ impl<E: Element, L: Left<E>> Kernel<E> for Sweep<'_, E, L> {
                 let none = Block { segments: 0..0, steps: 0..0 };
                 unsafe { self.rows_by_panels(s, &mut strip, &none, 0, panels.clone(), true, true) };
             }
-            let mut k = self.b_row;
+            let mut k = 0;
             for (i, block) in self.blocks.iter().enumerate() {
                 let last = i + 1 == self.blocks.len();
                 // SAFETY: `check` found the rows and columns in C; tasks are distinct rows or columns of it.
@@ -165,7 +252,7 @@ impl<E: Element, L: Left<E>> Kernel<E> for Sweep<'_, E, L> {
     }
 }
 
-impl<E: Element, L: Left<E>> Sweep<'_, E, L> {
+impl<E: Element> Sweep<'_, E> {
     /// One block of depth, which begins at B's row `k`.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
@@ -190,7 +277,7 @@ impl<E: Element, L: Left<E>> Sweep<'_, E, L> {
             // SAFETY: the caller's.
             unsafe {
                 if !block.segments.is_empty() {
-                    self.a.strip(s, row, count, mr, block, strip);
+                    self.a.strip(self.b.isa(), row, count, mr, block, strip);
                 }
                 for p in panels.clone() {
                     let mut panel = self.b.panel(p);
@@ -202,7 +289,7 @@ impl<E: Element, L: Left<E>> Sweep<'_, E, L> {
                     };
                     let c = self.out.c.as_mut_ptr();
                     let target = Target { c, offsets, rows: count, col, cols, add, epilogue };
-                    if L::PACKED {
+                    if self.a.packed() {
                         tile::<S, E, true>(s, strip, panel, &target);
                     } else {
                         tile::<S, E, false>(s, strip, panel, &target);

@@ -7,7 +7,7 @@
 use super::Matrix;
 use super::tile::{MAX_MR, Segment, Strip};
 use crate::Element;
-use crate::simd::Simd;
+use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 
 /// The depth of a block. Sums are ordered by it: one number for every machine, so that bits are the same on all.
@@ -24,7 +24,7 @@ pub(crate) struct Block {
 /// A matrix that hands out its rows tile by tile.
 pub(crate) trait Left<E: Element>: Sync {
     /// Whether strips are copies in [step][row] order.
-    const PACKED: bool;
+    fn packed(&self) -> bool;
     /// A's rows.
     fn rows(&self) -> usize;
     /// The number of segments, and the steps of each.
@@ -34,9 +34,9 @@ pub(crate) trait Left<E: Element>: Sync {
     ///
     /// # Safety
     /// The addresses stay valid for as long as `self` and `strip.scratch` do, for all `mr` rows.
-    unsafe fn strip<S: Simd<E>>(
+    unsafe fn strip(
         &self,
-        s: S,
+        isa: Isa,
         row: usize,
         count: usize,
         mr: usize,
@@ -64,23 +64,16 @@ pub(crate) fn blocks(count: usize, len: usize) -> Vec<Block> {
 pub(super) struct RowMajor<'a, E>(pub Matrix<'a, E>);
 
 impl<E: Element> Left<E> for RowMajor<'_, E> {
-    const PACKED: bool = false;
+    fn packed(&self) -> bool {
+        false
+    }
     fn rows(&self) -> usize {
         self.0.rows
     }
     fn segments(&self) -> (usize, usize) {
         (1, self.0.cols)
     }
-    #[inline(always)]
-    unsafe fn strip<S: Simd<E>>(
-        &self,
-        _: S,
-        row: usize,
-        count: usize,
-        _: usize,
-        block: &Block,
-        strip: &mut Strip<E>,
-    ) {
+    unsafe fn strip(&self, _: Isa, row: usize, count: usize, _: usize, block: &Block, strip: &mut Strip<E>) {
         let m = &self.0;
         let base = m.data.as_ptr().wrapping_add(row * m.ld + block.steps.start);
         for i in 0..MAX_MR {
@@ -94,17 +87,18 @@ impl<E: Element> Left<E> for RowMajor<'_, E> {
 pub(super) struct ColumnMajor<'a, E>(pub Matrix<'a, E>);
 
 impl<E: Element> Left<E> for ColumnMajor<'_, E> {
-    const PACKED: bool = true;
+    fn packed(&self) -> bool {
+        true
+    }
     fn rows(&self) -> usize {
         self.0.rows
     }
     fn segments(&self) -> (usize, usize) {
         (1, self.0.cols)
     }
-    #[inline(always)]
-    unsafe fn strip<S: Simd<E>>(
+    unsafe fn strip(
         &self,
-        s: S,
+        isa: Isa,
         row: usize,
         count: usize,
         mr: usize,
@@ -112,15 +106,9 @@ impl<E: Element> Left<E> for ColumnMajor<'_, E> {
         strip: &mut Strip<E>,
     ) {
         let (m, len) = (&self.0, block.steps.len());
-        let dst = strip.room(len, mr, S::LANES);
-        // SAFETY: rows row .. row + count of columns in steps lie in the matrix; the scratch has room for whole
-        // vectors behind the last row.
-        unsafe {
-            let src = m.data.as_ptr().add(block.steps.start * m.ld + row);
-            for t in 0..len {
-                copy_steps(s, src.add(t * m.ld), count, dst.add(t * mr), mr);
-            }
-        }
+        let dst = strip.room(len, mr);
+        let src = m.data.as_ptr().wrapping_add(block.steps.start * m.ld + row);
+        E::dispatch_on(isa, CopySteps { src, ld: m.ld, count, len, dst, mr });
         strip.addresses.push(dst);
         strip.segments.push(Segment { k: 0, len });
     }
@@ -136,37 +124,35 @@ impl<E: Element> Strip<E> {
         self.segments.clear();
     }
 
-    /// Room for `len` steps of `mr` rows, and a vector more so that whole vectors can be stored.
+    /// Room for `len` steps of `mr` rows.
     #[inline(always)]
-    pub fn room(&mut self, len: usize, mr: usize, lanes: usize) -> *mut E {
-        let n = len * mr + 2 * lanes;
-        if self.scratch.len() < n {
-            self.scratch.resize(n, E::ZERO);
+    pub fn room(&mut self, len: usize, mr: usize) -> *mut E {
+        if self.scratch.len() < len * mr {
+            self.scratch.resize(len * mr, E::ZERO);
         }
         self.scratch.as_mut_ptr()
     }
 }
 
-/// Copies `count` elements to `dst` and zeros after them up to `mr` at least.
-///
-/// # Safety
-/// `count <= mr` elements are readable at `src`, and two vectors, but at least mr elements, writable at `dst`.
-#[inline(always)]
-pub(crate) unsafe fn copy_steps<S: Simd<E>, E: Element>(
-    s: S,
+/// dst[t·mr + i] = src[t·ld + i] for steps t < len and rows i < count, 0 for rows from count to mr.
+struct CopySteps<E> {
     src: *const E,
+    ld: usize,
     count: usize,
+    len: usize,
     dst: *mut E,
     mr: usize,
-) {
-    // SAFETY: load_n touches no more than `count`; stores are two vectors at most.
-    unsafe {
-        s.store(dst, s.load_n(src, count.min(S::LANES)));
-        if mr > S::LANES {
-            s.store(
-                dst.add(S::LANES),
-                s.load_n(src.add(count.min(S::LANES)), count.saturating_sub(S::LANES)),
-            );
+}
+
+impl<E: Element> Kernel<E> for CopySteps<E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) {
+        for t in 0..self.len {
+            // SAFETY: `strip` passes a block of a matrix and a scratch of len · mr elements; count <= mr <= LANES.
+            unsafe {
+                s.store_n(self.dst.add(t * self.mr), s.load_n(self.src.add(t * self.ld), self.count), self.mr)
+            }
         }
     }
 }

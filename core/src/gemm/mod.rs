@@ -9,7 +9,7 @@ pub(crate) mod drive;
 pub(crate) mod left;
 mod pack;
 pub mod peak;
-mod tile;
+pub(crate) mod tile;
 
 use crate::parallel::Shared;
 use crate::simd::isa;
@@ -62,8 +62,13 @@ impl<'a, E> Matrix<'a, E> {
         self.cols
     }
 
+    /// Whether columns, not rows, are runs.
+    pub(crate) fn is_transposed(&self) -> bool {
+        self.transposed
+    }
+
     /// A part of it.
-    fn block(&self, row: usize, rows: usize, col: usize, cols: usize) -> Matrix<'a, E> {
+    pub(crate) fn block(&self, row: usize, rows: usize, col: usize, cols: usize) -> Matrix<'a, E> {
         debug_assert!(row + rows <= self.rows && col + cols <= self.cols);
         let start = if self.transposed { col * self.ld + row } else { row * self.ld + col };
         let start = if rows == 0 || cols == 0 { 0 } else { start };

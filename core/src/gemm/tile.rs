@@ -10,7 +10,7 @@ use crate::simd::Simd;
 use crate::{Activation, Element, Epilogue};
 
 /// The most rows of a tile, of any instruction set.
-pub(super) const MAX_MR: usize = 8;
+pub(crate) const MAX_MR: usize = 8;
 
 /// Rows and vectors of the tile that fills the registers.
 #[inline(always)]

@@ -1,84 +1,170 @@
-//! Convolution as a matrix product with the columns made inside of packing.
+//! Convolution as a matrix product whose columns are made inside of it.
+//!
+//! Forward: Y[pixel, o] = Σ_(tap, c) A[pixel, (tap, c)] W[(tap, c), o], with A the columns of x ([`gather`]).
+//! Gradient of x: the input's pixels with equal (y mod stride, x mod stride) see the same taps, and those alone; each such
+//! phase is a convolution of dy with step 1 and its taps' transposed weights. Gradient of w: dW = Aᵀ dY, the depth
+//! being all pixels of the batch. Where padding is a tenth of all taps or more (small images), rows are ordered by pixel first
+//! and image second, so that a tile's rows share their padding, which is then skipped.
+
+mod gather;
 
 use super::ConvSpec;
+use crate::buffer::Buffer;
+use crate::gemm::drive::{Finish, Output, Pixels, RowMap, multiply, multiply_deep};
+use crate::gemm::{Matrix, Packed};
+use crate::parallel::Shared;
+use crate::simd::isa;
 use crate::{Element, Epilogue};
+use gather::{Gather, GatherTransposed, Source};
 
-/// Where output row p and tap r read: input row p·stride + r·dilation − padding, or `None` on padding.
-#[inline(always)]
-fn source(spec: &ConvSpec, axis: usize, out: usize, tap: usize) -> Option<usize> {
-    let at = (out * spec.stride[axis] + tap * spec.dilation[axis]).checked_sub(spec.padding[axis])?;
-    (at < [spec.h, spec.w][axis]).then_some(at)
+/// Each tap's place in the input, from output pixel · stride; row by row.
+fn forward_taps(spec: &ConvSpec) -> Vec<[isize; 2]> {
+    let place = |axis: usize, tap: usize| (tap * spec.dilation[axis]) as isize - spec.padding[axis] as isize;
+    let [kh, kw] = spec.kernel;
+    (0..kh * kw).map(|t| [place(0, t / kw), place(1, t % kw)]).collect()
 }
 
-/// Calls `f(x offset, w offset, y offset)` for each multiply-add of a pixel, tap and group, of channel runs' starts.
-fn taps(spec: &ConvSpec, mut f: impl FnMut(usize, usize, usize)) {
-    let [oh, ow] = spec.out_hw();
-    let (ci, co) = (spec.group_in(), spec.group_out());
-    for n in 0..spec.n {
-        for p in 0..oh {
-            for q in 0..ow {
-                for r in 0..spec.kernel[0] {
-                    for s in 0..spec.kernel[1] {
-                        let (Some(i), Some(j)) = (source(spec, 0, p, r), source(spec, 1, q, s)) else {
-                            continue;
-                        };
-                        for g in 0..spec.groups {
-                            let x = ((n * spec.h + i) * spec.w + j) * spec.c_in + g * ci;
-                            let w = (r * spec.kernel[1] + s) * ci * spec.c_out + g * co;
-                            f(x, w, ((n * oh + p) * ow + q) * spec.c_out + g * co);
-                        }
-                    }
-                }
-            }
-        }
+/// Whether images vary fastest among rows: the images are many, and a tenth or more of the taps are padding.
+fn images_inner(
+    images: usize,
+    extent: [usize; 2],
+    source: [usize; 2],
+    step: [usize; 2],
+    taps: &[[isize; 2]],
+) -> bool {
+    let valid = |axis: usize, tap: &[isize; 2]| {
+        (0..extent[axis])
+            .filter(|i| (((i * step[axis]) as isize + tap[axis]) as usize) < source[axis])
+            .count()
+    };
+    let all = taps.len() * extent[0] * extent[1];
+    images >= 16 && all <= 1 << 16 && {
+        let valid: usize = taps.iter().map(|t| valid(0, t) * valid(1, t)).sum();
+        valid * 10 <= all * 9
     }
+}
+
+/// The epilogue of a group's columns.
+fn group_epilogue<'a, E>(e: &Epilogue<'a, E>, channel: usize) -> Epilogue<'a, E> {
+    Epilogue {
+        scale: e.scale.map(|s| &s[channel..]),
+        bias: e.bias.map(|b| &b[channel..]),
+        residual: e.residual.map(|r| &r[channel..]),
+        activation: e.activation,
+    }
+}
+
+#[track_caller]
+fn check(op: &str, spec: &ConvSpec, x: usize, w: usize, y: usize) {
+    spec.check_groups();
+    let want = (spec.x_len(), spec.w_len(), spec.y_len());
+    assert!((x, w, y) == want, "{op}: x, w, y have {:?} elements, {want:?} expected by {spec:?}", (x, w, y));
 }
 
 /// y = act(scale · (x ∗ w) + bias + residual).
 #[track_caller]
 pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogue<'_, E>, y: &mut [E]) {
-    let (ci, co) = (spec.group_in(), spec.group_out());
-    y.fill(E::ZERO);
-    taps(spec, |xo, wo, yo| {
-        for c in 0..ci {
-            for o in 0..co {
-                y[yo + o] += x[xo + c] * w[wo + c * spec.c_out + o];
-            }
-        }
-    });
-    for (i, v) in y.iter_mut().enumerate() {
-        let c = i % spec.c_out;
-        let scaled = epilogue.scale.map_or(*v, |s| s[c] * *v);
-        let moved =
-            scaled + epilogue.bias.map_or(E::ZERO, |b| b[c]) + epilogue.residual.map_or(E::ZERO, |r| r[i]);
-        *v = epilogue.activation.apply(moved);
+    check("conv2d", spec, x.len(), w.len(), y.len());
+    let [oh, ow] = spec.out_hw();
+    if y.is_empty() {
+        return;
     }
+    let (ci, co, taps) = (spec.group_in(), spec.group_out(), forward_taps(spec));
+    let inner = images_inner(spec.n, [oh, ow], [spec.h, spec.w], spec.stride, &taps);
+    let pixels = Pixels { images: spec.n, extent: [oh, ow], images_inner: inner };
+    let zeros = Buffer::zeros(ci);
+    let y = Shared::new(y);
+    for g in 0..spec.groups {
+        let source = Source { data: x, h: spec.h, w: spec.w, ld: spec.c_in, channel: g * ci, run: ci };
+        let gather = Gather { source, pixels, step: spec.stride, taps: &taps, zeros: &zeros };
+        let w = Matrix::strided(&w[(g * co).min(w.len())..], taps.len() * ci, co, spec.c_out);
+        let c = spec.c_out;
+        // SAFETY: groups follow each other; each has its own columns.
+        let part = unsafe { y.part(g * co..y.len()) };
+        let map = RowMap::Grid { pixels, base: 0, image: oh * ow * c, row: ow * c, col: c };
+        let epilogue = group_epilogue(epilogue, g * co);
+        let out = Output { c: part, map, finish: Finish::Set(&epilogue) };
+        multiply(&gather, &Packed::new(w), out, true);
+    }
+}
+
+/// The taps of one axis that reach input places ≡ `phase` (mod stride), and from which output place, counted from
+/// that of phase's first: (tap, place). Descending taps, ascending places.
+fn phase_taps(spec: &ConvSpec, axis: usize, phase: usize) -> Vec<(usize, isize)> {
+    let (stride, shift) = (spec.stride[axis] as isize, (phase + spec.padding[axis]) as isize);
+    let reach = |tap: usize| shift - (tap * spec.dilation[axis]) as isize;
+    let taps = (0..spec.kernel[axis]).rev();
+    taps.filter(|&t| reach(t) % stride == 0).map(|t| (t, reach(t) / stride)).collect()
 }
 
 /// dx = ∂⟨dy, x ∗ w⟩ / ∂x.
 #[track_caller]
 pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
-    let (ci, co) = (spec.group_in(), spec.group_out());
-    dx.fill(E::ZERO);
-    taps(spec, |xo, wo, yo| {
-        for c in 0..ci {
-            for o in 0..co {
-                dx[xo + c] += dy[yo + o] * w[wo + c * spec.c_out + o];
+    check("conv2d's gradient of x", spec, dx.len(), w.len(), dy.len());
+    let [oh, ow] = spec.out_hw();
+    if dx.is_empty() {
+        return;
+    }
+    let (ci, co, [sy, sx]) = (spec.group_in(), spec.group_out(), spec.stride);
+    let (zeros, plain, dx) = (Buffer::zeros(co), Epilogue::default(), Shared::new(dx));
+    for phase in 0..sy.min(spec.h) * sx.min(spec.w) {
+        let (py, px) = (phase / sx.min(spec.w), phase % sx.min(spec.w));
+        let (rows, cols) = (phase_taps(spec, 0, py), phase_taps(spec, 1, px));
+        let taps: Vec<_> = rows.iter().flat_map(|r| cols.iter().map(|c| [r.1, c.1])).collect();
+        let extent = [(spec.h - py).div_ceil(sy), (spec.w - px).div_ceil(sx)];
+        let images_inner = images_inner(spec.n, extent, [oh, ow], [1, 1], &taps);
+        let pixels = Pixels { images: spec.n, extent, images_inner };
+        for g in 0..spec.groups {
+            let source = Source { data: dy, h: oh, w: ow, ld: spec.c_out, channel: g * co, run: co };
+            let gather = Gather { source, pixels, step: [1, 1], taps: &taps, zeros: &zeros };
+            let tap_weights = |r: usize, s: usize| {
+                let w = &w[(r * spec.kernel[1] + s) * ci * spec.c_out + g * co..];
+                Matrix::strided(w, ci, co, spec.c_out).t()
+            };
+            let mut parts: Vec<_> =
+                rows.iter().flat_map(|r| cols.iter().map(|c| tap_weights(r.0, c.0))).collect();
+            if parts.is_empty() {
+                parts.push(Matrix::new(&[], 0, ci));
             }
+            let (c, base) = (spec.c_in, (py * spec.w + px) * spec.c_in);
+            // SAFETY: groups follow each other; each has its own columns.
+            let part = unsafe { dx.part(g * ci..dx.len()) };
+            let map =
+                RowMap::Grid { pixels, base, image: spec.h * spec.w * c, row: sy * spec.w * c, col: sx * c };
+            let out = Output { c: part, map, finish: Finish::Set(&plain) };
+            multiply(&gather, &Packed::stack(&parts), out, true);
         }
-    });
+    }
 }
 
 /// dw = ∂⟨dy, x ∗ w⟩ / ∂w.
 #[track_caller]
 pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
-    let (ci, co) = (spec.group_in(), spec.group_out());
-    dw.fill(E::ZERO);
-    taps(spec, |xo, wo, yo| {
-        for c in 0..ci {
-            for o in 0..co {
-                dw[wo + c * spec.c_out + o] += x[xo + c] * dy[yo + o];
-            }
+    check("conv2d's gradient of w", spec, x.len(), dw.len(), dy.len());
+    let extent = spec.out_hw();
+    let (ci, co, taps) = (spec.group_in(), spec.group_out(), forward_taps(spec));
+    if dw.is_empty() || x.is_empty() {
+        return dw.fill(E::ZERO);
+    }
+    let inner = images_inner(spec.n, extent, [spec.h, spec.w], spec.stride, &taps);
+    let pixels = Pixels { images: spec.n, extent, images_inner: inner };
+    for g in 0..spec.groups {
+        let source = Source { data: x, h: spec.h, w: spec.w, ld: spec.c_in, channel: g * ci, run: ci };
+        let gather = GatherTransposed { source, pixels, step: spec.stride, taps: &taps };
+        let (dw, dy) = (&mut dw[g * co..], &dy[g * co..]);
+        if inner {
+            let (plain, per) = (Epilogue::default(), extent[0] * extent[1]);
+            let pixel = |i: usize| Matrix::strided(&dy[i * spec.c_out..], spec.n, co, per * spec.c_out);
+            let parts: Vec<_> = (0..per).map(pixel).collect();
+            let map = RowMap::Even { ld: spec.c_out };
+            let out = Output { c: Shared::new(dw), map, finish: Finish::Set(&plain) };
+            multiply(&gather, &Packed::stack(&parts), out, true);
+        } else {
+            let dy = Matrix::strided(dy, pixels.len(), co, spec.c_out);
+            multiply_deep(isa(), &gather, dy, dw, spec.c_out);
         }
-    });
+    }
 }
+
+#[cfg(test)]
+mod tests;

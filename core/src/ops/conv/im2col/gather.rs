@@ -1,0 +1,321 @@
+//! The columns of a convolution as a left operand: never written down, found by address.
+//!
+//! The matrix of columns has a row for each pixel of a grid and a run of channels for each tap:
+//! A[(n, p, q), (tap, c)] = x[n, p·step + tap_y, q·step + tap_x, c], 0 outside of the image. NHWC makes a tap's
+//! channels a run in memory, so that a row of A is a list of addresses ([`Gather`]); a tap that is padding for
+//! all rows of a tile is left out, neighbouring taps whose runs join are one segment. The transpose, for the gradient
+//! of the weights, has a row for each (tap, c) and the pixels as depth: strips are copied from channel runs
+//! ([`GatherTransposed`]).
+
+use crate::Element;
+use crate::gemm::drive::Pixels;
+use crate::gemm::left::{Block, Left};
+use crate::gemm::tile::{MAX_MR, Segment, Strip};
+use crate::simd::{Isa, Kernel, Simd};
+
+/// Images as they lie in memory, and the channels of one group.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a, E> {
+    pub data: &'a [E],
+    pub h: usize,
+    pub w: usize,
+    /// Channels of all groups: pixels are this far apart.
+    pub ld: usize,
+    /// The group's first channel.
+    pub channel: usize,
+    /// The group's channels.
+    pub run: usize,
+}
+
+impl<E> Source<'_, E> {
+    #[inline(always)]
+    fn contains(&self, y: isize, x: isize) -> bool {
+        (y as usize) < self.h && (x as usize) < self.w
+    }
+
+    /// The address of a group's run; outside of the image, an address that must not be read.
+    #[inline(always)]
+    fn at(&self, n: usize, y: isize, x: isize) -> *const E {
+        let pixel = (n * self.h) as isize + y;
+        let i = (pixel * self.w as isize + x) * self.ld as isize + self.channel as isize;
+        self.data.as_ptr().wrapping_offset(i)
+    }
+}
+
+/// Rows are pixels of `pixels`, the depth is (tap, channel).
+pub(super) struct Gather<'a, E> {
+    pub source: Source<'a, E>,
+    pub pixels: Pixels,
+    /// Steps in the source for a step in the grid.
+    pub step: [usize; 2],
+    /// Each tap's place in the source, from the grid's pixel.
+    pub taps: &'a [[isize; 2]],
+    /// A run of zeros: what padding reads.
+    pub zeros: &'a [E],
+}
+
+impl<E: Element> Left<E> for Gather<'_, E> {
+    fn packed(&self) -> bool {
+        false
+    }
+
+    fn rows(&self) -> usize {
+        self.pixels.len()
+    }
+
+    fn segments(&self) -> (usize, usize) {
+        (self.taps.len(), self.source.run)
+    }
+
+    unsafe fn strip(&self, _: Isa, row: usize, count: usize, _: usize, block: &Block, strip: &mut Strip<E>) {
+        let x = &self.source;
+        let mut places = [(0, 0, 0); MAX_MR];
+        let mut origins = [x.data.as_ptr(); MAX_MR];
+        for i in 0..MAX_MR {
+            let (n, p, q) = self.pixels.at(row + i.min(count - 1));
+            let (p, q) = ((p * self.step[0]) as isize, (q * self.step[1]) as isize);
+            places[i] = (n, p, q);
+            origins[i] = x.at(n, p, q);
+        }
+        let (start, len) = (block.steps.start, block.steps.len());
+        let mut end = [std::ptr::null(); MAX_MR];
+        for (j, tap) in self.taps[block.segments.clone()].iter().enumerate() {
+            let mut inside = 0u32;
+            for (i, place) in places.iter().enumerate() {
+                inside |= u32::from(x.contains(place.1 + tap[0], place.2 + tap[1])) << i;
+            }
+            if inside == 0 {
+                continue;
+            }
+            let offset = (tap[0] * x.w as isize + tap[1]) * x.ld as isize + start as isize;
+            let mut addresses = [std::ptr::null(); MAX_MR];
+            for i in 0..MAX_MR {
+                let there = origins[i].wrapping_offset(offset);
+                addresses[i] = if inside >> i & 1 == 1 { there } else { self.zeros.as_ptr() };
+            }
+            // Joined to the segment before, where each row's run goes on in memory and B's rows go on as well.
+            match strip.segments.last_mut() {
+                Some(last) if addresses == end && last.k + last.len == j * len => last.len += len,
+                _ => {
+                    strip.addresses.extend_from_slice(&addresses);
+                    strip.segments.push(Segment { k: j * len, len });
+                }
+            }
+            let all = inside == (1 << MAX_MR) - 1;
+            end = if all { addresses.map(|a| a.wrapping_add(len)) } else { [std::ptr::null(); MAX_MR] };
+        }
+    }
+}
+
+/// Rows are (tap, channel), the depth is the pixels of `pixels`.
+pub(super) struct GatherTransposed<'a, E> {
+    pub source: Source<'a, E>,
+    pub pixels: Pixels,
+    pub step: [usize; 2],
+    pub taps: &'a [[isize; 2]],
+}
+
+/// A tile's rows as runs: rows `row .. row + len` read consecutive elements at a pixel.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    row: usize,
+    len: usize,
+    /// The first element's tap, and the last's.
+    y: isize,
+    x: [isize; 2],
+    /// The first element's distance from the grid's pixel.
+    offset: isize,
+}
+
+impl<E: Element> Left<E> for GatherTransposed<'_, E> {
+    fn packed(&self) -> bool {
+        true
+    }
+
+    fn rows(&self) -> usize {
+        self.taps.len() * self.source.run
+    }
+
+    fn segments(&self) -> (usize, usize) {
+        if self.pixels.images_inner {
+            (self.pixels.extent[0] * self.pixels.extent[1], self.pixels.images)
+        } else {
+            (1, self.pixels.len())
+        }
+    }
+
+    unsafe fn strip(
+        &self,
+        isa: Isa,
+        row: usize,
+        count: usize,
+        mr: usize,
+        block: &Block,
+        strip: &mut Strip<E>,
+    ) {
+        E::dispatch_on(isa, Columns { gather: self, row, count, mr, block, strip });
+    }
+}
+
+/// [`Left::strip`] of a transposed gather.
+struct Columns<'a, 'b, E> {
+    gather: &'a GatherTransposed<'b, E>,
+    row: usize,
+    count: usize,
+    mr: usize,
+    block: &'a Block,
+    strip: &'a mut Strip<E>,
+}
+
+impl<E: Element> Kernel<E> for Columns<'_, '_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) {
+        let Columns { gather, row, count, mr, block, strip } = self;
+        let mut runs = [Run::default(); MAX_MR];
+        let runs = gather.runs(row, count, &mut runs);
+        let len = block.steps.len();
+        let mut dst = strip.room(block.segments.len() * len, mr);
+        for (j, segment) in block.segments.clone().enumerate() {
+            let from = segment * gather.segments().1 + block.steps.start;
+            // SAFETY: the scratch has room for every step of the block.
+            let any = unsafe {
+                if gather.pixels.images_inner {
+                    gather.images(s, from, len, runs, dst, mr)
+                } else {
+                    gather.raster(s, from, len, runs, dst, mr);
+                    true
+                }
+            };
+            if any {
+                strip.addresses.push(dst);
+                strip.segments.push(Segment { k: j * len, len });
+                dst = dst.wrapping_add(len * mr);
+            }
+        }
+    }
+}
+
+impl<E: Element> GatherTransposed<'_, E> {
+    /// The runs of rows `row .. row + count`.
+    #[inline(always)]
+    fn runs<'r>(&self, row: usize, count: usize, runs: &'r mut [Run; MAX_MR]) -> &'r [Run] {
+        let x = &self.source;
+        let mut n = 0;
+        for i in 0..count {
+            let (tap, c) = ((row + i) / x.run, (row + i) % x.run);
+            let [ty, tx] = self.taps[tap];
+            let offset = (ty * x.w as isize + tx) * x.ld as isize + c as isize;
+            match runs[..n].last_mut() {
+                Some(r) if r.y == ty && r.offset + r.len as isize == offset => {
+                    (r.len, r.x[1]) = (r.len + 1, tx)
+                }
+                _ => {
+                    runs[n] = Run { row: i, len: 1, y: ty, x: [tx, tx], offset };
+                    n += 1;
+                }
+            }
+        }
+        &runs[..n]
+    }
+
+    /// Copies steps `from .. from + len` of pixels in raster order.
+    #[inline(always)]
+    unsafe fn raster<S: Simd<E>>(&self, s: S, from: usize, len: usize, runs: &[Run], dst: *mut E, mr: usize) {
+        let w = self.pixels.extent[1];
+        let mut t = 0;
+        while t < len {
+            let (n, p, q) = self.pixels.at(from + t);
+            let end = w.min(q + len - t);
+            for run in runs {
+                // SAFETY: the caller's: room for len steps.
+                unsafe { self.row_of_pixels(s, (n, p), q, end, run, dst.add(t * mr + run.row), mr) };
+            }
+            t += end - q;
+        }
+    }
+
+    /// Copies a run at pixels q .. end of the grid's row p.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn row_of_pixels<S: Simd<E>>(
+        &self,
+        s: S,
+        (n, p): (usize, usize),
+        q: usize,
+        end: usize,
+        run: &Run,
+        dst: *mut E,
+        mr: usize,
+    ) {
+        let (x, step) = (&self.source, self.step[1]);
+        let y = (p * self.step[0]) as isize;
+        let inside_y = x.contains(y + run.y, 0);
+        // Pixels at which the whole run lies in the image.
+        let (first, last) = if inside_y {
+            let low = (-run.x[0]).max(0) as usize;
+            let high = (x.w as isize - run.x[1]).max(0) as usize;
+            let first = low.div_ceil(step).clamp(q, end);
+            (first, high.div_ceil(step).clamp(first, end))
+        } else {
+            (end, end)
+        };
+        // SAFETY: addresses are read only where the image contains them; steps q .. end have room.
+        unsafe {
+            for j in (q..first).chain(last..end) {
+                let to = dst.add((j - q) * mr);
+                let at = (j * step) as isize;
+                for i in 0..run.len {
+                    // Element i of the run is in tap x[0] or a later one.
+                    let tap = run.x[0] + ((self.phase(run) + i) / x.run) as isize;
+                    let inside = inside_y && x.contains(0, at + tap);
+                    *to.add(i) =
+                        if inside { *x.at(n, y, at).offset(run.offset + i as isize) } else { E::ZERO };
+                }
+            }
+            let mut from = x.at(n, y, (first * step) as isize).wrapping_offset(run.offset);
+            for j in first..last {
+                s.store_n(dst.add((j - q) * mr), s.load_n(from, run.len), run.len);
+                from = from.wrapping_add(step * x.ld);
+            }
+        }
+    }
+
+    /// The channel of a run's first element.
+    #[inline(always)]
+    fn phase(&self, run: &Run) -> usize {
+        let x = &self.source;
+        (run.offset - (run.y * x.w as isize + run.x[0]) * x.ld as isize) as usize
+    }
+
+    /// Copies steps of one pixel of consecutive images; says whether any run lies in the image.
+    #[inline(always)]
+    unsafe fn images<S: Simd<E>>(
+        &self,
+        s: S,
+        from: usize,
+        len: usize,
+        runs: &[Run],
+        dst: *mut E,
+        mr: usize,
+    ) -> bool {
+        let (n, p, q) = self.pixels.at(from);
+        let mut any = false;
+        for run in runs {
+            let y = (p * self.step[0]) as isize + run.y;
+            let x = (q * self.step[1]) as isize;
+            any |= self.source.contains(y, x + run.x[0]) || self.source.contains(y, x + run.x[1]);
+        }
+        if any {
+            for i in 0..len {
+                for run in runs {
+                    // SAFETY: the caller's: room for len steps.
+                    unsafe {
+                        self.row_of_pixels(s, (n + i, p), q, q + 1, run, dst.add(i * mr + run.row), mr)
+                    };
+                }
+            }
+        }
+        any
+    }
+}
