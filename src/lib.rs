@@ -6,5 +6,6 @@ pub mod error;
 pub mod files;
 pub mod image;
 pub mod metrics;
+pub mod plot;
 
 pub use error::{Error, Result};

@@ -1,0 +1,402 @@
+//! Charts as images: lines, points and bars over axes; grids of charts; confusion matrices.
+//!
+//! A [`Chart`] is data and words; [`Chart::image`] draws it. Everything is the same on every machine: the fonts are
+//! embedded, and nothing depends on a display.
+
+mod axis;
+mod confusion;
+
+pub use axis::Scale;
+pub use confusion::confusion;
+
+use crate::image::{Align, Canvas, Color, Image, palette, text_width};
+use axis::Axis;
+
+/// Width and height of a chart in pixels, unless asked otherwise.
+pub const SIZE: (usize, usize) = (560, 400);
+
+const TITLE: f32 = 15.0;
+const LABEL: f32 = 13.0;
+const TICK: f32 = 12.0;
+
+/// How the points of a series are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Joined by a line; single points are dots.
+    Line,
+    /// Joined by a thin, pale line: what lies behind another one.
+    Faint,
+    /// A dot each.
+    Dots,
+    /// A bar each, from 0, as wide as the distance to the next.
+    Bars,
+}
+
+/// Points of one color, and their name in the legend (none where empty).
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// In the legend.
+    pub name: String,
+    /// (x, y); where one is not finite, there is a gap.
+    pub points: Vec<(f64, f64)>,
+    /// Line, dots, or bars.
+    pub style: Style,
+    /// By default the next of the palette.
+    pub color: Option<Color>,
+}
+
+impl Series {
+    /// A line.
+    pub fn line(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
+        Self::new(name, points, Style::Line)
+    }
+
+    /// A series of any style.
+    pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>, style: Style) -> Self {
+        Series { name: name.into(), points, style, color: None }
+    }
+
+    /// In this color.
+    #[must_use]
+    pub fn color(mut self, color: Color) -> Self {
+        self.color = Some(color);
+        self
+    }
+}
+
+/// Series over two axes.
+#[derive(Clone, Debug)]
+pub struct Chart {
+    title: String,
+    x: Axis,
+    y: Axis,
+    series: Vec<Series>,
+    marks: Vec<(f64, String)>,
+    /// The same unit on both axes.
+    square: bool,
+}
+
+impl Chart {
+    /// An empty chart. Axis labels name the quantity and, in parentheses, its unit.
+    pub fn new(title: impl Into<String>, x: impl Into<String>, y: impl Into<String>) -> Self {
+        Chart {
+            title: title.into(),
+            x: Axis::new(x.into()),
+            y: Axis::new(y.into()),
+            series: Vec::new(),
+            marks: Vec::new(),
+            square: false,
+        }
+    }
+
+    /// With another series.
+    #[must_use]
+    pub fn with(mut self, series: Series) -> Self {
+        self.series.push(series);
+        self
+    }
+
+    /// With another scale of the horizontal axis.
+    #[must_use]
+    pub fn x_scale(mut self, scale: Scale) -> Self {
+        self.x.scale = scale;
+        self
+    }
+
+    /// With another scale of the vertical axis.
+    #[must_use]
+    pub fn y_scale(mut self, scale: Scale) -> Self {
+        self.y.scale = scale;
+        self
+    }
+
+    /// The horizontal axis shows at least this range.
+    #[must_use]
+    pub fn x_range(mut self, from: f64, to: f64) -> Self {
+        self.x.include(from);
+        self.x.include(to);
+        self
+    }
+
+    /// The vertical axis shows at least this range.
+    #[must_use]
+    pub fn y_range(mut self, from: f64, to: f64) -> Self {
+        self.y.include(from);
+        self.y.include(to);
+        self
+    }
+
+    /// With a vertical line at x, and its meaning.
+    #[must_use]
+    pub fn mark(mut self, x: f64, meaning: impl Into<String>) -> Self {
+        self.marks.push((x, meaning.into()));
+        self
+    }
+
+    /// With the same unit on both axes: circles stay circles.
+    #[must_use]
+    pub fn square(mut self) -> Self {
+        self.square = true;
+        self
+    }
+
+    /// The chart in the usual size.
+    pub fn image(&self) -> Image {
+        self.image_sized(SIZE.0, SIZE.1)
+    }
+
+    /// The chart in another size in pixels (at least 160 x 120).
+    pub fn image_sized(&self, width: usize, height: usize) -> Image {
+        let mut canvas = Canvas::new(width.max(160), height.max(120), Color::WHITE);
+        self.draw(&mut canvas, [0.0, 0.0, width.max(160) as f32, height.max(120) as f32]);
+        canvas.into_image()
+    }
+
+    fn draw(&self, canvas: &mut Canvas, [x1, y1, x2, y2]: [f32; 4]) {
+        let (mut x, mut y) = (self.x.clone(), self.y.clone());
+        for s in &self.series {
+            s.include(&mut x, &mut y);
+        }
+        for (at, _) in &self.marks {
+            x.include(*at);
+        }
+        y.pad(0.05);
+        if self.series.iter().any(|s| s.style == Style::Dots) {
+            x.pad(0.04);
+        }
+        let y_ticks = y.ticks(((y2 - y1) / 60.0) as usize);
+        let widest = y_ticks.iter().map(|t| text_width(&t.label, TICK)).fold(0.0, f32::max);
+        // A long legend stands beside the plot, a short one in its freest corner.
+        let beside = if self.named().count() > 5 { self.legend_width() + 4.0 } else { 0.0 };
+        let (mut left, mut right) = (x1 + widest + 2.6 * LABEL, x2 - 22.0 - beside);
+        let (mut top, mut bottom) = (y1 + 42.0, y2 - 50.0);
+        if self.square {
+            let unit = ((right - left) / x.span() as f32).min((bottom - top) / y.span() as f32);
+            let (spare_x, spare_y) =
+                (right - left - unit * x.span() as f32, bottom - top - unit * y.span() as f32);
+            (left, right, top, bottom) =
+                (left + spare_x / 2.0, right - spare_x / 2.0, top + spare_y / 2.0, bottom - spare_y / 2.0);
+        }
+        x.place(left, right);
+        y.place(bottom, top);
+        let (middle_x, middle_y) = ((left + right) / 2.0, (top + bottom) / 2.0);
+        canvas.text(&self.title, ((x1 + x2) / 2.0, y1 + 26.0), TITLE, Color::INK, Align::Center);
+        for tick in &y_ticks {
+            let at = y.at(tick.value);
+            canvas.line((left, at), (right, at), 1.0, Color::GRID);
+            canvas.text(&tick.label, (left - 6.0, at + 0.35 * TICK), TICK, Color::MUTED, Align::Right);
+        }
+        for tick in x.ticks(((right - left) / 75.0) as usize) {
+            let at = x.at(tick.value);
+            canvas.line((at, top), (at, bottom), 1.0, Color::GRID);
+            canvas.text(&tick.label, (at, bottom + 1.5 * TICK), TICK, Color::MUTED, Align::Center);
+        }
+        canvas.text(&self.x.label, (middle_x, bottom + 3.0 * TICK), LABEL, Color::INK, Align::Center);
+        canvas.text_upwards(
+            &self.y.label,
+            (left - widest - 1.2 * LABEL, middle_y),
+            LABEL,
+            Color::INK,
+            Align::Center,
+        );
+        for (i, s) in self.series.iter().enumerate() {
+            s.draw(canvas, &x, &y, s.color.unwrap_or(palette(i)));
+        }
+        canvas.line((left, bottom), (right, bottom), 1.0, Color::MUTED);
+        canvas.line((left, top), (left, bottom), 1.0, Color::MUTED);
+        self.draw_marks(canvas, [left, top, right, bottom], &x, &y);
+        match beside > 0.0 {
+            true => self.legend_at(canvas, (right + 10.0, top)),
+            false => self.legend(canvas, [left, top, right, bottom], &x, &y),
+        }
+    }
+
+    /// Vertical lines with their meanings, written where the curves are not.
+    fn draw_marks(&self, canvas: &mut Canvas, [left, top, right, bottom]: [f32; 4], x: &Axis, y: &Axis) {
+        for (at, meaning) in &self.marks {
+            let at = x.at(*at);
+            canvas.line((at, top), (at, bottom), 1.5, Color::INK.alpha(150));
+            let (align, shift, reach) = match at > (left + right) / 2.0 {
+                true => (Align::Right, -5.0, at - text_width(meaning, TICK)..at),
+                false => (Align::Left, 5.0, at..at + text_width(meaning, TICK)),
+            };
+            let points = self.series.iter().flat_map(|s| &s.points).filter(|p| reach.contains(&x.at(p.0)));
+            let (low, all) =
+                points.fold((0, 0), |(low, all), p| (low + usize::from(y.at(p.1) > bottom - 45.0), all + 1));
+            let base = if 4 * low > all { top + 16.0 } else { bottom - 8.0 };
+            canvas.text(meaning, (at + shift, base), TICK, Color::INK, align);
+        }
+    }
+
+    fn named(&self) -> impl Iterator<Item = (usize, &Series)> {
+        self.series.iter().enumerate().filter(|(_, s)| !s.name.is_empty())
+    }
+
+    fn legend_width(&self) -> f32 {
+        self.named().map(|(_, s)| text_width(&s.name, TICK)).fold(0.0, f32::max) + 34.0
+    }
+
+    /// Names and colors, in the corner where the fewest points lie.
+    fn legend(&self, canvas: &mut Canvas, [left, top, right, bottom]: [f32; 4], x: &Axis, y: &Axis) {
+        if self.named().next().is_none() {
+            return;
+        }
+        let (wide, high) = (self.legend_width(), self.named().count() as f32 * 17.0 + 8.0);
+        let corners = [
+            (right - wide - 6.0, top + 6.0),
+            (left + 6.0, top + 6.0),
+            (right - wide - 6.0, bottom - high - 6.0),
+            (left + 6.0, bottom - high - 6.0),
+        ];
+        let hidden = |&(cx, cy): &(f32, f32)| {
+            let points = self.series.iter().flat_map(|s| &s.points);
+            let marks = self.marks.iter().filter(|(m, _)| (cx..cx + wide).contains(&x.at(*m))).count();
+            points
+                .map(|&(px, py)| (x.at(px), y.at(py)))
+                .filter(|(px, py)| {
+                    (cx - 8.0..cx + wide + 8.0).contains(px) && (cy - 8.0..cy + high + 8.0).contains(py)
+                })
+                .count()
+                + 3 * marks
+        };
+        let Some(&(cx, cy)) = corners.iter().min_by_key(|c| hidden(c)) else { return };
+        canvas.rect([cx, cy, cx + wide, cy + high], Color::WHITE.alpha(215));
+        self.legend_at(canvas, (cx, cy));
+    }
+
+    fn legend_at(&self, canvas: &mut Canvas, (cx, cy): (f32, f32)) {
+        for (row, (i, s)) in self.named().enumerate() {
+            let (color, middle) = (s.color.unwrap_or(palette(i)), cy + 13.0 + row as f32 * 17.0);
+            match s.style {
+                Style::Line => canvas.line((cx + 6.0, middle), (cx + 22.0, middle), 2.2, color),
+                Style::Faint => canvas.line((cx + 6.0, middle), (cx + 22.0, middle), 1.4, color.alpha(110)),
+                Style::Dots => canvas.disc((cx + 14.0, middle), 4.0, color),
+                Style::Bars => canvas.rect([cx + 8.0, middle - 5.0, cx + 20.0, middle + 5.0], color),
+            }
+            canvas.text(&s.name, (cx + 28.0, middle + 4.5), TICK, Color::INK, Align::Left);
+        }
+    }
+}
+
+impl Series {
+    fn include(&self, x: &mut Axis, y: &mut Axis) {
+        for &(px, py) in &self.points {
+            x.include(px);
+            y.include(py);
+        }
+        if self.style == Style::Bars {
+            y.include(0.0);
+            let step = self.step();
+            x.include(self.points.last().map_or(0.0, |p| p.0 + step));
+        }
+    }
+
+    /// The distance between two neighbouring bars.
+    fn step(&self) -> f64 {
+        match self.points[..] {
+            [a, b, ..] => b.0 - a.0,
+            _ => 1.0,
+        }
+    }
+
+    fn draw(&self, canvas: &mut Canvas, x: &Axis, y: &Axis, color: Color) {
+        let placed: Vec<(f32, f32)> = self.points.iter().map(|&(px, py)| (x.at(px), y.at(py))).collect();
+        match self.style {
+            Style::Line => {
+                canvas.polyline(&placed, 2.0, color);
+                if placed.len() <= 40 {
+                    placed.iter().filter(|p| p.1.is_finite()).for_each(|&p| canvas.disc(p, 2.6, color));
+                }
+            }
+            Style::Faint => canvas.polyline(&placed, 1.2, color.alpha(110)),
+            Style::Dots => {
+                let radius = if placed.len() > 1000 { 1.8 } else { 3.0 };
+                let finite = placed.iter().filter(|p| p.0.is_finite() && p.1.is_finite());
+                finite.for_each(|&p| canvas.disc(p, radius, color.alpha(200)));
+            }
+            Style::Bars => {
+                for (&(px, _), &(left, top)) in self.points.iter().zip(&placed) {
+                    let right = x.at(px + self.step());
+                    canvas.rect([left + 0.5, top, right - 0.5, y.at(0.0)], color);
+                }
+            }
+        }
+    }
+}
+
+/// Charts side by side in `columns`, each in the usual size.
+pub fn grid(charts: &[Chart], columns: usize) -> Image {
+    let columns = columns.clamp(1, charts.len().max(1));
+    let rows = charts.len().div_ceil(columns).max(1);
+    let mut canvas = Canvas::new(columns * SIZE.0, rows * SIZE.1, Color::WHITE);
+    for (i, chart) in charts.iter().enumerate() {
+        let (x, y) = ((i % columns * SIZE.0) as f32, (i / columns * SIZE.1) as f32);
+        chart.draw(&mut canvas, [x, y, x + SIZE.0 as f32, y + SIZE.1 as f32]);
+    }
+    canvas.into_image()
+}
+
+/// How often values fall into each of `bins` equal parts of their range; values that are not finite are left out.
+pub fn histogram(title: impl Into<String>, x: impl Into<String>, values: &[f64], bins: usize) -> Chart {
+    let finite = || values.iter().copied().filter(|v| v.is_finite());
+    let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    let (low, width) = match (high - low) / bins.max(1) as f64 {
+        w if w > 0.0 && w.is_finite() => (low, w),
+        _ => (if low.is_finite() { low - 0.5 } else { 0.0 }, 1.0 / bins.max(1) as f64),
+    };
+    let mut counts = vec![0usize; bins.max(1)];
+    for v in finite() {
+        counts[(((v - low) / width) as usize).min(bins.max(1) - 1)] += 1;
+    }
+    let points = counts.iter().enumerate().map(|(i, &n)| (low + width * i as f64, n as f64)).collect();
+    Chart::new(title, x, "count").with(Series::new("", points, Style::Bars))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ink(image: &Image, color: Color) -> usize {
+        image.as_u8().chunks(3).filter(|p| **p == color.0[..3]).count()
+    }
+
+    #[test]
+    fn a_line_is_drawn_where_its_points_are() {
+        let chart = Chart::new("t", "x", "y").with(Series::line("", vec![(0.0, 0.0), (10.0, 5.0)]));
+        let image = chart.image();
+        assert_eq!((image.width(), image.height()), SIZE);
+        assert!(ink(&image, palette(0)) > 500);
+    }
+
+    #[test]
+    fn odd_data_is_harmless() {
+        let nan = f64::NAN;
+        for points in [
+            vec![],
+            vec![(1.0, 2.0)],
+            vec![(nan, 1.0), (1.0, nan), (2.0, f64::INFINITY)],
+            vec![(1.0, 1e308), (2.0, -1e308)],
+        ] {
+            for style in [Style::Line, Style::Faint, Style::Dots, Style::Bars] {
+                for scale in [Scale::Linear, Scale::Log, Scale::Percent] {
+                    let s = Series::new("a", points.clone(), style);
+                    Chart::new("", "", "")
+                        .with(s)
+                        .x_scale(scale)
+                        .y_scale(scale)
+                        .mark(0.0, "zero")
+                        .image_sized(1, 1);
+                }
+            }
+        }
+        grid(&[], 3);
+    }
+
+    #[test]
+    fn a_histogram_counts_every_finite_value_once() {
+        let h = histogram("", "", &[0.0, 1.0, 1.0, 2.0, f64::NAN], 2);
+        assert_eq!(h.series[0].points, [(0.0, 1.0), (1.0, 3.0)]);
+        assert_eq!(histogram("", "", &[3.0; 4], 2).series[0].points.iter().map(|p| p.1).sum::<f64>(), 4.0);
+        assert_eq!(histogram("", "", &[], 2).series[0].points.len(), 2);
+    }
+}
