@@ -1,0 +1,92 @@
+(** Claim C1: Winograd's transforms, exactly.
+
+    F(m, 3) computes m outputs of a 3-tap correlation by m + 2 products:
+    y = A^T ((G g) . (B^T d)). It is correct iff for all k, j, l
+      sum_i A[k,i] G[i,j] B[i,l] = 1 if l = k + j, else 0,
+    and the two-dimensional F(m x m, 3 x 3) is the product of two such sums, one an axis.
+    Everything here is computed over the rationals: no axioms. *)
+
+Require Import QArith List Arith.
+Import ListNotations.
+Open Scope Q_scope.
+
+Definition matrix := list (list Q).
+
+Definition at_ (m : matrix) (r c : nat) : Q := nth c (nth r m []) 0.
+Definition sum (n : nat) (t : nat -> Q) : Q := fold_right Qplus 0 (map t (seq 0 n)).
+Definition all (n : nat) (p : nat -> bool) : bool := forallb p (seq 0 n).
+Definition absolute (q : Q) : Q := if Qle_bool 0 q then q else - q.
+Definition largest (n : nat) (t : nat -> Q) : Q :=
+  fold_right (fun q r => if Qle_bool r q then q else r) 0 (map t (seq 0 n)).
+
+(** Transforms: B^T is n x n, G is n x 3, A^T is m x n. *)
+Record transform := Transform { m : nat; n : nat; Bt : matrix; G : matrix; At : matrix }.
+
+Definition f23 : transform := Transform 2 4
+  [[1; 0; -(1); 0]; [0; 1; 1; 0]; [0; -(1); 1; 0]; [0; 1; 0; -(1)]]
+  [[1; 0; 0]; [1#2; 1#2; 1#2]; [1#2; -(1#2); 1#2]; [0; 0; 1]]
+  [[1; 1; 1; 0]; [0; 1; -(1); -(1)]].
+
+Definition f43 : transform := Transform 4 6
+  [[4; 0; -(5); 0; 1; 0]; [0; -(4); -(4); 1; 1; 0]; [0; 4; -(4); -(1); 1; 0];
+   [0; -(2); -(1); 2; 1; 0]; [0; 2; -(1); -(2); 1; 0]; [0; 4; 0; -(5); 0; 1]]
+  [[1#4; 0; 0]; [-(1#6); -(1#6); -(1#6)]; [-(1#6); 1#6; -(1#6)];
+   [1#24; 1#12; 1#6]; [1#24; -(1#12); 1#6]; [0; 0; 1]]
+  [[1; 1; 1; 1; 1; 0]; [0; 1; -(1); 2; -(2); 0]; [0; 1; 1; 4; 4; 0]; [0; 1; -(1); 8; -(8); 1]].
+
+(** One axis: the trilinear form of output k, tap j, input l. *)
+Definition form (t : transform) (k j l : nat) : Q :=
+  sum (n t) (fun i => at_ (At t) k i * at_ (G t) i j * at_ (Bt t) i l).
+
+Definition correlates (t : transform) : bool :=
+  all (m t) (fun k => all 3 (fun j => all (n t) (fun l =>
+    Qeq_bool (form t k j l) (if (l =? k + j)%nat then 1 else 0)))).
+
+Theorem c1_f23_correct : correlates f23 = true.
+Proof. vm_compute. reflexivity. Qed.
+
+Theorem c1_f43_correct : correlates f43 = true.
+Proof. vm_compute. reflexivity. Qed.
+
+(** Two axes, with all four sums written out: output (k, k'), tap (j, j'), input (l, l'). *)
+Definition form2 (t : transform) (k k' j j' l l' : nat) : Q :=
+  sum (n t) (fun i => sum (n t) (fun i' =>
+    (at_ (At t) k i * at_ (At t) k' i') * (at_ (G t) i j * at_ (G t) i' j') *
+    (at_ (Bt t) i l * at_ (Bt t) i' l'))).
+
+Definition correlates2 (t : transform) : bool :=
+  all (m t) (fun k => all (m t) (fun k' => all 3 (fun j => all 3 (fun j' =>
+    all (n t) (fun l => all (n t) (fun l' =>
+      Qeq_bool (form2 t k k' j j' l l')
+        (if ((l =? k + j) && (l' =? k' + j'))%nat%bool then 1 else 0))))))).
+
+Theorem c1_f23_correct_in_two_dimensions : correlates2 f23 = true.
+Proof. vm_compute. reflexivity. Qed.
+
+(** ** Amplification
+
+    With |d| <= 1 and |g| <= 1 the sum of the absolute values of all terms, along one axis,
+    is sum_i |A[k,i]| (sum_j |G[i,j]|) (sum_l |B[i,l]|). Direct evaluation has 3. *)
+
+Definition amplification (t : transform) : Q :=
+  largest (m t) (fun k => sum (n t) (fun i => absolute (at_ (At t) k i) *
+    sum 3 (fun j => absolute (at_ (G t) i j)) * sum (n t) (fun l => absolute (at_ (Bt t) i l)))).
+
+Theorem c1_f23_amplification : amplification f23 == 8.
+Proof. reflexivity. Qed.
+
+Theorem c1_f43_amplification : amplification f43 == 48.
+Proof. reflexivity. Qed.
+
+(** Control: one wrong sign in a transform is noticed. *)
+Definition wrong : transform := Transform 2 4
+  [[1; 0; -(1); 0]; [0; 1; 1; 0]; [0; -(1); 1; 0]; [0; 1; 0; 1]] (G f23) (At f23).
+
+Theorem c1_control_wrong_sign : correlates wrong = false.
+Proof. reflexivity. Qed.
+
+Definition theorems :=
+  (@c1_f23_correct, @c1_f43_correct, @c1_f23_correct_in_two_dimensions,
+   @c1_f23_amplification, @c1_f43_amplification, @c1_control_wrong_sign).
+
+Print Assumptions theorems.
