@@ -4,8 +4,10 @@
 //! once. Names are PyTorch's. Values are in this library's layouts; `Layout` says how PyTorch stores the same.
 
 mod layers;
+mod norm;
 
 pub use layers::{Conv2d, Linear};
+pub use norm::{BatchNorm2d, FrozenBatchNorm2d, Running};
 
 use crate::{Element, Tensor};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
