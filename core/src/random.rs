@@ -8,6 +8,7 @@
 
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
+#[inline]
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -56,6 +57,7 @@ impl Rng {
     }
 
     /// The k-th number from here, without advancing: lets threads fill one buffer together.
+    #[inline]
     pub fn peek(&self, k: u64) -> u64 {
         mix(self.key.wrapping_add(self.counter.wrapping_add(k).wrapping_add(1).wrapping_mul(GAMMA)))
     }

@@ -3,12 +3,14 @@
 mod activation;
 mod arithmetic;
 pub mod conv;
+mod dropout;
 mod elementwise;
 mod linear;
 mod loss;
 mod norm;
 mod pool;
 mod reduce;
+mod reshape;
 mod resize;
 pub mod roi_align;
 mod separable;
