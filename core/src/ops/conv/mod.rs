@@ -12,6 +12,7 @@ pub mod spec;
 #[cfg(test)]
 mod tests;
 mod transpose;
+pub mod winograd;
 
 pub use op::{Affine, Conv, Fused};
 pub use spec::ConvSpec;
@@ -26,6 +27,10 @@ pub enum Algorithm {
     Im2col,
     /// Each channel by itself: groups = c_in.
     Depthwise,
+    /// In tiles of 4x4 outputs: 3x3, stride 1.
+    Winograd4,
+    /// In tiles of 2x2 outputs: 3x3, stride 1.
+    Winograd2,
 }
 
 /// One of a convolution's three maps.
@@ -46,13 +51,16 @@ impl Pass {
 
 impl Algorithm {
     /// All of them.
-    pub const ALL: [Algorithm; 2] = [Algorithm::Im2col, Algorithm::Depthwise];
+    pub const ALL: [Algorithm; 4] =
+        [Algorithm::Im2col, Algorithm::Depthwise, Algorithm::Winograd4, Algorithm::Winograd2];
 
     /// The name that `GRADUS_CONV` takes.
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::Im2col => "im2col",
             Algorithm::Depthwise => "depthwise",
+            Algorithm::Winograd4 => "winograd",
+            Algorithm::Winograd2 => "winograd2",
         }
     }
 
@@ -61,6 +69,7 @@ impl Algorithm {
         match self {
             Algorithm::Im2col => true,
             Algorithm::Depthwise => depthwise::applies(spec),
+            Algorithm::Winograd4 | Algorithm::Winograd2 => winograd::applies(spec),
         }
     }
 }
@@ -73,6 +82,7 @@ pub fn choose(spec: &ConvSpec, pass: Pass) -> Algorithm {
     }
     match spec {
         _ if depthwise::applies(spec) => Algorithm::Depthwise,
+        _ if winograd::applies(spec) && spec.c_in.min(spec.c_out) >= 16 => winograd::tiling(spec),
         _ => Algorithm::Im2col,
     }
 }
@@ -106,6 +116,8 @@ pub fn forward<E: Element>(
     match algorithm {
         Algorithm::Im2col => im2col::forward(spec, x, w, epilogue, y),
         Algorithm::Depthwise => depthwise::forward(spec, x, w, epilogue, y),
+        Algorithm::Winograd4 => winograd::forward::<E, 4>(spec, x, w, epilogue, y),
+        Algorithm::Winograd2 => winograd::forward::<E, 2>(spec, x, w, epilogue, y),
     }
 }
 
@@ -120,6 +132,8 @@ pub fn backward_data<E: Element>(algorithm: Algorithm, spec: &ConvSpec, dy: &[E]
     match algorithm {
         Algorithm::Im2col => im2col::backward_data(spec, dy, w, dx),
         Algorithm::Depthwise => depthwise::backward_data(spec, dy, w, dx),
+        Algorithm::Winograd4 => winograd::backward_data::<E, 4>(spec, dy, w, dx),
+        Algorithm::Winograd2 => winograd::backward_data::<E, 2>(spec, dy, w, dx),
     }
 }
 
@@ -134,5 +148,7 @@ pub fn backward_weight<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E
     match algorithm {
         Algorithm::Im2col => im2col::backward_weight(spec, x, dy, dw),
         Algorithm::Depthwise => depthwise::backward_weight(spec, x, dy, dw),
+        Algorithm::Winograd4 => winograd::backward_weight::<E, 4>(spec, x, dy, dw),
+        Algorithm::Winograd2 => winograd::backward_weight::<E, 2>(spec, x, dy, dw),
     }
 }

@@ -98,6 +98,23 @@ impl<E: Element> Case<E> {
         }
     }
 
+    /// The bound, in units of roundoff: the head's, or κ² (k + 24) k with k products at a point (all operands are at
+    /// most 1) for Winograd's.
+    fn bound(&self, algorithm: Algorithm, pass: Pass, terms: usize, abs: f64) -> f64 {
+        let (m, amplification) = match algorithm {
+            Algorithm::Winograd4 => (4, winograd::error::amplification::<4>(pass)),
+            Algorithm::Winograd2 => (2, winograd::error::amplification::<2>(pass)),
+            _ => return (terms + 1) as f64 * abs,
+        };
+        let [oh, ow] = self.spec.out_hw();
+        let products = match pass {
+            Pass::Forward => self.spec.c_in,
+            Pass::BackwardData => self.spec.c_out,
+            Pass::BackwardWeight => self.spec.n * oh.div_ceil(m) * ow.div_ceil(m),
+        } as f64;
+        amplification * (products + 24.0) * products
+    }
+
     /// Each algorithm that applies, each pass, within the bound.
     fn check(&self) {
         for pass in Pass::ALL {
@@ -105,7 +122,7 @@ impl<E: Element> Case<E> {
             for algorithm in Algorithm::ALL.into_iter().filter(|a| a.applies(&self.spec, pass)) {
                 let got = self.compute(algorithm, pass);
                 for (i, ((&g, &s), &a)) in got.iter().zip(&sum).zip(&abs).enumerate() {
-                    let bound = (terms + 1) as f64 * E::UNIT_ROUNDOFF * a;
+                    let bound = E::UNIT_ROUNDOFF * self.bound(algorithm, pass, terms, a);
                     assert!(
                         (g.to_f64() - s).abs() <= bound,
                         "{algorithm:?} {pass:?} [{i}]: {g} for {s}, bound {bound:e}, {:?}",
@@ -156,6 +173,23 @@ fn depthwise_spec() -> impl Strategy<Value = ConvSpec> {
     })
 }
 
+/// 3x3, stride 1: odd maps, 1x1 images, every tail of channels.
+fn winograd_spec() -> impl Strategy<Value = ConvSpec> {
+    (any_spec(), [0..3usize, 0..3], 1..14usize, 1..70usize, 1..70usize)
+        .prop_map(|(s, padding, h, c_in, c_out)| ConvSpec {
+            h,
+            c_in,
+            c_out,
+            kernel: [3; 2],
+            stride: [1; 2],
+            padding,
+            dilation: [1; 2],
+            groups: 1,
+            ..s
+        })
+        .prop_filter("the kernel fits", fits)
+}
+
 fn fits(s: &ConvSpec) -> bool {
     let reach = |a: usize| s.dilation[a] * (s.kernel[a] - 1) + 1;
     s.h + 2 * s.padding[0] >= reach(0) && s.w + 2 * s.padding[1] >= reach(1)
@@ -170,6 +204,16 @@ proptest! {
 
     #[test]
     fn any_convolution_f64(spec in any_spec(), seed: u64) {
+        Case::<f64>::new(spec, seed).check();
+    }
+
+    #[test]
+    fn winograd_f32(spec in winograd_spec(), seed: u64) {
+        Case::<f32>::new(spec, seed).check();
+    }
+
+    #[test]
+    fn winograd_f64(spec in winograd_spec(), seed: u64) {
         Case::<f64>::new(spec, seed).check();
     }
 
