@@ -7,5 +7,6 @@ pub mod files;
 pub mod image;
 pub mod metrics;
 pub mod plot;
+pub mod run;
 
 pub use error::{Error, Result};

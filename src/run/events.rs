@@ -1,0 +1,166 @@
+//! TensorBoard's event files.
+//!
+//! A file is a sequence of records: length (u64), checksum of the length, data, checksum of the data, all little
+//! endian. A checksum is CRC-32C, turned by 15 bits and offset. The data is the protocol buffer `Event`: 1 wall time
+//! (double), 2 step (varint), 3 file version (string), 5 summary; a summary holds 1 values, a value 1 tag (string)
+//! and 2 simple value (float). (TensorFlow: `lib/io/record_writer`, `event.proto`, `summary.proto`.)
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, Result};
+use crate::files;
+
+pub(super) const PREFIX: &str = "events.out.tfevents.";
+const LIMIT: u64 = 1 << 30;
+
+#[derive(Debug)]
+pub(super) struct Events {
+    path: PathBuf,
+}
+
+impl Events {
+    /// The folder's event file; a new one where there is none.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let entries = fs::read_dir(folder).map_err(|e| Error::read(folder, &e))?;
+        let known = entries
+            .flatten()
+            .map(|e| e.path())
+            .filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(PREFIX)));
+        if let Some(path) = known.min() {
+            return Ok(Events { path });
+        }
+        let path = folder.join(format!("{PREFIX}{:010}.gradus", now() as u64));
+        let version = event(0, |out| field(out, 3, b"brain.Event:2"));
+        files::write_atomic(&path, &record(&version))?;
+        Ok(Events { path })
+    }
+
+    #[cfg(test)]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds the values of a step.
+    pub fn scalars(&self, step: usize, values: &[(&str, f64)]) -> Result<()> {
+        let mut summary = Vec::new();
+        for (tag, value) in values {
+            let mut one = Vec::new();
+            field(&mut one, 1, tag.as_bytes());
+            one.push(2 << 3 | 5);
+            one.extend((*value as f32).to_le_bytes());
+            field(&mut summary, 1, &one);
+        }
+        let bytes = record(&event(step, |out| field(out, 5, &summary)));
+        let file = OpenOptions::new().append(true).open(&self.path);
+        file.and_then(|mut f| f.write_all(&bytes)).map_err(|e| Error::write(&self.path, &e))
+    }
+
+    /// Keeps the whole records up to a step.
+    pub fn rewind(&self, step: usize) -> Result<()> {
+        let bytes = files::read(&self.path, LIMIT)?;
+        let kept: Vec<u8> =
+            records(&bytes).filter(|(s, _)| *s <= step as u64).flat_map(|(_, r)| r).copied().collect();
+        files::write_atomic(&self.path, &kept)
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+}
+
+fn varint(out: &mut Vec<u8>, mut v: u64) {
+    while v >= 0x80 {
+        out.push(v as u8 | 0x80);
+        v >>= 7;
+    }
+    out.push(v as u8);
+}
+
+/// A field of bytes, a string or a message.
+fn field(out: &mut Vec<u8>, number: u8, content: &[u8]) {
+    out.push(number << 3 | 2);
+    varint(out, content.len() as u64);
+    out.extend_from_slice(content);
+}
+
+/// Wall time, step, and one more field.
+fn event(step: usize, rest: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = vec![1 << 3 | 1];
+    out.extend(now().to_le_bytes());
+    out.push(2 << 3);
+    varint(&mut out, step as u64);
+    rest(&mut out);
+    out
+}
+
+fn masked(bytes: &[u8]) -> [u8; 4] {
+    crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
+}
+
+fn record(data: &[u8]) -> Vec<u8> {
+    let length = (data.len() as u64).to_le_bytes();
+    [&length[..], &masked(&length), data, &masked(data)].concat()
+}
+
+/// The step and the bytes of each whole record that [`event`] made; what follows a damaged one is left out.
+fn records(mut bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
+        let end = usize::try_from(length).ok()?.checked_add(16)?;
+        let whole = bytes.get(..end)?;
+        let data = &whole[12..end - 4];
+        if whole[end - 4..] != masked(data) {
+            return None;
+        }
+        // The step follows the tag and eight bytes of wall time, and its own tag.
+        let mut step = 0;
+        for (i, b) in data.get(10..)?.iter().take(10).enumerate() {
+            step |= u64::from(b & 0x7f) << (7 * i);
+            if b & 0x80 == 0 {
+                break;
+            }
+        }
+        bytes = &bytes[end..];
+        Some((step, whole))
+    })
+}
+
+#[cfg(test)]
+pub(super) fn steps(bytes: &[u8]) -> Vec<u64> {
+    records(bytes).map(|r| r.0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_are_tensorflows() {
+        // CRC-32C of "123456789" is 0xe3069283 (RFC 3720's polynomial, the catalogue's check value).
+        assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
+        let turned = (0xe306_9283_u32 >> 15 | 0xe306_9283 << 17).wrapping_add(0xa282_ead8);
+        assert_eq!(masked(b"123456789"), turned.to_le_bytes());
+    }
+
+    #[test]
+    fn steps_are_read_back_and_damage_ends_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let events = Events::open(dir.path()).unwrap();
+        for step in [1, 127, 128, 70_000] {
+            events.scalars(step, &[("loss", 0.5), ("lr", f64::NAN)]).unwrap();
+        }
+        let mut bytes = fs::read(events.path()).unwrap();
+        assert_eq!(steps(&bytes), [0, 1, 127, 128, 70_000]);
+        for cut in 0..bytes.len() {
+            assert!(steps(&bytes[..cut]).len() < 5);
+        }
+        let end = bytes.len();
+        bytes[end - 1] ^= 1;
+        assert_eq!(steps(&bytes), [0, 1, 127, 128]);
+        bytes[..8].fill(0xff);
+        assert!(steps(&bytes).is_empty());
+    }
+}

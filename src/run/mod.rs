@@ -1,0 +1,321 @@
+//! A run's folder: what every training command writes, in one place and one form.
+//!
+//! | file | content |
+//! |---|---|
+//! | `args.json` | every setting: enough to run it again |
+//! | `results.csv`, `results.png` | a row an epoch, and its curves |
+//! | `log.jsonl` | the same rows, and whatever else is noted, a JSON object a line |
+//! | `events.out.tfevents.*` | the same for TensorBoard |
+//! | `weights/`, `state/` | the weights, and all that resuming needs |
+//!
+//! A resumed run is rewound to the last epoch whose state was saved, so that its files are those of an unbroken one.
+//! An existing run is touched only where that is asked for.
+
+mod events;
+mod results;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::files;
+use events::Events;
+use results::Results;
+
+const ARGS: &str = "args.json";
+const LOG: &str = "log.jsonl";
+/// What a run consists of: these are removed where a run is replaced, and nothing else.
+const OWN: [&str; 9] = [
+    ARGS,
+    LOG,
+    results::CSV,
+    results::PNG,
+    "weights",
+    "state",
+    "confusion_matrix.png",
+    "PR_curve.png",
+    "detections.json",
+];
+const OWN_PREFIXES: [&str; 3] = [events::PREFIX, "train_batch", "val_batch"];
+/// Settings that do not change the result, and may differ when a run is resumed.
+const FREE: [&str; 2] = ["version", "threads"];
+/// More than any file of text that a run writes.
+const TEXT: u64 = 1 << 30;
+
+/// What to do with a run that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// An error.
+    Refuse,
+    /// It is removed (`--force`).
+    Replace,
+    /// It goes on (`--resume`); where there is none, one begins.
+    Resume,
+}
+
+/// The folder of a run that is being written.
+#[derive(Debug)]
+pub struct Run {
+    folder: PathBuf,
+    results: Results,
+    events: Events,
+}
+
+impl Run {
+    /// Begins or resumes a run. `settings` is a struct of everything that the result depends on; it is written to
+    /// `args.json`, together with the program's version.
+    ///
+    /// # Errors
+    /// The folder holds a run that was not to be touched, or was begun with other settings, or holds something else.
+    pub fn open(folder: impl AsRef<Path>, settings: &impl Serialize, existing: Existing) -> Result<Self> {
+        let folder = folder.as_ref();
+        let settings = complete(settings)?;
+        let exists = folder.join(ARGS).exists();
+        if !exists {
+            must_be_empty(folder)?;
+        }
+        match existing {
+            Existing::Refuse if exists => {
+                return Err(Error::input("holds a run already")
+                    .in_file(folder)
+                    .remedy("--resume goes on with it, --force replaces it, --out names another folder"));
+            }
+            Existing::Replace if exists => remove_own(folder)?,
+            Existing::Resume if exists => must_agree(folder, &settings)?,
+            _ => {}
+        }
+        if !(exists && existing == Existing::Resume) {
+            files::create_folder(folder.join("weights"))?;
+            files::create_folder(folder.join("state"))?;
+            let text = serde_json::to_string_pretty(&Value::Object(settings)).map_err(internal)?;
+            files::write_atomic(folder.join(ARGS), (text + "\n").as_bytes())?;
+        }
+        Ok(Run {
+            folder: folder.to_path_buf(),
+            results: Results::open(folder)?,
+            events: Events::open(folder)?,
+        })
+    }
+
+    /// The settings that the run in `folder` was begun with.
+    pub fn settings<T: DeserializeOwned>(folder: impl AsRef<Path>) -> Result<T> {
+        let path = folder.as_ref().join(ARGS);
+        let bytes = files::read(&path, TEXT).map_err(|e| e.remedy("name the folder of a run"))?;
+        serde_json::from_slice(&bytes).map_err(|e| {
+            Error::input(format!("does not hold a run's settings: {e}"))
+                .in_file(path)
+                .remedy("name the folder of a run")
+        })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A file in the folder.
+    pub fn file(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The last epoch in `results.csv`; 0 where there is none.
+    pub fn epochs(&self) -> usize {
+        self.results.last()
+    }
+
+    /// Forgets everything after an epoch (all with 0): the files are as they were when it was written.
+    pub fn rewind(&mut self, epoch: usize) -> Result<()> {
+        self.results.rewind(epoch)?;
+        self.events.rewind(epoch)?;
+        let path = self.file(LOG);
+        if !path.exists() {
+            return Ok(());
+        }
+        let text = files::read(&path, TEXT)?;
+        let mut kept = Vec::new();
+        for line in text.split_inclusive(|&b| b == b'\n') {
+            // A line that was cut off when the process was killed is no JSON, and is dropped.
+            let Ok(value) = serde_json::from_slice::<Value>(line) else { continue };
+            if value["epoch"].as_u64().is_none_or(|e| e <= epoch as u64) {
+                kept.extend_from_slice(line);
+            }
+        }
+        files::write_atomic(path, &kept)
+    }
+
+    /// Records an epoch (counted from 1): the same names each time, `part/quantity` or `quantity`, such as
+    /// `train/loss`, `val/accuracy`, `lr`. Quantities of one name share a panel of `results.png`.
+    pub fn epoch(&mut self, epoch: usize, values: &[(&str, f64)]) -> Result<()> {
+        if epoch <= self.epochs() {
+            self.rewind(epoch - 1)?;
+        }
+        self.results.push(epoch, values)?;
+        self.events.scalars(epoch, values)?;
+        let mut line = Map::new();
+        line.insert("epoch".into(), epoch.into());
+        line.extend(values.iter().map(|&(name, v)| (name.to_string(), v.into())));
+        self.note(&line)?;
+        self.results.image().save_png(self.file(results::PNG))
+    }
+
+    /// Adds a JSON object as a line to `log.jsonl`. One with a number `epoch` is forgotten with its epoch.
+    pub fn note(&self, line: &impl Serialize) -> Result<()> {
+        let path = self.file(LOG);
+        let mut text = serde_json::to_vec(line).map_err(internal)?;
+        text.push(b'\n');
+        let file = fs::OpenOptions::new().create(true).append(true).open(&path);
+        file.and_then(|mut f| f.write_all(&text)).map_err(|e| Error::write(&path, &e))
+    }
+}
+
+fn internal(e: serde_json::Error) -> Error {
+    Error::failure(format!("the settings or a log line cannot be written as JSON: {e}"))
+}
+
+/// The settings as an object, with the program's version.
+fn complete(settings: &impl Serialize) -> Result<Map<String, Value>> {
+    match serde_json::to_value(settings).map_err(internal)? {
+        Value::Object(mut map) => {
+            map.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+            Ok(map)
+        }
+        other => Err(Error::failure(format!("settings are a struct or a map, not {other}"))),
+    }
+}
+
+fn visible(folder: &Path) -> Result<Vec<String>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(folder).map_err(|e| Error::read(folder, &e))?;
+    let names = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    Ok(names.filter(|n| !n.starts_with('.')).collect())
+}
+
+/// A folder without `args.json` holds no run: only an empty one is taken, or what a run left that died at its birth.
+fn must_be_empty(folder: &Path) -> Result<()> {
+    let foreign = visible(folder)?.into_iter().find(|n| n != "weights" && n != "state");
+    match foreign {
+        Some(name) => Err(Error::input(format!("is not empty (it holds {name}), and is no run"))
+            .in_file(folder)
+            .remedy("choose a new folder with --out")),
+        None => Ok(()),
+    }
+}
+
+fn remove_own(folder: &Path) -> Result<()> {
+    for name in visible(folder)? {
+        if OWN.contains(&name.as_str()) || OWN_PREFIXES.iter().any(|p| name.starts_with(p)) {
+            let path = folder.join(name);
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(|e| Error::write(&path, &e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to go on with other settings, and names the first that differs.
+fn must_agree(folder: &Path, now: &Map<String, Value>) -> Result<()> {
+    let then: Map<String, Value> = Run::settings(folder)?;
+    let names = then.keys().chain(now.keys());
+    let differs = |name: &&String| !FREE.contains(&name.as_str()) && then.get(*name) != now.get(*name);
+    let Some(name) = names.into_iter().find(differs) else { return Ok(()) };
+    let show = |v: Option<&Value>| v.map_or("unset".to_string(), Value::to_string);
+    let what = format!("was begun with {name} {}, not {}", show(then.get(name)), show(now.get(name)));
+    Err(Error::input(what)
+        .in_file(folder)
+        .remedy("resume it with its own settings (args.json), or choose another --out"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    struct Plan {
+        lr: f64,
+        batch: usize,
+        threads: usize,
+    }
+
+    const PLAN: Plan = Plan { lr: 1e-3, batch: 256, threads: 2 };
+
+    fn row(epoch: usize) -> [(&'static str, f64); 3] {
+        let e = epoch as f64;
+        [("train/loss", 2.0 / e), ("val/loss", 2.5 / e), ("lr", 1e-3)]
+    }
+
+    fn files_of(folder: &Path) -> Vec<(String, Vec<u8>)> {
+        [LOG, results::CSV, results::PNG].map(|n| (n.to_string(), fs::read(folder.join(n)).unwrap())).to_vec()
+    }
+
+    #[test]
+    fn a_resumed_run_leaves_the_files_of_an_unbroken_one() {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut unbroken = Run::open(a.path(), &PLAN, Existing::Refuse).unwrap();
+        (1..=4).for_each(|e| unbroken.epoch(e, &row(e)).unwrap());
+
+        let mut first = Run::open(b.path(), &PLAN, Existing::Resume).unwrap();
+        (1..=2).for_each(|e| first.epoch(e, &row(e)).unwrap());
+        first.epoch(3, &[("train/loss", 9.0), ("val/loss", 9.0), ("lr", 9.0)]).unwrap();
+        // Killed while it wrote: a line and a record are cut off.
+        fs::OpenOptions::new().append(true).open(b.path().join(LOG)).unwrap().write_all(b"{\"epo").unwrap();
+        fs::OpenOptions::new().append(true).open(first.events.path()).unwrap().write_all(&[1, 2, 3]).unwrap();
+        drop(first);
+        let mut second = Run::open(b.path(), &Plan { threads: 1, ..PLAN }, Existing::Resume).unwrap();
+        assert_eq!(second.epochs(), 3);
+        second.rewind(2).unwrap();
+        (3..=4).for_each(|e| second.epoch(e, &row(e)).unwrap());
+
+        assert_eq!(files_of(a.path()), files_of(b.path()));
+        let steps = |run: &Run| events::steps(&fs::read(run.events.path()).unwrap());
+        assert_eq!(steps(&second), [0, 1, 2, 3, 4]);
+        assert_eq!(steps(&second), steps(&unbroken));
+        let csv = fs::read_to_string(b.path().join(results::CSV)).unwrap();
+        assert!(csv.starts_with("epoch,train/loss,val/loss,lr\n1,2,2.5,0.001\n"), "{csv}");
+        assert_eq!(csv.lines().count(), 5);
+    }
+
+    #[test]
+    fn an_existing_run_is_touched_only_when_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("runs/a");
+        Run::open(&folder, &PLAN, Existing::Refuse).unwrap().epoch(1, &row(1)).unwrap();
+        fs::write(folder.join("notes.txt"), "mine").unwrap();
+        let message = |plan: &Plan, e| Run::open(&folder, plan, e).unwrap_err().to_string();
+        assert!(message(&PLAN, Existing::Refuse).contains("holds a run already; --resume"));
+        let other = Plan { batch: 128, ..PLAN };
+        let text = message(&other, Existing::Resume);
+        assert!(text.contains("was begun with batch 256, not 128"), "{text}");
+        let replaced = Run::open(&folder, &other, Existing::Replace).unwrap();
+        assert_eq!((replaced.epochs(), Run::settings::<Plan>(&folder).unwrap()), (0, other));
+        assert_eq!(fs::read(folder.join("notes.txt")).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn other_folders_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("thesis.tex"), "").unwrap();
+        for existing in [Existing::Refuse, Existing::Replace, Existing::Resume] {
+            let text = Run::open(dir.path(), &PLAN, existing).unwrap_err().to_string();
+            assert!(text.contains("it holds thesis.tex"), "{text}");
+        }
+        let text = Run::settings::<Plan>(dir.path()).unwrap_err().to_string();
+        assert!(text.contains("args.json") && text.ends_with("name the folder of a run"), "{text}");
+    }
+
+    #[test]
+    fn a_damaged_table_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        Run::open(dir.path(), &PLAN, Existing::Refuse).unwrap().epoch(1, &row(1)).unwrap();
+        fs::write(dir.path().join(results::CSV), "epoch,a\n1,x\n").unwrap();
+        let text = Run::open(dir.path(), &PLAN, Existing::Resume).unwrap_err().to_string();
+        assert!(text.contains("results.csv: is damaged in line 2"), "{text}");
+    }
+}

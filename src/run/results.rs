@@ -1,0 +1,138 @@
+//! `results.csv` and `results.png`: a row an epoch, and the curves.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::files;
+use crate::image::Image;
+use crate::plot::{Chart, Scale, Series, grid};
+
+pub(super) const CSV: &str = "results.csv";
+pub(super) const PNG: &str = "results.png";
+
+#[derive(Debug)]
+pub(super) struct Results {
+    path: PathBuf,
+    names: Vec<String>,
+    rows: Vec<(usize, Vec<f64>)>,
+}
+
+impl Results {
+    /// The folder's table; an empty one where there is none.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join(CSV);
+        let mut table = Results { path, names: Vec::new(), rows: Vec::new() };
+        if table.path.exists() {
+            let bytes = files::read(&table.path, super::TEXT)?;
+            table.parse(&String::from_utf8_lossy(&bytes))?;
+        }
+        Ok(table)
+    }
+
+    fn parse(&mut self, text: &str) -> Result<()> {
+        let mut lines = text.lines();
+        self.names = lines.next().unwrap_or_default().split(',').skip(1).map(String::from).collect();
+        for (i, line) in lines.enumerate() {
+            let row = line.split_once(',').and_then(|(epoch, values)| {
+                let values: Option<Vec<f64>> = values.split(',').map(|v| v.parse().ok()).collect();
+                Some((epoch.parse().ok()?, values.filter(|v| v.len() == self.names.len())?))
+            });
+            let damaged = || {
+                Error::input(format!("is damaged in line {}", i + 2))
+                    .in_file(&self.path)
+                    .remedy("remove the line and those after it, or begin again with --force")
+            };
+            self.rows.push(row.ok_or_else(damaged)?);
+        }
+        Ok(())
+    }
+
+    /// The last epoch; 0 where there is none.
+    pub fn last(&self) -> usize {
+        self.rows.last().map_or(0, |r| r.0)
+    }
+
+    pub fn rewind(&mut self, epoch: usize) -> Result<()> {
+        if self.last() <= epoch {
+            return Ok(());
+        }
+        self.rows.retain(|r| r.0 <= epoch);
+        self.write()
+    }
+
+    pub fn push(&mut self, epoch: usize, values: &[(&str, f64)]) -> Result<()> {
+        if self.rows.is_empty() {
+            self.names = values.iter().map(|v| v.0.to_string()).collect();
+        }
+        if !self.names.iter().eq(values.iter().map(|v| v.0)) {
+            return Err(Error::failure("the quantities of an epoch differ from those of the one before")
+                .in_file(&self.path));
+        }
+        self.rows.push((epoch, values.iter().map(|v| v.1).collect()));
+        self.write()
+    }
+
+    fn write(&self) -> Result<()> {
+        let mut text = format!("epoch,{}\n", self.names.join(","));
+        for (epoch, values) in &self.rows {
+            let values: Vec<String> = values.iter().map(f64::to_string).collect();
+            text += &format!("{epoch},{}\n", values.join(","));
+        }
+        files::write_atomic(&self.path, text.as_bytes())
+    }
+
+    /// All curves: quantities of one name share a panel.
+    pub fn image(&self) -> Image {
+        let columns: Vec<(&str, &str)> =
+            self.names.iter().map(|n| n.split_once('/').unwrap_or(("", n))).collect();
+        let mut quantities: Vec<&str> = Vec::new();
+        for (_, quantity) in &columns {
+            if !quantities.contains(quantity) {
+                quantities.push(quantity);
+            }
+        }
+        let chart = |quantity: &&str| {
+            let parts = columns.iter().enumerate().filter(|(_, c)| c.1 == *quantity);
+            parts.fold(panel(quantity), |chart, (i, (part, _))| self.add_curve(chart, i, part))
+        };
+        let charts: Vec<Chart> = quantities.iter().map(chart).collect();
+        grid(&charts, if charts.len() > 4 { 3 } else { 2 })
+    }
+
+    fn add_curve(&self, chart: Chart, column: usize, part: &str) -> Chart {
+        let points = self.rows.iter().map(|(epoch, values)| (*epoch as f64, values[column])).collect();
+        let name = match part {
+            "train" => "training",
+            "val" => "validation",
+            other => other,
+        };
+        let chart = chart.with(Series::line(name, points));
+        if self.names[column] == "val/loss" { self.mark_least(column, chart) } else { chart }
+    }
+
+    fn mark_least(&self, column: usize, chart: Chart) -> Chart {
+        let finite = self.rows.iter().filter(|r| r.1[column].is_finite());
+        match finite.min_by(|a, b| a.1[column].total_cmp(&b.1[column])) {
+            Some((epoch, _)) if self.rows.len() > 1 => {
+                chart.mark(*epoch as f64, format!("least: epoch {epoch}"))
+            }
+            _ => chart,
+        }
+    }
+}
+
+/// The empty panel of a quantity, with its unit.
+fn panel(quantity: &str) -> Chart {
+    let words = quantity.replace('_', " ");
+    let (title, unit, scale) = match quantity {
+        "loss" => ("Loss", "mean loss (nats)", Scale::Linear),
+        "accuracy" => ("Accuracy", "right answers (%)", Scale::Percent),
+        "lr" => ("Learning rate", "learning rate", Scale::Linear),
+        "seconds" => ("Time of an epoch", "time (s)", Scale::Linear),
+        "images_per_second" => ("Speed of training", "rate (images/s)", Scale::Linear),
+        _ => (words.as_str(), words.as_str(), Scale::Linear),
+    };
+    let chart = Chart::new(title, "epoch", unit).y_scale(scale);
+    // What fluctuates about a constant is shown from zero, so that it looks constant.
+    if matches!(quantity, "lr" | "seconds" | "images_per_second") { chart.y_range(0.0, 0.0) } else { chart }
+}
