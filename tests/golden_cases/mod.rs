@@ -5,9 +5,11 @@ pub mod case;
 pub mod coco;
 pub mod controls;
 pub mod conv;
+pub mod dense;
 pub mod elementwise;
 pub mod formula;
 pub mod loss;
+pub mod norm;
 pub mod optim;
 pub mod pool;
 pub mod run;
@@ -39,10 +41,19 @@ impl<E: Element> Op<E> {
 
 /// Every op that can be run.
 pub fn table<E: Element>() -> Vec<Op<E>> {
-    [boxes::table, conv::table, elementwise::table, loss::table, optim::table, pool::table]
-        .into_iter()
-        .flat_map(|table| table())
-        .collect()
+    [
+        boxes::table,
+        conv::table,
+        dense::table,
+        elementwise::table,
+        loss::table,
+        norm::table,
+        optim::table,
+        pool::table,
+    ]
+    .into_iter()
+    .flat_map(|table| table())
+    .collect()
 }
 
 /// The accuracy of expected values in f64, relative to the greatest.
