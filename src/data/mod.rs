@@ -1,4 +1,5 @@
-//! Data sets (detection's are in [`coco`]). Classification: where images come from, how they are split, augmented, and batched.
+//! Data sets: where images come from, how they are split, augmented, and batched. Those for detection are in
+//! [`detection`]; the rest of this page is about classification.
 //!
 //! A [`Dataset`] gives raw images and labels; a [`Subset`] picks some of them; a [`Transform`] turns one into the
 //! floats a network reads (normalised, NHWC); a [`Loader`] prepares batches of them on a thread of its own.
@@ -7,8 +8,11 @@
 mod augment;
 mod cifar10;
 pub mod coco;
+pub mod detection;
 mod folder;
 mod loader;
+mod penn_fudan;
+mod scenes;
 mod synthetic;
 
 use std::path::Path;
@@ -23,6 +27,8 @@ pub use augment::{Normalise, Recipe, Transform};
 pub use cifar10::Cifar10;
 pub use folder::ImageFolder;
 pub use loader::{Batch, Batches, Loader};
+pub use penn_fudan::PennFudan;
+pub use scenes::Scenes;
 pub use synthetic::SyntheticShapes;
 
 /// Labelled images.

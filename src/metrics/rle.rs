@@ -12,6 +12,8 @@
 //!
 //! Source of the conventions: COCO's mask API (Lin et al., *Microsoft COCO*, 2014; `pycocotools.mask`).
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Result};
 
 /// The largest mask, in pixels: a bound on what hostile files can ask for.
@@ -137,6 +139,26 @@ impl Rle {
             }
         }
         Self::from_toggles(height as u64, width as u64, toggles)
+    }
+
+    /// The masks of a row-major map of labels, one for each label but 0, by ascending label. Errors: more than
+    /// [`MAX_PIXELS`]. Panics where `labels` does not have `height * width` entries.
+    #[track_caller]
+    pub fn of_labels(height: usize, width: usize, labels: &[u16]) -> Result<Vec<(u16, Self)>> {
+        assert_eq!(labels.len(), height * width, "Rle::of_labels: entries for {width} x {height}");
+        let mut toggles = BTreeMap::<u16, Vec<u64>>::new();
+        let mut last = 0;
+        for (x, y) in (0..width).flat_map(|x| (0..height).map(move |y| (x, y))) {
+            let label = labels[y * width + x];
+            if label != last {
+                for of in [last, label].into_iter().filter(|&l| l > 0) {
+                    toggles.entry(of).or_default().push((x * height + y) as u64);
+                }
+                last = label;
+            }
+        }
+        let mask = |(label, toggles)| Ok((label, Self::from_toggles(height as u64, width as u64, toggles)?));
+        toggles.into_iter().map(mask).collect()
     }
 
     /// The inside of a polygon `[x0, y0, x1, y1, ...]` in pixels, by the rule in this file's head. Errors: fewer than

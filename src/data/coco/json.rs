@@ -18,7 +18,7 @@ use crate::metrics::coco::{Category, Detection, GroundTruth, Truth};
 use crate::metrics::rle::{self, Rle};
 
 /// Larger files are refused: a bound on memory (COCO's own are below 0.5 GB).
-const MAX_BYTES: u64 = 2 << 30;
+pub(super) const MAX_BYTES: u64 = 2 << 30;
 
 /// An instances file.
 #[derive(Clone, Debug, Default)]
@@ -210,15 +210,18 @@ impl Instances {
     }
 }
 
-/// Detections as a results file: box, score and, where there is one, mask as a compressed string. An empty list is
-/// `[]`; numbers are written such that they read back equal.
+/// Detections as a results file, which reads back equal: box, score and, where there is one, mask as a compressed
+/// string. The box is left out where box and area are the mask's, since readers take the area from a box if there is one.
 pub fn results_to_json(detections: &[Detection]) -> String {
+    let of_mask = |d: &Detection| {
+        d.mask.as_ref().is_some_and(|m| d.area == m.area() as f64 && d.bbox == m.bounding_box())
+    };
     let entries: Vec<_> = detections
         .iter()
         .map(|d| ResultEntry {
             image_id: d.image,
             category_id: d.category,
-            bbox: d.bbox,
+            bbox: (!of_mask(d)).then_some(d.bbox),
             score: d.score,
             segmentation: d
                 .mask
@@ -233,7 +236,8 @@ pub fn results_to_json(detections: &[Detection]) -> String {
 struct ResultEntry {
     image_id: i64,
     category_id: i64,
-    bbox: [f64; 4],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bbox: Option<[f64; 4]>,
     score: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     segmentation: Option<CompressedMask>,

@@ -111,6 +111,24 @@ fn a_window_is_a_piece_of_the_image() {
 }
 
 #[test]
+fn a_map_of_labels_holds_a_mask_for_each() {
+    let mut rng = Rng::seed(3);
+    for _ in 0..50 {
+        let (h, w) = (1 + rng.below(8), 1 + rng.below(8));
+        let labels: Vec<u16> = (0..h * w).map(|_| [0, 0, 1, 2, 700][rng.below(5)]).collect();
+        let mut found = Rle::of_labels(h, w, &labels).unwrap().into_iter();
+        for label in [1, 2, 700] {
+            let bitmap: Vec<u8> = labels.iter().map(|&l| u8::from(l == label)).collect();
+            if bitmap.contains(&1) {
+                assert_eq!(found.next(), Some((label, Rle::from_bitmap(h, w, &bitmap).unwrap())));
+            }
+        }
+        assert_eq!(found.next(), None);
+    }
+    assert_eq!(Rle::of_labels(0, 5, &[]).unwrap(), []);
+}
+
+#[test]
 fn empty_runs_in_files_change_nothing() {
     let mask = Rle::from_counts(2, 3, &[0, 2, 0, 1, 3, 0]).unwrap();
     assert_eq!(mask.counts(), [0, 3, 3]);

@@ -1,0 +1,260 @@
+//! What a data set for detection is, and how its images are divided into training and test.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use gradus_core::random::Rng;
+
+use super::coco::Coco;
+use super::penn_fudan::PennFudan;
+use super::scenes::Scenes;
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::metrics::coco::{Category, GroundTruth, Truth};
+use crate::metrics::rle::Rle;
+
+/// An image with its objects; the lists run in parallel, an entry for each object.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// 8-bit RGB.
+    pub image: Image,
+    /// The image's id in results files.
+    pub image_id: i64,
+    /// `[x1, y1, x2, y2]` in pixels, with x1 < x2 and y1 < y2, inside the image.
+    pub boxes: Vec<[f32; 4]>,
+    /// 1 to the number of classes; 0 is the background.
+    pub labels: Vec<usize>,
+    /// As large as the image. Empty where an object's mask is not known.
+    pub masks: Vec<Rle>,
+    /// In square pixels.
+    pub areas: Vec<f64>,
+    /// Regions of many objects: nothing to learn from, and ignored in evaluation.
+    pub crowd: Vec<bool>,
+}
+
+impl Sample {
+    /// An image without objects yet.
+    pub fn new(image: Image, image_id: i64) -> Self {
+        let (boxes, labels, masks) = (Vec::new(), Vec::new(), Vec::new());
+        Sample { image, image_id, boxes, labels, masks, areas: Vec::new(), crowd: Vec::new() }
+    }
+
+    /// Appends an object.
+    pub fn push(&mut self, bbox: [f32; 4], label: usize, mask: Rle, area: f64, crowd: bool) {
+        self.boxes.push(bbox);
+        self.labels.push(label);
+        self.masks.push(mask);
+        self.areas.push(area);
+        self.crowd.push(crowd);
+    }
+
+    /// The sample to learn from: crowd regions are left out.
+    #[must_use]
+    pub fn without_crowd(self) -> Self {
+        let mut sample = Sample::new(self.image, self.image_id);
+        for (i, mask) in self.masks.into_iter().enumerate().filter(|(i, _)| !self.crowd[*i]) {
+            sample.push(self.boxes[i], self.labels[i], mask, self.areas[i], false);
+        }
+        sample
+    }
+}
+
+/// Images with objects in boxes.
+pub trait DetectionDataset: Send + Sync {
+    /// The number of images.
+    fn len(&self) -> usize;
+
+    /// Has it no image?
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Image i's name: a file's, where it comes from one.
+    fn name(&self, i: usize) -> String;
+
+    /// The classes: label k is `classes()[k - 1]`, whose id stands in results files.
+    fn classes(&self) -> &[Category];
+
+    /// Reads image i with its objects. Errors: unreadable or bad files, named with image and object.
+    fn load(&self, i: usize) -> Result<Sample>;
+
+    /// Identifies the data, to be kept with a run.
+    fn checksum(&self) -> String;
+
+    /// What the detections in some of the images are compared with.
+    fn ground_truth(&self, indices: &[usize]) -> Result<GroundTruth> {
+        let mut truth = GroundTruth { categories: self.classes().to_vec(), ..GroundTruth::default() };
+        for &i in indices {
+            let sample = self.load(i)?;
+            truth.images.push(sample.image_id);
+            for (k, mask) in sample.masks.into_iter().enumerate() {
+                let [x1, y1, x2, y2] = sample.boxes[k].map(f64::from);
+                truth.truths.push(Truth {
+                    id: truth.truths.len() as i64 + 1,
+                    image: sample.image_id,
+                    category: self.classes()[sample.labels[k] - 1].id,
+                    bbox: [x1, y1, x2 - x1, y2 - y1],
+                    area: sample.areas[k],
+                    crowd: sample.crowd[k],
+                    mask: Some(mask),
+                });
+            }
+        }
+        Ok(truth)
+    }
+}
+
+/// Opens a data set: PennFudanPed's folder, `ANNOTATIONS.json:IMAGES` in COCO's instances format, or `synthetic`, the
+/// drawn [`Scenes`]: always the same 250 of 320 x 240 pixels.
+pub fn open(source: &str) -> Result<Box<dyn DetectionDataset>> {
+    if source == "synthetic" && !Path::new(source).exists() {
+        return Ok(Box::new(Scenes::new(1234, 250, 320, 240)));
+    }
+    if let Some(at) = source.to_ascii_lowercase().rfind(".json:") {
+        let (annotations, images) = (&source[..at + 5], &source[at + 6..]);
+        return Ok(Box::new(Coco::open(Path::new(annotations), Path::new(images))?));
+    }
+    if source.to_ascii_lowercase().ends_with(".json") {
+        let error = Error::input("the folder of its images is missing").in_file(source);
+        return Err(error.remedy(format!("write {source}:IMAGES")));
+    }
+    Ok(Box::new(PennFudan::open(Path::new(source))?))
+}
+
+/// Which images are for testing; the others are for training. Images count in the order of their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestSplit {
+    /// So many, drawn at random.
+    Random(usize),
+    /// Each so-manyth: of 5 the fifth, the tenth, and so on.
+    Every(usize),
+    /// The last so many.
+    Last(usize),
+}
+
+impl TestSplit {
+    /// The indices of the training and of the test images, ascending in the order of names. Errors: no image would be left for
+    /// either.
+    pub fn indices(self, data: &dyn DetectionDataset, seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
+        let n = data.len();
+        let names: Vec<String> = (0..n).map(|i| data.name(i)).collect();
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|&a, &b| names[a].cmp(&names[b]));
+        let mut test = vec![false; n];
+        match self {
+            TestSplit::Random(k) => {
+                let permutation = Rng::seed(seed).stream("test split").permutation(n);
+                permutation.into_iter().take(k).for_each(|i| test[i] = true);
+            }
+            TestSplit::Every(k) => (k.max(1) - 1..n).step_by(k.max(1)).for_each(|i| test[i] = true),
+            TestSplit::Last(k) => (n.saturating_sub(k)..n).for_each(|i| test[i] = true),
+        }
+        let pick = |of| (0..n).filter(|&i| test[i] == of).map(|i| order[i]).collect();
+        let (training, test): (Vec<usize>, Vec<usize>) = (pick(false), pick(true));
+        if training.is_empty() || test.is_empty() {
+            let (a, b) = (training.len(), test.len());
+            let what =
+                format!("--test-split {self} of {n} images leaves {a} for training and {b} for testing");
+            return Err(Error::input(what).remedy("choose another number"));
+        }
+        Ok((training, test))
+    }
+}
+
+impl fmt::Display for TestSplit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TestSplit::Random(k) => write!(f, "random:{k}"),
+            TestSplit::Every(k) => write!(f, "every:{k}"),
+            TestSplit::Last(k) => write!(f, "last:{k}"),
+        }
+    }
+}
+
+impl FromStr for TestSplit {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let split = text.split_once(':').and_then(|(rule, k)| {
+            let k = k.parse().ok().filter(|&k| k > 0)?;
+            match rule {
+                "random" => Some(TestSplit::Random(k)),
+                "every" => Some(TestSplit::Every(k)),
+                "last" => Some(TestSplit::Last(k)),
+                _ => None,
+            }
+        });
+        split.ok_or_else(|| {
+            Error::input(format!("--test-split {text:?}")).remedy("write random:50, every:5 or last:50")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Names(Vec<&'static str>);
+
+    impl DetectionDataset for Names {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn name(&self, i: usize) -> String {
+            self.0[i].to_string()
+        }
+        fn classes(&self) -> &[Category] {
+            &[]
+        }
+        fn load(&self, _: usize) -> Result<Sample> {
+            unreachable!("names are enough")
+        }
+        fn checksum(&self) -> String {
+            String::new()
+        }
+    }
+
+    fn split(text: &str, names: &[&'static str]) -> Result<(Vec<usize>, Vec<usize>)> {
+        text.parse::<TestSplit>()?.indices(&Names(names.to_vec()), 1234)
+    }
+
+    #[test]
+    fn splits_follow_the_names() {
+        let names = ["f", "e", "d", "c", "b", "a"];
+        assert_eq!(split("every:3", &names).unwrap(), (vec![5, 4, 2, 1], vec![3, 0]));
+        assert_eq!(split("last:2", &names).unwrap(), (vec![5, 4, 3, 2], vec![1, 0]));
+        let (training, test) = split("random:2", &names).unwrap();
+        assert_eq!((training.len(), test.len()), (4, 2));
+        // The same images, whatever the order in which they are listed.
+        let (_, sorted) = split("random:2", &["a", "b", "c", "d", "e", "f"]).unwrap();
+        assert_eq!(sorted, test.iter().map(|i| 5 - i).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_random_split_depends_on_the_seed_alone() {
+        let names = Names((b'a'..=b'z').map(|c| &*String::from(char::from(c)).leak()).collect());
+        let test = |seed| TestSplit::Random(8).indices(&names, seed).unwrap().1;
+        assert_eq!(test(1), test(1));
+        assert_ne!(test(1), test(2));
+    }
+
+    #[test]
+    fn bad_splits_are_errors() {
+        for text in ["", "random", "random:", "random:0", "every:-5", "first:3", "last:3x"] {
+            assert!(split(text, &["a", "b"]).unwrap_err().to_string().contains("write random:50"), "{text}");
+        }
+        for text in ["random:2", "last:9", "every:1", "every:3"] {
+            let error = split(text, &["a", "b"]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--test-split {text} of 2 images leaves")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_source_without_its_images_is_explained() {
+        let error = open("a/instances.json").err().unwrap().to_string();
+        assert!(error.contains("write a/instances.json:IMAGES"), "{error}");
+        let error = open("a/missing.json:b").err().unwrap().to_string();
+        assert!(error.starts_with("a/missing.json: cannot be read"), "{error}");
+    }
+}
