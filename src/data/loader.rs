@@ -5,6 +5,7 @@
 //! Batches are tensors, whose memory goes back to the pool and is used again.
 
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use gradus_core::{Rng, Tensor};
@@ -104,19 +105,35 @@ impl Loader {
         let mut images = Tensor::stale([places.len(), side, side, 3]);
         let data = self.subset.dataset();
         let indices: Vec<usize> = places.iter().map(|&k| self.subset.indices()[k]).collect();
-        for (&i, out) in indices.iter().zip(images.data_mut().chunks_exact_mut(self.transform.floats())) {
-            let image = data.image(i)?;
-            let transformed = match &self.rng {
-                Some(rng) => {
-                    let mut own = rng.stream("augment").at(epoch as u64).at(i as u64);
-                    self.transform.train(&image, &mut own, out)
+        // Decoding photographs costs more than a step: all threads share it. Of several errors the first image's counts.
+        let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+        gradus_core::parallel::chunks(images.data_mut(), self.transform.floats(), |k, out| {
+            if let Err(e) = self.write(epoch, indices[k], out) {
+                let mut first = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                if first.as_ref().is_none_or(|f| k < f.0) {
+                    *first = Some((k, e));
                 }
-                None => self.transform.evaluate(&image, out),
-            };
-            transformed.map_err(|e| e.in_file(data.describe(i)))?;
+            }
+        });
+        if let Some((_, e)) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(e);
         }
         let labels = indices.iter().map(|&i| data.label(i)).collect();
         Ok(Batch { number, images, labels, indices })
+    }
+
+    /// Image i of the data set as this epoch shows it.
+    fn write(&self, epoch: usize, i: usize, out: &mut [f32]) -> Result<()> {
+        let data = self.subset.dataset();
+        let image = data.image(i)?;
+        let transformed = match &self.rng {
+            Some(rng) => {
+                let mut own = rng.stream("augment").at(epoch as u64).at(i as u64);
+                self.transform.train(&image, &mut own, out)
+            }
+            None => self.transform.evaluate(&image, out),
+        };
+        transformed.map_err(|e| e.in_file(data.describe(i)))
     }
 }
 
