@@ -161,7 +161,9 @@ impl Instances {
                 truth.crowd |= mask.is_none();
                 truth.mask = Some(match mask {
                     Some(mask) => mask,
-                    None => Rle::from_box(h, w, a.bbox)?,
+                    None => {
+                        Rle::from_box(h, w, a.bbox).map_err(|e| Error::input(format!("{}: {e}", place())))?
+                    }
                 });
             }
             Ok(truth)

@@ -58,32 +58,65 @@ impl Shape {
                 if slope == 0.0 { -rx.min(*ry) } else { k * (k - 1.0) / slope }
             }
             Shape::Polygon { corners, round } => {
-                let mut nearest = f32::INFINITY;
+                let mut nearest = f32::INFINITY; // squared
                 let mut inside = false;
                 let mut b = corners[corners.len() - 1];
                 for &a in corners {
-                    nearest = nearest.min(length(sub(p, mix(a, b, along(a, b, p)))));
+                    let [x, y] = sub(p, mix(a, b, along(a, b, p)));
+                    nearest = nearest.min(x * x + y * y);
                     let crosses = (a[1] > p[1]) != (b[1] > p[1]);
                     inside ^= crosses && p[0] < a[0] + (p[1] - a[1]) / (b[1] - a[1]) * (b[0] - a[0]);
                     b = a;
                 }
-                (if inside { -nearest } else { nearest }) - round
+                (if inside { -nearest.sqrt() } else { nearest.sqrt() }) - round
             }
         }
     }
 
-    /// A box around all that is covered: x0, y0, x1, y1.
-    fn bounds(&self) -> [f32; 4] {
+    /// Rows, first and last, outside of which nothing is covered.
+    fn rows(&self) -> [f32; 2] {
         let around = |points: &[Point], margin: f32| {
-            points.iter().fold([f32::MAX, f32::MAX, f32::MIN, f32::MIN], |[x0, y0, x1, y1], &[x, y]| {
-                [x0.min(x - margin), y0.min(y - margin), x1.max(x + margin), y1.max(y + margin)]
-            })
+            let [low, high] =
+                points.iter().fold([f32::MAX, f32::MIN], |[l, h], p| [l.min(p[1]), h.max(p[1])]);
+            [low - margin, high + margin]
         };
         match self {
             Shape::Limb { from, to, radii } => around(&[*from, *to], radii[0].max(radii[1]) + 1.0),
-            Shape::Ellipse { center, radii } => around(&[*center], radii[0].max(radii[1]) + 1.0),
+            Shape::Ellipse { center, radii } => around(&[*center], radii[1] + 1.0),
             Shape::Polygon { corners, round } => around(corners, round + 1.0),
         }
+    }
+
+    /// In the row of that middle, columns outside of which nothing is covered.
+    fn span(&self, row: f32) -> [f32; 2] {
+        let mut span = [f32::MAX, f32::MIN];
+        // What is covered lies within `margin` of the inside, and the inside between its edges.
+        let mut edge = |a: Point, b: Point, margin: f32| {
+            let (low, high) = if a[1] <= b[1] { (a, b) } else { (b, a) };
+            if high[1] < row - margin || low[1] > row + margin {
+                return;
+            }
+            for y in [row - margin, row + margin] {
+                let t = (y - low[1]) / (high[1] - low[1]);
+                let x = if t.is_nan() { low[0] } else { mix(low, high, t.clamp(0.0, 1.0))[0] };
+                span = [span[0].min(x - margin), span[1].max(x + margin)];
+            }
+            if low[1] == high[1] {
+                span = [span[0].min(high[0] - margin), span[1].max(high[0] + margin)];
+            }
+        };
+        match self {
+            Shape::Limb { from, to, radii } => edge(*from, *to, radii[0].max(radii[1]) + 1.0),
+            Shape::Ellipse { center: [x, _], radii: [rx, _] } => span = [x - rx - 1.0, x + rx + 1.0],
+            Shape::Polygon { corners, round } => {
+                let mut b = corners[corners.len() - 1];
+                for &a in corners {
+                    edge(a, b, round + 1.0);
+                    b = a;
+                }
+            }
+        }
+        span
     }
 }
 
@@ -92,7 +125,7 @@ fn sub(a: Point, b: Point) -> Point {
 }
 
 fn length(v: Point) -> f32 {
-    v[0].hypot(v[1])
+    (v[0] * v[0] + v[1] * v[1]).sqrt()
 }
 
 fn mix(a: Point, b: Point, t: f32) -> Point {
@@ -135,9 +168,10 @@ impl Canvas {
     }
 
     fn blend(&mut self, shape: &Shape, color: Color, opacity: f32, own: impl Fn(&mut u16)) {
-        let [x0, y0, x1, y1] = shape.bounds();
         let clip = |v: f32, limit: usize| (v.max(0.0) as usize).min(limit);
+        let [y0, y1] = shape.rows();
         for y in clip(y0, self.height)..clip(y1 + 1.0, self.height) {
+            let [x0, x1] = shape.span(y as f32 + 0.5);
             for x in clip(x0, self.width)..clip(x1 + 1.0, self.width) {
                 let distance = shape.distance([x as f32 + 0.5, y as f32 + 0.5]);
                 if distance >= 0.5 {

@@ -134,3 +134,63 @@ fn mistakes_in_results_are_named() {
         error(&entry("\"score\": 1, \"bbox\": [1, 1, 1, 1]").replace('7', "9")).contains("unknown image 9")
     );
 }
+
+/// Whatever a file says, it is read or refused: no panic, no memory beyond the file's and its masks' bounds.
+#[test]
+fn random_damage_never_panics() {
+    use crate::metrics::coco::{Kind, evaluate};
+    use gradus_core::random::Rng;
+    const TOKENS: [&str; 12] = [
+        "-1",
+        "1e308",
+        "9223372036854775807",
+        "99999999",
+        "NaN",
+        "null",
+        "[]",
+        "{}",
+        "\"\"",
+        "0",
+        "[",
+        "\\u0000",
+    ];
+    let results = r#"[{"image_id": 7, "category_id": 1, "score": 0.5, "bbox": [0, 0, 2, 2],
+        "segmentation": {"counts": "0220`0", "size": [4, 6]}}]"#;
+    let mut rng = Rng::seed(7);
+    let mut damage = |text: &str| {
+        let mut bytes = text.as_bytes().to_vec();
+        for _ in 0..1 + rng.below(3) {
+            let at = rng.below(bytes.len());
+            match rng.below(4) {
+                0 => bytes.truncate(at.max(1)),
+                1 => bytes[at] = rng.u64() as u8,
+                // A number or a string's content becomes something else.
+                _ => {
+                    let starts: Vec<usize> = (0..bytes.len())
+                        .filter(|&i| bytes[i].is_ascii_digit() && !bytes[i - 1].is_ascii_digit())
+                        .collect();
+                    if let Some(&start) = starts.get(rng.below(starts.len().max(1))) {
+                        let end =
+                            (start..bytes.len()).find(|&i| !bytes[i].is_ascii_digit()).unwrap_or(bytes.len());
+                        bytes.splice(start..end, TOKENS[rng.below(TOKENS.len())].bytes());
+                    }
+                }
+            }
+        }
+        bytes
+    };
+    let good = GOOD.replace(r#""b.jpg""#, r#""b.jpg", "width": 5, "height": 5"#);
+    let mut read = 0;
+    for i in 0..3000 {
+        // The one file or the other.
+        let of = |damaged: Vec<u8>, whole: &str, n| if i % 2 == n { damaged } else { whole.into() };
+        let Ok(instances) = Instances::parse(&of(damage(&good), &good, 0)) else { continue };
+        let Ok(detections) = instances.parse_results(&of(damage(results), results, 1)) else { continue };
+        for kind in [Kind::Box, Kind::Mask] {
+            if let Ok(truth) = instances.ground_truth(kind == Kind::Mask) {
+                read += usize::from(evaluate(&truth, &detections, kind).is_ok());
+            }
+        }
+    }
+    assert!(read > 100, "some damage is harmless: {read}");
+}
