@@ -1,6 +1,7 @@
 //! The numbers a tensor is made of: f32, which runs, and f64, which proves.
 
 use crate::buffer::Pool;
+use crate::compiled::Compiled;
 use crate::simd::{Isa, Kernel, dispatch_f32_on, dispatch_f64_on};
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
@@ -88,6 +89,9 @@ pub trait Element:
     }
     /// Runs a kernel compiled for `isa`, or for the portable path where this machine or element lacks it.
     fn dispatch_on<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
+    /// The large kernels for this element.
+    #[doc(hidden)]
+    fn compiled() -> &'static Compiled<Self>;
     /// The pool that buffers of this element come from and return to.
     fn pool() -> &'static Pool<Self>;
 }
@@ -152,6 +156,10 @@ macro_rules! element {
             #[inline(always)]
             fn dispatch_on<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output {
                 $dispatch(isa, kernel)
+            }
+            fn compiled() -> &'static Compiled<Self> {
+                static COMPILED: Compiled<$t> = Compiled::new();
+                &COMPILED
             }
             fn pool() -> &'static Pool<Self> {
                 static POOL: Pool<$t> = Pool::new();

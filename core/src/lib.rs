@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod buffer;
+mod compiled;
 mod element;
 mod epilogue;
 pub mod gemm;

@@ -79,13 +79,13 @@ impl<'a, E> Matrix<'a, E> {
 /// C = epilogue(A·B), C m x n row-major, on all threads.
 #[track_caller]
 pub fn gemm<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E], epilogue: &Epilogue<'_, E>) {
-    run(a, b, c, Finish::Set(epilogue));
+    (E::compiled().product)(a, b, c, Finish::Set(epilogue));
 }
 
 /// C += A·B, C m x n row-major, on all threads.
 #[track_caller]
 pub fn gemm_add<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E]) {
-    run(a, b, c, Finish::Add);
+    (E::compiled().product)(a, b, c, Finish::Add);
 }
 
 /// C = epilogue(A·B) with B packed beforehand; C's rows begin `ldc` elements apart. On all threads.
@@ -97,7 +97,7 @@ pub fn gemm_packed<E: Element>(
     ldc: usize,
     epilogue: &Epilogue<'_, E>,
 ) {
-    product(a, b, c, ldc, Finish::Set(epilogue), true);
+    (E::compiled().packed_product)(a, b, c, ldc, Finish::Set(epilogue), true);
 }
 
 /// As [`gemm_packed`], on the calling thread: for tasks that are parallel outside.
@@ -109,14 +109,13 @@ pub fn gemm_packed_serial<E: Element>(
     ldc: usize,
     epilogue: &Epilogue<'_, E>,
 ) {
-    product(a, b, c, ldc, Finish::Set(epilogue), false);
+    (E::compiled().packed_product)(a, b, c, ldc, Finish::Set(epilogue), false);
 }
 
 /// Rows of A up to which B is read in place.
 const FEW_ROWS: usize = 16;
 
-#[track_caller]
-fn run<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E], finish: Finish<'_, E>) {
+pub(crate) fn run<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E], finish: Finish<'_, E>) {
     assert_eq!(a.cols, b.rows, "gemm: {} x {} times {} x {}", a.rows, a.cols, b.rows, b.cols);
     assert_eq!(c.len(), a.rows * b.cols, "gemm: the result is {} x {}", a.rows, b.cols);
     let packed =
@@ -124,8 +123,7 @@ fn run<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E], finish: Fini
     product(a, &packed, c, b.cols, finish, true);
 }
 
-#[track_caller]
-fn product<E: Element>(
+pub(crate) fn product<E: Element>(
     a: Matrix<'_, E>,
     b: &Packed<'_, E>,
     c: &mut [E],

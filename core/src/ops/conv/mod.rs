@@ -113,6 +113,17 @@ pub fn forward<E: Element>(
         (spec.x_len(), spec.w_len(), spec.y_len()),
         "conv2d: x, w, y of {spec:?}"
     );
+    (E::compiled().forward)(algorithm, spec, x, w, epilogue, y);
+}
+
+pub(crate) fn forward_by<E: Element>(
+    algorithm: Algorithm,
+    spec: &ConvSpec,
+    x: &[E],
+    w: &[E],
+    epilogue: &Epilogue<'_, E>,
+    y: &mut [E],
+) {
     match algorithm {
         Algorithm::Im2col => im2col::forward(spec, x, w, epilogue, y),
         Algorithm::Depthwise => depthwise::forward(spec, x, w, epilogue, y),
@@ -129,6 +140,16 @@ pub fn backward_data<E: Element>(algorithm: Algorithm, spec: &ConvSpec, dy: &[E]
         (spec.y_len(), spec.w_len(), spec.x_len()),
         "conv2d: dy, w, dx of {spec:?}"
     );
+    (E::compiled().backward_data)(algorithm, spec, dy, w, dx);
+}
+
+pub(crate) fn backward_data_by<E: Element>(
+    algorithm: Algorithm,
+    spec: &ConvSpec,
+    dy: &[E],
+    w: &[E],
+    dx: &mut [E],
+) {
     match algorithm {
         Algorithm::Im2col => im2col::backward_data(spec, dy, w, dx),
         Algorithm::Depthwise => depthwise::backward_data(spec, dy, w, dx),
@@ -145,6 +166,16 @@ pub fn backward_weight<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E
         (spec.x_len(), spec.y_len(), spec.w_len()),
         "conv2d: x, dy, dw of {spec:?}"
     );
+    (E::compiled().backward_weight)(algorithm, spec, x, dy, dw);
+}
+
+pub(crate) fn backward_weight_by<E: Element>(
+    algorithm: Algorithm,
+    spec: &ConvSpec,
+    x: &[E],
+    dy: &[E],
+    dw: &mut [E],
+) {
     match algorithm {
         Algorithm::Im2col => im2col::backward_weight(spec, x, dy, dw),
         Algorithm::Depthwise => depthwise::backward_weight(spec, x, dy, dw),
