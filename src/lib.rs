@@ -1,12 +1,18 @@
 //! gradus.
 #![warn(missing_docs)]
 
+pub mod bench;
+pub mod cli;
 pub mod data;
+pub mod engine;
 pub mod error;
 pub mod files;
 pub mod image;
+pub mod interrupt;
 pub mod metrics;
 pub mod plot;
+pub mod progress;
+pub mod report;
 pub mod run;
 
 pub use error::{Error, Result};

@@ -1,1 +1,5 @@
-fn main() {}
+//! The command `gradus`.
+
+fn main() -> std::process::ExitCode {
+    gradus::cli::main()
+}

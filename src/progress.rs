@@ -62,7 +62,13 @@ impl Progress {
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
             let (label, unit) = (&self.label, self.unit);
-            eprintln!("{label}: {}/{} {unit}, {rate:.0} {unit}/s, {}, {} left", self.done, self.total, note(), clock(left));
+            eprintln!(
+                "{label}: {}/{} {unit}, {rate:.0} {unit}/s, {}, {} left",
+                self.done,
+                self.total,
+                note(),
+                clock(left)
+            );
         }
     }
 

@@ -22,7 +22,10 @@ use std::process::ExitCode;
 /// Without a command: the tour, on data that the program draws itself; it takes under three minutes on two cores and
 /// ends with a page to look at, gradus-tour/index.html.
 #[derive(Parser)]
-#[command(name = "gradus", version, after_help = "Examples:
+#[command(
+    name = "gradus",
+    version,
+    after_help = "Examples:
   gradus                                              the tour
   gradus train alexnet --data cifar-10-binary.tar.gz  25 epochs on CIFAR-10
   gradus evaluate runs/alexnet --data cifar-10-binary.tar.gz
@@ -30,7 +33,8 @@ use std::process::ExitCode;
   gradus train --help                                 every command teaches its options
 
 Environment: GRADUS_ISA=avx512|avx2|portable and GRADUS_CONV=im2col|winograd|direct force an instruction set and a
-convolution algorithm.")]
+convolution algorithm."
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -112,8 +116,19 @@ pub fn main() -> ExitCode {
             ExitCode::from(e.exit_code())
         }
         Err(_) => {
-            eprintln!("gradus: this is a defect of the program, not of your input; please report the lines above");
+            eprintln!(
+                "gradus: this is a defect of the program, not of your input; please report the lines above"
+            );
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Parses a count that must be at least 1.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("at least 1 is needed".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("a whole number is needed, such as 25".into()),
     }
 }

@@ -162,6 +162,9 @@ impl Splits {
     }
 }
 
+/// The part of a folder's images held out for each of validation and test, unless asked otherwise.
+pub const VAL_FRACTION: f64 = 0.1;
+
 /// Opens what `--data` names: CIFAR-10 (its folder or `.tar.gz`), a folder of images with one sub-folder a class,
 /// or `synthetic`, the drawn data set. `val_fraction` of each class's training images is held out for a folder
 /// that brings no split of its own; the choice is a function of `seed`.

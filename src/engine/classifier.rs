@@ -70,7 +70,7 @@ impl Tally {
 }
 
 /// The most probable class of each row; the first of equals.
-fn predictions(logits: &Tensor) -> impl Iterator<Item = usize> {
+pub fn predictions(logits: &Tensor) -> impl Iterator<Item = usize> {
     let [_, classes] = logits.dims("predictions");
     logits.data().chunks(classes).map(|row| {
         let best = row.iter().enumerate().reduce(|best, v| if v.1 > best.1 { v } else { best });
@@ -216,14 +216,16 @@ impl<'a> Trainer<'a> {
                 seconds,
                 images_per_second: train.images as f64 / seconds.max(1e-9),
             });
-            *p = Position { epoch: p.epoch + 1, batch: 0, tally: Tally::default(), seconds: 0.0, ..p.clone() };
+            *p =
+                Position { epoch: p.epoch + 1, batch: 0, tally: Tally::default(), seconds: 0.0, ..p.clone() };
             // Only a strictly lower loss is better; NaN never is.
             let best = p.best_epoch.checked_sub(1).map(|i| p.history[i].val.loss);
             let improved = best.is_none_or(|best| val.loss < best);
             if improved {
                 p.best_epoch = p.epoch;
             }
-            let about = self.metadata.clone().into_iter().chain([("epoch".into(), p.epoch.to_string())]).collect();
+            let about =
+                self.metadata.clone().into_iter().chain([("epoch".into(), p.epoch.to_string())]).collect();
             if improved {
                 save_module(self.files.best(), &mut self.net, &about).map_err(checkpoint_error)?;
             }
@@ -341,7 +343,12 @@ pub fn evaluate(
 }
 
 /// Judges a network on some images, and counts which class was taken for which.
-pub fn confusion(net: &AlexNet, subset: &Subset, transform: Transform, label: &str) -> Result<(Score, Confusion)> {
+pub fn confusion(
+    net: &AlexNet,
+    subset: &Subset,
+    transform: Transform,
+    label: &str,
+) -> Result<(Score, Confusion)> {
     let mut counts = Confusion::new(subset.classes());
     let score = evaluate(net, subset, transform, label, |_, labels, logits| {
         for (truth, predicted) in labels.iter().zip(predictions(logits)) {

@@ -7,6 +7,7 @@
 use crate::data::{Loader, Splits, Transform};
 use crate::error::{Error, Result};
 use crate::interrupt;
+use crate::plot::{Chart, Scale, Series};
 use crate::progress::Progress;
 use gradus_core::optim::{Adam, Optimizer};
 use gradus_core::{Rng, Tape};
@@ -49,6 +50,21 @@ pub struct RangeTest {
     pub lr: Vec<f64>,
     /// The smoothed losses.
     pub loss: Vec<f64>,
+}
+
+impl RangeTest {
+    /// Loss over learning rate, without `skip` points at each end, the suggestion marked.
+    pub fn chart(&self, skip: usize) -> Chart {
+        let shown = skip.min(self.lr.len())..self.lr.len().saturating_sub(skip).max(skip.min(self.lr.len()));
+        let points = self.lr[shown.clone()].iter().copied().zip(self.loss[shown].iter().copied()).collect();
+        let chart = Chart::new("Learning-rate range test", "learning rate", "smoothed loss (nats)")
+            .x_scale(Scale::Log)
+            .with(Series::line("", points));
+        match self.suggested {
+            Some(lr) => chart.mark(lr, format!("suggested {lr:.1e}")),
+            None => chart,
+        }
+    }
 }
 
 /// Runs the test on training images; the network's weights are as before when it returns.

@@ -65,7 +65,8 @@ pub fn load<P: DeserializeOwned>(
     let steps: BTreeMap<String, u64> =
         serde_json::from_str(text("optimizer_steps")?).map_err(|e| damaged(&e.to_string()))?;
 
-    let weights = loaded.tensors.iter().filter_map(|(k, v)| Some((k.strip_prefix(MODEL)?.to_string(), v.clone())));
+    let weights =
+        loaded.tensors.iter().filter_map(|(k, v)| Some((k.strip_prefix(MODEL)?.to_string(), v.clone())));
     load_exact(net, &weights.collect(), path).map_err(checkpoint_error)?;
 
     let names = optimizer.rule.state_names();

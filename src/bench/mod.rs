@@ -1,0 +1,28 @@
+//! Timings of the same work that `benches/peers` times in other libraries. Medians, after warm-up.
+
+pub mod alexnet;
+pub mod conv;
+pub mod gemm;
+
+use std::time::Instant;
+
+/// The median time of `f` in seconds, over `runs` runs after `warm_up`.
+pub fn median(warm_up: usize, runs: usize, mut f: impl FnMut()) -> f64 {
+    (0..warm_up).for_each(|_| f());
+    let mut times: Vec<f64> = (0..runs.max(1))
+        .map(|_| {
+            let start = Instant::now();
+            f();
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// The most memory this process has held, in MiB; `None` where the system does not tell.
+pub fn peak_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches("kB").trim().parse::<f64>().ok().map(|kib| kib / 1024.0)
+}

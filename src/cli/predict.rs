@@ -1,0 +1,90 @@
+//! `gradus predict`: what is in these pictures?
+
+use super::Global;
+use crate::engine::model::{Arch, Classifier};
+use crate::error::Result;
+use crate::image::Image;
+use clap::Args;
+use gradus_core::{Tape, Tensor};
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+
+/// The five most probable classes of each image
+#[derive(Args)]
+#[command(after_help = "Examples:
+  gradus predict runs/alexnet photo.jpg
+  gradus predict alexnet-owt-7be5be79.pth dog.jpg --classes imagenet_classes.txt --json")]
+pub struct Predict {
+    /// A run's folder, or a weights file: .safetensors, or PyTorch's .pth
+    model: PathBuf,
+    /// PNG or JPEG files
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// The layout, where the weights do not tell
+    #[arg(long)]
+    arch: Option<Arch>,
+    /// A text file with the classes' names, one a line
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Guess {
+    class: usize,
+    name: String,
+    probability: f32,
+}
+
+#[derive(Serialize)]
+struct Prediction {
+    image: String,
+    top: Vec<Guess>,
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Predictions(Vec<Prediction>);
+
+impl fmt::Display for Predictions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for p in &self.0 {
+            writeln!(f, "{}", p.image)?;
+            for g in &p.top {
+                writeln!(f, "  {:5.1} %  {}", 100.0 * g.probability, g.name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Predict {
+    /// Runs the command.
+    pub fn run(&self, global: &Global) -> Result<()> {
+        let mut model = Classifier::open(&self.model, "best", self.arch)?;
+        if let Some(file) = &self.classes {
+            model.name_classes(file)?;
+        }
+        let transform = model.arch.transform();
+        let side = transform.side();
+        let mut all = Vec::new();
+        for path in &self.images {
+            let image = Image::open(path)?.to_rgb8();
+            let mut x = Tensor::stale([1, side, side, 3]);
+            transform.evaluate(&image, x.data_mut()).map_err(|e| e.in_file(path))?;
+            let mut g = Tape::infer();
+            let logits = model.net.forward(&mut g, x.into());
+            let probabilities = g.softmax(logits, -1).value;
+            let mut ranked: Vec<(usize, f32)> = probabilities.data().iter().copied().enumerate().collect();
+            ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            let guess = |&(class, probability): &(usize, f32)| Guess {
+                class,
+                name: model.classes[class].clone(),
+                probability,
+            };
+            let top = ranked.iter().take(5).map(guess).collect();
+            all.push(Prediction { image: path.display().to_string(), top });
+        }
+        global.print(&Predictions(all))
+    }
+}

@@ -1,0 +1,201 @@
+//! A run of `train alexnet`: data, network, trainer, and the folder with everything they leave behind.
+
+use super::classifier::{Plan, Position, Score, Trainer, confusion, predictions};
+use super::model::{Arch, metadata};
+use crate::data::{Loader, Splits, Transform};
+use crate::error::Result;
+use crate::image::caption_grid;
+use crate::metrics::confusion::Confusion;
+use crate::plot;
+use crate::run::{Existing, Run};
+use gradus_core::{Rng, Tape, simd};
+use gradus_models::AlexNet;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::Path;
+
+/// Images in a picture of a batch.
+const SHOWN: usize = 64;
+
+/// Everything that the result depends on: a run's `args.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// "alexnet"
+    pub task: String,
+    /// The network's layout.
+    pub arch: Arch,
+    /// Where the data was; may move between resumptions.
+    pub data: String,
+    /// What the data set calls itself.
+    pub data_name: String,
+    /// Identifies the data.
+    pub data_checksum: String,
+    /// The classes' names.
+    pub classes: Vec<String>,
+    /// Held out of folders that bring no split.
+    pub val_fraction: f64,
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// Adam's learning rate.
+    pub lr: f64,
+    /// Of everything random.
+    pub seed: u64,
+    /// The instruction set: it decides the last bits.
+    pub isa: String,
+}
+
+impl Settings {
+    /// With everything that the data and the machine tell.
+    pub fn new(arch: Arch, data: &str, splits: &Splits, val_fraction: f64, plan: Plan) -> Self {
+        Settings {
+            task: "alexnet".into(),
+            arch,
+            data: data.into(),
+            data_name: splits.dataset().name().into(),
+            data_checksum: splits.dataset().checksum(),
+            classes: splits.classes().to_vec(),
+            val_fraction,
+            epochs: plan.epochs,
+            batch: plan.batch,
+            lr: plan.lr,
+            seed: plan.seed,
+            isa: simd::isa().name().into(),
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        Plan { epochs: self.epochs, batch: self.batch, lr: self.lr, seed: self.seed }
+    }
+}
+
+/// What a finished run tells.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Its folder.
+    pub run: String,
+    /// How many were trained.
+    pub epochs: usize,
+    /// The one with the least validation loss, counted from 1.
+    pub best_epoch: usize,
+    /// Of the best weights.
+    pub val: Score,
+    /// Of the best weights.
+    pub test: Score,
+    /// Of the best weights, on the test images.
+    #[serde(skip)]
+    pub confusion: Confusion,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {} epochs, the best is {}", self.run, self.epochs, self.best_epoch)?;
+        for (name, s) in [("validation", self.val), ("test", self.test)] {
+            writeln!(
+                f,
+                "  {name:10}  {:6.2} %  loss {:.4}  ({} images)",
+                100.0 * s.accuracy,
+                s.loss,
+                s.images
+            )?;
+        }
+        self.confusion.fmt(f)
+    }
+}
+
+/// Trains (or goes on training) in `folder`, judges the best weights on the test images, and leaves the pictures.
+pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Existing) -> Result<Summary> {
+    let mut run = Run::open(folder, settings, existing)?;
+    let transform = settings.arch.transform();
+    let mut rng = Rng::seed(settings.seed).stream("init");
+    let net = AlexNet::new(settings.arch.size(), splits.classes().len(), &mut rng);
+    let about = metadata(settings.arch, splits.classes());
+    let mut trainer = Trainer::new(net, settings.plan(), splits, transform, folder, about);
+    if existing == Existing::Resume {
+        trainer.resume()?;
+    }
+    run.rewind(trainer.position().epoch)?;
+    if trainer.position().epoch >= settings.epochs {
+        eprintln!("{}: all {} epochs are trained already", folder.display(), settings.epochs);
+    } else {
+        picture_of_training(&run, splits, transform, settings)?;
+    }
+    trainer.run(|position| record(&mut run, position))?;
+
+    let Position { history, best_epoch, .. } = trainer.position().clone();
+    let net = trainer.into_best()?;
+    let (test, confusion) = confusion(&net, &splits.test, transform, "test")?;
+    plot::confusion(
+        &format!("{}, test images: {:.2} % right", settings.data_name, 100.0 * test.accuracy),
+        confusion.classes(),
+        confusion.counts(),
+    )
+    .save_png(run.file("confusion_matrix.png"))?;
+    pictures_of_validation(&run, &net, splits, transform)?;
+    run.note(&serde_json::json!({ "best_epoch": best_epoch, "test": test }))?;
+    let val = history[best_epoch - 1].val;
+    let run = folder.display().to_string();
+    Ok(Summary { run, epochs: history.len(), best_epoch, val, test, confusion })
+}
+
+/// The last epoch's line in the run's log.
+fn record(run: &mut Run, position: &Position) -> Result<()> {
+    let Some(e) = position.history.last() else { return Ok(()) };
+    eprintln!(
+        "epoch {}: train {:.4} ({:.2} %), validation {:.4} ({:.2} %){}",
+        e.epoch,
+        e.train.loss,
+        100.0 * e.train.accuracy,
+        e.val.loss,
+        100.0 * e.val.accuracy,
+        if position.best_epoch == e.epoch { ", the best so far" } else { "" }
+    );
+    run.epoch(
+        e.epoch,
+        &[
+            ("train/loss", e.train.loss),
+            ("val/loss", e.val.loss),
+            ("train/accuracy", e.train.accuracy),
+            ("val/accuracy", e.val.accuracy),
+            ("lr", e.lr),
+            ("images_per_second", e.images_per_second),
+            ("seconds", e.seconds),
+        ],
+    )
+}
+
+/// `train_batch0.png`: what the network really sees first, with labels.
+fn picture_of_training(run: &Run, splits: &Splits, transform: Transform, settings: &Settings) -> Result<()> {
+    let rng = Rng::seed(settings.seed);
+    let loader = Loader::training(splits.train.clone(), transform, settings.batch, &rng);
+    let batch = loader.batch(0, 0)?;
+    let side = transform.side();
+    let images = batch.images.data().chunks(transform.floats()).zip(&batch.labels).take(SHOWN);
+    let items: Vec<_> = images
+        .map(|(x, &label)| (transform.normalise.picture(side, side, x), splits.classes()[label].clone()))
+        .collect();
+    let title = format!("{}: the first training batch, augmented", settings.data_name);
+    caption_grid(&title, &items, 8, side.max(64)).save_png(run.file("train_batch0.png"))
+}
+
+/// `val_batch0_labels.png` beside `val_batch0_pred.png`: the first validation images, their labels and what the
+/// network takes them for.
+fn pictures_of_validation(run: &Run, net: &AlexNet, splits: &Splits, transform: Transform) -> Result<()> {
+    let batch = Loader::evaluation(splits.val.clone(), transform, SHOWN).batch(0, 0)?;
+    let logits = net.forward(&mut Tape::infer(), batch.images.clone().into()).value;
+    let (side, classes) = (transform.side(), splits.classes());
+    let grid = |title: &str, captions: Vec<String>| {
+        let images = batch.images.data().chunks(transform.floats());
+        let items: Vec<_> =
+            images.map(|x| transform.normalise.picture(side, side, x)).zip(captions).collect();
+        caption_grid(title, &items, 8, side.max(64))
+    };
+    let labels: Vec<String> = batch.labels.iter().map(|&l| classes[l].clone()).collect();
+    let right = |(p, &l): (usize, &usize)| {
+        if p == l { classes[p].clone() } else { format!("{} ✗", classes[p]) }
+    };
+    let predicted = predictions(&logits).zip(&batch.labels).map(right).collect();
+    grid("Validation images: labels", labels).save_png(run.file("val_batch0_labels.png"))?;
+    grid("Validation images: predictions", predicted).save_png(run.file("val_batch0_pred.png"))
+}

@@ -1,0 +1,118 @@
+//! A trained classifier from a run's folder or a weights file: network, input transform, class names.
+
+use super::classifier::Files;
+use super::state::checkpoint_error;
+use crate::data::Transform;
+use crate::error::{Error, Result};
+use crate::files;
+use gradus_core::Rng;
+use gradus_models::alexnet::{AlexNet, Size};
+use gradus_models::checkpoint::{self, Metadata, StateDict};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The two layouts of AlexNet, as the command line names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// 32x32 images, the exercise's.
+    Cifar,
+    /// 224x224 images, torchvision's.
+    Imagenet,
+}
+
+impl Arch {
+    /// The network's size.
+    pub fn size(self) -> Size {
+        match self {
+            Arch::Cifar => Size::Cifar,
+            Arch::Imagenet => Size::ImageNet,
+        }
+    }
+
+    /// How images are prepared for it.
+    pub fn transform(self) -> Transform {
+        match self {
+            Arch::Cifar => Transform::CIFAR,
+            Arch::Imagenet => Transform::IMAGENET,
+        }
+    }
+
+    /// The architecture whose first layer a checkpoint holds.
+    pub fn recognise(tensors: &StateDict) -> Option<Self> {
+        match tensors.get("features.0.weight")?.shape() {
+            [64, 3, 3, 3] => Some(Arch::Cifar),
+            [64, 3, 11, 11] => Some(Arch::Imagenet),
+            _ => None,
+        }
+    }
+}
+
+/// A network ready to judge images.
+pub struct Classifier {
+    /// The network.
+    pub net: AlexNet,
+    /// Its layout.
+    pub arch: Arch,
+    /// The classes' names, as many as it has logits.
+    pub classes: Vec<String>,
+}
+
+/// The metadata that lets a weights file speak for itself.
+pub fn metadata(arch: Arch, classes: &[String]) -> Metadata {
+    let text = |v: serde_json::Value| v.as_str().map_or_else(|| v.to_string(), String::from);
+    Metadata::from([
+        ("format".into(), "pt".into()),
+        ("program".into(), format!("gradus {}", env!("CARGO_PKG_VERSION"))),
+        ("arch".into(), text(serde_json::json!(arch))),
+        ("classes".into(), serde_json::json!(classes).to_string()),
+    ])
+}
+
+impl Classifier {
+    /// From a run's folder (its `weights`, "best" or "last") or a weights file, `.safetensors` or `.pth`.
+    pub fn open(path: &Path, weights: &str, arch: Option<Arch>) -> Result<Self> {
+        let file = if path.is_dir() {
+            let files = Files::of(path);
+            if weights == "last" { files.last() } else { files.best() }
+        } else {
+            path.to_path_buf()
+        };
+        if path.is_dir() && !file.exists() {
+            return Err(Error::input(format!("holds no weights/{weights}.safetensors"))
+                .in_file(path)
+                .remedy("name the folder of a run that has finished an epoch, or a weights file"));
+        }
+        let loaded = checkpoint::load(&file).map_err(checkpoint_error)?;
+        let Some(arch) = arch.or_else(|| Arch::recognise(&loaded.tensors)) else {
+            return Err(Error::input("holds the weights of no network that is known here")
+                .in_file(&file)
+                .remedy("name a checkpoint of AlexNet, or its layout with --arch cifar or --arch imagenet"));
+        };
+        let logits = loaded.tensors.get("classifier.6.bias").map(|t| t.numel());
+        let Some(count @ 1..=100_000) = logits else {
+            return Err(Error::input("has no classifier.6.bias, AlexNet's last layer").in_file(&file));
+        };
+        let mut net = AlexNet::new(arch.size(), count, &mut Rng::seed(0));
+        checkpoint::load_exact(&mut net, &loaded.tensors, &file).map_err(checkpoint_error)?;
+        let named = loaded.metadata.get("classes").and_then(|t| serde_json::from_str::<Vec<String>>(t).ok());
+        let classes = named.filter(|names| names.len() == count);
+        let classes = classes.unwrap_or_else(|| (0..count).map(|i| format!("class {i}")).collect());
+        Ok(Classifier { net, arch, classes })
+    }
+
+    /// Takes the classes' names from a text file, one a line.
+    pub fn name_classes(&mut self, path: &Path) -> Result<()> {
+        let text = String::from_utf8_lossy(&files::read(path, 16 << 20)?).into_owned();
+        let names: Vec<String> =
+            text.lines().map(str::trim).filter(|l| !l.is_empty()).map(String::from).collect();
+        if names.len() != self.classes.len() {
+            let (have, need) = (names.len(), self.classes.len());
+            return Err(Error::input(format!("names {have} classes, the network has {need}"))
+                .in_file(path)
+                .remedy("write one class a line, in the order of the network's outputs"));
+        }
+        self.classes = names;
+        Ok(())
+    }
+}
