@@ -90,6 +90,16 @@ fn in_an_image_without_objects_detections_outside_the_area_range_are_ignored() {
     assert_eq!(stats[0], 0.5, "AP: it is");
 }
 
+/// pycocotools' convention, kept so that numbers compare: number annotations from 1.
+#[test]
+fn an_object_of_id_0_that_is_found_counts_as_a_miss() {
+    let b = [0.0, 0.0, 50.0, 50.0];
+    let detections = [Detection::of_box(1, 1, 0.5, b)];
+    let ap = |id| boxes(&ground_truth(1..=1, vec![truth(id, 1, b)]), &detections).stats[0];
+    assert_eq!(ap(0), 0.0);
+    assert!((ap(1) - 1.0).abs() <= 1e-12);
+}
+
 #[test]
 fn a_crowd_region_takes_any_number_of_detections_by_their_own_area() {
     let crowd = Truth { crowd: true, ..truth(1, 1, [0.0, 0.0, 400.0, 400.0]) };
