@@ -225,16 +225,14 @@ unsafe fn finish<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
             }
             acc = activate(s, acc, e.activation);
         }
+        let last = c.cols - (NV - 1) * S::LANES;
         for (i, row) in acc.iter().enumerate() {
             if i < c.rows {
                 let p = c.c.add(c.offsets[i] + c.col);
-                for v in 0..NV {
-                    if c.cols >= (v + 1) * S::LANES {
-                        s.store(p.add(v * S::LANES), row[v]);
-                    } else {
-                        s.store_n(p.add(v * S::LANES), row[v], c.cols - v * S::LANES);
-                    }
+                for v in 0..NV - 1 {
+                    s.store(p.add(v * S::LANES), row[v]);
                 }
+                s.store_n(p.add((NV - 1) * S::LANES), row[NV - 1], last);
             }
         }
     }
@@ -266,12 +264,13 @@ unsafe fn channel_vectors<S: Simd<E>, E: Element, const NV: usize>(
     c: &Target<'_, E>,
 ) -> [S::V; NV] {
     let mut out = [s.zero(); NV];
-    for v in 0..NV {
-        // SAFETY: x holds the columns col .. col + cols.
-        unsafe {
-            let p = x.as_ptr().add(c.col + v * S::LANES);
-            out[v] = s.load_n(p, (c.cols - v * S::LANES).min(S::LANES));
+    // SAFETY: x holds the columns col .. col + cols; only the last vector may be ragged.
+    unsafe {
+        let p = x.as_ptr().add(c.col);
+        for v in 0..NV - 1 {
+            out[v] = s.load(p.add(v * S::LANES));
         }
+        out[NV - 1] = s.load_n(p.add((NV - 1) * S::LANES), c.cols - (NV - 1) * S::LANES);
     }
     out
 }
@@ -284,19 +283,17 @@ unsafe fn add_matrix<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     m: *const E,
     c: &Target<'_, E>,
 ) -> [[S::V; NV]; MR] {
+    let last = c.cols - (NV - 1) * S::LANES;
     for i in 0..MR {
         if i < c.rows {
             // SAFETY: row i and the columns lie in the matrix.
             unsafe {
                 let p = m.add(c.offsets[i] + c.col);
-                for v in 0..NV {
-                    let x = if c.cols >= (v + 1) * S::LANES {
-                        s.load(p.add(v * S::LANES))
-                    } else {
-                        s.load_n(p.add(v * S::LANES), c.cols - v * S::LANES)
-                    };
-                    acc[i][v] = s.add(acc[i][v], x);
+                for v in 0..NV - 1 {
+                    acc[i][v] = s.add(acc[i][v], s.load(p.add(v * S::LANES)));
                 }
+                let x = s.load_n(p.add((NV - 1) * S::LANES), last);
+                acc[i][NV - 1] = s.add(acc[i][NV - 1], x);
             }
         }
     }

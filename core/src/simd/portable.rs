@@ -36,15 +36,15 @@ impl<E: Element> Simd<E> for Portable {
     }
     #[inline(always)]
     unsafe fn load_n(self, p: *const E, n: usize) -> Self::V {
-        // SAFETY: the caller warrants n readable elements.
-        std::array::from_fn(|i| if i < n { unsafe { p.add(i).read() } } else { E::ZERO })
+        let mut v = [E::ZERO; LANES];
+        // SAFETY: the caller warrants n readable elements, no more than LANES.
+        unsafe { std::ptr::copy_nonoverlapping(p, v.as_mut_ptr(), n.min(LANES)) }
+        v
     }
     #[inline(always)]
     unsafe fn store_n(self, p: *mut E, v: Self::V, n: usize) {
-        for (i, x) in v.into_iter().enumerate().take(n) {
-            // SAFETY: the caller warrants n writable elements.
-            unsafe { p.add(i).write(x) }
-        }
+        // SAFETY: the caller warrants n writable elements, no more than LANES.
+        unsafe { std::ptr::copy_nonoverlapping(v.as_ptr(), p, n.min(LANES)) }
     }
     #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
