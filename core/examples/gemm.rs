@@ -1,6 +1,7 @@
 //! GFLOP/s of matrix products against the machine's peak: `gemm [THREADS [m,n,k ...]]`.
 
 use gradus_core::Epilogue;
+use gradus_core::buffer::Buffer;
 use gradus_core::gemm::{Matrix, gemm, peak::peak_gflops};
 use std::time::Instant;
 
@@ -52,7 +53,8 @@ fn main() {
     println!("peak {peak:.1} on {threads}");
     for size in sizes {
         let [m, n, k] = size[..] else { panic!("m,n,k") };
-        let (a, b, mut c) = (vec![0.5f32; m * k], vec![0.25f32; k * n], vec![0f32; m * n]);
+        let (mut a, mut b, mut c) = (Buffer::stale(m * k), Buffer::stale(k * n), Buffer::<f32>::stale(m * n));
+        (a.fill(0.5), b.fill(0.25));
         let work = 2.0 * (m * n * k) as f64;
         let mut rates = [0f64; 4];
         for (t, rate) in rates.iter_mut().enumerate() {

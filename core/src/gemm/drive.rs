@@ -223,6 +223,8 @@ struct Sweep<'a, E: Element> {
     panels: Range<usize>,
 }
 
+/// Tiles of rows whose strips are made together.
+const GROUP: usize = 4;
 /// Elements of B that a task keeps in the second cache.
 const B_BLOCK: usize = 192 * 1024;
 
@@ -230,7 +232,7 @@ impl<E: Element> Kernel<E> for Sweep<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let mut strip = Strip::new();
+        let mut strips: [Strip<E>; GROUP] = std::array::from_fn(|_| Strip::new());
         let panels = self.b.panels();
         let (_, _, vectors) = panels.extent(0);
         let group = (B_BLOCK / (KC * (vectors + 1) * S::LANES)).max(1);
@@ -239,13 +241,13 @@ impl<E: Element> Kernel<E> for Sweep<'_, E> {
             if self.blocks.is_empty() {
                 // SAFETY: as below.
                 let none = Block { segments: 0..0, steps: 0..0 };
-                unsafe { self.rows_by_panels(s, &mut strip, &none, 0, panels.clone(), true, true) };
+                unsafe { self.rows_by_panels(s, &mut strips, &none, 0, panels.clone(), true, true) };
             }
             let mut k = 0;
             for (i, block) in self.blocks.iter().enumerate() {
                 let last = i + 1 == self.blocks.len();
                 // SAFETY: `check` found the rows and columns in C; tasks are distinct rows or columns of it.
-                unsafe { self.rows_by_panels(s, &mut strip, block, k, panels.clone(), i == 0, last) };
+                unsafe { self.rows_by_panels(s, &mut strips, block, k, panels.clone(), i == 0, last) };
                 k += block.segments.len() * block.steps.len();
             }
         }
@@ -259,7 +261,7 @@ impl<E: Element> Sweep<'_, E> {
     unsafe fn rows_by_panels<S: Simd<E>>(
         &self,
         s: S,
-        strip: &mut Strip<E>,
+        strips: &mut [Strip<E>; GROUP],
         block: &Block,
         k: usize,
         panels: Range<usize>,
@@ -267,32 +269,35 @@ impl<E: Element> Sweep<'_, E> {
         last: bool,
     ) {
         let mr = self.b.mr();
-        for row in self.rows.clone().step_by(mr) {
-            let count = mr.min(self.rows.end - row);
-            strip.clear();
-            let mut offsets = [0; MAX_MR];
+        let mut offsets = [[0; MAX_MR]; GROUP];
+        for first_row in self.rows.clone().step_by(mr * GROUP) {
+            let count = (mr * GROUP).min(self.rows.end - first_row);
+            let strips = &mut strips[..count.div_ceil(mr)];
+            strips.iter_mut().for_each(Strip::clear);
             for i in 0..count {
-                offsets[i] = self.out.map.offset(row + i);
+                offsets[i / mr][i % mr] = self.out.map.offset(first_row + i);
             }
             // SAFETY: the caller's.
             unsafe {
                 if !block.segments.is_empty() {
-                    self.a.strip(self.b.isa(), row, count, mr, block, strip);
+                    self.a.strips(self.b.isa(), first_row, count, mr, block, strips);
                 }
-                for p in panels.clone() {
-                    let mut panel = self.b.panel(p);
-                    panel.ptr = panel.ptr.wrapping_add(k * panel.ld);
-                    let (col, cols, _) = self.b.panels().extent(p);
-                    let (add, epilogue) = match self.out.finish {
-                        Finish::Add => (true, None),
-                        Finish::Set(e) => (!first, last.then_some(e)),
-                    };
-                    let c = self.out.c.as_mut_ptr();
-                    let target = Target { c, offsets, rows: count, col, cols, add, epilogue };
-                    if self.a.packed() {
-                        tile::<S, E, true>(s, strip, panel, &target);
-                    } else {
-                        tile::<S, E, false>(s, strip, panel, &target);
+                for (j, strip) in strips.iter().enumerate() {
+                    for p in panels.clone() {
+                        let mut panel = self.b.panel(p);
+                        panel.ptr = panel.ptr.wrapping_add(k * panel.ld);
+                        let (col, cols, _) = self.b.panels().extent(p);
+                        let (add, epilogue) = match self.out.finish {
+                            Finish::Add => (true, None),
+                            Finish::Set(e) => (!first, last.then_some(e)),
+                        };
+                        let (c, rows) = (self.out.c.as_mut_ptr(), mr.min(count - j * mr));
+                        let target = Target { c, offsets: offsets[j], rows, col, cols, add, epilogue };
+                        if self.a.packed() {
+                            tile::<S, E, true>(s, strip, panel, &target);
+                        } else {
+                            tile::<S, E, false>(s, strip, panel, &target);
+                        }
                     }
                 }
             }

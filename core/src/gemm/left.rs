@@ -29,19 +29,19 @@ pub(crate) trait Left<E: Element>: Sync {
     fn rows(&self) -> usize;
     /// The number of segments, and the steps of each.
     fn segments(&self) -> (usize, usize);
-    /// Addresses rows `row .. row + count` on a block, `count <= mr`; `strip` is empty. B's rows are counted from the
-    /// block's first, all segments of it.
+    /// Addresses rows `row .. row + count` on a block, `mr` rows a strip; the strips are empty. B's rows are counted
+    /// from the block's first, all segments of it.
     ///
     /// # Safety
-    /// The addresses stay valid for as long as `self` and `strip.scratch` do, for all `mr` rows.
-    unsafe fn strip(
+    /// The addresses stay valid for as long as `self` and the strips do, for all `mr` rows of each strip.
+    unsafe fn strips(
         &self,
         isa: Isa,
         row: usize,
         count: usize,
         mr: usize,
         block: &Block,
-        strip: &mut Strip<E>,
+        strips: &mut [Strip<E>],
     );
 }
 
@@ -73,13 +73,24 @@ impl<E: Element> Left<E> for RowMajor<'_, E> {
     fn segments(&self) -> (usize, usize) {
         (1, self.0.cols)
     }
-    unsafe fn strip(&self, _: Isa, row: usize, count: usize, _: usize, block: &Block, strip: &mut Strip<E>) {
+    unsafe fn strips(
+        &self,
+        _: Isa,
+        row: usize,
+        count: usize,
+        mr: usize,
+        block: &Block,
+        strips: &mut [Strip<E>],
+    ) {
         let m = &self.0;
-        let base = m.data.as_ptr().wrapping_add(row * m.ld + block.steps.start);
-        for i in 0..MAX_MR {
-            strip.addresses.push(base.wrapping_add(i.min(count - 1) * m.ld));
+        for (j, strip) in strips.iter_mut().enumerate() {
+            let base = m.data.as_ptr().wrapping_add(block.steps.start);
+            let last = row + count - 1;
+            for i in row + j * mr..row + j * mr + MAX_MR {
+                strip.addresses.push(base.wrapping_add(i.min(last) * m.ld));
+            }
+            strip.segments.push(Segment { k: 0, len: block.steps.len() });
         }
-        strip.segments.push(Segment { k: 0, len: block.steps.len() });
     }
 }
 
@@ -96,21 +107,23 @@ impl<E: Element> Left<E> for ColumnMajor<'_, E> {
     fn segments(&self) -> (usize, usize) {
         (1, self.0.cols)
     }
-    unsafe fn strip(
+    unsafe fn strips(
         &self,
         isa: Isa,
         row: usize,
         count: usize,
         mr: usize,
         block: &Block,
-        strip: &mut Strip<E>,
+        strips: &mut [Strip<E>],
     ) {
         let (m, len) = (&self.0, block.steps.len());
-        let dst = strip.room(len, mr);
+        for strip in &mut *strips {
+            let at = strip.room(len, mr);
+            strip.addresses.push(at);
+            strip.segments.push(Segment { k: 0, len });
+        }
         let src = m.data.as_ptr().wrapping_add(block.steps.start * m.ld + row);
-        E::dispatch_on(isa, CopySteps { src, ld: m.ld, count, len, dst, mr });
-        strip.addresses.push(dst);
-        strip.segments.push(Segment { k: 0, len });
+        E::dispatch_on(isa, CopySteps { src, ld: m.ld, count, len, strips, mr });
     }
 }
 
@@ -134,24 +147,32 @@ impl<E: Element> Strip<E> {
     }
 }
 
-/// dst[t·mr + i] = src[t·ld + i] for steps t < len and rows i < count, 0 for rows from count to mr.
-struct CopySteps<E> {
+/// strips[j][t·mr + i] = src[t·ld + j·mr + i] for steps t < len and rows j·mr + i < count, 0 for rows from there on.
+struct CopySteps<'a, E> {
     src: *const E,
     ld: usize,
     count: usize,
     len: usize,
-    dst: *mut E,
+    strips: &'a [Strip<E>],
     mr: usize,
 }
 
-impl<E: Element> Kernel<E> for CopySteps<E> {
+impl<E: Element> Kernel<E> for CopySteps<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        for t in 0..self.len {
-            // SAFETY: `strip` passes a block of a matrix and a scratch of len · mr elements; count <= mr <= LANES.
-            unsafe {
-                s.store_n(self.dst.add(t * self.mr), s.load_n(self.src.add(t * self.ld), self.count), self.mr)
+        let CopySteps { src, ld, count, len, strips, mr } = self;
+        // Some steps over all strips: a step's rows are neighbours in memory.
+        for from in (0..len).step_by(64) {
+            for (j, strip) in strips.iter().enumerate() {
+                let rows = mr.min(count - j * mr);
+                for t in from..len.min(from + 64) {
+                    // SAFETY: `strips` passes a block of a matrix and scratches of len · mr elements; rows <= mr <= LANES.
+                    unsafe {
+                        let to = strip.addresses[0].cast_mut().add(t * mr);
+                        s.store_n(to, s.load_n(src.add(t * ld + j * mr), rows), mr);
+                    }
+                }
             }
         }
     }

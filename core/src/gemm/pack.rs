@@ -10,6 +10,7 @@ use crate::Element;
 use crate::buffer::Buffer;
 use crate::parallel::{self, Shared};
 use crate::simd::{Isa, Kernel, Simd, isa};
+use std::ops::Range;
 
 /// How columns are cut into panels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +66,12 @@ pub(super) fn geometry<E: Element>(isa: Isa) -> (usize, usize, usize) {
     E::dispatch_on(isa, Geometry)
 }
 
-/// Multiply-adds below which packing stays on the calling thread.
+/// Elements below which packing stays on the calling thread.
 const GRAIN: usize = 64 * 1024;
+/// Rows that one task packs.
+const PIECE: usize = 64;
+/// Rows that are packed into one panel after the other.
+const STRIPE: usize = 32;
 
 impl<'a, E: Element> Packed<'a, E> {
     /// Packs B, on all threads where it is large.
@@ -110,38 +115,22 @@ impl<'a, E: Element> Packed<'a, E> {
     }
 
     fn fill(&mut self, parts: &[Matrix<'_, E>], spread: bool) {
-        let first = self.first_packed;
-        let (panels, depth, isa) = (self.panels, self.depth, self.isa);
-        let base = panels.start(first);
-        let whole = panels.cols.div_ceil(panels.lanes);
-        let size = depth * (whole - base) * panels.lanes;
+        let (panels, first, depth, isa) = (self.panels, self.first_packed, self.depth, self.isa);
+        let spread = spread && self.buffer.len() > GRAIN;
         let out = Shared::new(&mut self.buffer);
-        let count = (panels.count - first) * parts.len();
-        // A piece is a panel of a part, or a few hundred rows of it.
-        let rows = if spread && size > GRAIN { 256 } else { usize::MAX };
-        let pieces: Vec<(usize, usize, usize)> = (0..count)
-            .flat_map(|i| {
-                let part = i % parts.len();
-                let above: usize = parts[..part].iter().map(|m| m.rows).sum();
-                let step = rows.min(parts[part].rows.max(1));
-                (0..parts[part].rows).step_by(step).map(move |r| (i, above, r))
-            })
-            .collect();
-        let pack = |j: usize| {
-            let (i, above, row) = pieces[j];
-            let (p, part) = (first + i / parts.len(), &parts[i % parts.len()]);
-            let (col, cols, vectors) = panels.extent(p);
-            let width = vectors * panels.lanes;
-            let len = rows.min(part.rows - row);
-            let start = depth * (panels.start(p) - base) * panels.lanes + (above + row) * width;
-            // SAFETY: pieces are distinct rows of distinct panels.
-            let dst = unsafe { out.slice(start..start + len * width) };
-            E::dispatch_on(isa, PackPanel { src: part.block(row, len, col, cols), width, dst });
-        };
-        if spread && size > GRAIN {
-            parallel::for_each(pieces.len(), pack);
-        } else {
-            (0..pieces.len()).for_each(pack);
+        let mut above = 0;
+        for part in parts {
+            let pack = |rows: Range<usize>| {
+                let rows = (rows.start, rows.len());
+                // SAFETY: ranges of rows are apart, and so are parts.
+                E::dispatch_on(isa, PackRows { part, panels, first, rows, depth, above, out });
+            };
+            if spread {
+                parallel::ranges(part.rows, PIECE, pack)
+            } else {
+                pack(0..part.rows)
+            }
+            above += part.rows;
         }
     }
 
@@ -185,28 +174,45 @@ impl<'a, E: Element> Packed<'a, E> {
     }
 }
 
-/// dst[k][..width] = src's row k, then zeros.
-struct PackPanel<'a, E: Element> {
-    src: Matrix<'a, E>,
-    width: usize,
-    dst: &'a mut [E],
+/// Packs some rows of a part into every panel from `first` on.
+struct PackRows<'a, E: Element> {
+    part: &'a Matrix<'a, E>,
+    panels: Panels,
+    first: usize,
+    rows: (usize, usize),
+    depth: usize,
+    above: usize,
+    out: Shared<'a, E>,
 }
 
-impl<E: Element> Kernel<E> for PackPanel<'_, E> {
+impl<E: Element> Kernel<E> for PackRows<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let Matrix { rows, cols, ld, .. } = self.src;
-        assert!(cols <= self.width && self.dst.len() >= rows * self.width);
-        assert!(self.width.is_multiple_of(S::LANES));
-        let (src, dst) = (self.src.data.as_ptr(), self.dst.as_mut_ptr());
-        // SAFETY: a matrix's constructor warrants its elements; dst's size is checked above.
-        unsafe {
-            if self.src.transposed {
-                pack_transposed(s, src, ld, rows, cols, dst, self.width);
-            } else {
-                pack_plain(s, src, ld, rows, cols, dst, self.width);
+        let PackRows { part, panels, first, rows: (from, count), depth, above, out } = self;
+        assert!(from + count <= part.rows && above + part.rows <= depth && panels.cols == part.cols);
+        let base = panels.start(first);
+        // A few rows over all panels: the source is read as it lies.
+        let mut row = from;
+        while row < from + count {
+            let len = STRIPE.min(from + count - row);
+            for p in first..panels.count {
+                let (col, cols, vectors) = panels.extent(p);
+                let width = vectors * S::LANES;
+                let start = depth * (panels.start(p) - base) * S::LANES + (above + row) * width;
+                let src = part.block(row, len, col, cols);
+                // SAFETY: a matrix holds its block; rows `above + row ..` of a panel lie in the buffer, and no other
+                // call writes them.
+                unsafe {
+                    let dst = out.slice(start..start + len * width).as_mut_ptr();
+                    if part.transposed {
+                        pack_transposed(s, src.data.as_ptr(), src.ld, len, cols, dst, width);
+                    } else {
+                        pack_plain(s, src.data.as_ptr(), src.ld, len, cols, dst, width);
+                    }
+                }
             }
+            row += len;
         }
     }
 }

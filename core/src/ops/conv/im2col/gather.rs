@@ -67,7 +67,24 @@ impl<E: Element> Left<E> for Gather<'_, E> {
         (self.taps.len(), self.source.run)
     }
 
-    unsafe fn strip(&self, _: Isa, row: usize, count: usize, _: usize, block: &Block, strip: &mut Strip<E>) {
+    unsafe fn strips(
+        &self,
+        _: Isa,
+        row: usize,
+        count: usize,
+        mr: usize,
+        block: &Block,
+        strips: &mut [Strip<E>],
+    ) {
+        for (j, strip) in strips.iter_mut().enumerate() {
+            self.addresses(row + j * mr, mr.min(count - j * mr), block, strip);
+        }
+    }
+}
+
+impl<E: Element> Gather<'_, E> {
+    /// The addresses of one tile's rows.
+    fn addresses(&self, row: usize, count: usize, block: &Block, strip: &mut Strip<E>) {
         let x = &self.source;
         let mut places = [(0, 0, 0); MAX_MR];
         let mut origins = [x.data.as_ptr(); MAX_MR];
@@ -144,16 +161,16 @@ impl<E: Element> Left<E> for GatherTransposed<'_, E> {
         }
     }
 
-    unsafe fn strip(
+    unsafe fn strips(
         &self,
         isa: Isa,
         row: usize,
         count: usize,
         mr: usize,
         block: &Block,
-        strip: &mut Strip<E>,
+        strips: &mut [Strip<E>],
     ) {
-        E::dispatch_on(isa, Columns { gather: self, row, count, mr, block, strip });
+        E::dispatch_on(isa, Columns { gather: self, row, count, mr, block, strips });
     }
 }
 
@@ -164,33 +181,36 @@ struct Columns<'a, 'b, E> {
     count: usize,
     mr: usize,
     block: &'a Block,
-    strip: &'a mut Strip<E>,
+    strips: &'a mut [Strip<E>],
 }
 
 impl<E: Element> Kernel<E> for Columns<'_, '_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let Columns { gather, row, count, mr, block, strip } = self;
-        let mut runs = [Run::default(); MAX_MR];
-        let runs = gather.runs(row, count, &mut runs);
+        let Columns { gather, row, count, mr, block, strips } = self;
         let len = block.steps.len();
-        let mut dst = strip.room(block.segments.len() * len, mr);
-        for (j, segment) in block.segments.clone().enumerate() {
-            let from = segment * gather.segments().1 + block.steps.start;
-            // SAFETY: the scratch has room for every step of the block.
-            let any = unsafe {
-                if gather.pixels.images_inner {
-                    gather.images(s, from, len, runs, dst, mr)
-                } else {
-                    gather.raster(s, from, len, runs, dst, mr);
-                    true
+        for (j, strip) in strips.iter_mut().enumerate() {
+            let row = row + j * mr;
+            let mut runs = [Run::default(); MAX_MR];
+            let runs = gather.runs(row, mr.min(count - j * mr), &mut runs);
+            let mut dst = strip.room(block.segments.len() * len, mr);
+            for (i, segment) in block.segments.clone().enumerate() {
+                let from = segment * gather.segments().1 + block.steps.start;
+                // SAFETY: the scratch has room for every step of the block.
+                let any = unsafe {
+                    if gather.pixels.images_inner {
+                        gather.images(s, from, len, runs, dst, mr)
+                    } else {
+                        gather.raster(s, from, len, runs, dst, mr);
+                        true
+                    }
+                };
+                if any {
+                    strip.addresses.push(dst);
+                    strip.segments.push(Segment { k: i * len, len });
+                    dst = dst.wrapping_add(len * mr);
                 }
-            };
-            if any {
-                strip.addresses.push(dst);
-                strip.segments.push(Segment { k: j * len, len });
-                dst = dst.wrapping_add(len * mr);
             }
         }
     }
