@@ -1,8 +1,8 @@
 //! GFLOP/s of the three passes of convolution by im2col: `conv_im2col THREADS [NAME]`.
 
+use gradus_core::Epilogue;
 use gradus_core::buffer::Buffer;
 use gradus_core::ops::conv::{ConvSpec, im2col};
-use gradus_core::Epilogue;
 
 /// Processor time of all threads over their number.
 fn seconds() -> f64 {

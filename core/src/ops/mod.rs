@@ -7,6 +7,7 @@ mod dropout;
 mod elementwise;
 mod linear;
 mod loss;
+mod matmul;
 mod norm;
 mod pool;
 mod reduce;
