@@ -42,11 +42,31 @@
 ; expect: sat
 (check-sat)
 (pop)
-; and the only ones are 0, the identity, the mean, and the identity less the mean
-(assert (not (and (= a 0) (= b 0) (= c 0))))
-(assert (not (and (= a 0) (= b 1) (= c 0))))
-(assert (not (and (= a (/ 1 3)) (= b (/ 1 3)) (= c (/ 1 3)))))
-(assert (not (and (= a (/ (- 1) 3)) (= b (/ 2 3)) (= c (/ (- 1) 3)))))
+; and the only ones are 0, the identity, the mean, and the identity less the mean: the sum s of the
+; taps is its own square, hence 0 or 1; in both cases a = c; and then those four are left
+(define-fun s () Real (+ a b c))
+(push)
+(assert (not (= (* s s) s)))
+; expect: unsat
+(check-sat)
+(pop)
+(push)
+(assert (= s 0))
+(assert (not (= a c)))
+; expect: unsat
+(check-sat)
+(pop)
+(push)
+(assert (= s 1))
+(assert (not (= a c)))
+; expect: unsat
+(check-sat)
+(pop)
+(assert (= a c))
+(assert (not (and (= a 0) (= b 0))))
+(assert (not (and (= a 0) (= b 1))))
+(assert (not (and (= a (/ 1 3)) (= b (/ 1 3)))))
+(assert (not (and (= a (/ (- 1) 3)) (= b (/ 2 3)))))
 ; expect: unsat
 (check-sat)
 (pop)

@@ -128,10 +128,10 @@ Proof.
   intros H. specialize (H (Box 0 1 0 1) (Box 0 2 0 1) (Box 1 2 0 1)).
   unfold proper in H. cbn in H. specialize (H ltac:(lra) ltac:(lra) ltac:(lra)).
   unfold iou, union, inter, area in H. cbn in H.
-  replace (overlap 0 1 0 2) with 1 in H by cases.
-  replace (overlap 0 2 1 2) with 1 in H by cases.
-  replace (overlap 0 1 1 2) with 0 in H by cases.
-  replace (overlap 0 1 0 1) with 1 in H by cases. lra.
+  replace (overlap 0 1 0 2) with 1 in H by (clear; cases).
+  replace (overlap 0 2 1 2) with 1 in H by (clear; cases).
+  replace (overlap 0 1 1 2) with 0 in H by (clear; cases).
+  replace (overlap 0 1 0 1) with 1 in H by (clear; cases). lra.
 Qed.
 
 Definition theorems :=

@@ -239,9 +239,9 @@ Proof.
   pose proof (Hlim 0 (d / 2) ltac:(rewrite Rabs_R0; lra) ltac:(lra)) as H1.
   pose proof (Hlim (d / 2) (d / 2) ltac:(rewrite Rabs_pos_eq; lra) ltac:(lra)) as H0.
   unfold pair_at in H0, H1. cbv zeta in H0, H1.
-  replace (overlap 0 (d / 2) 0 (0 + d / 2)) with (d / 2) in H1 by cases.
-  replace (overlap 0 (d / 2) (d / 2) (d / 2 + d / 2)) with 0 in H0 by cases.
-  replace (overlap 0 (d / 2) 0 (d / 2)) with (d / 2) in * by cases.
+  replace (overlap 0 (d / 2) 0 (0 + d / 2)) with (d / 2) in H1 by (clear - Hd; cases).
+  replace (overlap 0 (d / 2) (d / 2) (d / 2 + d / 2)) with 0 in H0 by (clear - Hd; cases).
+  replace (overlap 0 (d / 2) 0 (d / 2)) with (d / 2) in * by (clear - Hd; cases).
   replace (_ * _ / _) with 1 in H1 by (field; nra).
   replace (_ * _ / _) with 0 in H0 by (field; nra).
   apply Rabs_def2 in H0. apply Rabs_def2 in H1. lra.

@@ -178,9 +178,9 @@ Proof.
   intros H. specialize (H (Box 0 1 0 1) (Box 3 4 0 1)). unfold proper in H; cbn in H.
   specialize (H ltac:(lra) ltac:(lra)).
   unfold giou, iou, union, hull, hull_width, hull_height, inter, area in H; cbn in H.
-  replace (overlap 0 1 3 4) with 0 in H by cases.
-  replace (extent 0 1 3 4) with 4 in H by cases.
-  replace (extent 0 1 0 1) with 1 in H by cases. lra.
+  replace (overlap 0 1 3 4) with 0 in H by (clear; cases).
+  replace (extent 0 1 3 4) with 4 in H by (clear; cases).
+  replace (extent 0 1 0 1) with 1 in H by (clear; cases). lra.
 Qed.
 
 Definition theorems :=
