@@ -4,6 +4,7 @@
 //! capacity is its length rounded up to a size class (four to an octave: at most a fifth is wasted).
 
 use crate::Element;
+use crate::parallel::{self, GRAIN};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -184,7 +185,7 @@ impl<E: Element> Buffer<E> {
     /// A copy of a slice.
     pub fn copy_of(data: &[E]) -> Self {
         let mut b = Self::stale(data.len());
-        b.copy_from_slice(data);
+        parallel::chunks(&mut b, GRAIN, |i, to| to.copy_from_slice(&data[i * GRAIN..][..to.len()]));
         b
     }
 }

@@ -17,6 +17,8 @@ mod threads;
 
 type Tape64 = Tape<f64>;
 type Unary = fn(&mut Tape64, Var<f64>) -> Var<f64>;
+/// A function's name, the function, a map of (-3, 3) into its domain.
+type Pointwise = (&'static str, Unary, fn(f64) -> f64);
 type Binary = fn(&mut Tape64, Var<f64>, Var<f64>) -> Var<f64>;
 
 const ACTIVATIONS: [Activation; 3] = [Activation::None, Activation::Relu, Activation::Relu6];
@@ -24,8 +26,7 @@ const REDUCTIONS: [Reduction; 3] = [Reduction::Mean, Reduction::Sum, Reduction::
 /// Where activations have kinks.
 const KINKS: [f64; 2] = [0.0, 6.0];
 
-/// The pointwise functions, with a map of (-3, 3) into their domain, and their kinks.
-const POINTWISE: [(&str, Unary, fn(f64) -> f64); 12] = [
+const POINTWISE: [Pointwise; 12] = [
     ("relu", Tape::relu, |x| x),
     ("relu6", |t, x| t.relu6(x), |x| 3.0 * x),
     ("sigmoid", Tape::sigmoid, |x| 2.0 * x),
@@ -67,7 +68,7 @@ fn pair(lo: usize, hi: usize) -> impl Strategy<Value = [usize; 2]> {
 fn pool_spec() -> impl Strategy<Value = PoolSpec> {
     (pair(1, 4), pair(1, 4), pair(0, 2), pair(1, 3), any::<bool>()).prop_map(
         |(kernel, stride, padding, dilation, ceil_mode)| {
-            let half = |a: usize| padding[a].min((dilation[a] * (kernel[a] - 1) + 1) / 2);
+            let half = |a: usize| padding[a].min((dilation[a] * (kernel[a] - 1)).div_ceil(2));
             PoolSpec { kernel, stride, padding: [half(0), half(1)], dilation, ceil_mode }
         },
     )

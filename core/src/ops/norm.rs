@@ -33,7 +33,7 @@ impl<E: Element> BatchStats<E> {
 
 /// Rows of a block: enough to make a task, few enough for short sums.
 fn block_rows(c: usize) -> usize {
-    (GRAIN / c.max(1)).clamp(8, 256)
+    (GRAIN / c.max(1)).clamp(32, 256)
 }
 
 /// Calls `f(block, rows' range of elements)` for the blocks of [rows, c].
@@ -87,18 +87,26 @@ fn moments<E: Element>(x: &[E], c: usize) -> (Vec<f64>, Vec<f64>) {
         let (mean, m2) = unsafe { out.slice(b * 2 * c..(b + 1) * 2 * c) }.split_at_mut(c);
         E::dispatch(BlockMoments { x: &x[range], mean, m2 });
     });
+    let mut joined = vec![(0.0, 0.0); c];
+    parallel::chunks(&mut joined, 64, |i, channels| join_moments(partial.data(), rows, c, i * 64, channels));
+    joined.into_iter().unzip()
+}
+
+/// (mean, sum of squares about it) of the channels from `first`, from those of the blocks: [blocks, 2, c].
+fn join_moments<E: Element>(partial: &[E], rows: usize, c: usize, first: usize, channels: &mut [(f64, f64)]) {
     let size = |b: usize| block_rows(c).min(rows - b * block_rows(c)) as f64;
-    let (mut mean, mut m2) = (vec![0.0; c], vec![0.0; c]);
-    for (b, p) in partial.data().chunks_exact(2 * c).enumerate() {
-        mean.iter_mut().zip(p).for_each(|(m, p)| *m += size(b) * p.to_f64());
+    let blocks = || partial.chunks_exact(2 * c).enumerate();
+    for (b, p) in blocks() {
+        let means = &p[first..];
+        channels.iter_mut().zip(means).for_each(|(m, p)| m.0 += size(b) * p.to_f64());
     }
-    mean.iter_mut().for_each(|m| *m /= rows as f64);
-    for (b, p) in partial.data().chunks_exact(2 * c).enumerate() {
-        for k in 0..c {
-            m2[k] += p[c + k].to_f64() + size(b) * (p[k].to_f64() - mean[k]).powi(2);
+    channels.iter_mut().for_each(|m| m.0 /= rows as f64);
+    for (b, p) in blocks() {
+        let (means, squares) = (&p[first..], &p[c + first..]);
+        for ((m, mean), m2) in channels.iter_mut().zip(means).zip(squares) {
+            m.1 += m2.to_f64() + size(b) * (mean.to_f64() - m.0).powi(2);
         }
     }
-    (mean, m2)
 }
 
 /// The map of each channel, z = (x - mean) · scale + shift, y = min(max(z, low), high): [C] each.

@@ -71,7 +71,6 @@ impl Permutation {
     }
 
     fn run<E: Element>(&self, src: &[E], dst: &mut [E]) {
-        const TILE: usize = 16;
         let transpositions: usize = self.outer.iter().map(|a| a.0).product();
         let copies = self.m == 1;
         let tiles = if copies { 1 } else { self.k.div_ceil(TILE) };
@@ -90,20 +89,58 @@ impl Permutation {
                     continue;
                 }
                 let first = task % tiles * TILE;
-                for m in (0..self.m).step_by(TILE) {
-                    let ms = m..self.m.min(m + TILE);
-                    for k in first..self.k.min(first + TILE) {
-                        // SAFETY: (outer, k) names a row of the result that no other task has.
-                        let row = unsafe {
-                            dst.slice(to + k * self.k_stride + ms.start..to + k * self.k_stride + ms.end)
-                        };
-                        for (d, m) in row.iter_mut().zip(ms.clone()) {
-                            *d = src[from + m * self.m_stride + k];
-                        }
-                    }
-                }
+                let rows = TILE.min(self.k - first);
+                let (from, to) = (from + first, to + first * self.k_stride);
+                // SAFETY: (outer, k) names a row of the result that no other task has.
+                let row =
+                    |k: usize| unsafe { dst.slice(to + k * self.k_stride..to + k * self.k_stride + self.m) };
+                let mut out: [&mut [E]; TILE] =
+                    std::array::from_fn(|k| if k < rows { row(k) } else { Default::default() });
+                E::dispatch(Transpose {
+                    src: &src[from..],
+                    m_stride: self.m_stride,
+                    m: self.m,
+                    out: &mut out[..rows],
+                });
             }
         });
+    }
+}
+
+/// Rows and columns that are transposed together.
+const TILE: usize = 16;
+
+/// out[k][m] = src[m · m_stride + k] for up to TILE rows of m.
+struct Transpose<'a, 'b, E> {
+    src: &'a [E],
+    m_stride: usize,
+    m: usize,
+    out: &'a mut [&'b mut [E]],
+}
+
+impl<E: Element> Kernel<E> for Transpose<'_, '_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, _: S) {
+        let mut first = 0;
+        if self.out.len() == TILE {
+            while first + TILE <= self.m {
+                let mut tile = [[E::ZERO; TILE]; TILE];
+                for (m, row) in tile.iter_mut().enumerate() {
+                    row.copy_from_slice(&self.src[(first + m) * self.m_stride..][..TILE]);
+                }
+                for (k, out) in self.out.iter_mut().enumerate() {
+                    let column: [E; TILE] = std::array::from_fn(|m| tile[m][k]);
+                    out[first..first + TILE].copy_from_slice(&column);
+                }
+                first += TILE;
+            }
+        }
+        for m in first..self.m {
+            for (out, &x) in self.out.iter_mut().zip(&self.src[m * self.m_stride..]) {
+                out[m] = x;
+            }
+        }
     }
 }
 
