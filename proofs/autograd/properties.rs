@@ -84,6 +84,12 @@ fn part(full: &[usize], ones: u8, skip: usize) -> Vec<usize> {
     dims.skip(skip.min(full.len())).collect()
 }
 
+/// Two stacks that broadcast.
+fn part_of_stack() -> impl Strategy<Value = (Vec<usize>, Vec<usize>)> {
+    (prop::collection::vec(1usize..4, 0..=2), any::<u8>(), any::<u8>(), 0usize..3)
+        .prop_map(|(full, a, b, skip)| (part(&full, a & !b, 0), part(&full, b, skip)))
+}
+
 /// A convolution: image, geometry, kernel, channels out of a group.
 fn convolution() -> impl Strategy<Value = ([usize; 4], Conv, [usize; 2], usize)> {
     (image(), pair(1, 4), pair(1, 3), pair(0, 3), pair(1, 3), 1usize..4, 1usize..4)
@@ -290,6 +296,12 @@ proptest! {
     }
 
     #[test]
+    fn a1_matmul(stack in part_of_stack(), m in 1usize..5, k in 1usize..5, n in 1usize..5, seed: u64) {
+        let (a, b) = ([&stack.0[..], &[m, k]].concat(), [&stack.1[..], &[k, n]].concat());
+        equals_differences(&distinct(seed, &[&a, &b], &[]), |t, x| t.matmul(x[0].clone(), x[1].clone()))?;
+    }
+
+    #[test]
     fn a1_roi_align(image in image(), sampling in 0usize..3, aligned: bool, seed: u64) {
         let (maps, rois, align) = regions::<f64>(image, sampling, aligned, seed);
         equals_differences(&maps, |t, x| t.roi_align(x, &[1.0, 0.5], &rois, align))?;
@@ -421,4 +433,56 @@ fn a1_control_a_slope_outside_of_its_sides_is_refuted() {
         })
     };
     assert!(refutes(16, any::<u64>(), claim));
+}
+
+#[test]
+fn a1_control_one_sided_slopes_do_not_bound_compositions() {
+    // max(0, x) - max(0, -x) = x has slope 1 at 0; op by op the result is 0.
+    let claim = |seed: u64| {
+        between_one_sided(&[ties(seed, &[6])], |t, x| {
+            let minus = t.neg(x[0].clone());
+            let (a, b) = (t.relu(x[0].clone()), t.relu(minus));
+            t.sub(a, b)
+        })
+    };
+    assert!(refutes(16, any::<u64>(), claim));
+}
+
+#[test]
+fn a1_control_batch_norm_without_its_mean_terms_is_refuted() {
+    // The statistics as constants: gradients through μ and σ are missing.
+    let claim = |fixed: bool| {
+        move |(rows, seed): (usize, u64)| {
+            let x = distinct(seed, &[&[rows, 2], &[2], &[2]], &[]);
+            let (_, stats) = Tape::infer().batch_norm_train(
+                x[0].clone().into(),
+                x[1].clone().into(),
+                x[2].clone().into(),
+                0.1,
+                Activation::None,
+            );
+            let var = stats.unbiased_var.map(|v| v * (rows as f64 - 1.0) / rows as f64);
+            equals_differences(&x[..1], |t, v| {
+                let (g, b) = (Var::from(x[1].clone()), Var::from(x[2].clone()));
+                let right = t.batch_norm_train(v[0].clone(), g.clone(), b.clone(), 0.1, Activation::None).0;
+                if !fixed {
+                    return right;
+                }
+                // The same value with the wrong gradient: at the sample both are equal, around it the op is the right one.
+                let wrong = t.batch_norm_eval(v[0].clone(), g, b, &stats.mean, &var, 0.1, Activation::None);
+                Var { value: right.value, node: wrong.node }
+            })
+        }
+    };
+    assert!(refutes(16, (2usize..9, any::<u64>()), claim(true)));
+    assert!(!refutes(16, (2usize..9, any::<u64>()), claim(false)));
+}
+
+#[test]
+fn a1_control_a_wrong_sign_or_factor_is_refuted() {
+    for off in [-2.0, 1.0] {
+        assert!(refutes(16, (shape(), any::<u64>()), |(shape, seed)| {
+            equals_differences(&distinct(seed, &[&shape], &[]), |t, x| planted(t, &x[0], off))
+        }));
+    }
 }
