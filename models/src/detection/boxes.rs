@@ -139,8 +139,8 @@ impl Metric {
         }
     }
 
-    /// The value and its gradient with respect to both boxes. Where a kink is met (equal coordinates of both boxes)
-    /// it is the mean of the one-sided derivatives.
+    /// The value and its gradient with respect to both boxes. At a kink of IoU it is the mean of the one-sided derivatives
+    /// where like edges meet, and the derivative from the overlapping side where unlike edges touch, as in PyTorch.
     pub fn gradient<E: Element>(self, a: &BBox<E>, b: &BBox<E>) -> (E, BBox<E>, BBox<E>) {
         let m = self.of(&variables::<E>(a, 0), &variables(b, 4));
         (m.value, m.d[..4].try_into().unwrap_or_default(), m.d[4..].try_into().unwrap_or_default())
@@ -227,10 +227,10 @@ pub enum Relation {
 }
 
 /// How two boxes lie to each other.
-pub fn relation<E: Element>(a: &BBox<E>, b: &BBox<E>) -> Relation {
+pub fn relation<S: Scalar>(a: &BBox<S>, b: &BBox<S>) -> Relation {
     let w = a[2].min(b[2]) - a[0].max(b[0]);
     let h = a[3].min(b[3]) - a[1].max(b[1]);
-    let zero = E::ZERO;
+    let zero = S::constant(0.0);
     if w > zero && h > zero {
         Relation::Overlapping
     } else if w < zero || h < zero {
@@ -253,10 +253,11 @@ pub struct Kink<E> {
     pub jump: E,
 }
 
-/// The kinks of IoU at these boxes, as functions of each coordinate of `a` (claim I6). At ties of like edges
+/// The kinks of IoU at these boxes, of positive area, as functions of each coordinate of `a` (claim I6). At ties of like edges
 /// (x1 = u1) while the boxes overlap, the derivatives differ by ih (A + B) / U²; where unlike edges touch (x2 = u1)
 /// and the other axis overlaps, by ih / (A + B); in y with iw for ih.
-pub fn kinks<E: Element>(a: &BBox<E>, b: &BBox<E>) -> Vec<Kink<E>> {
+pub fn kinks<S: Scalar>(a: &BBox<S>, b: &BBox<S>) -> Vec<Kink<S>> {
+    let zero = S::constant(0.0);
     let [w, h] = overlap(a, b);
     let across = [h, w];
     let (_, u) = intersection_union(a, b);
@@ -265,8 +266,8 @@ pub fn kinks<E: Element>(a: &BBox<E>, b: &BBox<E>) -> Vec<Kink<E>> {
     for (coordinate, &at) in a.iter().enumerate() {
         let axis = coordinate % 2;
         let (like, unlike) = (coordinate, (coordinate + 2) % 4);
-        if across[axis] > E::ZERO && sum > E::ZERO {
-            if w > E::ZERO && h > E::ZERO && at == b[like] {
+        if across[axis] > zero && sum > zero {
+            if w > zero && h > zero && at == b[like] {
                 found.push(Kink { coordinate, meets: like, jump: across[axis] * sum / (u * u) });
             } else if at == b[unlike] {
                 found.push(Kink { coordinate, meets: unlike, jump: across[axis] / sum });
