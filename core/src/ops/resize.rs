@@ -1,7 +1,8 @@
 //! Resizing of images [N, H, W, C]: bilinear and nearest, both separable maps.
 //!
 //! Along an axis of n inputs and o outputs, bilinear samples output i at the source coordinate s = max((i + ½) n / o - ½, 0) between
-//! its two neighbours (half-pixel centres, `align_corners=False`); nearest takes input ⌊i n / o⌋.
+//! its two neighbours (half-pixel centres, `align_corners=False`); nearest takes input ⌊i n / o⌋, with the quotient n / o rounded to f32
+//! as PyTorch does: for one pair of sizes in a hundred, such as 2 to 82, that is one input below the exact one.
 
 use super::separable::Taps;
 use crate::{Element, Tape, Var};
@@ -17,7 +18,8 @@ fn bilinear<E: Element>(n: usize, o: usize) -> Taps<E> {
 }
 
 fn nearest<E: Element>(n: usize, o: usize) -> Taps<E> {
-    Taps::new(n, o, |i| [(i * n / o, 1.0)])
+    let ratio = n as f32 / o as f32;
+    Taps::new(n, o, |i| [(((i as f32 * ratio) as usize).min(n - 1), 1.0)])
 }
 
 /// The size of an image scaled by a factor: ⌊n · factor⌋ on each axis, the ratio used then being that of the sizes
@@ -65,6 +67,9 @@ mod tests {
         let (y, [g]) = gradients([x], |t, [x]| t.resize_nearest(x, [2, 4]));
         assert_eq!(y.data(), [0.0, 0.0, 4.0, 8.0, 0.0, 0.0, 4.0, 8.0]);
         assert_eq!(g.data(), [4.0, 2.0, 2.0]);
+        // PyTorch 2.15: 41 · fl(2 / 82) < 1.
+        let x = Tensor::from_slice([1, 1, 2, 1], &[0.0, 1.0]);
+        assert_eq!(Tape::infer().resize_nearest(x.into(), [1, 82]).value.data()[40..43], [0.0, 0.0, 1.0]);
     }
 
     #[test]
