@@ -20,7 +20,7 @@ use std::path::PathBuf;
 The loss is plotted over the learning rate in lr-range.png: take a rate from where it falls fastest, well before it
 rises. The weights are restored afterwards; nothing is trained.")]
 pub struct LrRange {
-    /// CIFAR-10's folder or .tar.gz, a folder of images with one sub-folder a class, or `synthetic`
+    /// CIFAR-10's folder or .tar.gz, a folder of images with one sub-folder a class, or synthetic[:N]
     #[arg(long, value_name = "SRC")]
     data: String,
     /// The network's layout

@@ -54,7 +54,7 @@ impl Output {
 The run's folder then holds args.json, log.jsonl, results.csv, results.png, TensorBoard's events, weights/, state/,
 confusion_matrix.png and pictures of what the network saw.")]
 pub struct AlexNetArgs {
-    /// CIFAR-10's folder or .tar.gz, a folder of images with one sub-folder a class, or `synthetic`
+    /// CIFAR-10's folder or .tar.gz, a folder of images with one sub-folder a class, or synthetic[:N]
     #[arg(long, value_name = "SRC")]
     data: String,
     /// The layout: cifar for 32x32 images, imagenet for 224x224; other sizes are scaled and cropped

@@ -166,13 +166,13 @@ impl Splits {
 pub const VAL_FRACTION: f64 = 0.1;
 
 /// Opens what `--data` names: CIFAR-10 (its folder or `.tar.gz`), a folder of images with one sub-folder a class,
-/// or `synthetic`, the drawn data set. `val_fraction` of each class's training images is held out for a folder
+/// or `synthetic` (`synthetic:N` for N images), the drawn data set. `val_fraction` of each class's training images is held out for a folder
 /// that brings no split of its own; the choice is a function of `seed`.
 pub fn open(source: &str, val_fraction: f64, seed: u64) -> Result<Splits> {
     let rng = Rng::seed(seed).stream("split");
     let path = Path::new(source);
-    if source == "synthetic" && !path.exists() {
-        return Ok(SyntheticShapes::new(seed).split());
+    if let Some(count) = source.strip_prefix("synthetic").filter(|_| !path.exists()) {
+        return Ok(synthetic(count, seed)?.split());
     }
     let meta = std::fs::metadata(path).map_err(|e| {
         Error::read(path, &e).remedy(format!("name a folder of images, or get CIFAR-10: {}", cifar10::REMEDY))
@@ -181,6 +181,18 @@ pub fn open(source: &str, val_fraction: f64, seed: u64) -> Result<Splits> {
         return Ok(Arc::new(Cifar10::open(path)?).split(&rng));
     }
     ImageFolder::open(path, val_fraction, &rng)
+}
+
+/// The drawn data set, of as many images as `:N` asks for.
+fn synthetic(count: &str, seed: u64) -> Result<SyntheticShapes> {
+    if count.is_empty() {
+        return Ok(SyntheticShapes::new(seed));
+    }
+    match count.strip_prefix(':').and_then(|n| n.parse().ok()) {
+        Some(n @ 24..=10_000_000) => Ok(SyntheticShapes::with_len(seed, n)),
+        _ => Err(Error::input(format!("synthetic{count} is no data set"))
+            .remedy("name `synthetic`, or `synthetic:N` for N drawn images, 24 to 10,000,000")),
+    }
 }
 
 /// `total` images: those of a random permutation's last `held_out`, and the others; both in ascending order.

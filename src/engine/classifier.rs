@@ -196,6 +196,15 @@ impl<'a> Trainer<'a> {
         state::save(&self.files.state(), &mut self.net, &self.optimizer, &self.position)
     }
 
+    /// Saves the state, and says how to go on.
+    fn interrupted(&mut self) -> Result<Error> {
+        self.save_state()?;
+        let folder = self.files.folder.display();
+        Ok(Error::interrupted(format!(
+            "the state is saved in {folder}; the same command with --resume goes on"
+        )))
+    }
+
     /// Trains to the plan's last epoch. `after_epoch` sees each finished epoch, after its weights and before its state
     /// are saved: it may be called again for the same epoch by a resumed run.
     ///
@@ -205,7 +214,11 @@ impl<'a> Trainer<'a> {
         while self.position.epoch < self.plan.epochs {
             self.train_epoch()?;
             let train = self.position.tally.score();
-            let val = evaluate(&self.net, &self.splits.val, self.transform, "validation", |_, _, _| {})?;
+            let val = match evaluate(&self.net, &self.splits.val, self.transform, "validation", |_, _, _| {})
+            {
+                Err(Error::Interrupted(_)) => return Err(self.interrupted()?),
+                val => val?,
+            };
             let p = &mut self.position;
             let seconds = p.seconds;
             p.history.push(EpochLog {
@@ -272,11 +285,7 @@ impl<'a> Trainer<'a> {
                 format!("loss {:.4}, accuracy {:.1} %", s.loss, 100.0 * s.accuracy)
             });
             if interrupt::requested() {
-                self.save_state()?;
-                return Err(Error::interrupted(format!(
-                    "the state is saved in {}; the same command with --resume goes on",
-                    self.files.folder.display()
-                )));
+                return Err(self.interrupted()?);
             }
             if saved.elapsed() > SAVE_EVERY {
                 self.save_state()?;

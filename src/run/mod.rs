@@ -42,8 +42,8 @@ const OWN: [&str; 9] = [
     "detections.json",
 ];
 const OWN_PREFIXES: [&str; 3] = [events::PREFIX, "train_batch", "val_batch"];
-/// Settings that do not change the result, and may differ when a run is resumed.
-const FREE: [&str; 2] = ["version", "threads"];
+/// Settings that do not change the result, and may differ when a run is resumed (the data's checksum does count).
+const FREE: [&str; 3] = ["version", "threads", "data"];
 /// More than any file of text that a run writes.
 const TEXT: u64 = 1 << 30;
 
