@@ -1,0 +1,160 @@
+//! The command as a user meets it: results, help, and what it says to bad input.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn gradus(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gradus")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The command refuses with exit code 2, nothing on standard output, and one message that has all these words.
+#[track_caller]
+fn refused(args: &[&str], words: &[&str]) {
+    let out = gradus(args);
+    let said = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "gradus {args:?}: {said}");
+    assert!(out.stdout.is_empty() && !said.contains("panicked"), "gradus {args:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "gradus {args:?} says nothing of `{word}`: {said}");
+    }
+}
+
+/// A small network's run on drawn images, made once for the tests that need one.
+fn trained(folder: &Path) -> String {
+    let run = folder.join("run");
+    let out = gradus(&[
+        "train",
+        "alexnet",
+        "--data",
+        "synthetic:48",
+        "--epochs",
+        "1",
+        "--out",
+        run.to_str().unwrap(),
+        "--json",
+    ]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!((&json["epochs"], &json["best_epoch"]), (&1.into(), &1.into()));
+    assert!(json["test"]["accuracy"].as_f64().unwrap() <= 1.0 && json["val"]["loss"].as_f64().unwrap() > 0.0);
+    run.to_str().unwrap().into()
+}
+
+#[test]
+fn a_run_leaves_its_folder_and_can_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = trained(folder.path());
+    let files = [
+        "args.json",
+        "log.jsonl",
+        "results.csv",
+        "results.png",
+        "weights/best.safetensors",
+        "weights/last.safetensors",
+    ];
+    let pictures =
+        ["confusion_matrix.png", "train_batch0.png", "val_batch0_labels.png", "val_batch0_pred.png"];
+    for file in files.iter().chain(&pictures) {
+        assert!(Path::new(&run).join(file).is_file(), "{file}");
+    }
+    let events = |e: &fs::DirEntry| e.file_name().to_string_lossy().starts_with("events.out.tfevents.");
+    assert!(fs::read_dir(&run).unwrap().any(|e| events(&e.unwrap())));
+
+    let evaluated = gradus(&["evaluate", &run, "--data", "synthetic:48", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&evaluated.stdout).unwrap();
+    assert_eq!((json["split"].as_str(), json["images"].as_u64()), (Some("test"), Some(8)));
+
+    let picture = format!("{run}/train_batch0.png");
+    let predicted = gradus(&["predict", &run, &picture, "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&predicted.stdout).unwrap();
+    let top = json[0]["top"].as_array().unwrap();
+    assert_eq!(top.len(), 5);
+    assert!(top[0]["probability"].as_f64() >= top[4]["probability"].as_f64());
+
+    // Nothing is overwritten without being asked; weights of another network are refused by name.
+    let again = ["train", "alexnet", "--data", "synthetic:48", "--epochs", "1", "--out", &run];
+    refused(&again, &["holds a run already", "--resume", "--force"]);
+    let best = format!("{run}/weights/best.safetensors");
+    refused(
+        &["evaluate", &best, "--data", "synthetic:48", "--arch", "imagenet"],
+        &["best.safetensors", "shape"],
+    );
+    let mut bytes = fs::read(&best).unwrap();
+    bytes.truncate(bytes.len() / 2);
+    let cut = folder.path().join("cut.safetensors");
+    fs::write(&cut, bytes).unwrap();
+    refused(&["predict", cut.to_str().unwrap(), &picture], &["cut.safetensors", "damaged"]);
+}
+
+#[test]
+fn help_teaches() {
+    for args in [
+        &["--help"][..],
+        &["train", "alexnet", "--help"],
+        &["evaluate", "--help"],
+        &["predict", "--help"],
+        &["lr-range", "--help"],
+        &["bench", "--help"],
+    ] {
+        let out = gradus(args);
+        assert!(out.status.success());
+        assert!(text(&out.stdout).len() > 300, "{args:?}");
+    }
+    assert!(text(&gradus(&["train", "alexnet", "--help"]).stdout).contains("Examples:"));
+}
+
+#[test]
+fn bad_arguments_are_refused() {
+    refused(&["train", "alexnet"], &["--data"]);
+    refused(&["train", "alexnet", "--data", "synthetic", "--epochs", "0"], &["at least 1"]);
+    refused(&["train", "alexnet", "--data", "synthetic", "--lr", "-1"], &["--lr -1", "positive"]);
+    refused(&["train", "alexnet", "--data", "synthetic:x"], &["synthetic:N"]);
+    refused(&["no-such-command"], &["no-such-command"]);
+    let out = Command::new(env!("CARGO_BIN_EXE_gradus"))
+        .args(["bench", "gemm"])
+        .env("GRADUS_ISA", "mmx")
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("GRADUS_ISA=mmx"));
+}
+
+#[test]
+fn bad_data_is_refused_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let train = |data: &str, words: &[&str]| {
+        let out = at("out");
+        refused(&["train", "alexnet", "--data", data, "--out", &out], words);
+        assert!(!Path::new(&out).exists(), "nothing is left behind");
+    };
+    train(&at("missing"), &["missing", "gradus fetch cifar10"]);
+
+    let cifar = folder.path().join("cifar");
+    fs::create_dir(&cifar).unwrap();
+    fs::write(cifar.join("batches.meta.txt"), "airplane\n").unwrap();
+    fs::write(cifar.join("data_batch_1.bin"), vec![0; 1000]).unwrap();
+    train(cifar.to_str().unwrap(), &["cifar"]);
+
+    let images = folder.path().join("images");
+    fs::create_dir_all(images.join("cat")).unwrap();
+    train(images.to_str().unwrap(), &["images", "sub-folder"]);
+    fs::write(at("not.tar.gz"), b"<!doctype html>").unwrap();
+    train(&at("not.tar.gz"), &["not.tar.gz"]);
+}
+
+#[test]
+fn bad_models_and_images_are_refused_with_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    fs::write(at("page.pth"), "<html>").unwrap();
+    refused(&["predict", &at("page.pth"), "x.png"], &["page.pth", "web page"]);
+    refused(&["predict", &at("none.pth"), "x.png"], &["none.pth"]);
+    refused(&["predict", folder.path().to_str().unwrap(), "x.png"], &["weights/best.safetensors"]);
+    refused(&["evaluate", &at("none.pth"), "--data", "synthetic"], &["none.pth"]);
+}
