@@ -19,15 +19,8 @@ const LATER: &[&str] = &[
     "anchor_generator",
     "box_decode",
     "box_encode",
-    "cat",
     "clip_boxes_to_image",
-    "dropout",
-    "gather",
-    "index_select",
     "matcher",
-    "matmul",
-    "model.alexnet",
-    "model.cifar_alexnet",
     "model.mobilenet_v2_features",
     "model.rcnn_eval",
     "model.rcnn_train",
@@ -35,12 +28,9 @@ const LATER: &[&str] = &[
     "model.resnet_fpn",
     "multiscale_roi_align",
     "paste_masks_in_image",
-    "permute",
     "project_masks_on_boxes",
     "rcnn_transform",
-    "reshape",
     "resize_boxes",
-    "slice",
 ];
 
 /// How many cases of an op ran, and the greatest part of the allowed error that was used in (f64, f32).

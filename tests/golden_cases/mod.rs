@@ -9,10 +9,13 @@ pub mod dense;
 pub mod elementwise;
 pub mod formula;
 pub mod loss;
+pub mod models;
 pub mod norm;
 pub mod optim;
 pub mod pool;
 pub mod run;
+pub mod sample;
+pub mod shape;
 
 use case::Case;
 use gradus_core::Element;
@@ -47,9 +50,11 @@ pub fn table<E: Element>() -> Vec<Op<E>> {
         dense::table,
         elementwise::table,
         loss::table,
+        models::table,
         norm::table,
         optim::table,
         pool::table,
+        shape::table,
     ]
     .into_iter()
     .flat_map(|table| table())

@@ -80,6 +80,8 @@ struct Output {
     /// PyTorch's shape, and the values in its order.
     shape: Vec<usize>,
     values: Values,
+    /// What an error is relative to, where it is not the greatest expected magnitude.
+    scale: Option<f64>,
 }
 
 /// A case on its way in the precision of E.
@@ -182,7 +184,13 @@ impl<'c, E: Element> Run<'c, E> {
 
     /// Numbers that are no tensor of E.
     pub fn numbers(&mut self, name: &str, shape: &[usize], values: Vec<f64>) {
+        self.numbers_of_scale(name, shape, values, None);
+    }
+
+    /// Numbers whose error is relative to `scale`, where there is one.
+    pub fn numbers_of_scale(&mut self, name: &str, shape: &[usize], values: Vec<f64>, scale: Option<f64>) {
         self.put(name, None, Shape::new(shape), Values::Floats(values), &plain(shape.len()));
+        self.outputs.last_mut().expect("what was just put").scale = scale;
     }
 
     fn image_axes(&self, name: &str) -> &'static [usize] {
@@ -206,7 +214,15 @@ impl<'c, E: Element> Run<'c, E> {
                 (s, Values::Integers(v))
             }
         };
-        self.outputs.push(Output { name: name.into(), node, ours, axes: axes.to_vec(), shape, values });
+        self.outputs.push(Output {
+            name: name.into(),
+            node,
+            ours,
+            axes: axes.to_vec(),
+            shape,
+            values,
+            scale: None,
+        });
     }
 
     /// Goes back from the upstream gradients and compares everything the file expects. `bound(name)` is the greatest
@@ -275,7 +291,10 @@ impl Output {
                 let same = got.iter().zip(&want).all(|(g, w)| *g == *w as f64);
                 if same { Difference::none(full) } else { Difference::fatal(full, "integers differ") }
             }
-            (Values::Floats(got), None) => compare_floats(full, got, &expected.to_f64(), (0.0, 0.0), bound),
+            (Values::Floats(got), None) => {
+                let scale = self.scale.map_or((0.0, 0.0), |s| (f64::INFINITY, s));
+                compare_floats(full, got, &expected.to_f64(), scale, bound)
+            }
             (Values::Integers(_), None) => Difference::fatal(full, "integers where numbers are expected"),
         }
     }

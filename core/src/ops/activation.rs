@@ -1,8 +1,8 @@
 //! Pointwise functions of one argument: y = f(x), ∂L/∂x = f'(x) · ∂L/∂y.
 //!
 //! The table says for each what backward keeps (x, y or nothing), the value, and the gradient from g = ∂L/∂y and what was
-//! kept. Kinks and NaN are PyTorch's: NaN passes through; relu has slope 0 at 0, relu6 at 0 and at 6, abs at 0; clamp
-//! has slope 1 at its bounds.
+//! kept. Kinks and NaN are PyTorch's: NaN passes through; relu has slope 0 at 0, relu6 at 0 and at 6, abs at 0, clamp at
+//! its bounds (since PyTorch 2.15; 1 before).
 
 use super::elementwise::{Map, apply};
 use crate::{Element, Tape, Tensor, Var};
@@ -63,7 +63,7 @@ table! {
     Sqrt {} "sqrt" keeps Y: |x| x.sqrt(); |g, y| g / (y + y);
     Abs {} "abs" keeps X: |x| x.abs(); |g, x| if x > E::ZERO { g } else if x < E::ZERO { -g } else { E::ZERO };
     Neg {} "neg" keeps Nothing: |x| -x; |g, x| -g;
-    Clamp { lo, hi } "clamp" keeps X: |x| hi.min(lo.max(x)); |g, x| if x >= lo && x <= hi { g } else { E::ZERO };
+    Clamp { lo, hi } "clamp" keeps X: |x| hi.min(lo.max(x)); |g, x| if x > lo && x < hi { g } else { E::ZERO };
     Shift { c } "add" keeps Nothing: |x| x + c; |g, x| g;
     Scale { c } "mul" keeps Nothing: |x| x * c; |g, x| g * c;
 }
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!((y, g), (vec![0.0, 0.0, 0.5, 6.0, 6.0], vec![0.0, 0.0, 1.0, 0.0, 0.0]));
         assert_eq!(both(&[-2.0, 0.0, 3.0], Tape::abs), (vec![2.0, 0.0, 3.0], vec![-1.0, 0.0, 1.0]));
         let (y, g) = both(&[-2.0, -1.0, 0.0, 1.0, 2.0], |t, x| t.clamp(x, -1.0, 1.0));
-        assert_eq!((y, g), (vec![-1.0, -1.0, 0.0, 1.0, 1.0], vec![0.0, 1.0, 1.0, 1.0, 0.0]));
+        assert_eq!((y, g), (vec![-1.0, -1.0, 0.0, 1.0, 1.0], vec![0.0, 0.0, 1.0, 0.0, 0.0]));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Batch normalisation and its frozen form, y = act(γ x̂ + β) with x̂ = (x - μ) / √(σ² + ε), over the last axis (channels).
 //!
-//! Training reads memory twice forward and twice backward. Moments: a block of rows has a mean and a sum of squares about that mean, and
-//! blocks join exactly (Chan, Golub, LeVeque, *Updating formulae and a pairwise algorithm for computing sample variances*, 1979):
-//! M₂ = Σ_b M₂_b + n_b (μ_b - μ)². Backward, with g' the gradient behind the activation and m rows:
+//! Training reads memory twice forward and twice backward. Moments: a block of n_b rows has a mean m_b, rounded, and about it a sum of
+//! differences and one of squares; blocks join exactly (after Chan, Golub, LeVeque, *Updating formulae and a pairwise algorithm for
+//! computing sample variances*, 1979): μ = Σ_b (n_b m_b + Σ (x - m_b)) / m, M₂ = Σ_b Σ (x - m_b)² + 2 (m_b - μ) Σ (x - m_b) + n_b (m_b - μ)².
+//! Backward, with g' the gradient behind the activation and m rows:
 //! ∂β = Σ g', ∂γ = Σ g' x̂, ∂x = γ / √(σ² + ε) · (g' - ∂β / m - x̂ ∂γ / m). Whether the activation passes a gradient is computed anew
 //! from x, in the same way as in forward, so that y is not kept.
 
@@ -45,10 +46,12 @@ fn blocks(rows: usize, c: usize, f: impl Fn(usize, std::ops::Range<usize>) + Sen
     });
 }
 
-/// The mean and the sum of squares about it, for each channel of a block of rows.
+/// For each channel of a block of rows the rounded mean, and about it the sum of differences (what the rounding left)
+/// and the sum of squares.
 struct BlockMoments<'a, E> {
     x: &'a [E],
     mean: &'a mut [E],
+    rest: &'a mut [E],
     m2: &'a mut [E],
 }
 
@@ -58,6 +61,7 @@ impl<E: Element> Kernel<E> for BlockMoments<'_, E> {
     fn run<S: Simd<E>>(self, _: S) {
         let c = self.mean.len();
         self.mean.fill(E::ZERO);
+        self.rest.fill(E::ZERO);
         self.m2.fill(E::ZERO);
         for row in self.x.chunks_exact(c) {
             for (s, &x) in self.mean.iter_mut().zip(row) {
@@ -69,8 +73,11 @@ impl<E: Element> Kernel<E> for BlockMoments<'_, E> {
             *s /= n;
         }
         for row in self.x.chunks_exact(c) {
-            for ((m2, &mean), &x) in self.m2.iter_mut().zip(self.mean.iter()).zip(row) {
-                *m2 += (x - mean) * (x - mean);
+            let sums = self.rest.iter_mut().zip(self.m2.iter_mut());
+            for (((rest, m2), &mean), &x) in sums.zip(self.mean.iter()).zip(row) {
+                let d = x - mean;
+                *rest += d;
+                *m2 += d * d;
             }
         }
     }
@@ -80,31 +87,38 @@ impl<E: Element> Kernel<E> for BlockMoments<'_, E> {
 fn moments<E: Element>(x: &[E], c: usize) -> (Vec<f64>, Vec<f64>) {
     let rows = x.len() / c;
     let n = rows.div_ceil(block_rows(c));
-    let mut partial = Tensor::<E>::stale([n, 2 * c]);
+    let mut partial = Tensor::<E>::stale([n, 3 * c]);
     let out = Shared::new(partial.data_mut());
     blocks(rows, c, |b, range| {
         // SAFETY: one part for each block.
-        let (mean, m2) = unsafe { out.slice(b * 2 * c..(b + 1) * 2 * c) }.split_at_mut(c);
-        E::dispatch(BlockMoments { x: &x[range], mean, m2 });
+        let (mean, sums) = unsafe { out.slice(b * 3 * c..(b + 1) * 3 * c) }.split_at_mut(c);
+        let (rest, m2) = sums.split_at_mut(c);
+        E::dispatch(BlockMoments { x: &x[range], mean, rest, m2 });
     });
     let mut joined = vec![(0.0, 0.0); c];
     parallel::chunks(&mut joined, 64, |i, channels| join_moments(partial.data(), rows, c, i * 64, channels));
     joined.into_iter().unzip()
 }
 
-/// (mean, sum of squares about it) of the channels from `first`, from those of the blocks: [blocks, 2, c].
+/// (mean, sum of squares about it) of the channels from `first`, from what the blocks know: [blocks, 3, c].
 fn join_moments<E: Element>(partial: &[E], rows: usize, c: usize, first: usize, channels: &mut [(f64, f64)]) {
     let size = |b: usize| block_rows(c).min(rows - b * block_rows(c)) as f64;
-    let blocks = || partial.chunks_exact(2 * c).enumerate();
-    for (b, p) in blocks() {
-        let means = &p[first..];
-        channels.iter_mut().zip(means).for_each(|(m, p)| m.0 += size(b) * p.to_f64());
+    let blocks = || {
+        partial.chunks_exact(3 * c).enumerate().map(|(b, p)| {
+            let of = move |what: usize, k: usize| p[what * c + first + k].to_f64();
+            (size(b), of)
+        })
+    };
+    for (n, of) in blocks() {
+        for (k, (mean, _)) in channels.iter_mut().enumerate() {
+            *mean += n * of(0, k) + of(1, k);
+        }
     }
     channels.iter_mut().for_each(|m| m.0 /= rows as f64);
-    for (b, p) in blocks() {
-        let (means, squares) = (&p[first..], &p[c + first..]);
-        for ((m, mean), m2) in channels.iter_mut().zip(means).zip(squares) {
-            m.1 += m2.to_f64() + size(b) * (mean.to_f64() - m.0).powi(2);
+    for (n, of) in blocks() {
+        for (k, (mean, m2)) in channels.iter_mut().enumerate() {
+            let shift = of(0, k) - *mean;
+            *m2 += of(2, k) + shift * (2.0 * of(1, k) + n * shift);
         }
     }
 }

@@ -82,9 +82,18 @@ pub fn choose(spec: &ConvSpec, pass: Pass) -> Algorithm {
     }
     match spec {
         _ if depthwise::applies(spec) => Algorithm::Depthwise,
+        _ if pass == Pass::BackwardWeight && has_few_pixels(spec) => Algorithm::Im2col,
         _ if winograd::applies(spec) && spec.c_in.min(spec.c_out) >= 16 => winograd::tiling(spec),
         _ => Algorithm::Im2col,
     }
+}
+
+/// Whether gradients of weights are sums of so few terms that some are exactly 0, as where a tap sees padding or what a
+/// ReLU cut off. Winograd's transforms leave rounding noise there, and Adam, which divides a gradient by its own size,
+/// would take it for a gradient.
+fn has_few_pixels(spec: &ConvSpec) -> bool {
+    let [oh, ow] = spec.out_hw();
+    spec.n * oh * ow < 1024
 }
 
 /// What `GRADUS_CONV` asks for, read once. Panics when it names no algorithm.
