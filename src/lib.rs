@@ -7,6 +7,7 @@ pub mod data;
 pub mod engine;
 pub mod error;
 pub mod files;
+pub mod filtering;
 pub mod image;
 pub mod interrupt;
 pub mod metrics;

@@ -4,7 +4,7 @@ use super::Global;
 use crate::data;
 use crate::engine::lr_range::{self, RangeTest, Settings};
 use crate::engine::model::Arch;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files;
 use clap::Args;
 use gradus_core::Rng;
@@ -52,12 +52,7 @@ impl fmt::Display for RangeTest {
 impl LrRange {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        let path = self.out.join("lr-range.png");
-        if path.exists() && !self.force {
-            return Err(Error::input("exists already")
-                .in_file(&path)
-                .remedy("choose another --out, or --force"));
-        }
+        let path = super::new_file(self.out.join("lr-range.png"), self.force)?;
         let splits = data::open(&self.data, data::VAL_FRACTION, global.seed)?;
         let mut rng = Rng::seed(global.seed).stream("init");
         let mut net = AlexNet::new(self.arch.size(), splits.classes().len(), &mut rng);

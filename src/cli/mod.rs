@@ -4,7 +4,10 @@
 //! codes: 0 done, 2 bad input or usage, 1 a failure that is not the user's, 130 interrupted with the state saved.
 
 mod bench;
+mod descent;
 mod evaluate;
+mod filter;
+mod iou;
 mod lr_range;
 mod predict;
 mod tour;
@@ -63,6 +66,9 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
     LrRange(lr_range::LrRange),
+    Descent(descent::Descent),
+    Filter(filter::FilterArgs),
+    Iou(iou::Iou),
     #[command(subcommand)]
     Bench(bench::Bench),
 }
@@ -102,6 +108,9 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Evaluate(c)) => c.run(global),
         Some(Command::Predict(c)) => c.run(global),
         Some(Command::LrRange(c)) => c.run(global),
+        Some(Command::Descent(c)) => c.run(global),
+        Some(Command::Filter(c)) => c.run(global),
+        Some(Command::Iou(c)) => c.run(global),
         Some(Command::Bench(c)) => c.run(global),
     }
 }
@@ -122,6 +131,14 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A file that is not there yet, unless it may be overwritten.
+fn new_file(path: std::path::PathBuf, force: bool) -> Result<std::path::PathBuf> {
+    if path.exists() && !force {
+        return Err(Error::input("exists already").in_file(path).remedy("name another file, or --force"));
+    }
+    Ok(path)
 }
 
 /// Parses a count that must be at least 1.

@@ -1,0 +1,282 @@
+//! `gradus descent`: gradient descent on a quadratic, factor by factor.
+
+use super::Global;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::plot::{Chart, Scale, Series, Style};
+use clap::{Args, ValueEnum};
+use gradus_core::optim::{Adam, Rule, Sgd};
+use gradus_models::quadratic::{Quadratic, steps_needed};
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The error is to shrink to this part.
+const SHRINK: f64 = 1e-6;
+/// More steps than this are counted, not walked.
+const LONGEST: u64 = 100_000;
+/// Steps walked where none are asked for and none suffice.
+const SHORT: usize = 100;
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Optimizer {
+    Gd,
+    Momentum,
+    Nesterov,
+    Adam,
+}
+
+/// Descend on L(w) = (a w1² + b w2²) / 2: factors, verdict, pictures
+///
+/// A step w ← w - η ∇L multiplies w1 by 1 - ηa and w2 by 1 - ηb. From a start with both coordinates not zero it
+/// converges exactly when 0 < η < 2 / max(a, b) (a, b positive). The best constant η is 2 / (a + b); the larger
+/// max(a, b) / min(a, b), the slower.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  gradus descent --a 1 --b 10 --lr 0.1
+  gradus descent --a 1 --b 10000 --lr auto          69,078 steps: the slow scenario
+  gradus descent --a 1 --b 2 --lr 1 -o pictures     on the boundary: alternates for ever
+  gradus descent --a 1 --b 100 --optimizer momentum --lr auto --json")]
+pub struct Descent {
+    /// The curvature along w1
+    #[arg(long, allow_negative_numbers = true)]
+    a: f64,
+    /// The curvature along w2
+    #[arg(long, allow_negative_numbers = true)]
+    b: f64,
+    /// The learning rate η, or `auto` for the best constant one
+    #[arg(long, default_value = "auto", allow_hyphen_values = true)]
+    lr: String,
+    /// The method; momentum is 0.9 (the best one with --lr auto)
+    #[arg(long, value_enum, default_value = "gd")]
+    optimizer: Optimizer,
+    /// Steps to walk [default: until the error has shrunk to a millionth, at most 100,000]
+    #[arg(long, value_parser = super::at_least_one)]
+    steps: Option<usize>,
+    /// Where it starts
+    #[arg(long, value_name = "W1,W2", default_value = "1,1", allow_hyphen_values = true)]
+    start: String,
+    /// Draw the path, the loss and the region of convergence into this folder
+    #[arg(short = 'o', long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Overwrite pictures
+    #[arg(long)]
+    force: bool,
+}
+
+/// What the command tells.
+#[derive(Clone, Debug, Serialize)]
+pub struct DescentReport {
+    /// The factors 1 - ηa and 1 - ηb of a step of gradient descent.
+    pub rho: [f64; 2],
+    /// converges, stays, alternates or diverges.
+    pub verdict: String,
+    /// 2 / max(a, b); none where no rate converges.
+    pub bound: Option<f64>,
+    /// Steps walked.
+    pub steps: usize,
+    /// Where it ends.
+    #[serde(rename = "final")]
+    pub last: [f64; 2],
+    /// The learning rate.
+    pub lr: f64,
+    /// Steps until the error has shrunk to a millionth, by the rate; none where it never does or none is known.
+    pub steps_needed: Option<u64>,
+    /// Why.
+    pub reason: String,
+    /// The pictures drawn.
+    pub pictures: Vec<String>,
+}
+
+impl fmt::Display for DescentReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.verdict, self.reason)?;
+        writeln!(f, "  learning rate {}; factors {} and {}", self.lr, self.rho[0], self.rho[1])?;
+        match self.bound {
+            Some(b) => {
+                writeln!(f, "  gradient descent converges from every start exactly for 0 < rate < {b}")?
+            }
+            None => writeln!(f, "  no rate converges from every start: a curvature is not positive")?,
+        }
+        if let Some(n) = self.steps_needed {
+            writeln!(f, "  steps to shrink the error to a millionth: {n}")?;
+        }
+        writeln!(f, "  after {} steps: ({}, {})", self.steps, self.last[0], self.last[1])?;
+        self.pictures.iter().try_for_each(|p| writeln!(f, "  picture: {p}"))
+    }
+}
+
+fn number(name: &str, text: &str) -> Result<f64> {
+    let value: Option<f64> = text.trim().parse().ok().filter(|v: &f64| v.is_finite());
+    value.ok_or_else(|| Error::input(format!("{name} {text} is not a finite number")).remedy("such as 0.1"))
+}
+
+impl Descent {
+    /// Runs the command.
+    pub fn run(&self, global: &Global) -> Result<()> {
+        global.print(&self.report()?)
+    }
+
+    fn rule(&self, q: &Quadratic) -> Result<Rule> {
+        if self.lr == "auto" {
+            let best = if self.optimizer == Optimizer::Momentum { q.best_heavy_ball() } else { None };
+            let plain = q.best_step().ok_or_else(|| {
+                Error::input(format!("--lr auto: no rate is best for a = {}, b = {}", self.a, self.b)).remedy(
+                    "it needs positive curvatures; where one is 0 that coordinate never moves, where one is \
+                             negative the loss has no least value; name a rate to see it happen",
+                )
+            })?;
+            return Ok(match self.optimizer {
+                Optimizer::Momentum => best.unwrap_or(Sgd::new(plain)).into(),
+                other => Self::rule_of(other, plain),
+            });
+        }
+        let lr = number("--lr", &self.lr)?;
+        if lr <= 0.0 {
+            return Err(Error::input(format!("--lr {lr} is not positive"))
+                .remedy("a step of rate 0 never moves, a negative one climbs: the factors 1 - lr c are then 1 or more"));
+        }
+        Ok(Self::rule_of(self.optimizer, lr))
+    }
+
+    fn rule_of(optimizer: Optimizer, lr: f64) -> Rule {
+        match optimizer {
+            Optimizer::Gd => Sgd::new(lr).into(),
+            Optimizer::Momentum => Sgd { momentum: 0.9, ..Sgd::new(lr) }.into(),
+            Optimizer::Nesterov => Sgd { momentum: 0.9, nesterov: true, ..Sgd::new(lr) }.into(),
+            Optimizer::Adam => Adam::new(lr).into(),
+        }
+    }
+
+    fn start(&self) -> Result<[f64; 2]> {
+        let parts: Vec<&str> = self.start.split(',').collect();
+        let [w1, w2] = parts[..] else {
+            return Err(
+                Error::input(format!("--start {} is not two numbers", self.start)).remedy("such as 1,-2")
+            );
+        };
+        Ok([number("--start", w1)?, number("--start", w2)?])
+    }
+
+    fn report(&self) -> Result<DescentReport> {
+        for (name, c) in [("--a", self.a), ("--b", self.b)] {
+            if !c.is_finite() {
+                return Err(Error::input(format!("{name} {c} is not a finite number")));
+            }
+        }
+        let q = Quadratic::new(vec![self.a, self.b]);
+        let (rule, start) = (self.rule(&q)?, self.start()?);
+        let lr = rule.lr();
+        let (verdict, reason, needed) = match &rule {
+            Rule::Sgd(sgd) => {
+                let (verdict, reason) = q.verdict(sgd, &start);
+                let needed =
+                    if verdict.name() == "converges" { steps_needed(q.rate(sgd), SHRINK) } else { None };
+                (Some(verdict.name().to_string()), reason, needed)
+            }
+            Rule::Adam(_) => (None, "Adam: observed, not proven".to_string(), None),
+        };
+        let walk = self.steps.unwrap_or_else(|| needed.map_or(SHORT, |n| n.min(LONGEST) as usize));
+        if walk as u64 > 10_000_000 {
+            return Err(Error::input(format!("--steps {walk} is more than 10,000,000")));
+        }
+        let path = q.descend(rule, &start, walk);
+        let last = path.last().map_or(start, |w| [w[0], w[1]]);
+        let norm = |w: &[f64]| w[0].hypot(w[1]);
+        let observed = if !norm(&last).is_finite() || norm(&last) > 2.0 * norm(&start) {
+            "diverges"
+        } else {
+            "converges"
+        };
+        let mut report = DescentReport {
+            rho: [q.factors(lr)[0], q.factors(lr)[1]],
+            verdict: verdict.unwrap_or_else(|| observed.to_string()),
+            bound: q.bound(),
+            steps: walk,
+            last,
+            lr,
+            steps_needed: needed,
+            reason,
+            pictures: Vec::new(),
+        };
+        if let Some(out) = &self.out {
+            report.pictures = draw(out, self.force, &q, lr, &path)?;
+        }
+        Ok(report)
+    }
+}
+
+/// The three pictures: path over contours, loss, region of convergence.
+fn draw(out: &Path, force: bool, q: &Quadratic, lr: f64, path: &[Vec<f64>]) -> Result<Vec<String>> {
+    files::create_folder(out)?;
+    let charts = [
+        ("path.png", path_chart(q, path)),
+        ("loss.png", loss_chart(q, path)),
+        ("region.png", region_chart(q, lr)),
+    ];
+    let mut pictures = Vec::new();
+    for (name, chart) in charts {
+        let file = super::new_file(out.join(name), force)?;
+        chart.image().save_png(&file)?;
+        pictures.push(file.display().to_string());
+    }
+    Ok(pictures)
+}
+
+/// Contours of the loss, and where the steps went.
+pub fn path_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
+    let shown: Vec<(f64, f64)> = path
+        .iter()
+        .map(|w| (w[0], w[1]))
+        .take_while(|(x, y)| x.abs() < 1e6 && y.abs() < 1e6)
+        .take(200)
+        .collect();
+    let mut chart = Chart::new("Steps over the loss's contours", "w1", "w2");
+    let (a, b) = (q.curvatures()[0], q.curvatures()[1]);
+    if a > 0.0 && b > 0.0 {
+        let start = shown.first().copied().unwrap_or((1.0, 1.0));
+        let most = a * start.0 * start.0 + b * start.1 * start.1;
+        for k in 1..=5 {
+            let level = most * f64::from(k * k) / 25.0;
+            let ring = (0..=96).map(|i| {
+                let t = std::f64::consts::TAU * f64::from(i) / 96.0;
+                ((level / a).sqrt() * t.cos(), (level / b).sqrt() * t.sin())
+            });
+            let name = if k == 1 { "equal loss" } else { "" };
+            chart = chart.with(
+                Series::new(name, ring.collect(), Style::Faint)
+                    .color(crate::image::Color::rgb(150, 150, 160)),
+            );
+        }
+    }
+    chart.with(Series::line("path", shown.clone())).with(Series::new("steps", shown, Style::Dots))
+}
+
+/// The loss after each step.
+pub fn loss_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
+    // A long path is thinned to what a picture can show.
+    let stride = path.len().div_ceil(1000);
+    let points = (0..).zip(path).step_by(stride).map(|(t, w)| (f64::from(t), q.loss(w)));
+    let points: Vec<(f64, f64)> = points.filter(|(_, l)| *l > 0.0 && l.is_finite()).collect();
+    Chart::new("Loss by step", "step", "loss").y_scale(Scale::Log).with(Series::line("", points))
+}
+
+/// Which learning rates converge, over the ratio of the curvatures, in units of the smaller one.
+pub fn region_chart(q: &Quadratic, lr: f64) -> Chart {
+    let kappas: Vec<f64> = (0..=120).map(|i| 10f64.powf(f64::from(i) / 30.0)).collect();
+    let curve = |f: &dyn Fn(f64) -> f64| kappas.iter().map(|&k| (f(k), k)).collect::<Vec<_>>();
+    let mut chart = Chart::new(
+        "Where gradient descent converges",
+        "learning rate x smaller curvature",
+        "ratio of the curvatures",
+    )
+    .x_scale(Scale::Log)
+    .y_scale(Scale::Log)
+    .with(Series::line("limit 2/max: converges to the left", curve(&|k| 2.0 / k)))
+    .with(Series::line("best rate 2/(min + max)", curve(&|k| 2.0 / (1.0 + k))));
+    if let Some(kappa) = q.condition() {
+        let least = q.curvatures().iter().copied().fold(f64::INFINITY, f64::min);
+        chart = chart.with(Series::new("here", vec![(lr * least, kappa)], Style::Dots));
+    }
+    chart
+}

@@ -1,0 +1,163 @@
+//! `gradus filter`: 3x3 filters designed by hand, on pictures.
+
+use super::Global;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::filtering::{Shown, filter, response_picture};
+use crate::image::Image;
+use clap::{Args, ValueEnum};
+use gradus_models::filters::{self, Border, FILTERS, Filter, Kind};
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Copy, ValueEnum)]
+enum BorderArg {
+    Reflect,
+    Replicate,
+    Zero,
+    Wrap,
+}
+
+/// Filter a picture with a 3x3 kernel designed by hand, and say why it works
+#[derive(Args)]
+#[command(
+    after_help = "Filters: sobel-x sobel-y sobel prewitt-x prewitt-y scharr-x scharr-y laplacian box binomial
+sharpen sharpen-horizontal sharpen-vertical unsharp median identity
+
+Examples:
+  gradus filter sobel-x photo.png -o edges.png
+  gradus filter sharpen-horizontal photo.png -o sharp.png --response response.png
+  gradus filter all photo.png -o filtered/
+
+Filters whose weights sum to 0 have signed results: they are shown around mid-gray, scaled by their largest value;
+with --absolute by their size. Alpha and the depth of 16 bits are kept."
+)]
+pub struct FilterArgs {
+    /// A filter's name, or `all`
+    name: String,
+    /// PNG or JPEG
+    input: PathBuf,
+    /// The result: a PNG file, or a folder for `all`
+    #[arg(short = 'o', long, value_name = "OUT")]
+    out: PathBuf,
+    /// What stands beyond the picture's border
+    #[arg(long, value_enum, default_value = "reflect")]
+    border: BorderArg,
+    /// Show the size of signed results instead of their sign
+    #[arg(long)]
+    absolute: bool,
+    /// Draw the frequency response into this PNG file (`all` draws each filter's)
+    #[arg(long, value_name = "FILE")]
+    response: Option<PathBuf>,
+    /// Overwrite existing files
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Serialize)]
+struct Filtered {
+    filter: &'static str,
+    /// The nine weights divided by the divisor; none for the median; both kernels of a magnitude.
+    weights: serde_json::Value,
+    /// Of the unclipped result, in units of the picture's samples.
+    min: f64,
+    max: f64,
+    #[serde(skip)]
+    out: PathBuf,
+    #[serde(skip)]
+    why: &'static str,
+}
+
+impl fmt::Display for Filtered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: values {} to {}; {}", self.filter, self.min, self.max, self.out.display())?;
+        writeln!(f, "  {}", self.why)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct AllFiltered(Vec<Filtered>);
+
+impl fmt::Display for AllFiltered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|one| one.fmt(f))
+    }
+}
+
+fn weights(filter: &Filter) -> serde_json::Value {
+    match filter.kind {
+        Kind::Linear { weights, divisor } => {
+            serde_json::json!(weights.map(|row| row.map(|w| f64::from(w) / f64::from(divisor))))
+        }
+        Kind::Magnitude { x, y } => serde_json::json!({ "x": x, "y": y }),
+        Kind::Median => serde_json::Value::Null,
+    }
+}
+
+impl FilterArgs {
+    /// Runs the command.
+    pub fn run(&self, global: &Global) -> Result<()> {
+        if self.name == "all" {
+            let image = Image::open(&self.input)?;
+            files::create_folder(&self.out)?;
+            let mut all = Vec::new();
+            for filter in &FILTERS {
+                let response = self.out.join(format!("{}-response.png", filter.name));
+                all.push(self.one(
+                    filter,
+                    &image,
+                    self.out.join(format!("{}.png", filter.name)),
+                    Some(response),
+                )?);
+            }
+            return global.print(&AllFiltered(all));
+        }
+        let Some(filter) = filters::find(&self.name) else {
+            let names = FILTERS.map(|f| f.name).join(", ");
+            return Err(Error::input(format!("there is no filter `{}`", self.name))
+                .remedy(format!("choose {names}, or all")));
+        };
+        let image = Image::open(&self.input)?;
+        global.print(&self.one(filter, &image, self.out.clone(), self.response.clone())?)
+    }
+
+    fn one(
+        &self,
+        f: &'static Filter,
+        image: &Image,
+        out: PathBuf,
+        response: Option<PathBuf>,
+    ) -> Result<Filtered> {
+        let out = super::new_file(out, self.force)?;
+        let border = match self.border {
+            BorderArg::Reflect => Border::Reflect,
+            BorderArg::Replicate => Border::Replicate,
+            BorderArg::Zero => Border::Zero,
+            BorderArg::Wrap => Border::Wrap,
+        };
+        let shown = if self.absolute { Shown::Absolute } else { Shown::Signed };
+        let result = filter(f, image, border, shown);
+        result.image.save_png(&out)?;
+        if let Some(path) = response {
+            draw_response(f, &path, self.force)?;
+        }
+        Ok(Filtered {
+            filter: f.name,
+            weights: weights(f),
+            min: result.min,
+            max: result.max,
+            out,
+            why: f.why,
+        })
+    }
+}
+
+fn draw_response(f: &Filter, path: &Path, force: bool) -> Result<()> {
+    match response_picture(f) {
+        Some(picture) => picture.save_png(super::new_file(path.to_path_buf(), force)?),
+        // The median is not linear: it has no response, and `all` goes on without.
+        None => Ok(()),
+    }
+}
