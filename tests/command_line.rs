@@ -158,3 +158,79 @@ fn bad_models_and_images_are_refused_with_their_names() {
     refused(&["predict", folder.path().to_str().unwrap(), "x.png"], &["weights/best.safetensors"]);
     refused(&["evaluate", &at("none.pth"), "--data", "synthetic"], &["none.pth"]);
 }
+
+#[test]
+fn descent_tells_factors_verdict_and_steps() {
+    let json = |args: &[&str]| -> serde_json::Value {
+        let out = gradus(&[&["descent"], args, &["--json"]].concat());
+        assert!(out.status.success(), "{args:?}: {}", text(&out.stderr));
+        serde_json::from_slice(&out.stdout).unwrap()
+    };
+    let slow = json(&["--a", "1", "--b", "10000", "--lr", "auto"]);
+    assert_eq!((slow["verdict"].as_str(), slow["steps_needed"].as_u64()), (Some("converges"), Some(69_078)));
+    let edge = json(&["--a", "1", "--b", "2", "--lr", "1", "--steps", "4"]);
+    assert_eq!((edge["verdict"].as_str(), edge["bound"].as_f64()), (Some("alternates"), Some(1.0)));
+    assert_eq!(edge["rho"], serde_json::json!([0.0, -1.0]));
+    assert_eq!(edge["final"], serde_json::json!([0.0, 1.0]));
+    assert_eq!(json(&["--a", "1", "--b", "2", "--lr", "1.5"])["verdict"], "diverges");
+    assert_eq!(json(&["--a", "0", "--b", "2", "--lr", "0.5"])["verdict"], "stays");
+    assert_eq!(json(&["--a", "-1", "--b", "2", "--lr", "0.5"])["verdict"], "diverges");
+    assert_eq!(json(&["--a", "1", "--b", "9", "--lr", "0.3", "--start", "1,0"])["verdict"], "converges");
+
+    refused(&["descent", "--a", "1", "--b", "2", "--lr", "-1"], &["--lr -1", "climbs"]);
+    refused(&["descent", "--a", "1", "--b", "2", "--lr", "0"], &["not positive"]);
+    refused(&["descent", "--a", "NaN", "--b", "2"], &["--a NaN"]);
+    refused(&["descent", "--a", "1", "--b", "2", "--steps", "0"], &["at least 1"]);
+    refused(&["descent", "--a", "-1", "--b", "2"], &["--lr auto", "positive curvatures"]);
+    refused(&["descent", "--a", "1", "--b", "2", "--start", "1"], &["two numbers"]);
+}
+
+#[test]
+fn iou_tells_value_gradient_and_kinks() {
+    let json = |args: &[&str]| -> serde_json::Value {
+        let out = gradus(&[&["iou"], args, &["--json"]].concat());
+        assert!(out.status.success(), "{args:?}: {}", text(&out.stderr));
+        serde_json::from_slice(&out.stdout).unwrap()
+    };
+    let overlap = json(&["0,0,4,2", "1,1,5,3"]);
+    assert_eq!((overlap["value"].as_f64(), overlap["plateau"].as_bool()), (Some(3.0 / 13.0), Some(false)));
+    let apart = json(&["-2,-2,-1,-1", "5,5,6,6"]);
+    assert_eq!((apart["value"].as_f64(), apart["plateau"].as_bool()), (Some(0.0), Some(true)));
+    assert_eq!(json(&["-2,-2,-1,-1", "5,5,6,6", "--metric", "giou"])["plateau"], false);
+    let touch = json(&["0,0,1,2", "1,1,4,3"]);
+    assert_eq!(touch["kinks"][0]["coordinate"], "x2");
+
+    refused(&["iou", "0,0,NaN,1", "0,0,1,1"], &["finite"]);
+    refused(&["iou", "3,0,1,1", "0,0,1,1"], &["inverted", "x1 <= x2"]);
+    refused(&["iou", "0,0,1", "0,0,1,1"], &["not a box"]);
+    refused(&["iou", "0,0,1,1"], &["two boxes"]);
+}
+
+#[test]
+fn pictures_are_drawn_and_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let draws = |args: &[&str]| assert!(gradus(args).status.success(), "{args:?}");
+    draws(&["descent", "--a", "1", "--b", "10", "--lr", "0.18", "-o", &at("d")]);
+    draws(&["iou", "--field", "-o", &at("i")]);
+    let photo = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/camera.png");
+    draws(&["filter", "sobel-x", photo, "-o", &at("edges.png"), "--response", &at("response.png")]);
+    draws(&["filter", "all", photo, "-o", &at("all"), "--border", "wrap", "--absolute"]);
+    for file in [
+        "d/path.png",
+        "d/loss.png",
+        "d/region.png",
+        "i/iou-value.png",
+        "i/iou-gradient.png",
+        "edges.png",
+        "response.png",
+        "all/median.png",
+        "all/box-response.png",
+    ] {
+        assert!(Path::new(&at(file)).is_file(), "{file}");
+    }
+    refused(&["filter", "box", photo, "-o", &at("edges.png")], &["edges.png", "exists already"]);
+    refused(&["filter", "blur", photo, "-o", &at("x.png")], &["blur", "binomial"]);
+    fs::write(at("text.png"), "no picture").unwrap();
+    refused(&["filter", "box", &at("text.png"), "-o", &at("x.png")], &["text.png"]);
+}
