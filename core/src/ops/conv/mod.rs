@@ -5,9 +5,11 @@
 //! is dP summed over pixels, and dP goes through the transposed maps: dx = ∂⟨dP, P⟩/∂x, dw = ∂⟨dP, P⟩/∂w.
 
 pub mod depthwise;
+pub mod direct;
 pub mod im2col;
 mod op;
 pub(crate) mod pointwise;
+mod product;
 pub mod spec;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,8 @@ pub enum Algorithm {
     Im2col,
     /// Each channel by itself: groups = c_in.
     Depthwise,
+    /// Runs of the input as they lie: few input channels.
+    Direct,
     /// In tiles of 4x4 outputs: 3x3, stride 1.
     Winograd4,
     /// In tiles of 2x2 outputs: 3x3, stride 1.
@@ -51,39 +55,47 @@ impl Pass {
 
 impl Algorithm {
     /// All of them.
-    pub const ALL: [Algorithm; 4] =
-        [Algorithm::Im2col, Algorithm::Depthwise, Algorithm::Winograd4, Algorithm::Winograd2];
+    pub const ALL: [Algorithm; 5] = [
+        Algorithm::Im2col,
+        Algorithm::Depthwise,
+        Algorithm::Direct,
+        Algorithm::Winograd4,
+        Algorithm::Winograd2,
+    ];
 
     /// The name that `GRADUS_CONV` takes.
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::Im2col => "im2col",
             Algorithm::Depthwise => "depthwise",
+            Algorithm::Direct => "direct",
             Algorithm::Winograd4 => "winograd",
             Algorithm::Winograd2 => "winograd2",
         }
     }
 
-    /// Whether it can compute this pass of this convolution.
-    pub fn applies(self, spec: &ConvSpec, _pass: Pass) -> bool {
+    /// Whether it can compute this convolution.
+    pub fn applies(self, spec: &ConvSpec) -> bool {
         match self {
             Algorithm::Im2col => true,
             Algorithm::Depthwise => depthwise::applies(spec),
+            Algorithm::Direct => direct::applies(spec),
             Algorithm::Winograd4 | Algorithm::Winograd2 => winograd::applies(spec),
         }
     }
 }
 
-/// The algorithm that serves a pass of a convolution: by rules that were measured (benches/README.md), or the one
-/// that `GRADUS_CONV` names, where it applies.
+/// The algorithm that serves a pass of a convolution: by rules that were measured (benches/README.md), or the one that
+/// `GRADUS_CONV` names, where it applies.
 pub fn choose(spec: &ConvSpec, pass: Pass) -> Algorithm {
-    if let Some(asked) = asked().filter(|a| a.applies(spec, pass)) {
+    if let Some(asked) = asked().filter(|a| a.applies(spec)) {
         return asked;
     }
     match spec {
+        _ if spec.c_in <= 4 && direct::applies(spec) => Algorithm::Direct,
         _ if depthwise::applies(spec) => Algorithm::Depthwise,
         _ if pass == Pass::BackwardWeight && has_few_pixels(spec) => Algorithm::Im2col,
-        _ if winograd::applies(spec) && spec.c_in.min(spec.c_out) >= 16 => winograd::tiling(spec),
+        _ if spec.c_in.min(spec.c_out) >= 16 && winograd::applies(spec) => tiling(spec),
         _ => Algorithm::Im2col,
     }
 }
@@ -94,6 +106,20 @@ pub fn choose(spec: &ConvSpec, pass: Pass) -> Algorithm {
 fn has_few_pixels(spec: &ConvSpec) -> bool {
     let [oh, ow] = spec.out_hw();
     spec.n * oh * ow < 1024
+}
+
+/// The one with fewest multiplications, among the tilings with tiles enough to pay for the map of the weights.
+fn tiling(spec: &ConvSpec) -> Algorithm {
+    const ENOUGH: usize = 96;
+    let taps = |out: usize, padding: usize| 3 * out - 2 * padding.min(out);
+    let [oh, ow] = spec.out_hw();
+    let direct = spec.n * taps(oh, spec.padding[0]) * taps(ow, spec.padding[1]);
+    let products = |m: usize| winograd::tiles(spec, m) * (m + 2) * (m + 2);
+    [(4, Algorithm::Winograd4), (2, Algorithm::Winograd2)]
+        .into_iter()
+        .filter(|&(m, _)| winograd::tiles(spec, m) >= ENOUGH && products(m) < direct)
+        .min_by_key(|&(m, _)| products(m))
+        .map_or(Algorithm::Im2col, |(_, algorithm)| algorithm)
 }
 
 /// What `GRADUS_CONV` asks for, read once. Panics when it names no algorithm.
@@ -136,6 +162,7 @@ pub(crate) fn forward_by<E: Element>(
     match algorithm {
         Algorithm::Im2col => im2col::forward(spec, x, w, epilogue, y),
         Algorithm::Depthwise => depthwise::forward(spec, x, w, epilogue, y),
+        Algorithm::Direct => direct::forward(spec, x, w, epilogue, y),
         Algorithm::Winograd4 => winograd::forward::<E, 4>(spec, x, w, epilogue, y),
         Algorithm::Winograd2 => winograd::forward::<E, 2>(spec, x, w, epilogue, y),
     }
@@ -162,6 +189,7 @@ pub(crate) fn backward_data_by<E: Element>(
     match algorithm {
         Algorithm::Im2col => im2col::backward_data(spec, dy, w, dx),
         Algorithm::Depthwise => depthwise::backward_data(spec, dy, w, dx),
+        Algorithm::Direct => direct::backward_data(spec, dy, w, dx),
         Algorithm::Winograd4 => winograd::backward_data::<E, 4>(spec, dy, w, dx),
         Algorithm::Winograd2 => winograd::backward_data::<E, 2>(spec, dy, w, dx),
     }
@@ -188,6 +216,7 @@ pub(crate) fn backward_weight_by<E: Element>(
     match algorithm {
         Algorithm::Im2col => im2col::backward_weight(spec, x, dy, dw),
         Algorithm::Depthwise => depthwise::backward_weight(spec, x, dy, dw),
+        Algorithm::Direct => direct::backward_weight(spec, x, dy, dw),
         Algorithm::Winograd4 => winograd::backward_weight::<E, 4>(spec, x, dy, dw),
         Algorithm::Winograd2 => winograd::backward_weight::<E, 2>(spec, x, dy, dw),
     }

@@ -119,7 +119,7 @@ impl<E: Element> Case<E> {
     fn check(&self) {
         for pass in Pass::ALL {
             let (sum, abs, terms) = self.oracle(pass);
-            for algorithm in Algorithm::ALL.into_iter().filter(|a| a.applies(&self.spec, pass)) {
+            for algorithm in Algorithm::ALL.into_iter().filter(|a| a.applies(&self.spec)) {
                 let got = self.compute(algorithm, pass);
                 for (i, ((&g, &s), &a)) in got.iter().zip(&sum).zip(&abs).enumerate() {
                     let bound = E::UNIT_ROUNDOFF * self.bound(algorithm, pass, terms, a);
@@ -173,6 +173,13 @@ fn depthwise_spec() -> impl Strategy<Value = ConvSpec> {
     })
 }
 
+/// Few input channels, any stride and vertical dilation.
+fn direct_spec() -> impl Strategy<Value = ConvSpec> {
+    (any_spec(), 1..9usize, 1..130usize)
+        .prop_map(|(s, c_in, c_out)| ConvSpec { c_in, c_out, dilation: [s.dilation[0], 1], groups: 1, ..s })
+        .prop_filter("the kernel fits", fits)
+}
+
 /// 3x3, stride 1: odd maps, 1x1 images, every tail of channels.
 fn winograd_spec() -> impl Strategy<Value = ConvSpec> {
     (any_spec(), [0..3usize, 0..3], 1..14usize, 1..70usize, 1..70usize)
@@ -214,6 +221,16 @@ proptest! {
 
     #[test]
     fn winograd_f64(spec in winograd_spec(), seed: u64) {
+        Case::<f64>::new(spec, seed).check();
+    }
+
+    #[test]
+    fn direct_f32(spec in direct_spec(), seed: u64) {
+        Case::<f32>::new(spec, seed).check();
+    }
+
+    #[test]
+    fn direct_f64(spec in direct_spec(), seed: u64) {
         Case::<f64>::new(spec, seed).check();
     }
 
@@ -310,6 +327,146 @@ fn gradients_by_central_differences() {
             let (x, w, b) =
                 (tensor([2, 3, 2, 4], 3), tensor([3, 2, 4, 3], 4), tensor([6], 5).map(|b| 8.0 * b));
             OpCase { geometry, transpose: Some([1, 0]), x, w, b, affine, residual, activation }.check();
+        }
+    }
+}
+
+/// Everything an algorithm computes, as bits.
+fn bits(case: &Case<f32>, algorithm: Algorithm) -> Vec<u32> {
+    Pass::ALL.iter().flat_map(|&pass| case.compute(algorithm, pass)).map(f32::to_bits).collect()
+}
+
+#[cfg(feature = "rayon")]
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let square =
+        |nhwc, c_out, kernel, stride, padding| ConvSpec::square(nhwc, c_out, kernel, stride, padding);
+    let specs = [
+        square([2, 33, 30, 40], 48, 3, 1, 1),
+        ConvSpec { groups: 72, ..square([1, 60, 57, 72], 72, 3, 2, 1) },
+        square([3, 50, 47, 3], 64, 7, 2, 3),
+        square([2, 17, 18, 24], 40, 5, 2, 2),
+    ];
+    let pools = [1, 2, 3].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads"));
+    for spec in specs {
+        let case = Case::new(spec, 1);
+        for algorithm in Algorithm::ALL.into_iter().filter(|a| a.applies(&spec)) {
+            let [one, two, three] = pools.each_ref().map(|pool| pool.install(|| bits(&case, algorithm)));
+            assert!(one == two && two == three, "{algorithm:?} {spec:?}");
+        }
+    }
+}
+
+/// Winograd's error on average, against the direct sum's: a bound on what the choice of the points gains.
+#[test]
+fn winograd_is_about_as_exact_as_a_direct_sum() {
+    let case = Case::<f32>::new(ConvSpec::square([1, 32, 32, 64], 32, 3, 1, 1), 5);
+    let (want, ..) = case.oracle(Pass::Forward);
+    let error = |algorithm| {
+        let got = case.compute(algorithm, Pass::Forward);
+        let square = |(g, w): (&f32, &f64)| (f64::from(*g) - w).powi(2);
+        (got.iter().zip(&want).map(square).sum::<f64>() / want.len() as f64).sqrt()
+    };
+    let direct = error(Algorithm::Im2col);
+    assert!(error(Algorithm::Winograd2) < 1.5 * direct);
+    assert!(error(Algorithm::Winograd4) < 3.5 * direct);
+}
+
+/// Memory whose end is the end of the readable pages: what reads or writes behind it, dies.
+#[cfg(unix)]
+struct Guarded {
+    pages: *mut f32,
+    len: usize,
+    bytes: usize,
+}
+
+#[cfg(unix)]
+impl Guarded {
+    fn new(data: &[f32]) -> Self {
+        const PAGE: usize = 4096;
+        let bytes = size_of_val(data).next_multiple_of(PAGE);
+        // SAFETY: a fresh private mapping of bytes + PAGE, of which the last page is closed; data fits before it.
+        unsafe {
+            let (rw, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            let p = libc::mmap(std::ptr::null_mut(), bytes + PAGE, rw, private, -1, 0);
+            assert_ne!(p, libc::MAP_FAILED);
+            assert_eq!(libc::mprotect(p.byte_add(bytes), PAGE, libc::PROT_NONE), 0);
+            let pages = p.byte_add(bytes - size_of_val(data)).cast::<f32>();
+            pages.copy_from_nonoverlapping(data.as_ptr(), data.len());
+            Guarded { pages, len: data.len(), bytes: bytes + PAGE }
+        }
+    }
+
+    fn slice(&mut self) -> &mut [f32] {
+        // SAFETY: len elements were written; &mut self is unique.
+        unsafe { std::slice::from_raw_parts_mut(self.pages, self.len) }
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made ends one page behind the data.
+        unsafe { libc::munmap(self.pages.add(self.len).byte_sub(self.bytes - 4096).cast(), self.bytes) };
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_read_or_written_behind_the_operands() {
+    for (c_in, c_out) in [(1, 1), (3, 5), (8, 16), (17, 31), (32, 64)] {
+        for (kernel, stride, padding) in [(3, 1, 1), (3, 1, 0), (3, 2, 1), (5, 4, 2)] {
+            let dense = ConvSpec::square([2, 9, 11, c_in], c_out, kernel, stride, padding);
+            let each = ConvSpec { c_out: c_in, groups: c_in, ..dense };
+            for spec in [dense, each] {
+                let case = Case::<f32>::new(spec, 3);
+                let [mut x, mut w, mut dy] = [&case.x, &case.w, &case.dy].map(|v| Guarded::new(v));
+                let [mut gx, mut gw, mut gy] = [&case.x, &case.w, &case.dy].map(|v| Guarded::new(v));
+                let mut residual = Guarded::new(&case.dy);
+                let mut bias = Guarded::new(&vec![0.5; spec.c_out]);
+                for algorithm in Algorithm::ALL.into_iter().filter(|a| a.applies(&spec)) {
+                    let epilogue = Epilogue {
+                        scale: None,
+                        bias: Some(bias.slice()),
+                        residual: Some(residual.slice()),
+                        activation: Activation::Relu,
+                    };
+                    forward(algorithm, &spec, x.slice(), w.slice(), &epilogue, gy.slice());
+                    backward_data(algorithm, &spec, dy.slice(), w.slice(), gx.slice());
+                    backward_weight(algorithm, &spec, x.slice(), dy.slice(), gw.slice());
+                }
+            }
+        }
+    }
+}
+
+/// Each algorithm's fused epilogue against the same arithmetic on its plain result: exact but for the rounding of
+/// three operations.
+#[test]
+fn epilogues_are_what_they_say() {
+    for spec in [
+        ConvSpec::square([2, 7, 9, 20], 35, 3, 1, 1),
+        ConvSpec::square([2, 9, 7, 3], 35, 3, 2, 1),
+        ConvSpec { groups: 35, ..ConvSpec::square([2, 9, 9, 35], 35, 3, 1, 1) },
+    ] {
+        let case = Case::<f32>::new(spec, 4);
+        let mut rng = Rng::seed(9);
+        let (scale, bias) = (random::<f32>(spec.c_out, &mut rng), random::<f32>(spec.c_out, &mut rng));
+        for algorithm in Algorithm::ALL.into_iter().filter(|a| a.applies(&spec)) {
+            let plain = case.compute(algorithm, Pass::Forward);
+            for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+                let epilogue =
+                    Epilogue { scale: Some(&scale), bias: Some(&bias), residual: Some(&case.dy), activation };
+                let mut y = vec![f32::NAN; spec.y_len()];
+                forward(algorithm, &spec, &case.x, &case.w, &epilogue, &mut y);
+                for (i, (&y, &p)) in y.iter().zip(&plain).enumerate() {
+                    let (scale, bias) = (scale[i % spec.c_out], bias[i % spec.c_out]);
+                    let terms = [scale * p, bias, case.dy[i]];
+                    let want = activation.apply(terms.iter().sum::<f32>());
+                    let bound = 4.0 * f32::EPSILON * terms.iter().map(|t| t.abs()).sum::<f32>();
+                    assert!((y - want).abs() <= bound, "{algorithm:?} {activation:?} [{i}]: {y} for {want}");
+                }
+            }
         }
     }
 }

@@ -20,15 +20,14 @@
 // Indices of points and taps name the same place in two arrays: loops over them say so.
 #![allow(clippy::needless_range_loop)]
 
-mod product;
 mod transform;
 
-use super::{Algorithm, ConvSpec};
+use super::ConvSpec;
+use super::product::{MAX_ROWS, Product, Rows, tile_vectors};
 use crate::buffer::Buffer;
 use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd};
 use crate::{Element, Epilogue};
-use product::{MAX_ROWS, Product, tile_vectors};
 use std::ops::Range;
 use transform::{Input, Map, Output, OutputGradient, POINTS, Tile, Weight, WeightGradient, both_axes};
 
@@ -38,24 +37,17 @@ pub fn applies(spec: &ConvSpec) -> bool {
     (kernel, stride, dilation, groups) == ([3; 2], [1; 2], [1; 2], 1) && padding.iter().all(|&p| p <= 2)
 }
 
-/// The algorithm with fewest multiplications: tiles of 4x4, of 2x2 on maps that they fit better, or none.
-pub fn tiling(spec: &ConvSpec) -> Algorithm {
-    let [oh, ow] = spec.out_hw();
-    let products = |m: usize| oh.div_ceil(m) * ow.div_ceil(m) * (m + 2) * (m + 2);
-    let taps = |out: usize, padding: usize| 3 * out - 2 * padding.min(out);
-    let direct = taps(oh, spec.padding[0]) * taps(ow, spec.padding[1]);
-    let candidates = [
-        (products(4), Algorithm::Winograd4),
-        (products(2), Algorithm::Winograd2),
-        (direct, Algorithm::Im2col),
-    ];
-    candidates.into_iter().min_by_key(|c| c.0).map_or(Algorithm::Im2col, |c| c.1)
+/// Tiles of m x m outputs of all images.
+pub fn tiles(spec: &ConvSpec, m: usize) -> usize {
+    Tiles::new(spec, m).total
 }
 
-/// A block's tiles: enough that U, read once a block, costs little; few enough that the block stays in the cache.
-const BLOCK: usize = 96;
-/// Elements of a block's points, at most, if it has 24 tiles or more.
-const BLOCK_LEN: usize = 512 * 1024;
+/// A block's tiles, at most: enough that U, read once a block, costs little, and few enough for the second cache.
+const BLOCK: usize = 48;
+/// The same for the weights' gradient, whose sums are read and written once a block.
+const GRADIENT_BLOCK: usize = 128;
+/// Elements of a block's points on one side, at most, if that leaves 24 tiles.
+const BLOCK_LEN: usize = 4 * 1024 * 1024;
 /// Channels of one range of the weights' gradient.
 const RANGE: usize = 128;
 /// Elements of all partial sums of the weights' gradient, at most, and parts.
@@ -71,14 +63,8 @@ impl<E: Element> Kernel<E> for Registers {
     type Output = (usize, usize);
     #[inline(always)]
     fn run<S: Simd<E>>(self, _: S) -> (usize, usize) {
-        (S::LANES, registers(S::LANES))
+        (S::LANES, S::REGISTERS)
     }
-}
-
-/// An instruction set of 16 lanes has 32 registers.
-#[inline(always)]
-const fn registers(lanes: usize) -> usize {
-    if lanes == 16 { 32 } else { 16 }
 }
 
 /// NHWC images, read in patches.
@@ -93,9 +79,9 @@ struct Images<'a, E> {
 impl<E: Element> Images<'_, E> {
     /// The addresses of the pixels from (y, x) on, of `zeros` outside.
     #[inline(always)]
-    fn patch(&self, n: usize, y: isize, x: isize, extent: usize, zeros: &[E]) -> Tile<*const E> {
+    fn patch(&self, n: usize, y: isize, x: isize, extent: usize, zeros: &[E], patch: &mut Tile<*const E>) {
         assert!(zeros.len() >= self.c);
-        let mut patch = [[zeros.as_ptr(); POINTS]; POINTS];
+        *patch = [[zeros.as_ptr(); POINTS]; POINTS];
         for (i, row) in patch.iter_mut().enumerate().take(extent) {
             let y = y + i as isize;
             if y < 0 || y >= self.h as isize {
@@ -109,7 +95,6 @@ impl<E: Element> Images<'_, E> {
                 }
             }
         }
-        patch
     }
 }
 
@@ -155,10 +140,10 @@ impl Tiles {
         (n, at / self.columns * self.m, at % self.columns * self.m)
     }
 
-    /// The tiles of a block, for `channels` channels at each point.
-    fn block(&self, channels: usize) -> usize {
+    /// The tiles of a block, `most` at most, for `channels` channels at each point.
+    fn block(&self, most: usize, channels: usize) -> usize {
         let points = (self.m + 2) * (self.m + 2);
-        let most = (BLOCK_LEN / (points * channels)).clamp(24, BLOCK);
+        let most = (BLOCK_LEN / (points * channels)).clamp(24, most);
         self.total.div_ceil(self.total.div_ceil(most)).next_multiple_of(MAX_ROWS)
     }
 }
@@ -178,52 +163,44 @@ impl<E: Element> Points<'_, E> {
     fn map<L: Map, S: Simd<E>, const M: usize>(&self, s: S, tiles: Range<usize>, to: &mut Planes<E>) {
         assert!(tiles.len() * to.ld <= to.plane && self.channels.len() <= to.ld);
         let extent = L::extents(M).0;
+        let mut patch = [[self.zeros.as_ptr(); POINTS]; POINTS];
         for (row, tile) in tiles.enumerate() {
             let (n, y, x) = self.tiles.origin(tile);
             let [top, left] = self.padding;
             let (y, x) = (y as isize - top as isize, x as isize - left as isize);
-            let patch = self.images.patch(n, y, x, extent, self.zeros);
-            // SAFETY: the patch's addresses have c channels; the row has room for the range's, in whole vectors.
-            unsafe {
-                let to_row = to.data.as_mut_ptr().add(row * to.ld);
-                let Range { start, end } = self.channels;
-                let mut c = start;
-                while c + S::LANES <= end {
-                    vector_of_points::<L, S, E, M, false>(
-                        s,
-                        &patch,
-                        c,
-                        S::LANES,
-                        to_row.add(c - start),
-                        to.plane,
-                    );
-                    c += S::LANES;
+            self.images.patch(n, y, x, extent, self.zeros, &mut patch);
+            // The last channels, if they do not fill a vector, are mapped from a copy that does.
+            let mut copies;
+            let Range { start, end } = self.channels;
+            for c in (start..end).step_by(S::LANES) {
+                if end - c < S::LANES {
+                    copies = [[[E::ZERO; 16]; POINTS]; POINTS];
+                    for (i, j) in (0..extent * extent).map(|k| (k / extent, k % extent)) {
+                        // SAFETY: the patch's addresses have the range's channels.
+                        let from = unsafe { std::slice::from_raw_parts(patch[i][j].add(c), end - c) };
+                        copies[i][j][..end - c].copy_from_slice(from);
+                        patch[i][j] = copies[i][j].as_ptr().wrapping_sub(c);
+                    }
                 }
-                if c < end {
-                    vector_of_points::<L, S, E, M, true>(
-                        s,
-                        &patch,
-                        c,
-                        end - c,
-                        to_row.add(c - start),
-                        to.plane,
-                    );
+                // SAFETY: the patch's addresses have LANES channels from c on; the row has room for whole vectors.
+                unsafe {
+                    let to_row = to.data.as_mut_ptr().add(row * to.ld + c - start);
+                    vector_of_points::<L, S, E, M>(s, &patch, c, to_row, to.plane);
                 }
             }
         }
     }
 }
 
-/// Maps n <= LANES channels of a patch.
+/// Maps LANES channels of a patch.
 ///
 /// # Safety
-/// The patch's addresses have c + n elements; every point's LANES elements at `to + k·plane` are writable.
+/// The patch's addresses have c + LANES elements; every point's LANES elements at `to + k·plane` are writable.
 #[inline(always)]
-unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize, const TAIL: bool>(
+unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize>(
     s: S,
     patch: &Tile<*const E>,
     c: usize,
-    n: usize,
     to: *mut E,
     plane: usize,
 ) {
@@ -232,10 +209,7 @@ unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize, const
     for i in 0..extent {
         for j in 0..extent {
             // SAFETY: the caller's.
-            x[i][j] = unsafe {
-                let p = patch[i][j].add(c);
-                if TAIL { s.load_n(p, n) } else { s.load(p) }
-            };
+            x[i][j] = unsafe { s.load(patch[i][j].wrapping_add(c)) };
         }
     }
     both_axes::<L, S, E, M>(s, &mut x);
@@ -267,19 +241,33 @@ impl<E: Element> Weights<E> {
         let plane = panels * c_in * width;
         let mut data = Buffer::stale((M + 2) * (M + 2) * plane);
         let u = Shared::new(&mut data);
-        parallel::ranges(c_in, (parallel::GRAIN / c_out).max(1), |rows| {
-            E::dispatch(MapWeights::<E, M> { w, c_in, c_out, rows, width, plane, u });
+        let strip = (4 * parallel::GRAIN / ((M + 2) * (M + 2) * width)).max(1);
+        let strips = c_in.div_ceil(strip);
+        parallel::for_each(panels * strips, |i| {
+            let (panel, from) = (i / strips, i % strips * strip);
+            let rows = from..c_in.min(from + strip);
+            E::dispatch(MapWeights::<E, M> {
+                w,
+                c_in,
+                c_out,
+                rows,
+                columns: panel * width..c_out.min((panel + 1) * width),
+                width,
+                plane,
+                u,
+            });
         });
         Weights { data, plane, panel_vectors, width, panels }
     }
 }
 
-/// Maps the taps of some input channels.
+/// Maps the taps of some input channels and a panel's output channels.
 struct MapWeights<'a, E, const M: usize> {
     w: &'a [E],
     c_in: usize,
     c_out: usize,
     rows: Range<usize>,
+    columns: Range<usize>,
     width: usize,
     plane: usize,
     u: Shared<'a, E>,
@@ -290,8 +278,9 @@ impl<E: Element, const M: usize> Kernel<E> for MapWeights<'_, E, M> {
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
         let (points, tap) = (M + 2, self.c_in * self.c_out);
+        let panel = self.columns.start * self.c_in;
         for row in self.rows {
-            for o in (0..self.c_out).step_by(S::LANES) {
+            for o in self.columns.clone().step_by(S::LANES) {
                 let mut g = [[s.zero(); POINTS]; POINTS];
                 for i in 0..3 {
                     for j in 0..3 {
@@ -300,11 +289,11 @@ impl<E: Element, const M: usize> Kernel<E> for MapWeights<'_, E, M> {
                     }
                 }
                 both_axes::<Weight, S, E, M>(s, &mut g);
-                let at = (o / self.width * self.c_in + row) * self.width + o % self.width;
+                let at = panel + row * self.width + o - self.columns.start;
                 for i in 0..points {
                     for j in 0..points {
                         let at = (i * points + j) * self.plane + at;
-                        // SAFETY: a piece writes the rows of its input channels alone.
+                        // SAFETY: a piece writes its input channels' rows of its panel alone.
                         s.write(unsafe { self.u.slice(at..at + S::LANES) }, g[i][j]);
                     }
                 }
@@ -326,7 +315,7 @@ pub fn forward<E: Element, const M: usize>(
     }
     let u = Weights::new::<M>(w, spec.c_in, spec.c_out);
     let tiles = Tiles::new(spec, M);
-    let block = tiles.block(spec.c_in.max(spec.c_out));
+    let block = tiles.block(BLOCK, spec.c_in.max(spec.c_out));
     let blocks = tiles.total.div_ceil(block);
     // Few tiles: cut the output channels as well, in ranges that are worth mapping the input again.
     let fewest = 64usize.div_ceil(u.width);
@@ -381,7 +370,7 @@ impl<E: Element, const M: usize> Kernel<E> for Block<'_, E, M> {
             unsafe {
                 let product = Product {
                     a: v.data.as_ptr().add(k * v.plane),
-                    row: v.ld,
+                    a_rows: Rows::Every(v.ld),
                     step: 1,
                     b: u.data.as_ptr().add(k * u.plane + self.panels.start * spec.c_in * u.width),
                     panel: spec.c_in * u.width,
@@ -390,11 +379,15 @@ impl<E: Element, const M: usize> Kernel<E> for Block<'_, E, M> {
                     c_row: m.ld,
                     rows,
                     depth: spec.c_in,
+                    next: u
+                        .data
+                        .as_ptr()
+                        .wrapping_add((k + 1) * u.plane + self.panels.start * spec.c_in * u.width),
                     panel_vectors: u.panel_vectors,
                     vectors: columns.div_ceil(S::LANES),
                     add: false,
                 };
-                product.run(s, registers(S::LANES));
+                product.run(s);
             }
         }
         for (row, tile) in self.tiles.clone().enumerate() {
@@ -477,7 +470,7 @@ pub fn backward_weight<E: Element, const M: usize>(spec: &ConvSpec, x: &[E], dy:
     let (rows, columns) = (even(spec.c_in), even(spec.c_out));
     let (down, across) = (spec.c_in.div_ceil(rows), spec.c_out.div_ceil(columns));
     let points = (M + 2) * (M + 2);
-    let block = tiles.block(rows.max(columns));
+    let block = tiles.block(GRADIENT_BLOCK, rows.max(columns));
     // Parts: enough pieces of work, each of a few blocks, within the room for partial sums.
     let sums = points * spec.c_in * spec.c_out;
     let parts =
@@ -539,7 +532,7 @@ impl<E: Element, const M: usize> Kernel<E> for Sums<'_, E, M> {
     fn run<S: Simd<E>>(self, s: S) {
         let (rows, columns) = (self.x.channels.len(), self.dy.channels.len());
         let points = (M + 2) * (M + 2);
-        let panel_vectors = tile_vectors(registers(S::LANES), S::LANES, columns);
+        let panel_vectors = tile_vectors(S::REGISTERS, S::LANES, columns);
         let mut v = Planes::<E>::new(points, self.block, rows, S::LANES);
         let mut z = Planes::<E>::new(points, self.block, columns, S::LANES);
         let Range { start, end } = self.tiles;
@@ -552,7 +545,7 @@ impl<E: Element, const M: usize> Kernel<E> for Sums<'_, E, M> {
                 unsafe {
                     let product = Product {
                         a: v.data.as_ptr().add(k * v.plane),
-                        row: 1,
+                        a_rows: Rows::Every(1),
                         step: v.ld,
                         b: z.data.as_ptr().add(k * z.plane),
                         panel: panel_vectors * S::LANES,
@@ -561,11 +554,12 @@ impl<E: Element, const M: usize> Kernel<E> for Sums<'_, E, M> {
                         c_row: self.sums.ld,
                         rows,
                         depth: tiles.len(),
+                        next: z.data.as_ptr().wrapping_add((k + 1) * z.plane),
                         panel_vectors,
                         vectors: columns.div_ceil(S::LANES),
                         add: first > start,
                     };
-                    product.run(s, registers(S::LANES));
+                    product.run(s);
                 }
             }
         }

@@ -1,0 +1,414 @@
+//! Convolution of few input channels: the first layer of a network.
+//!
+//! In NHWC a kernel's row of taps over few channels is one contiguous run of kw·c_in numbers, and the runs of
+//! neighbouring outputs begin stride·c_in apart. So the input is a matrix of columns as it lies, once its rows are
+//! copied between zeros:
+//!
+//! ```text
+//! forward              y[p, q, :] = Σ_r run(p·stride + r·dilation, q) · w[r]: products with rows stride·c_in apart
+//! gradient of input    run gradients t = dy[p] · wᵀ, a product for each line p, added where the runs lie
+//! gradient of weights  dw[r][j, :] += Σ_q run(.., q)[j] · dy[p, q, :]: a product for each line, sums cut by shape
+//! ```
+
+// Indices of rows and vectors name the same place in two arrays: loops over them say so.
+#![allow(clippy::needless_range_loop)]
+
+use super::ConvSpec;
+use super::product::{Ahead, MAX_ROWS, Product, Rows, multiply, tile_rows, tile_vectors};
+use crate::buffer::Buffer;
+use crate::parallel;
+use crate::simd::{Kernel, Simd};
+use crate::{Element, Epilogue};
+use std::ops::Range;
+
+/// Multiply-adds of one piece of work, about.
+const PIECE: usize = 4 * 1024 * 1024;
+/// Partial sums of the weights' gradient, at most.
+const PARTS: usize = 32;
+
+/// Whether it serves this convolution.
+pub fn applies(spec: &ConvSpec) -> bool {
+    spec.groups == 1 && spec.dilation[1] == 1 && spec.c_in <= 8
+}
+
+/// The runs of one line of the output: `kh` lines of the input between zeros.
+struct Runs<'a> {
+    spec: &'a ConvSpec,
+    /// Elements of a run, and from one run to the next.
+    len: usize,
+    step: usize,
+    /// Elements of a line with its zeros: enough for whole register tiles.
+    line: usize,
+    /// Outputs of a line.
+    width: usize,
+}
+
+impl<'a> Runs<'a> {
+    fn new(spec: &'a ConvSpec) -> Self {
+        let width = spec.out_hw()[1];
+        let (len, step) = (spec.kernel[1] * spec.c_in, spec.stride[1] * spec.c_in);
+        let outputs = width.next_multiple_of(MAX_ROWS) + MAX_ROWS;
+        let line = (outputs * step + len).max((spec.padding[1] + spec.w) * spec.c_in);
+        Runs { spec, len, step, line, width }
+    }
+
+    /// The image and the input lines, one for each row of taps, that output line `at` of all images reads.
+    #[inline(always)]
+    fn source(&self, at: usize, tap: usize) -> Option<usize> {
+        let spec = self.spec;
+        let oh = spec.out_hw()[0];
+        let (n, p) = (at / oh, at % oh);
+        let y = (p * spec.stride[0] + tap * spec.dilation[0]).checked_sub(spec.padding[0])?;
+        (y < spec.h).then_some(n * spec.h + y)
+    }
+}
+
+/// The input lines that a line of the output reads, each between zeros; lines that the next one reads too are kept.
+struct Window<'a, E: Element> {
+    runs: &'a Runs<'a>,
+    data: Buffer<E>,
+    /// Whose line each place holds.
+    held: Vec<Option<(usize, usize)>>,
+    /// Where each row of taps reads.
+    places: Vec<usize>,
+}
+
+impl<'a, E: Element> Window<'a, E> {
+    fn new(runs: &'a Runs<'a>) -> Self {
+        let reach = runs.spec.dilation[0] * (runs.spec.kernel[0] - 1) + 1;
+        Window {
+            runs,
+            data: Buffer::zeros(reach * runs.line),
+            held: vec![None; reach],
+            places: vec![0; runs.spec.kernel[0]],
+        }
+    }
+
+    /// Loads what output line `at` reads.
+    #[inline(always)]
+    fn load(&mut self, x: &[E], at: usize) {
+        let (runs, spec) = (self.runs, self.runs.spec);
+        let (oh, whole) = (spec.out_hw()[0], spec.w * spec.c_in);
+        for (tap, place) in self.places.iter_mut().enumerate() {
+            let padded = (at / oh, at % oh * spec.stride[0] + tap * spec.dilation[0]);
+            let slot = padded.1 % self.held.len();
+            *place = slot * runs.line;
+            if self.held[slot] == Some(padded) {
+                continue;
+            }
+            self.held[slot] = Some(padded);
+            let line = &mut self.data[*place..][spec.padding[1] * spec.c_in..][..whole];
+            match runs.source(at, tap) {
+                Some(y) => line.copy_from_slice(&x[y * whole..][..whole]),
+                None => line.fill(E::ZERO),
+            }
+        }
+    }
+}
+
+/// A matrix in panels of whole vectors: row t of panel p at `(p·rows + t)·width`.
+struct Panels<E: Element> {
+    data: Buffer<E>,
+    vectors: usize,
+    panel_vectors: usize,
+    /// Elements of a panel, and of its rows.
+    panel: usize,
+    width: usize,
+}
+
+struct Pack<F> {
+    rows: usize,
+    columns: usize,
+    element: F,
+}
+
+impl<E: Element, F: Fn(usize, usize) -> E> Kernel<E> for Pack<F> {
+    type Output = Panels<E>;
+    fn run<S: Simd<E>>(self, _: S) -> Panels<E> {
+        let panel_vectors = tile_vectors(S::REGISTERS, S::LANES, self.columns);
+        let (width, vectors) = (panel_vectors * S::LANES, self.columns.div_ceil(S::LANES));
+        let panel = self.rows * width;
+        let mut data = Buffer::zeros(self.columns.div_ceil(width) * panel);
+        for t in 0..self.rows {
+            for o in 0..self.columns {
+                data[o / width * panel + t * width + o % width] = (self.element)(t, o);
+            }
+        }
+        Panels { data, vectors, panel_vectors, panel, width }
+    }
+}
+
+/// y = act(scale · (x ∗ w) + bias + residual).
+pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogue<'_, E>, y: &mut [E]) {
+    let runs = Runs::new(spec);
+    let rows = spec.kernel[0] * runs.len;
+    let w = E::dispatch(Pack { rows, columns: spec.c_out, element: |t, o| w[t * spec.c_out + o] });
+    let line = runs.width * spec.c_out;
+    let lines = (PIECE / (line * rows).max(1)).max(1);
+    parallel::chunks(y, lines * line, |i, y| {
+        let residual = epilogue.residual.map(|r| &r[i * lines * line..][..y.len()]);
+        let epilogue = Epilogue { residual, ..*epilogue };
+        E::dispatch(Lines { runs: &runs, first: i * lines, x, w: &w, epilogue, y });
+    });
+}
+
+/// Consecutive lines of the output.
+struct Lines<'a, E: Element> {
+    runs: &'a Runs<'a>,
+    first: usize,
+    x: &'a [E],
+    w: &'a Panels<E>,
+    epilogue: Epilogue<'a, E>,
+    y: &'a mut [E],
+}
+
+impl<E: Element> Kernel<E> for Lines<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(mut self, s: S) {
+        let runs = self.runs;
+        let mut window = Window::new(runs);
+        for at in 0..self.y.len() / (runs.width * runs.spec.c_out) {
+            window.load(self.x, self.first + at);
+            for panel in 0..self.w.vectors.div_ceil(self.w.panel_vectors) {
+                let vectors = self.w.panel_vectors.min(self.w.vectors - panel * self.w.panel_vectors);
+                match (tile_rows(S::REGISTERS, vectors), vectors) {
+                    (6, 4) => self.line::<S, 6, 4>(s, &window, at, panel),
+                    (8, 3) => self.line::<S, 8, 3>(s, &window, at, panel),
+                    (8, 2) => self.line::<S, 8, 2>(s, &window, at, panel),
+                    (8, 1) => self.line::<S, 8, 1>(s, &window, at, panel),
+                    (6, 2) => self.line::<S, 6, 2>(s, &window, at, panel),
+                    (6, 1) => self.line::<S, 6, 1>(s, &window, at, panel),
+                    (4, 1) => self.line::<S, 4, 1>(s, &window, at, panel),
+                    (rows, vectors) => unreachable!("a tile of {rows} rows and {vectors} vectors"),
+                }
+            }
+        }
+    }
+}
+
+impl<E: Element> Lines<'_, E> {
+    /// A line's outputs of a panel's channels, in tiles of R outputs.
+    #[inline(always)]
+    fn line<S: Simd<E>, const R: usize, const V: usize>(
+        &mut self,
+        s: S,
+        window: &Window<'_, E>,
+        at: usize,
+        panel: usize,
+    ) {
+        let (runs, w) = (self.runs, self.w);
+        for q in (0..runs.width).step_by(R) {
+            let mut acc = [[s.zero(); V]; R];
+            for (r, &place) in window.places.iter().enumerate() {
+                // SAFETY: a line has room for the runs of whole tiles; the panel has a row for each tap.
+                unsafe {
+                    let mut rows = [window.data.as_ptr().add(place); R];
+                    for (i, p) in rows.iter_mut().enumerate() {
+                        *p = p.add((q + i) * runs.step);
+                    }
+                    let b = w.data.as_ptr().add(panel * w.panel + r * runs.len * w.width);
+                    acc = multiply(s, acc, rows, 1, b, w.width, runs.len, Ahead { next: b, share: 0 });
+                }
+            }
+            self.store(s, &acc, at, q, panel);
+        }
+    }
+
+    /// Writes the outputs from q on of a panel's channels.
+    #[inline(always)]
+    fn store<S: Simd<E>, const R: usize, const V: usize>(
+        &mut self,
+        s: S,
+        acc: &[[S::V; V]; R],
+        at: usize,
+        q: usize,
+        panel: usize,
+    ) {
+        let (width, c_out) = (self.runs.width, self.runs.spec.c_out);
+        for i in 0..R.min(width - q) {
+            for v in 0..V {
+                let c = panel * self.w.width + v * S::LANES;
+                let (to, len) = ((at * width + q + i) * c_out + c, S::LANES.min(c_out - c));
+                debug_assert!(to + len <= self.y.len());
+                // SAFETY: output q + i of the line exists, c .. c + len are channels.
+                unsafe {
+                    let sum = self.epilogue.vector(s, acc[i][v], c, to, len);
+                    let p = self.y.as_mut_ptr().add(to);
+                    if len == S::LANES { s.store(p, sum) } else { s.store_n(p, sum, len) }
+                }
+            }
+        }
+    }
+}
+
+/// dx = ∂⟨dy, x ∗ w⟩ / ∂x.
+pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
+    let runs = Runs::new(spec);
+    let columns = spec.kernel[0] * runs.len;
+    let w = E::dispatch(Pack { rows: spec.c_out, columns, element: |o, t| w[t * spec.c_out + o] });
+    // A piece is a band of input lines of one image; outputs that reach over its edge are computed on both sides.
+    let reach = spec.dilation[0] * (spec.kernel[0] - 1) + 1;
+    let bands = (spec.h / (4 * reach)).clamp(1, 16usize.div_ceil(spec.n.max(1)));
+    let band = spec.h.div_ceil(bands).max(1);
+    let bands = spec.h.div_ceil(band);
+    let dx = parallel::Shared::new(dx);
+    parallel::for_each(spec.n * bands, |i| {
+        let (n, from) = (i / bands, i % bands * band);
+        E::dispatch(Scatter { runs: &runs, n, lines: from..spec.h.min(from + band), dy, w: &w, dx });
+    });
+}
+
+/// The gradient of some input lines of an image.
+struct Scatter<'a, E: Element> {
+    runs: &'a Runs<'a>,
+    n: usize,
+    lines: Range<usize>,
+    dy: &'a [E],
+    w: &'a Panels<E>,
+    dx: parallel::Shared<'a, E>,
+}
+
+impl<E: Element> Kernel<E> for Scatter<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) {
+        let (runs, spec, lines) = (self.runs, self.runs.spec, self.lines);
+        let (c_out, width, oh) = (spec.c_out, runs.width, spec.out_hw()[0]);
+        let ld = self.w.vectors * S::LANES;
+        // One vector more, so that a run can be added in whole vectors.
+        let line = runs.line + S::LANES;
+        let mut sums = Buffer::<E>::zeros(lines.len() * line);
+        let mut row = Buffer::<E>::zeros((width + MAX_ROWS) * c_out);
+        let mut t = Buffer::<E>::zeros((width + MAX_ROWS) * ld + S::LANES);
+        for p in 0..oh {
+            let at = self.n * oh + p;
+            let source =
+                |tap: usize| runs.source(at, tap).map(|y| y - self.n * spec.h).filter(|y| lines.contains(y));
+            if (0..spec.kernel[0]).all(|r| source(r).is_none()) {
+                continue;
+            }
+            row[..width * c_out].copy_from_slice(&self.dy[at * width * c_out..][..width * c_out]);
+            // SAFETY: row and t have MAX_ROWS rows more than outputs; t's rows hold all panels' vectors.
+            unsafe {
+                let product = Product {
+                    a: row.as_ptr(),
+                    a_rows: Rows::Every(c_out),
+                    step: 1,
+                    b: self.w.data.as_ptr(),
+                    panel: self.w.panel,
+                    ld: self.w.width,
+                    c: t.as_mut_ptr(),
+                    c_row: ld,
+                    rows: width,
+                    depth: c_out,
+                    next: self.w.data.as_ptr(),
+                    panel_vectors: self.w.panel_vectors,
+                    vectors: self.w.vectors,
+                    add: false,
+                };
+                product.run(s);
+            }
+            for r in 0..spec.kernel[0] {
+                let Some(y) = source(r) else { continue };
+                let sums = &mut sums[(y - lines.start) * line..][..line];
+                for q in 0..width {
+                    let (from, to) = (&t[q * ld + r * runs.len..], &mut sums[q * runs.step..]);
+                    for c in (0..runs.len).step_by(S::LANES) {
+                        let n = S::LANES.min(runs.len - c);
+                        // SAFETY: line has a vector more than the last run, and t than its last row.
+                        unsafe {
+                            let (from, to) = (from.as_ptr().add(c), to.as_mut_ptr().add(c));
+                            let sum = s.add(s.load(to), s.load_n(from, n));
+                            s.store(to, sum);
+                        }
+                    }
+                }
+            }
+        }
+        let whole = spec.w * spec.c_in;
+        for (y, sums) in lines.zip(sums.chunks_exact(line)) {
+            let at = (self.n * spec.h + y) * whole;
+            // SAFETY: a piece writes its lines alone.
+            let to = unsafe { self.dx.slice(at..at + whole) };
+            to.copy_from_slice(&sums[spec.padding[1] * spec.c_in..][..whole]);
+        }
+    }
+}
+
+/// dw = ∂⟨dy, x ∗ w⟩ / ∂w.
+pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
+    let runs = Runs::new(spec);
+    let lines = spec.n * spec.out_hw()[0];
+    let work = runs.width * spec.c_out * spec.kernel[0] * runs.len;
+    let piece = lines.div_ceil(PARTS).max(PIECE / work.max(1)).max(1);
+    let parts = parallel::map(lines.div_ceil(piece), |i| {
+        E::dispatch(RunSums { runs: &runs, x, dy, lines: i * piece..lines.min((i + 1) * piece) })
+    });
+    dw.fill(E::ZERO);
+    for (sums, ld) in &parts {
+        for (to, from) in dw.chunks_exact_mut(spec.c_out).zip(sums.chunks_exact(*ld)) {
+            to.iter_mut().zip(from).for_each(|(d, s)| *d += *s);
+        }
+    }
+}
+
+/// Σ run ⊗ dy over consecutive lines: rows of whole vectors, one for each tap and channel, and their length.
+struct RunSums<'a, E> {
+    runs: &'a Runs<'a>,
+    x: &'a [E],
+    dy: &'a [E],
+    lines: Range<usize>,
+}
+
+impl<E: Element> Kernel<E> for RunSums<'_, E> {
+    type Output = (Buffer<E>, usize);
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) -> (Buffer<E>, usize) {
+        let (runs, c_out) = (self.runs, self.runs.spec.c_out);
+        let (width, rows) = (runs.width, runs.spec.kernel[0] * runs.len);
+        let ld = c_out.next_multiple_of(S::LANES);
+        let panel_vectors = tile_vectors(S::REGISTERS, S::LANES, c_out);
+        let mut places = vec![0; rows + MAX_ROWS];
+        let mut sums = Buffer::<E>::zeros((rows + MAX_ROWS) * ld);
+        let mut window = Window::new(runs);
+        let mut row = Buffer::<E>::zeros(width * ld);
+        for at in self.lines {
+            window.load(self.x, at);
+            for (places, line) in places.chunks_exact_mut(runs.len).zip(&window.places) {
+                for (j, place) in places.iter_mut().enumerate() {
+                    *place = line + j;
+                }
+            }
+            let dy = &self.dy[at * width * c_out..][..width * c_out];
+            if ld != c_out {
+                for (to, from) in row.chunks_exact_mut(ld).zip(dy.chunks_exact(c_out)) {
+                    to[..c_out].copy_from_slice(from);
+                }
+            }
+            // SAFETY: the lines hold the runs of all outputs; dy's rows are whole vectors, or copied to such; the
+            // sums have MAX_ROWS rows more than are used.
+            unsafe {
+                let b = if ld == c_out { dy.as_ptr() } else { row.as_ptr() };
+                let product = Product {
+                    a: window.data.as_ptr(),
+                    a_rows: Rows::At(&places),
+                    step: runs.step,
+                    b,
+                    panel: panel_vectors * S::LANES,
+                    ld,
+                    c: sums.as_mut_ptr(),
+                    c_row: ld,
+                    rows,
+                    depth: width,
+                    next: b.wrapping_add(width * ld),
+                    panel_vectors,
+                    vectors: ld / S::LANES,
+                    add: true,
+                };
+                product.run(s);
+            }
+        }
+        (sums, ld)
+    }
+}

@@ -1,0 +1,210 @@
+//! Small products inside of a piece of work: C = A B or C += A B, of scratch that its owner lays out with room for
+//! whole register tiles, so that none is ragged. A's rows are read where they lie.
+
+use crate::Element;
+use crate::simd::Simd;
+
+/// Rows of a register tile of `vectors` vectors: as many sums as leave registers for B's vectors and one of A.
+#[inline(always)]
+pub(super) const fn tile_rows(registers: usize, vectors: usize) -> usize {
+    match (registers, vectors) {
+        (32.., 4) => 6,
+        (32.., _) => 8,
+        (16.., _) => 6,
+        _ => 4,
+    }
+}
+
+/// The most rows of a tile.
+pub(super) const MAX_ROWS: usize = 8;
+
+/// Vectors of a register tile for a matrix of `columns` columns: a divisor of its vectors, if it can be.
+#[inline(always)]
+pub(super) fn tile_vectors(registers: usize, lanes: usize, columns: usize) -> usize {
+    let vectors = columns.div_ceil(lanes);
+    let most = match registers {
+        32.. => 4,
+        16.. => 2,
+        _ => 1,
+    };
+    if vectors <= most {
+        vectors.max(1)
+    } else if most == 4 && !vectors.is_multiple_of(4) && vectors.is_multiple_of(3) {
+        3
+    } else {
+        most
+    }
+}
+
+/// Where A's rows begin.
+#[derive(Clone, Copy)]
+pub(super) enum Rows<'a> {
+    /// Equally spaced.
+    Every(usize),
+    /// At these places, `MAX_ROWS − 1` more than C has rows.
+    At(&'a [usize]),
+}
+
+/// One product. Row i of A begins at `rows`' i-th place, its elements are `step` apart; row t of B's p-th panel is at
+/// `p·panel + t·ld`; row i of C at `i·c_row`.
+pub(super) struct Product<'a, E> {
+    pub a: *const E,
+    pub a_rows: Rows<'a>,
+    pub step: usize,
+    pub b: *const E,
+    pub panel: usize,
+    pub ld: usize,
+    pub c: *mut E,
+    pub c_row: usize,
+    /// C's rows; up to `MAX_ROWS − 1` more are read and written.
+    pub rows: usize,
+    pub depth: usize,
+    /// What is read next: fetched into the second cache meanwhile.
+    pub next: *const E,
+    /// Vectors of a panel, and of C; the last panel may have fewer.
+    pub panel_vectors: usize,
+    pub vectors: usize,
+    /// C += A B.
+    pub add: bool,
+}
+
+impl<E: Element> Product<'_, E> {
+    /// Computes it.
+    ///
+    /// # Safety
+    /// A has rows up to the next multiple of `MAX_ROWS` readable, B whole vectors, C the same rows and vectors
+    /// writable, by this thread alone.
+    #[inline(always)]
+    pub unsafe fn run<S: Simd<E>>(&self, s: S) {
+        let mut done = 0;
+        let mut b = self.b;
+        while done < self.vectors {
+            let vectors = self.panel_vectors.min(self.vectors - done);
+            // SAFETY: the caller's.
+            unsafe {
+                let c = self.c.add(done * S::LANES);
+                let last = done + vectors == self.vectors;
+                let next = if last { self.next } else { b.wrapping_add(self.panel) };
+                match (tile_rows(S::REGISTERS, vectors), vectors) {
+                    (6, 4) => self.panel::<S, 6, 4>(s, b, c, next),
+                    (8, 3) => self.panel::<S, 8, 3>(s, b, c, next),
+                    (8, 2) => self.panel::<S, 8, 2>(s, b, c, next),
+                    (8, 1) => self.panel::<S, 8, 1>(s, b, c, next),
+                    (6, 2) => self.panel::<S, 6, 2>(s, b, c, next),
+                    (6, 1) => self.panel::<S, 6, 1>(s, b, c, next),
+                    (4, 1) => self.panel::<S, 4, 1>(s, b, c, next),
+                    (rows, vectors) => unreachable!("a tile of {rows} rows and {vectors} vectors"),
+                }
+                done += vectors;
+                b = b.add(self.panel);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn panel<S: Simd<E>, const R: usize, const V: usize>(
+        &self,
+        s: S,
+        b: *const E,
+        c: *mut E,
+        next: *const E,
+    ) {
+        // Each row of tiles fetches its share of the next panel, the same number of elements a step.
+        let share = (V * S::LANES).div_ceil(self.rows.div_ceil(R));
+        for (k, i) in (0..self.rows).step_by(R).enumerate() {
+            let next = next.wrapping_add(k * self.depth * share);
+            // SAFETY: the caller's.
+            unsafe { self.tile::<S, R, V>(s, i, b, c.add(i * self.c_row), next, share) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn tile<S: Simd<E>, const R: usize, const V: usize>(
+        &self,
+        s: S,
+        first: usize,
+        b: *const E,
+        c: *mut E,
+        next: *const E,
+        share: usize,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut rows = [self.a; R];
+            for (i, p) in rows.iter_mut().enumerate() {
+                *p = match self.a_rows {
+                    Rows::Every(row) => self.a.add((first + i) * row),
+                    Rows::At(places) => self.a.add(places[first + i]),
+                };
+            }
+            let ahead = Ahead { next, share };
+            let acc = multiply(s, [[s.zero(); V]; R], rows, self.step, b, self.ld, self.depth, ahead);
+            for (i, row) in acc.iter().enumerate() {
+                for (v, &sum) in row.iter().enumerate() {
+                    let p = c.add(i * self.c_row + v * S::LANES);
+                    s.store(p, if self.add { s.add(s.load(p), sum) } else { sum });
+                }
+            }
+        }
+    }
+}
+
+/// Memory to fetch during a product: `share` elements further on with each step.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead<E> {
+    pub next: *const E,
+    pub share: usize,
+}
+
+/// acc_iv += Σ_t rows_i[t·step] · b[t·ld + v]
+///
+/// # Safety
+/// Each row has `depth` elements, B as many rows of V vectors.
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+pub(super) unsafe fn multiply<S: Simd<E>, E: Element, const R: usize, const V: usize>(
+    s: S,
+    mut acc: [[S::V; V]; R],
+    rows: [*const E; R],
+    step: usize,
+    mut b: *const E,
+    ld: usize,
+    depth: usize,
+    ahead: Ahead<E>,
+) -> [[S::V; V]; R] {
+    let Ahead { mut next, share } = ahead;
+    let mut at = 0;
+    for _ in 0..depth {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut bv = [s.zero(); V];
+            for (v, bv) in bv.iter_mut().enumerate() {
+                *bv = s.load(b.add(v * S::LANES));
+            }
+            for i in 0..R {
+                let x = s.splat(*rows[i].add(at));
+                for v in 0..V {
+                    acc[i][v] = s.fma(x, bv[v], acc[i][v]);
+                }
+            }
+            b = b.add(ld);
+        }
+        prefetch(next);
+        next = next.wrapping_add(share);
+        at += step;
+    }
+    acc
+}
+
+/// Asks for a line of memory to be brought into the second cache; any address will do.
+#[inline(always)]
+fn prefetch<E>(p: *const E) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has the instruction; it touches nothing and faults nowhere.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
