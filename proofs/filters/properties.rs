@@ -6,15 +6,15 @@
 //! [`every_instruction_set_and_algorithm`] runs all of it again on each path of the convolution.
 
 use gradus_core::ops::conv::{Conv, Fused};
-use gradus_core::simd::Isa;
 use gradus_core::{Element, Rng, Tape, Tensor};
 use gradus_models::filters::{Border, FILTERS, Filter, Kernel3, Kind, correlate, find, median};
 use gradus_proofs::generators::bytes_image;
-use gradus_proofs::property::{cases, ensure, holds, law, refuted, refuted_at, tried};
+use gradus_proofs::property::{
+    cases, ensure, holds, law, on_each_instruction_set, refuted, refuted_at, tried,
+};
 use gradus_proofs::rational::Rational;
 use proptest::prelude::*;
 use std::f64::consts::PI;
-use std::process::Command;
 
 const U: f64 = f64::UNIT_ROUNDOFF;
 
@@ -709,24 +709,7 @@ const EXACT: [&str; 2] = ["im2col", "depthwise"];
 
 #[test]
 fn every_instruction_set_and_algorithm() {
-    if std::env::var_os("GRADUS_CONV").is_some() {
-        return; // One of the runs below.
-    }
-    let this = std::env::current_exe().expect("the test's own path");
-    let fewer = cases().div_ceil(8).to_string();
-    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-        for algorithm in EXACT {
-            let mut run = Command::new(&this);
-            run.env("GRADUS_ISA", isa.name()).env("GRADUS_CONV", algorithm).env("PROPTEST_CASES", &fewer);
-            run.env_remove(gradus_proofs::property::REPORT).args([
-                "--skip",
-                "f8_on_the_plane",
-                "--skip",
-                "f6_noise",
-            ]);
-            let output = run.output().expect("the test runs itself");
-            let said = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success(), "{isa}, {algorithm}:\n{said}");
-        }
+    for algorithm in EXACT {
+        on_each_instruction_set(&[("GRADUS_CONV", algorithm)], 8);
     }
 }

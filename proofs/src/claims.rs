@@ -262,4 +262,14 @@ mod tests {
             assert!(problems.contains(needed), "{needed}: {problems}");
         }
     }
+
+    #[test]
+    fn this_book_fits_together() {
+        let book = read(&root()).unwrap();
+        assert!(book.problems.is_empty(), "{:#?}", book.problems);
+        for (path, page) in pages(&root(), &book).unwrap() {
+            let same = fs::read_to_string(&path).unwrap() == page;
+            assert!(same, "{} is out of date: cargo run -p gradus-proofs -- --tables", path.display());
+        }
+    }
 }

@@ -5,14 +5,18 @@
 //! quickcheck, for laws over plain numbers. PROPTEST_CASES sets the number of cases (1,000 by default). The cases are
 //! the same on each run; PROPTEST_RNG_SEED chooses others.
 
+use gradus_core::simd::Isa;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{
     Config, RngAlgorithm, RngSeed, TestCaseError, TestCaseResult, TestError, TestRng, TestRunner,
 };
 use quickcheck::{Arbitrary, Gen, QuickCheck};
+use std::cell::Cell;
 use std::fmt::Debug;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::Command;
 
 /// Names the file that each test adds a line to, in JSON: {test, cases, counterexample?}.
 pub const REPORT: &str = "GRADUS_PROOFS_REPORT";
@@ -54,7 +58,15 @@ pub fn holds<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> TestCaseRe
 where
     S::Value: Debug,
 {
-    let config = config();
+    holds_with(config(), strategy, property);
+}
+
+/// [`holds`] with other settings, such as [`few`] cases.
+#[track_caller]
+pub fn holds_with<S: Strategy>(config: Config, strategy: S, property: impl Fn(S::Value) -> TestCaseResult)
+where
+    S::Value: Debug,
+{
     let cases = config.cases;
     if let Err(e) = TestRunner::new(config).run(&strategy, property) {
         panic!("{e}");
@@ -71,11 +83,37 @@ where
 {
     let config = config();
     let cases = config.cases.max(CONTROL_CASES);
-    match TestRunner::new(Config { cases, ..config }).run(&strategy, property) {
+    let found = search(TestRunner::new(Config { cases, ..config }), strategy, property);
+    assert!(found, "the planted claim survived {cases} cases");
+}
+
+/// Whether the runner finds a case that violates the property, and reports it. A panic is no counterexample: it is passed on.
+#[track_caller]
+fn search<S: Strategy>(
+    mut runner: TestRunner,
+    strategy: S,
+    property: impl Fn(S::Value) -> TestCaseResult,
+) -> bool
+where
+    S::Value: Debug,
+{
+    let cases = runner.config().cases;
+    let panicked = Cell::new(None);
+    let found = runner.run(&strategy, |case| {
+        catch_unwind(AssertUnwindSafe(|| property(case))).unwrap_or_else(|payload| {
+            panicked.set(Some(payload));
+            Err(TestCaseError::fail("a panic"))
+        })
+    });
+    if let Some(payload) = panicked.take() {
+        resume_unwind(payload);
+    }
+    match found {
         Err(TestError::Fail(why, case)) => report(cases.into(), Some(&format!("{case:?}: {why}"))),
         Err(e) => panic!("{e}"),
-        Ok(()) => panic!("the planted claim survived {cases} cases"),
+        Ok(()) => return false,
     }
+    true
 }
 
 /// Settings for `proptest!`: this many cases, for properties of which each costs as much as a thousand of the others.
@@ -89,11 +127,7 @@ where
     S::Value: Debug,
 {
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let found = TestRunner::new_with_rng(few(cases), rng).run(&strategy, property);
-    if let Err(TestError::Fail(why, case)) = &found {
-        report(cases.into(), Some(&format!("{case:?}: {why}")));
-    }
-    found.is_err()
+    search(TestRunner::new_with_rng(few(cases), rng), strategy, property)
 }
 
 /// A law over numbers drawn by quickcheck: one value, or a tuple of them.
@@ -119,6 +153,24 @@ pub fn law_refuted<A: Arbitrary + Debug>(law: fn(A) -> bool) {
 fn quick<A: Arbitrary + Debug>(cases: u64, law: fn(A) -> bool) -> Result<u64, quickcheck::TestResult> {
     let numbers = Gen::from_size_and_seed(100, seed());
     QuickCheck::new().rng(numbers).tests(cases).max_tests(cases).quicktest(law)
+}
+
+/// Runs the tests of this test program again on each instruction set that the machine has, with so many times fewer cases
+/// and these settings of the environment. In such a run it does nothing.
+pub fn on_each_instruction_set(settings: &[(&str, &str)], fewer: u32) {
+    const AGAIN: &str = "GRADUS_PROOFS_AGAIN";
+    if std::env::var_os(AGAIN).is_some() {
+        return;
+    }
+    let this = std::env::current_exe().expect("the test program's own path");
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let mut run = Command::new(&this);
+        run.env(AGAIN, "1").env("GRADUS_ISA", isa.name()).envs(settings.iter().copied());
+        run.env("PROPTEST_CASES", cases().div_ceil(fewer).to_string()).env_remove(REPORT);
+        let output = run.output().expect("the test program runs itself");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{isa}, {settings:?}:\n{said}");
+    }
 }
 
 /// Reports that a test went through so many cases, for those that enumerate them.
@@ -164,6 +216,12 @@ mod tests {
     #[should_panic(expected = "survived")]
     fn a_control_that_is_true_fails() {
         refuted(0..100i32, |x| ensure(x < 100, || format!("{x}")));
+    }
+
+    #[test]
+    #[should_panic(expected = "out of order")]
+    fn a_panic_does_not_refute() {
+        refuted(0..100i32, |_| panic!("out of order"));
     }
 
     #[test]
