@@ -3,7 +3,7 @@
 use super::{MOVES, Tape64, convolution, fits, image, move_elements, regions, spatial};
 use crate::adjoint::is_adjoint;
 use crate::gradient::distinct;
-use crate::property::{few as cases, refutes};
+use crate::property::{refutes, settings as cases};
 use gradus_core::ops::PoolSpec;
 use gradus_core::ops::conv::{Conv, Fused};
 use gradus_core::ops::roi_align::Roi;

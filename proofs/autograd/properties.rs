@@ -2,7 +2,7 @@
 //! A2 is in `adjoints.rs`, X1 in `threads.rs`, X2 in `resume.rs`.
 
 use crate::gradient::{TOLERANCE, between_one_sided, compare, distinct, equals_differences, ties};
-use crate::property::{few as cases, refutes};
+use crate::property::{refutes, settings as cases};
 use gradus_core::ops::conv::{Affine, Conv, Fused};
 use gradus_core::ops::roi_align::{Roi, RoiAlign};
 use gradus_core::ops::{BceWeights, ClassLoss, PoolSpec, Reduction};

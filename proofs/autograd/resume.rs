@@ -3,7 +3,7 @@
 //! The network has all that keeps a state: parameters, batch norm's running statistics, dropout's randomness; the optimiser
 //! its moments; the data an order that is drawn anew each epoch. The state goes through a checkpoint file.
 
-use crate::property::{few as cases, refutes};
+use crate::property::{refutes, settings as cases};
 use gradus_core::nn::{BatchNorm2d, Conv2d, Linear};
 use gradus_core::ops::conv::Conv;
 use gradus_core::optim::State;

@@ -1,6 +1,6 @@
 //! X1: results have the same bits on 1, 2 and 3 threads, forward and backward.
 
-use crate::property::{few as cases, refutes};
+use crate::property::{refutes, settings as cases};
 use gradus_core::ops::conv::{Conv, Fused};
 use gradus_core::ops::roi_align::{Roi, RoiAlign};
 use gradus_core::ops::{ClassLoss, PoolSpec};

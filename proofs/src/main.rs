@@ -119,7 +119,8 @@ fn run_tests(labels: &[String]) -> Result<HashMap<String, Outcome>> {
     }
     for line in std::fs::read_to_string(report.path())?.lines() {
         let line: Value = serde_json::from_str(line)?;
-        let Some(test) = line["test"].as_str().and_then(|name| tests.get_mut(name)) else { continue };
+        let name = line["test"].as_str().and_then(|name| name.rsplit("::").next());
+        let Some(test) = name.and_then(|name| tests.get_mut(name)) else { continue };
         test.cases += line["cases"].as_u64().unwrap_or(0);
         test.counterexamples.extend(line["counterexample"].as_str().map(str::to_string));
     }
@@ -212,7 +213,6 @@ fn print_table(book: &Book, tests: &HashMap<String, Outcome>, proofs: &HashMap<S
                 "claim", "", "tests", "cases", "controls"
             );
         }
-        let all = || c.tests.iter().chain(&c.controls).filter_map(|t| tests.get(t));
         let share = |names: &[String]| {
             let passed = names.iter().filter(|t| tests.get(*t).is_some_and(|o| o.passed)).count();
             if passed == names.len() {
@@ -221,7 +221,7 @@ fn print_table(book: &Book, tests: &HashMap<String, Outcome>, proofs: &HashMap<S
                 format!("{passed} of {}", names.len())
             }
         };
-        let cases = thousands(all().map(|o| o.cases).sum());
+        let cases = thousands(c.tests.iter().filter_map(|t| tests.get(t)).map(|o| o.cases).sum());
         let machine = c.proofs.iter().map(|f| match &proofs[&format!("{folder}/{f}")] {
             Checked::Passed(_) => format!("{f} checked"),
             Checked::Failed(says) => format!("{f} FAILED: {says}"),

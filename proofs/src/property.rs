@@ -116,9 +116,15 @@ where
     true
 }
 
-/// Settings for `proptest!`: this many cases, for properties of which each costs as much as a thousand of the others.
+/// This many cases, for properties of which each costs as much as a thousand of the others.
 pub fn few(cases: u32) -> Config {
     Config { cases, ..config() }
+}
+
+/// Settings for `proptest!`, reported as they are asked for: this many cases.
+pub fn settings(cases: u32) -> Config {
+    tried(cases.into());
+    few(cases)
 }
 
 /// Whether `cases` samples of the strategy, the same in each run, hold one that violates the property.
@@ -145,9 +151,15 @@ pub fn law<A: Arbitrary + Debug>(law: fn(A) -> bool) {
 pub fn law_refuted<A: Arbitrary + Debug>(law: fn(A) -> bool) {
     let cases = u64::from(cases().max(CONTROL_CASES));
     match quick(cases, law) {
-        Err(e) => report(cases, Some(&format!("{e:?}"))),
+        Err(e) => report(cases, Some(&arguments(&format!("{e:?}")))),
         Ok(tried) => panic!("the planted law survived {tried} cases"),
     }
+}
+
+/// The case alone, of quickcheck's `TestResult { .., arguments: Some(["(0, 2)"]), .. }`.
+fn arguments(result: &str) -> String {
+    let inner = result.split_once("Some([\"").and_then(|(_, rest)| rest.split_once("\"])"));
+    inner.map_or(result, |(case, _)| case).to_string()
 }
 
 fn quick<A: Arbitrary + Debug>(cases: u64, law: fn(A) -> bool) -> Result<u64, quickcheck::TestResult> {
