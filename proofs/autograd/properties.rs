@@ -158,7 +158,7 @@ proptest! {
 
     #[test]
     fn a1_losses_of_classes(
-        rows in 1usize..6, c in 1usize..6, nll: bool, weighted: bool, smoothing in select(vec![0.0, 0.1, 1.0]),
+        rows in 1usize..6, c in 2usize..6, nll: bool, weighted: bool, smoothing in select(vec![0.0, 0.1, 1.0]),
         reduction in select(&REDUCTIONS[..]), seed: u64,
     ) {
         let mut rng = Rng::seed(seed);
@@ -227,9 +227,12 @@ proptest! {
         prop_assume!(fits(&spec, image));
         let x = distinct(seed, &[&image], &[0.0]).remove(0).map(|v| v * 3.0);
         prop_assume!(x.data().iter().all(|x| (x - 6.0).abs() > 1e-3));
+        // A dilated window over a tiny image may see nothing but padding, which is -∞.
+        let y = Tape::infer().max_pool2d(x.clone().into(), spec, activation).value;
+        prop_assume!(y.data().iter().all(|y| y.is_finite()));
         equals_differences(&[x], |t, x| t.max_pool2d(x[0].clone(), spec, activation))?;
         let small = [1, image[1].min(5), image[2].min(5), 1];
-        if fits(&spec, small) {
+        if fits(&spec, small) && spec.dilation == [1, 1] {
             between_one_sided(&[ties(seed, &small)], |t, x| t.max_pool2d(x[0].clone(), spec, activation))?;
         }
     }

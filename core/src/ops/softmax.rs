@@ -84,13 +84,13 @@ fn softmax<E: Element>(x: &mut Tensor<E>, lines: Lines) {
     lines.for_each(x.data_mut(), &[], |b| {
         let (m, mut s) = (b.max(), [E::ZERO; LINES]);
         for i in 0..b.n {
-            for ((x, m), s) in b.dst(i).iter_mut().zip(m).zip(&mut s) {
+            for ((x, &m), s) in b.dst(i).iter_mut().zip(&m).zip(&mut s) {
                 *x = (*x - m).exp();
                 *s += *x;
             }
         }
         for i in 0..b.n {
-            b.dst(i).iter_mut().zip(s).for_each(|(x, s)| *x /= s);
+            b.dst(i).iter_mut().zip(&s).for_each(|(x, &s)| *x /= s);
         }
     });
 }
@@ -100,11 +100,11 @@ fn log_softmax<E: Element>(x: &mut Tensor<E>, lines: Lines) {
     lines.for_each(x.data_mut(), &[], |b| {
         let (m, mut s) = (b.max(), [E::ZERO; LINES]);
         for i in 0..b.n {
-            s.iter_mut().zip(b.dst(i)).zip(m).for_each(|((s, x), m)| *s += (*x - m).exp());
+            s.iter_mut().zip(b.dst(i)).zip(&m).for_each(|((s, x), &m)| *s += (*x - m).exp());
         }
         let ln_s = s.map(E::ln);
         for i in 0..b.n {
-            b.dst(i).iter_mut().zip(m).zip(ln_s).for_each(|((x, m), ln_s)| *x = (*x - m) - ln_s);
+            b.dst(i).iter_mut().zip(&m).zip(&ln_s).for_each(|((x, &m), &ln_s)| *x = (*x - m) - ln_s);
         }
     });
 }
