@@ -9,13 +9,15 @@ use crate::gemm::{self, Matrix, Packed};
 use crate::ops::conv::{self, Algorithm, ConvSpec};
 use crate::{Element, Epilogue};
 
+type Product<E> = fn(Matrix<'_, E>, Matrix<'_, E>, &mut [E], Finish<'_, E>);
+type PackedProduct<E> = fn(Matrix<'_, E>, &Packed<'_, E>, &mut [E], usize, Finish<'_, E>, bool);
 type Forward<E> = fn(Algorithm, &ConvSpec, &[E], &[E], &Epilogue<'_, E>, &mut [E]);
 type Backward<E> = fn(Algorithm, &ConvSpec, &[E], &[E], &mut [E]);
 
 /// Entry points of the kernels for one element.
 pub struct Compiled<E: Element> {
-    pub(crate) product: fn(Matrix<'_, E>, Matrix<'_, E>, &mut [E], Finish<'_, E>),
-    pub(crate) packed_product: fn(Matrix<'_, E>, &Packed<'_, E>, &mut [E], usize, Finish<'_, E>, bool),
+    pub(crate) product: Product<E>,
+    pub(crate) packed_product: PackedProduct<E>,
     pub(crate) forward: Forward<E>,
     pub(crate) backward_data: Backward<E>,
     pub(crate) backward_weight: Backward<E>,

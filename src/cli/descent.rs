@@ -6,7 +6,7 @@ use crate::files;
 use crate::plot::{Chart, Scale, Series, Style};
 use clap::{Args, ValueEnum};
 use gradus_core::optim::{Adam, Rule, Sgd};
-use gradus_models::quadratic::{Quadratic, steps_needed};
+use gradus_models::quadratic::{Quadratic, Verdict, steps_needed};
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 const SHRINK: f64 = 1e-6;
 /// More steps than this are counted, not walked.
 const LONGEST: u64 = 100_000;
+/// The most steps that are walked.
+const MOST: usize = 1_000_000;
 /// Steps walked where none are asked for and none suffice.
 const SHORT: usize = 100;
 
@@ -167,43 +169,51 @@ impl Descent {
         let q = Quadratic::new(vec![self.a, self.b]);
         let (rule, start) = (self.rule(&q)?, self.start()?);
         let lr = rule.lr();
-        let (verdict, reason, needed) = match &rule {
-            Rule::Sgd(sgd) => {
-                let (verdict, reason) = q.verdict(sgd, &start);
-                let needed =
-                    if verdict.name() == "converges" { steps_needed(q.rate(sgd), SHRINK) } else { None };
-                (Some(verdict.name().to_string()), reason, needed)
-            }
-            Rule::Adam(_) => (None, "Adam: observed, not proven".to_string(), None),
-        };
-        let walk = self.steps.unwrap_or_else(|| needed.map_or(SHORT, |n| n.min(LONGEST) as usize));
-        if walk as u64 > 10_000_000 {
-            return Err(Error::input(format!("--steps {walk} is more than 10,000,000")));
-        }
-        let path = q.descend(rule, &start, walk);
-        let last = path.last().map_or(start, |w| [w[0], w[1]]);
-        let norm = |w: &[f64]| w[0].hypot(w[1]);
-        let observed = if !norm(&last).is_finite() || norm(&last) > 2.0 * norm(&start) {
-            "diverges"
-        } else {
-            "converges"
-        };
-        let mut report = DescentReport {
-            rho: [q.factors(lr)[0], q.factors(lr)[1]],
-            verdict: verdict.unwrap_or_else(|| observed.to_string()),
-            bound: q.bound(),
-            steps: walk,
-            last,
-            lr,
-            steps_needed: needed,
-            reason,
-            pictures: Vec::new(),
-        };
+        let (mut report, path) = descend(&q, rule, start, self.steps)?;
         if let Some(out) = &self.out {
             report.pictures = draw(out, self.force, &q, lr, &path)?;
         }
         Ok(report)
     }
+}
+
+/// Walks `steps` steps (or as many as are needed), and tells what happens and why.
+pub fn descend(
+    q: &Quadratic,
+    rule: Rule,
+    start: [f64; 2],
+    steps: Option<usize>,
+) -> Result<(DescentReport, Vec<Vec<f64>>)> {
+    let lr = rule.lr();
+    let (verdict, reason, needed) = match &rule {
+        Rule::Sgd(sgd) => {
+            let (verdict, reason) = q.verdict(sgd, &start);
+            let converges = verdict == Verdict::Converges;
+            (Some(verdict.name()), reason, steps_needed(q.rate(sgd), SHRINK).filter(|_| converges))
+        }
+        Rule::Adam(_) => (None, "Adam: observed, not proven".to_string(), None),
+    };
+    let walk = steps.unwrap_or_else(|| needed.map_or(SHORT, |n| n.min(LONGEST) as usize));
+    if walk > MOST {
+        return Err(Error::input(format!("--steps {walk} is more than {MOST}")));
+    }
+    let path = q.descend(rule, &start, walk);
+    let last = path.last().map_or(start, |w| [w[0], w[1]]);
+    let norm = |w: [f64; 2]| w[0].hypot(w[1]);
+    let grown = !norm(last).is_finite() || norm(last) > 2.0 * norm(start);
+    let observed = if grown { "diverges" } else { "converges" };
+    let report = DescentReport {
+        rho: [q.factors(lr)[0], q.factors(lr)[1]],
+        verdict: verdict.unwrap_or(observed).to_string(),
+        bound: q.bound(),
+        steps: walk,
+        last,
+        lr,
+        steps_needed: needed,
+        reason,
+        pictures: Vec::new(),
+    };
+    Ok((report, path))
 }
 
 /// The three pictures: path over contours, loss, region of convergence.
