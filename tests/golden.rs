@@ -19,7 +19,6 @@ const LATER: &[&str] = &[
     "anchor_generator",
     "box_decode",
     "box_encode",
-    "clip_boxes_to_image",
     "matcher",
     "model.mobilenet_v2_features",
     "model.rcnn_eval",

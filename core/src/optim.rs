@@ -8,7 +8,7 @@
 //!   p ← p − η/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε).
 //! * AdamW (Loshchilov and Hutter, ICLR 2019): p ← (1 − ηλ)p in the place of g ← g + λp.
 //!
-//! These are PyTorch's formulas (`torch.optim`, dampening 0), with scalars in double precision. A [`Rule`] is the
+//! These are PyTorch's formulas (`torch.optim`), with scalars in double precision. A [`Rule`] is the
 //! formula, and works on bare slices too; an [`Optimizer`] is a rule with the state of every parameter of a network.
 //! Each number of a parameter, its gradient and its state is read once and written once a step.
 
@@ -26,6 +26,8 @@ pub struct Sgd {
     pub momentum: f64,
     /// The weight decay λ, added to the gradient.
     pub weight_decay: f64,
+    /// How much of the gradient the velocity leaves out after the first step: v ← μv + (1 − dampening) g. 0 is usual.
+    pub dampening: f64,
     /// Whether to look ahead along the velocity.
     pub nesterov: bool,
 }
@@ -33,7 +35,7 @@ pub struct Sgd {
 impl Sgd {
     /// Without momentum and weight decay.
     pub fn new(lr: f64) -> Self {
-        Sgd { lr, momentum: 0.0, weight_decay: 0.0, nesterov: false }
+        Sgd { lr, momentum: 0.0, weight_decay: 0.0, dampening: 0.0, nesterov: false }
     }
 }
 
@@ -50,12 +52,14 @@ pub struct Adam {
     pub weight_decay: f64,
     /// AdamW: the weight decay shrinks the parameter; otherwise it is added to the gradient.
     pub decoupled: bool,
+    /// AMSGrad (Reddi et al., ICLR 2018): the greatest v so far is used in the place of v.
+    pub amsgrad: bool,
 }
 
 impl Adam {
     /// Adam with PyTorch's defaults: betas 0.9 and 0.999, ε = 1e-8, no weight decay.
     pub fn new(lr: f64) -> Self {
-        Adam { lr, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0, decoupled: false }
+        Adam { lr, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0, decoupled: false, amsgrad: false }
     }
 
     /// AdamW with PyTorch's defaults: as [`Adam::new`], with a decoupled weight decay of 0.01.
@@ -115,6 +119,7 @@ impl Rule {
         match self {
             Rule::Sgd(r) if r.momentum == 0.0 => &[],
             Rule::Sgd(_) => &["momentum_buffer"],
+            Rule::Adam(r) if r.amsgrad => &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"],
             Rule::Adam(_) => &["exp_avg", "exp_avg_sq"],
         }
     }
@@ -152,12 +157,10 @@ impl Rule {
             assert_eq!(b.len(), n, "optimizer: {n} values and a state of {}", b.len());
             b.data_mut().chunks_mut(BLOCK)
         });
-        let mut first = pieces.next();
-        let mut second = pieces.next();
+        let mut pieces = [pieces.next(), pieces.next(), pieces.next()];
         for (p, g) in p.chunks_mut(BLOCK).zip(g.chunks(BLOCK)) {
-            let a = first.as_mut().and_then(Iterator::next).unwrap_or_default();
-            let b = second.as_mut().and_then(Iterator::next).unwrap_or_default();
-            out.push(Block { p, g, a, b, formula });
+            let state = pieces.each_mut().map(|of| of.as_mut().and_then(Iterator::next).unwrap_or_default());
+            out.push(Block { p, g, state, formula });
         }
     }
 
@@ -168,6 +171,8 @@ impl Rule {
             Rule::Sgd(r) => Formula::Sgd {
                 lr: e(r.lr),
                 momentum: (r.momentum != 0.0).then_some(e(r.momentum)),
+                // The velocity begins as the first gradient.
+                take: e(if step == 1 { 1.0 } else { 1.0 - r.dampening }),
                 decay: e(r.weight_decay),
                 nesterov: r.nesterov,
             },
@@ -184,6 +189,7 @@ impl Rule {
                     rate: e(r.lr / (1.0 - beta1.powf(t))),
                     root: e((1.0 - beta2.powf(t)).sqrt()),
                     eps: e(r.eps),
+                    amsgrad: r.amsgrad,
                 }
             }
         }
@@ -328,16 +334,15 @@ const BLOCK: usize = 32 * 1024;
 struct Block<'a, E> {
     p: &'a mut [E],
     g: &'a [E],
-    a: &'a mut [E],
-    b: &'a mut [E],
+    state: [&'a mut [E]; 3],
     formula: Formula<E>,
 }
 
 /// A rule's constants of one step.
 #[derive(Clone, Copy)]
 enum Formula<E> {
-    Sgd { lr: E, momentum: Option<E>, decay: E, nesterov: bool },
-    Adam { decay: E, keep: E, first: E, second: [E; 2], rate: E, root: E, eps: E },
+    Sgd { lr: E, momentum: Option<E>, take: E, decay: E, nesterov: bool },
+    Adam { decay: E, keep: E, first: E, second: [E; 2], rate: E, root: E, eps: E, amsgrad: bool },
 }
 
 fn sweep<E: Element>(blocks: &mut [Block<'_, E>]) {
@@ -351,27 +356,31 @@ impl<E: Element> Kernel<E> for Update<'_, '_, E> {
 
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let Block { p, g, a, b, formula } = self.0;
+        let Block { p, g, state: [a, b, most], formula } = self.0;
         for i in (0..p.len()).step_by(S::LANES) {
             let (x, d) = (get(s, p, i), get(s, g, i));
             match *formula {
-                Formula::Sgd { lr, momentum, decay, nesterov } => {
+                Formula::Sgd { lr, momentum, take, decay, nesterov } => {
                     let mut d = s.fma(s.splat(decay), x, d);
                     if let Some(mu) = momentum {
-                        let v = s.fma(s.splat(mu), get(s, a, i), d);
+                        let v = s.fma(s.splat(mu), get(s, a, i), s.mul(s.splat(take), d));
                         put(s, a, i, v);
                         d = if nesterov { s.fma(s.splat(mu), v, d) } else { v };
                     }
                     put(s, p, i, s.fma(s.splat(-lr), d, x));
                 }
-                Formula::Adam { decay, keep, first, second, rate, root, eps } => {
+                Formula::Adam { decay, keep, first, second, rate, root, eps, amsgrad } => {
                     let d = s.fma(s.splat(decay), x, d);
                     let (m, v) = (get(s, a, i), get(s, b, i));
                     let m = s.fma(s.splat(first), s.sub(d, m), m);
                     let v = s.fma(s.splat(second[0]), v, s.mul(s.splat(second[1]), s.mul(d, d)));
-                    let size = s.add(s.div(s.sqrt(v), s.splat(root)), s.splat(eps));
                     put(s, a, i, m);
                     put(s, b, i, v);
+                    let v = if amsgrad { s.max(v, get(s, most, i)) } else { v };
+                    if amsgrad {
+                        put(s, most, i, v);
+                    }
+                    let size = s.add(s.div(s.sqrt(v), s.splat(root)), s.splat(eps));
                     put(s, p, i, s.fma(s.splat(-rate), s.div(m, size), s.mul(s.splat(keep), x)));
                 }
             }
@@ -398,11 +407,12 @@ mod tests {
     use crate::{Layout, Param, Rng, Tape, Visitor};
 
     /// After Kingma and Ba's Algorithm 1 and Sutskever's equations, one number at a time in f64.
-    fn reference(rule: Rule, p: &mut f64, g: f64, state: &mut [f64; 2], t: i32) {
+    fn reference(rule: Rule, p: &mut f64, g: f64, state: &mut [f64; 3], t: i32) {
         match rule {
             Rule::Sgd(r) => {
                 let g = g + r.weight_decay * *p;
-                state[0] = r.momentum * state[0] + g;
+                let take = if t == 1 { 1.0 } else { 1.0 - r.dampening };
+                state[0] = r.momentum * state[0] + take * g;
                 *p -= r.lr * if r.nesterov { g + r.momentum * state[0] } else { state[0] };
             }
             Rule::Adam(r) => {
@@ -415,20 +425,24 @@ mod tests {
                 let (b1, b2) = r.betas;
                 state[0] = b1 * state[0] + (1.0 - b1) * g;
                 state[1] = b2 * state[1] + (1.0 - b2) * g * g;
-                let (m, v) = (state[0] / (1.0 - b1.powi(t)), state[1] / (1.0 - b2.powi(t)));
+                state[2] = state[2].max(state[1]);
+                let v = if r.amsgrad { state[2] } else { state[1] };
+                let (m, v) = (state[0] / (1.0 - b1.powi(t)), v / (1.0 - b2.powi(t)));
                 *p -= r.lr * m / (v.sqrt() + r.eps);
             }
         }
     }
 
-    fn rules() -> [Rule; 7] {
+    fn rules() -> [Rule; 9] {
         let sgd = Sgd::new(0.05);
         [
             sgd.into(),
             Sgd { momentum: 0.9, ..sgd }.into(),
             Sgd { momentum: 0.9, weight_decay: 0.01, nesterov: true, ..sgd }.into(),
             Sgd { weight_decay: 0.1, ..sgd }.into(),
+            Sgd { momentum: 0.8, dampening: 0.3, ..sgd }.into(),
             Adam::new(0.01).into(),
+            Adam { amsgrad: true, betas: (0.8, 0.9), ..Adam::new(0.01) }.into(),
             Adam { weight_decay: 0.1, ..Adam::new(0.01) }.into(),
             Adam { weight_decay: 0.1, ..Adam::decoupled(0.01) }.into(),
         ]
@@ -439,7 +453,7 @@ mod tests {
             let mut rng = Rng::seed(n as u64);
             let mut p: Vec<E> = (0..n).map(|_| E::from_f64(rng.normal())).collect();
             let mut want: Vec<f64> = p.iter().map(|v| v.to_f64()).collect();
-            let mut wanted = vec![[0.0; 2]; n];
+            let mut wanted = vec![[0.0; 3]; n];
             let mut state = State::default();
             for t in 1..=5 {
                 let g: Vec<E> = (0..n).map(|_| E::from_f64(rng.normal())).collect();

@@ -2,8 +2,8 @@
 
 use super::Op;
 use super::run::Run;
-use gradus_core::Element;
 use gradus_core::ops::roi_align::{Roi, RoiAlign};
+use gradus_core::{Element, Var};
 use gradus_models::detection::boxes::{self, Metric};
 
 pub fn table<E: Element>() -> Vec<Op<E>> {
@@ -18,6 +18,7 @@ pub fn table<E: Element>() -> Vec<Op<E>> {
         Op::new("nms", nms, 0.0),
         Op::new("batched_nms", nms, 0.0),
         Op::new("remove_small_boxes", remove_small, 0.0),
+        Op::new("clip_boxes_to_image", clip, 4.0),
         Op::new("masks_to_boxes", masks_to_boxes, 4.0),
         Op::new("roi_align", roi_align, 256.0),
     ]
@@ -62,6 +63,24 @@ fn remove_small<E: Element>(run: &mut Run<E>) {
     let least = E::from_f64(run.case.number("min_size"));
     let (shape, keep) = indices(boxes::remove_small(&run.constant("boxes"), least));
     run.integers("keep", &shape, keep);
+}
+
+/// The library clips values alone; the gradient is that of the clamps it is made of.
+fn clip<E: Element>(run: &mut Run<E>) {
+    let [height, width] = run.case.pair("size");
+    let x = run.plain("boxes");
+    let value = boxes::clip(x.value.clone(), [height, width]);
+    let n = x.shape()[0] as isize;
+    let corners = run.tape.reshape(x, &[2 * n, 2]);
+    let clamped = [width, height].into_iter().zip(0..).map(|(limit, axis)| {
+        let coordinate = run.tape.slice(corners.clone(), 1, axis, axis + 1, 1);
+        run.tape.clamp(coordinate, 0.0, limit as f64)
+    });
+    let clamped: Vec<Var<E>> = clamped.collect();
+    let corners = run.tape.concat(clamped, 1);
+    let y = run.tape.reshape(corners, &[n, 4]);
+    assert!(y.value == value, "boxes::clip differs from the clamps");
+    run.output_plain("y", &y);
 }
 
 fn masks_to_boxes<E: Element>(run: &mut Run<E>) {

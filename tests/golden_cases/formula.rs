@@ -71,12 +71,6 @@ pub fn fill<E: Element>(net: &mut impl Module<E>, attrs: &serde_json::Map<String
     assert!(report.is_exact(), "{report:?}");
 }
 
-/// Σ y w / numel(y) with w from the name "up": the loss of the networks' cases, as its gradient.
-pub fn upstream(salt: &str, numel: usize) -> Vec<f64> {
-    let uniform = Uniform::named(&format!("{salt}up"));
-    (0..numel).map(|i| (2.0 * uniform.at(i) - 1.0) / numel as f64).collect()
-}
-
 /// The README's worked values.
 pub fn worked_values() {
     let weight: &[usize] = &[64, 3, 3, 3];

@@ -61,6 +61,7 @@ pub fn rule(arguments: &Value) -> Rule {
             lr: a.number("lr", 1e-3),
             momentum: a.number("momentum", 0.0),
             weight_decay: a.number("weight_decay", 0.0),
+            dampening: a.number("dampening", 0.0),
             nesterov: a.flag("nesterov", false),
         }
         .into(),
@@ -73,11 +74,14 @@ pub fn rule(arguments: &Value) -> Rule {
                 eps: a.number("eps", 1e-8),
                 weight_decay: a.number("weight_decay", if decoupled { 0.01 } else { 0.0 }),
                 decoupled,
+                amsgrad: a.flag("amsgrad", false),
             }
             .into()
         }
         other => panic!("unknown optimizer {other}"),
     };
+    // Ascent is descent along the opposite gradient: the caller's affair.
+    a.flag("maximize", false);
     a.finish(rule)
 }
 
@@ -129,6 +133,8 @@ fn optim<E: Element>(run: &mut Run<E>) {
     let rates = case.attr("lrs").map(|_| case.numbers("lrs"));
     let mut p = run.constant("p0").data().to_vec();
     let gradients = run.constant("grads");
+    let maximize = case.attr("optimizer").and_then(|o| o.get("maximize")).is_some_and(|m| m == true);
+    let gradients = if maximize { gradients.map(|g| -g) } else { gradients };
     let mut state = State::default();
     let mut after = Vec::new();
     for (t, g) in gradients.data().chunks(p.len()).enumerate() {

@@ -41,12 +41,6 @@ impl<E: Element> Run<'_, E> {
         self.sampled_values(name, shape, t.data().iter().map(|v| v.to_f64()).collect());
     }
 
-    /// Images [n, h, w, c].
-    pub fn sampled_images(&mut self, name: &str, t: &Tensor<E>) {
-        let [n, h, w, c] = t.dims(name);
-        self.sampled(name, &[n, c, h, w], &t.permute(&[0, 3, 1, 2]));
-    }
-
     /// The norm and a sample of each parameter's gradient. One that is zero by structure is noise beside the greatest.
     pub fn parameter_gradients(&mut self, net: &mut impl Module<E>, gradients: &Gradients<E>) {
         let expected = |name: &str| Some(self.case.get(&format!("out.gradnorm.{name}"))?.to_f64()[0]);
