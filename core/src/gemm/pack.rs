@@ -27,7 +27,7 @@ impl Panels {
 
     /// The vectors before panel p.
     fn start(&self, p: usize) -> usize {
-        if self.count == 0 { 0 } else { p * self.cols.div_ceil(self.lanes) / self.count }
+        (p * self.cols.div_ceil(self.lanes)).checked_div(self.count).unwrap_or(0)
     }
 
     /// The panel's first column, columns and vectors.
