@@ -54,7 +54,8 @@ fn main() {
     for size in sizes {
         let [m, n, k] = size[..] else { panic!("m,n,k") };
         let (mut a, mut b, mut c) = (Buffer::stale(m * k), Buffer::stale(k * n), Buffer::<f32>::stale(m * n));
-        (a.fill(0.5), b.fill(0.25));
+        a.fill(0.5);
+        b.fill(0.25);
         let work = 2.0 * (m * n * k) as f64;
         let mut rates = [0f64; 4];
         for (t, rate) in rates.iter_mut().enumerate() {

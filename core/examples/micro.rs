@@ -26,7 +26,8 @@ fn main() {
         (1024, 512, 512),
     ] {
         let (mut a, mut b, mut c) = (Buffer::stale(m * k), Buffer::stale(k * n), Buffer::<f32>::stale(m * n));
-        (a.fill(0.5), b.fill(0.25));
+        a.fill(0.5);
+        b.fill(0.25);
         let p = Packed::new(Matrix::new(&b, k, n));
         let mut best = f64::INFINITY;
         let inner = (5e7 / (2 * m * n * k) as f64).ceil() as usize;

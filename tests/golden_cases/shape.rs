@@ -90,7 +90,7 @@ fn gather<E: Element>(run: &mut Run<E>) {
 /// The input `index`, of which negative ones count from the back.
 fn from_the_front<E: Element>(run: &Run<E>, axis: isize) -> Vec<usize> {
     let shape = run.shape("x");
-    let n = shape[if axis < 0 { shape.len().strict_add_signed(axis) } else { axis as usize }] as i64;
+    let n = shape[if axis < 0 { shape.len() - axis.unsigned_abs() } else { axis as usize }] as i64;
     let place = |&i: &i64| usize::try_from(if i < 0 { i + n } else { i }).expect("an index in range");
     run.case.integers("index").iter().map(place).collect()
 }

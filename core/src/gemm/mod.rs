@@ -1,8 +1,8 @@
 //! Matrix products: C = act(scale · (A·B) + bias + residual), or C += A·B.
 //!
 //! After Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008): a tile of C stays in
-//! registers ([`tile`]) while a strip of A and a panel of B pass; B is packed into panels ([`pack`]); A is read where it
-//! lies or copied strip by strip ([`left`]); blocks of the depth keep both in the caches ([`drive`]). A convolution is the same product
+//! registers (`tile`) while a strip of A and a panel of B pass; B is packed into panels (`pack`); A is read where it
+//! lies or copied strip by strip (`left`); blocks of the depth keep both in the caches (`drive`). A convolution is the same product
 //! with another left operand (`ops::conv::im2col`).
 
 pub(crate) mod drive;

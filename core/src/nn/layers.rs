@@ -10,7 +10,7 @@ use crate::{Activation, Element, Tape, Tensor, Var};
 pub struct Conv2d<E: Element = f32> {
     /// [kh, kw, in / groups, out]
     pub weight: Param<E>,
-    /// [out]
+    /// `[out]`
     pub bias: Option<Param<E>>,
     /// Stride, padding, dilation, groups.
     pub geometry: Conv,
@@ -51,7 +51,7 @@ impl<E: Element> Module<E> for Conv2d<E> {
 pub struct Linear<E: Element = f32> {
     /// [in, out]
     pub weight: Param<E>,
-    /// [out]
+    /// `[out]`
     pub bias: Option<Param<E>>,
 }
 

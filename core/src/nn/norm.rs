@@ -12,9 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// What training has seen so far: names as in PyTorch.
 #[derive(Clone, Debug)]
 pub struct Running<E: Element = f32> {
-    /// [C], 0 at first.
+    /// `[C]`, 0 at first.
     pub mean: Tensor<E>,
-    /// [C], 1 at first.
+    /// `[C]`, 1 at first.
     pub var: Tensor<E>,
     /// A scalar: the number of batches.
     pub num_batches_tracked: Tensor<E>,
@@ -23,9 +23,9 @@ pub struct Running<E: Element = f32> {
 /// Batch norm over all axes but the last (torch.nn.BatchNorm2d).
 #[derive(Debug)]
 pub struct BatchNorm2d<E: Element = f32> {
-    /// γ [C], 1 at first.
+    /// γ `[C]`, 1 at first.
     pub weight: Param<E>,
-    /// β [C], 0 at first.
+    /// β `[C]`, 0 at first.
     pub bias: Param<E>,
     /// ε, added to the variance: 1e-5.
     pub eps: f64,
@@ -97,13 +97,13 @@ impl<E: Element> Module<E> for BatchNorm2d<E> {
 /// Batch norm whose statistics and parameters never change (torchvision.ops.FrozenBatchNorm2d): four buffers.
 #[derive(Clone, Debug)]
 pub struct FrozenBatchNorm2d<E: Element = f32> {
-    /// γ [C]
+    /// γ `[C]`
     pub weight: Tensor<E>,
-    /// β [C]
+    /// β `[C]`
     pub bias: Tensor<E>,
-    /// μ [C]
+    /// μ `[C]`
     pub running_mean: Tensor<E>,
-    /// σ² [C]
+    /// σ² `[C]`
     pub running_var: Tensor<E>,
     /// ε: 1e-5.
     pub eps: f64,

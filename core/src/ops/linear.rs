@@ -7,7 +7,7 @@ use crate::gemm::{Matrix, gemm};
 use crate::{Activation, Element, Epilogue, Shape, Tape, Tensor, Var};
 
 impl<E: Element> Tape<E> {
-    /// y = act(x·w + b): [.., in] to [.., out], with weights [in, out] (torch.nn.Linear, transposed) and a bias [out].
+    /// y = act(x·w + b): [.., in] to [.., out], with weights [in, out] (torch.nn.Linear, transposed) and a bias `[out]`.
     /// Panics when the shapes do not fit.
     #[track_caller]
     pub fn linear(

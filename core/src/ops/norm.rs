@@ -13,7 +13,7 @@ use crate::parallel::{self, GRAIN, Shared};
 use crate::simd::{Kernel, Simd};
 use crate::{Activation, Element, Tape, Tensor, Var};
 
-/// What a batch knows of its channels: [C] each.
+/// What a batch knows of its channels: `[C]` each.
 #[derive(Clone, Debug)]
 pub struct BatchStats<E: Element> {
     /// The mean.
@@ -123,7 +123,7 @@ fn join_moments<E: Element>(partial: &[E], rows: usize, c: usize, first: usize, 
     }
 }
 
-/// The map of each channel, z = (x - mean) · scale + shift, y = min(max(z, low), high): [C] each.
+/// The map of each channel, z = (x - mean) · scale + shift, y = min(max(z, low), high): `[C]` each.
 #[derive(Clone)]
 struct Channels<E: Element> {
     mean: Tensor<E>,
@@ -163,7 +163,7 @@ impl<E: Element> Channels<E> {
         y
     }
 
-    /// Σ g' and Σ g' (x - mean) of each channel, [C] each.
+    /// Σ g' and Σ g' (x - mean) of each channel, `[C]` each.
     fn sums(&self, x: &Tensor<E>, g: &Tensor<E>) -> [Tensor<E>; 2] {
         let c = self.len();
         let rows = x.len() / c.max(1);
@@ -317,7 +317,7 @@ fn check<E: Element>(op: &str, x: &Tensor<E>, vectors: &[&Tensor<E>]) -> usize {
 }
 
 impl<E: Element> Tape<E> {
-    /// Normalises [.., C] by the batch's mean and biased variance, then γ, β ([C] each) and an activation. Also returns the batch's
+    /// Normalises [.., C] by the batch's mean and biased variance, then γ, β (`[C]` each) and an activation. Also returns the batch's
     /// statistics, for running ones. Panics where a channel has fewer than two values. Source: Ioffe, Szegedy, *Batch
     /// normalization*, 2015, algorithm 1; `torch.nn.BatchNorm2d`.
     #[track_caller]
@@ -362,7 +362,7 @@ impl<E: Element> Tape<E> {
         (y, stats)
     }
 
-    /// Batch norm with given statistics ([C] each): evaluation mode. Gradients reach x, γ and β.
+    /// Batch norm with given statistics (`[C]` each): evaluation mode. Gradients reach x, γ and β.
     #[track_caller]
     #[allow(clippy::too_many_arguments)]
     pub fn batch_norm_eval(
@@ -383,7 +383,7 @@ impl<E: Element> Tape<E> {
         self.affine(x, scale, shift, activation)
     }
 
-    /// act(x · scale + shift) for [.., C] with [C] each: a frozen batch norm. Where neither vector is live, backward keeps no more than
+    /// act(x · scale + shift) for [.., C] with `[C]` each: a frozen batch norm. Where neither vector is live, backward keeps no more than
     /// the result, and without activation nothing.
     #[track_caller]
     pub fn affine(&mut self, x: Var<E>, scale: Var<E>, shift: Var<E>, activation: Activation) -> Var<E> {

@@ -181,7 +181,7 @@ impl Metric {
         out
     }
 
-    /// The losses of paired boxes on the tape: two variables [N, 4] give [N].
+    /// The losses of paired boxes on the tape: two variables [N, 4] give `[N]`.
     #[track_caller]
     pub fn tape_loss<E: Element>(self, g: &mut Tape<E>, a: &Var<E>, b: &Var<E>) -> Var<E> {
         assert_eq!(a.shape(), b.shape(), "{} loss of paired boxes", self.name());

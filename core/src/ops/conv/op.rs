@@ -57,9 +57,9 @@ impl Conv {
 /// A fixed affine map of each channel: frozen batch norm. No gradient flows to it.
 #[derive(Clone, Debug)]
 pub struct Affine<E: Element = f32> {
-    /// [c]
+    /// `[c]`
     pub scale: Tensor<E>,
-    /// [c]
+    /// `[c]`
     pub shift: Tensor<E>,
 }
 
