@@ -705,7 +705,7 @@ fn f9_control_the_median_is_linear() {
 
 /// Paths whose sums are the nine products themselves, in some order, and so exact here. (Winograd's transforms in tiles of
 /// 4x4 divide by 6 and 24; its own bound is claim C1's.)
-const EXACT: [&str; 2] = ["im2col", "depthwise"];
+const EXACT: [&str; 3] = ["im2col", "direct", "depthwise"];
 
 #[test]
 fn every_instruction_set_and_algorithm() {
