@@ -21,11 +21,11 @@ const COORDINATES: [&str; 4] = ["x1", "y1", "x2", "y2"];
 #[command(after_help = "Examples:
   gradus iou 0,0,4,2 1,1,5,3
   gradus iou 0,0,1,1 5,5,6,6 --metric giou      apart: IoU's gradient is 0, GIoU's is not
-  gradus iou -- -1,-1,1,1 0,0,2,2
+  gradus iou -1,-1,1,1 0,0,2,2
   gradus iou --field -o pictures                value and gradient as a box moves")]
 pub struct Iou {
     /// The two boxes
-    #[arg(value_name = "BOX", num_args = 0..=2, allow_hyphen_values = true)]
+    #[arg(value_name = "BOX", num_args = 0..=2)]
     boxes: Vec<String>,
     /// iou, giou, diou or ciou
     #[arg(long, default_value = "iou", value_parser = metric)]

@@ -16,6 +16,7 @@ mod train;
 use crate::error::{Error, Result};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
@@ -115,9 +116,24 @@ fn run(cli: Cli) -> Result<()> {
     }
 }
 
+/// A list of numbers that begins with a minus, such as the box `-1,-1,1,1`, would be taken for an option: a space in
+/// front, which parsing a number ignores, makes it a value.
+fn guard_minus(arg: OsString) -> OsString {
+    match arg.to_str() {
+        Some(s)
+            if s.starts_with('-')
+                && s.contains(',')
+                && s[1..].starts_with(|c: char| c.is_ascii_digit() || c == '.') =>
+        {
+            format!(" {s}").into()
+        }
+        _ => arg,
+    }
+}
+
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(std::env::args_os().map(guard_minus));
     match std::panic::catch_unwind(|| run(cli)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(e)) => {
