@@ -323,8 +323,9 @@ impl<E: Element> GatherTransposed<'_, E> {
         let mut any = false;
         for run in runs {
             let y = (p * self.step[0]) as isize + run.y;
-            let x = (q * self.step[1]) as isize;
-            any |= self.source.contains(y, x + run.x[0]) || self.source.contains(y, x + run.x[1]);
+            let [first, last] = run.x.map(|tap| (q * self.step[1]) as isize + tap);
+            // A run longer than the image is wide may begin and end outside of it.
+            any |= (y as usize) < self.source.h && first < self.source.w as isize && last >= 0;
         }
         if any {
             for i in 0..len {

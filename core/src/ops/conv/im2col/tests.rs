@@ -103,6 +103,14 @@ proptest! {
 }
 
 #[test]
+fn a_kernel_wider_than_the_image_reads_its_middle() {
+    // The taps' run begins and ends in the padding: only the middle one sees the pixel.
+    let spec = ConvSpec { kernel: [1, 3], padding: [0, 1], ..ConvSpec::square([16, 1, 1, 1], 1, 1, 1, 0) };
+    check_all::<f32>(&spec);
+    check_all::<f64>(&spec);
+}
+
+#[test]
 fn networks_layers() {
     for spec in [
         ConvSpec::square([2, 32, 32, 3], 64, 3, 2, 1),
