@@ -64,6 +64,9 @@ pub fn table<E: Element>() -> Vec<Op<E>> {
 /// The accuracy of expected values in f64, relative to the greatest.
 const REFERENCE: f64 = 1e-12;
 
+/// The accuracy of a few steps of Adam on gradients with noise in place of zeros: ten learning rates of 1e-4.
+const TRAJECTORY: f64 = 1e-3;
+
 /// Runs a case in the precision of E and compares.
 pub fn differences<E: Element>(case: &Case) -> Result<Vec<Difference>, String> {
     if let Some(folder) = &case.folder {
@@ -75,5 +78,11 @@ pub fn differences<E: Element>(case: &Case) -> Result<Vec<Difference>, String> {
     (op.run)(&mut run);
     let unit = if case.in_float32 { f32::UNIT_ROUNDOFF } else { E::UNIT_ROUNDOFF };
     let bound = (op.roundoffs * unit).max(REFERENCE);
-    Ok(run.check(op.relative_to_upstream, &|_| bound))
+    // Adam divides a gradient by its size. Where one is 0 by structure, Winograd's transforms leave rounding noise, which
+    // Adam turns into a step of up to the learning rate: a trajectory then tells less than one gradient does. (The
+    // automatic choice avoids Winograd for gradients of weights over few pixels for that reason.)
+    let amplified = std::env::var("GRADUS_CONV").is_ok_and(|v| v == "winograd") && E::NAME == "f32";
+    let of =
+        |name: &str| if amplified && name.starts_with("out.train_") { bound.max(TRAJECTORY) } else { bound };
+    Ok(run.check(op.relative_to_upstream, &of))
 }
