@@ -332,6 +332,7 @@ fn gradients_by_central_differences() {
 }
 
 /// Everything an algorithm computes, as bits.
+#[cfg(feature = "rayon")]
 fn bits(case: &Case<f32>, algorithm: Algorithm) -> Vec<u32> {
     Pass::ALL.iter().flat_map(|&pass| case.compute(algorithm, pass)).map(f32::to_bits).collect()
 }
