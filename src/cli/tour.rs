@@ -25,7 +25,7 @@ use std::time::Instant;
 const FOLDER: &str = "gradus-tour";
 /// Drawn images; three quarters are trained on.
 const IMAGES: usize = 12_000;
-const EPOCHS: usize = 5;
+const EPOCHS: usize = 8;
 /// Of a path that is drawn.
 const SHOWN_STEPS: usize = 60;
 
@@ -60,7 +60,7 @@ pub fn run(global: &Global) -> Result<()> {
     files::create_folder(folder)?;
     eprintln!("AlexNet learns ten classes of drawn shapes ({EPOCHS} epochs)");
     let splits = SyntheticShapes::with_len(global.seed, IMAGES).split();
-    let plan = Plan { epochs: EPOCHS, batch: 128, lr: 1e-3, seed: global.seed };
+    let plan = Plan { epochs: EPOCHS, batch: 128, lr: 3e-4, seed: global.seed };
     let settings = Settings::new(Arch::Cifar, "synthetic", &splits, crate::data::VAL_FRACTION, plan);
     let run = folder.join("alexnet");
     let alexnet = alexnet::train(&settings, &splits, &run, Existing::Replace)?;
