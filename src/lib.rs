@@ -6,6 +6,7 @@ pub mod cli;
 pub mod data;
 pub mod engine;
 pub mod error;
+pub mod fetch;
 pub mod files;
 pub mod filtering;
 pub mod image;

@@ -234,3 +234,19 @@ fn pictures_are_drawn_and_not_overwritten() {
     fs::write(at("text.png"), "no picture").unwrap();
     refused(&["filter", "box", &at("text.png"), "-o", &at("x.png")], &["text.png"]);
 }
+
+#[test]
+fn fetch_lists_refuses_and_explains() {
+    let list = gradus(&["fetch", "list", "--json"]);
+    let list: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    let names: Vec<&str> = list.as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap()).collect();
+    assert!(["cifar10", "penn-fudan", "resnet50"].iter().all(|n| names.contains(n)), "{names:?}");
+    refused(&["fetch", "imagenet"], &["`imagenet`", "penn-fudan", "fetch list"]);
+    // Without a connection: a failure that is not the user's, and what to do by hand.
+    let to = tempfile::tempdir().unwrap();
+    let mirror = ["--mirror", "http://127.0.0.1:9", "--to", to.path().to_str().unwrap()];
+    let out = gradus(&[&["fetch", "resnet50"], &mirror[..]].concat());
+    let said = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.contains("on another machine") && said.contains("resnet50-0676ba61.pth"), "{said}");
+}

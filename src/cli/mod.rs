@@ -6,6 +6,7 @@
 mod bench;
 mod descent;
 mod evaluate;
+mod fetch;
 mod filter;
 mod iou;
 mod lr_range;
@@ -70,6 +71,7 @@ enum Command {
     Descent(descent::Descent),
     Filter(filter::FilterArgs),
     Iou(iou::Iou),
+    Fetch(fetch::Fetch),
     #[command(subcommand)]
     Bench(bench::Bench),
 }
@@ -112,6 +114,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Descent(c)) => c.run(global),
         Some(Command::Filter(c)) => c.run(global),
         Some(Command::Iou(c)) => c.run(global),
+        Some(Command::Fetch(c)) => c.run(global),
         Some(Command::Bench(c)) => c.run(global),
     }
 }

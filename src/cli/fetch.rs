@@ -1,0 +1,81 @@
+//! `gradus fetch`: data and published weights.
+
+use super::Global;
+use crate::error::Result;
+use crate::fetch::{Check, Fetched, SOURCES, fetch, find};
+use clap::Args;
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Download data or published weights from their official place, resumed and checked
+#[derive(Args)]
+#[command(after_help = "Examples:
+  gradus fetch list
+  gradus fetch cifar10 --to data
+  gradus fetch penn-fudan
+  gradus fetch fasterrcnn-resnet50-fpn
+
+A download that was interrupted goes on where it ended. A file that was put in its place by hand is checked and
+taken, so that this works for machines without a network, too.")]
+pub struct Fetch {
+    /// What to fetch (a name of `gradus fetch list`, or the file's own name), or `list`
+    name: String,
+    /// The folder to put it in
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    to: PathBuf,
+    /// Another address of the folder that has the file: a mirror, instead of the official place
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+    /// Fetch it again, and replace what is there
+    #[arg(long)]
+    force: bool,
+}
+
+/// A line of the list.
+#[derive(Serialize)]
+struct Entry {
+    name: &'static str,
+    url: String,
+    check: String,
+    about: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct List(Vec<Entry>);
+
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for e in &self.0 {
+            writeln!(f, "{:24} {}\n{:24} {}, {}", e.name, e.about, "", e.url, e.check)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}, {} bytes, SHA-256 {}", self.name, self.path.display(), self.bytes, self.sha256)
+    }
+}
+
+impl Fetch {
+    /// Runs the command.
+    pub fn run(&self, global: &Global) -> Result<()> {
+        if self.name == "list" {
+            let entry = |s: &crate::fetch::Source| Entry {
+                name: s.name,
+                url: s.url(None),
+                check: match s.check {
+                    Check::NameHash => "SHA-256 as in its name".into(),
+                    Check::Md5(sum) => format!("MD5 {sum}"),
+                    Check::Size(bytes) => format!("{bytes} bytes; no hash is published"),
+                },
+                about: s.about,
+            };
+            return global.print(&List(SOURCES.iter().map(entry).collect()));
+        }
+        global.print(&fetch(find(&self.name)?, self.mirror.as_deref(), &self.to, self.force)?)
+    }
+}
