@@ -3,9 +3,16 @@
 
 pub mod alexnet;
 pub mod checkpoint;
+pub mod conv_norm;
 pub mod detection;
 pub mod filters;
+pub mod fpn;
+pub mod mobilenet;
 pub mod quadratic;
+pub mod resnet;
 pub mod scalar;
 
 pub use alexnet::AlexNet;
+pub use conv_norm::Norm;
+pub use mobilenet::MobileNetV2;
+pub use resnet::ResNet;

@@ -1,3 +1,4 @@
 //! Two-stage detection: boxes and what is built on them.
 
+pub mod backbone;
 pub mod boxes;
