@@ -7,7 +7,7 @@
 use gradus_core::Element;
 use std::ops::{Add, Div, Mul, Sub};
 
-/// A field with an order, and the few functions beyond it that box metrics need.
+/// A field with an order, and the few functions beyond it that boxes need.
 pub trait Scalar:
     Copy + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
 {
@@ -15,6 +15,8 @@ pub trait Scalar:
     fn constant(x: f64) -> Self;
     /// The inverse tangent. A type without one may panic: only CIoU needs it.
     fn atan(self) -> Self;
+    /// e to this power. A type without one may panic: only decoding boxes needs it.
+    fn exp(self) -> Self;
     /// The same value as a constant: derivatives do not pass.
     fn detach(self) -> Self {
         self
@@ -42,6 +44,10 @@ impl<E: Element> Scalar for E {
     #[inline(always)]
     fn atan(self) -> Self {
         Element::atan(self)
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        Element::exp(self)
     }
 }
 
@@ -116,6 +122,10 @@ impl<E: Element, const N: usize> Scalar for Dual<E, N> {
     }
     fn atan(self) -> Self {
         self.chain(self.value.atan(), E::ONE / (E::ONE + self.value * self.value), self, E::ZERO)
+    }
+    fn exp(self) -> Self {
+        let e = self.value.exp();
+        self.chain(e, e, self, E::ZERO)
     }
     fn detach(self) -> Self {
         Dual { value: self.value, d: [E::ZERO; N] }

@@ -1,7 +1,8 @@
 //! Claim B2, over non-maximum suppression as detectors run it (`gradus_models::detection::boxes`).
 
 use gradus_core::Tensor;
-use gradus_models::detection::boxes::{BBox, batched_nms, iou, nms};
+use gradus_models::detection::boxes::{BBox, iou};
+use gradus_models::detection::nms::{batched_nms, nms};
 use gradus_proofs::generators::{floats, grid_box};
 use gradus_proofs::property::{ensure, holds, refuted};
 use proptest::prelude::*;

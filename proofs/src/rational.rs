@@ -162,6 +162,10 @@ impl Scalar for Rational {
     fn atan(self) -> Self {
         panic!("the inverse tangent of {self:?} is no fraction")
     }
+
+    fn exp(self) -> Self {
+        panic!("e to the power of {self:?} is no fraction")
+    }
 }
 
 #[cfg(test)]

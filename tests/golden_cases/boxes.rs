@@ -5,6 +5,7 @@ use super::run::Run;
 use gradus_core::ops::roi_align::{Roi, RoiAlign};
 use gradus_core::{Element, Var};
 use gradus_models::detection::boxes::{self, Metric};
+use gradus_models::detection::nms;
 
 pub fn table<E: Element>() -> Vec<Op<E>> {
     vec![
@@ -15,8 +16,8 @@ pub fn table<E: Element>() -> Vec<Op<E>> {
         Op::new("generalized_box_iou_loss", |r| loss(r, Metric::Giou), 16.0),
         Op::new("distance_box_iou_loss", |r| loss(r, Metric::Diou), 16.0),
         Op::new("complete_box_iou_loss", |r| loss(r, Metric::Ciou), 16.0),
-        Op::new("nms", nms, 0.0),
-        Op::new("batched_nms", nms, 0.0),
+        Op::new("nms", suppression, 0.0),
+        Op::new("batched_nms", suppression, 0.0),
         Op::new("remove_small_boxes", remove_small, 0.0),
         Op::new("clip_boxes_to_image", clip, 4.0),
         Op::new("masks_to_boxes", masks_to_boxes, 4.0),
@@ -46,14 +47,14 @@ fn indices(keep: Vec<usize>) -> (Vec<usize>, Vec<i64>) {
 }
 
 /// Of one class where there are no `idxs`.
-fn nms<E: Element>(run: &mut Run<E>) {
+fn suppression<E: Element>(run: &mut Run<E>) {
     let (b, scores) = (run.constant("boxes"), run.constant("scores"));
     let threshold = run.case.number("iou_threshold");
     let keep = if run.has("idxs") {
         let classes: Vec<usize> = run.case.integers("idxs").iter().map(|&i| i as usize).collect();
-        boxes::batched_nms(&b, scores.data(), &classes, threshold)
+        nms::batched_nms(&b, scores.data(), &classes, threshold)
     } else {
-        boxes::nms(&b, scores.data(), threshold)
+        nms::nms(&b, scores.data(), threshold)
     };
     let (shape, keep) = indices(keep);
     run.integers("keep", &shape, keep);

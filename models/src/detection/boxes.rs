@@ -310,32 +310,6 @@ pub fn mask_to_box<E: Element>(mask: &[u8], [height, width]: [usize; 2]) -> Opti
     bounds.map(|b| b.map(E::from_usize))
 }
 
-/// Greedy non-maximum suppression (torchvision's `nms`): in order of descending score (equal scores in input order) a
-/// box is kept unless its IoU with one kept before is greater than `threshold`. Returns indices in that order.
-#[track_caller]
-pub fn nms<E: Element>(t: &Tensor<E>, scores: &[E], threshold: f64) -> Vec<usize> {
-    let same = vec![0; scores.len()];
-    batched_nms(t, scores, &same, threshold)
-}
-
-/// [`nms`] in which only boxes of the same class suppress each other (torchvision's `batched_nms`).
-#[track_caller]
-pub fn batched_nms<E: Element>(t: &Tensor<E>, scores: &[E], classes: &[usize], threshold: f64) -> Vec<usize> {
-    let b = boxes(t);
-    assert!(b.len() == scores.len() && b.len() == classes.len(), "nms: boxes, scores and classes");
-    let mut order: Vec<usize> = (0..b.len()).collect();
-    // Stable: equal scores keep the input's order. NaN scores come last.
-    order.sort_by(|&i, &j| scores[j].to_f64().total_cmp(&scores[i].to_f64()));
-    let mut kept: Vec<usize> = Vec::new();
-    for i in order {
-        let suppressed = |&k: &usize| classes[k] == classes[i] && iou(&b[k], &b[i]).to_f64() > threshold;
-        if !kept.iter().any(suppressed) {
-            kept.push(i);
-        }
-    }
-    kept
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -411,17 +385,6 @@ mod tests {
         let t = Tensor::from_slice([2, 4], &[-1.0f32, 2.0, 9.0, 30.0, 3.0, 3.0, 4.0, 4.0]);
         assert_eq!(remove_small(&t, 2.0), [0]);
         assert_eq!(clip(t, [10, 8]).data(), [0.0, 2.0, 8.0, 10.0, 3.0, 3.0, 4.0, 4.0]);
-    }
-
-    #[test]
-    fn nms_keeps_the_best_and_ties_in_order() {
-        let t = Tensor::from_slice(
-            [4, 4],
-            &[0.0, 0.0, 8.0, 8.0, 0.0, 0.0, 8.0, 4.0, 0.0, 0.0, 8.0, 8.0, 20.0, 0.0, 28.0, 8.0f32],
-        );
-        // Box 1 has IoU 0.5 with 0, which is not greater than the threshold.
-        assert_eq!(nms(&t, &[0.9, 0.8, 0.9, 0.1], 0.5), [0, 1, 3]);
-        assert_eq!(batched_nms(&t, &[0.9, 0.8, 0.9, 0.1], &[0, 0, 1, 0], 0.5), [0, 2, 1, 3]);
     }
 
     #[test]

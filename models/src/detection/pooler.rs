@@ -1,0 +1,84 @@
+//! Regions of an image from the pyramid level of their size (Lin et al., *Feature Pyramid Networks*, 2017, equation 1;
+//! torchvision's `MultiScaleRoIAlign`).
+//!
+//! A level's scale is the power of two nearest to (its size) / (the image's size). A region of area s² is read from level
+//! ⌊4 + log₂(s / 224) + 1e-6⌋, cut to the levels there are; level k has the scale 2^-k.
+
+use super::boxes::{BBox, area, boxes};
+use gradus_core::ops::roi_align::{Roi, RoiAlign};
+use gradus_core::{Element, Tape, Tensor, Var};
+
+/// The side of a region that is read from level [`CANONICAL_LEVEL`].
+pub const CANONICAL_SIDE: f64 = 224.0;
+/// That level.
+pub const CANONICAL_LEVEL: f64 = 4.0;
+
+/// The scales of feature maps, and which map a region is read from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Levels {
+    /// Map pixels an image pixel.
+    pub scales: Vec<f64>,
+}
+
+impl Levels {
+    /// Of maps with these grids, for images of at most these sizes, without padding.
+    pub fn new(grids: &[[usize; 2]], sizes: &[[usize; 2]]) -> Self {
+        let tallest = sizes.iter().map(|s| s[0]).max().unwrap_or(1);
+        let scale = |grid: &[usize; 2]| {
+            let ratio = (grid[0] as f64 / tallest as f64) as f32;
+            f64::from(ratio.log2().round_ties_even()).exp2()
+        };
+        Levels { scales: grids.iter().map(scale).collect() }
+    }
+
+    /// The map that a box is read from, counted from 0.
+    pub fn of<E: Element>(&self, b: &BBox<E>) -> usize {
+        let level = |scale: f64| -scale.log2();
+        let (first, last) = (level(self.scales[0]), level(self.scales[self.scales.len() - 1]));
+        let size = area(b).sqrt() / E::from_f64(CANONICAL_SIDE);
+        let octave = E::from_f64(size.to_f64().log2());
+        let k = (E::from_f64(CANONICAL_LEVEL) + octave + E::from_f64(1e-6)).floor();
+        (k.to_f64().clamp(first, last) - first) as usize
+    }
+}
+
+/// The features of regions: maps [n, h, w, c], for each image its size in the batch and its boxes [k, 4], give
+/// [Σ k, side, side, c], image after image. Boxes carry no gradient.
+#[track_caller]
+pub fn pool<E: Element>(
+    g: &mut Tape<E>,
+    maps: &[Var<E>],
+    sizes: &[[usize; 2]],
+    regions: &[Tensor<E>],
+    side: usize,
+) -> Var<E> {
+    let grids: Vec<[usize; 2]> = maps.iter().map(|m| [m.shape()[1], m.shape()[2]]).collect();
+    let levels = Levels::new(&grids, sizes);
+    let align = RoiAlign { output: [side; 2], sampling: 2, aligned: false };
+    let rois: Vec<Roi<E>> = (0..)
+        .zip(regions)
+        .flat_map(|(image, regions)| boxes(regions).iter().map(move |&bounds| (image, bounds)))
+        .map(|(image, bounds)| Roi { level: levels.of(&bounds), image, bounds })
+        .collect();
+    g.roi_align(maps, &levels.scales, &rois, align)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_regions_level() {
+        // Maps of strides 4, 8, 16, 32 of a padded image, scales found from the unpadded one.
+        let levels = Levels::new(&[[200, 272], [100, 136], [50, 68], [25, 34]], &[[800, 1066], [750, 1000]]);
+        assert_eq!(levels.scales, [0.25, 0.125, 0.0625, 0.03125]);
+        let square = |side: f32| levels.of(&[10.0, 20.0, 10.0 + side, 20.0 + side]);
+        assert_eq!(
+            [1.0, 111.0, 112.0, 223.0, 224.0, 447.0, 448.0, 1e4].map(square),
+            [0, 0, 1, 1, 2, 2, 3, 3]
+        );
+        // No area: log 0.
+        assert_eq!(square(0.0), 0);
+        assert_eq!(Levels::new(&[[4, 5]], &[[100, 130]]).scales, [0.03125]);
+    }
+}
