@@ -56,14 +56,15 @@ impl Progress {
         self.done += units;
         let rate = self.rate();
         let left = (self.total.saturating_sub(self.done)) as f64 / rate.max(1e-9);
+        let digits = if rate < 10.0 { 2 } else { 0 };
         if let Some(bar) = &self.bar {
             bar.set_position(self.done);
-            bar.set_message(format!("{rate:.0} {}/s, {}, {} left", self.unit, note(), clock(left)));
+            bar.set_message(format!("{rate:.digits$} {}/s, {}, {} left", self.unit, note(), clock(left)));
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
             let (label, unit) = (&self.label, self.unit);
             eprintln!(
-                "{label}: {}/{} {unit}, {rate:.0} {unit}/s, {}, {} left",
+                "{label}: {}/{} {unit}, {rate:.digits$} {unit}/s, {}, {} left",
                 self.done,
                 self.total,
                 note(),

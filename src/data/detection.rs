@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use gradus_core::random::Rng;
 
@@ -107,19 +108,19 @@ pub trait DetectionDataset: Send + Sync {
 
 /// Opens a data set: PennFudanPed's folder, `ANNOTATIONS.json:IMAGES` in COCO's instances format, or `synthetic`, the
 /// drawn [`Scenes`]: always the same 250 of 320 x 240 pixels.
-pub fn open(source: &str) -> Result<Box<dyn DetectionDataset>> {
+pub fn open(source: &str) -> Result<Arc<dyn DetectionDataset>> {
     if source == "synthetic" && !Path::new(source).exists() {
-        return Ok(Box::new(Scenes::new(1234, 250, 320, 240)));
+        return Ok(Arc::new(Scenes::new(1234, 250, 320, 240)));
     }
     if let Some(at) = source.to_ascii_lowercase().rfind(".json:") {
         let (annotations, images) = (&source[..at + 5], &source[at + 6..]);
-        return Ok(Box::new(Coco::open(Path::new(annotations), Path::new(images))?));
+        return Ok(Arc::new(Coco::open(Path::new(annotations), Path::new(images))?));
     }
     if source.to_ascii_lowercase().ends_with(".json") {
         let error = Error::input("the folder of its images is missing").in_file(source);
         return Err(error.remedy(format!("write {source}:IMAGES")));
     }
-    Ok(Box::new(PennFudan::open(Path::new(source))?))
+    Ok(Arc::new(PennFudan::open(Path::new(source))?))
 }
 
 /// Which images are for testing; the others are for training. Images count in the order of their names.

@@ -4,13 +4,11 @@
 //! image i is augmented with the stream (seed, e, i). An interrupted epoch can so be taken up at any batch.
 //! Batches are tensors, whose memory goes back to the pool and is used again.
 
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use gradus_core::{Rng, Tensor};
 
-use super::{Subset, Transform};
+use super::{Ahead, Subset, Transform};
 use crate::error::{Error, Result};
 
 /// Some images and their labels.
@@ -34,7 +32,6 @@ pub struct Loader {
     batch: usize,
     /// Where the order and the augmentation come from; none for evaluation.
     rng: Option<Rng>,
-    ahead: usize,
 }
 
 impl Loader {
@@ -42,14 +39,14 @@ impl Loader {
     #[track_caller]
     pub fn training(subset: Subset, transform: Transform, batch: usize, rng: &Rng) -> Self {
         assert!(batch > 0, "Loader: batches of 0 images");
-        Loader { subset, transform, batch, rng: Some(rng.stream("loader")), ahead: 2 }
+        Loader { subset, transform, batch, rng: Some(rng.stream("loader")) }
     }
 
     /// Batches to evaluate: in order, not augmented; the last may be smaller. Panics where `batch` is 0.
     #[track_caller]
     pub fn evaluation(subset: Subset, transform: Transform, batch: usize) -> Self {
         assert!(batch > 0, "Loader: batches of 0 images");
-        Loader { subset, transform, batch, rng: None, ahead: 2 }
+        Loader { subset, transform, batch, rng: None }
     }
 
     /// The number of batches in an epoch.
@@ -63,27 +60,9 @@ impl Loader {
     }
 
     /// The batches of an epoch from batch `start` on.
-    pub fn epoch(&self, epoch: usize, start: usize) -> Batches {
-        let (send, receive) = sync_channel(self.ahead);
-        let loader = self.clone();
-        let worker = std::thread::Builder::new().name("loader".into()).spawn(move || {
-            let order = loader.order(epoch);
-            for number in start..loader.batches() {
-                let batch = loader.prepare(epoch, number, &order);
-                let failed = batch.is_err();
-                // Nobody receives any more where the epoch was left early.
-                if send.send(batch).is_err() || failed {
-                    return;
-                }
-            }
-        });
-        match worker {
-            Ok(worker) => Batches { receive: Some(receive), worker: Some(worker), failure: None },
-            Err(e) => {
-                let failure = Error::failure(format!("no thread can be started to load images: {e}"));
-                Batches { receive: None, worker: None, failure: Some(failure) }
-            }
-        }
+    pub fn epoch(&self, epoch: usize, start: usize) -> Ahead<Batch> {
+        let (loader, order) = (self.clone(), self.order(epoch));
+        Ahead::new(start..self.batches(), "loader", move |number| loader.prepare(epoch, number, &order))
     }
 
     /// Batch `number` of an epoch, prepared here and now.
@@ -134,41 +113,6 @@ impl Loader {
             None => self.transform.evaluate(&image, out),
         };
         transformed.map_err(|e| e.in_file(data.describe(i)))
-    }
-}
-
-/// The batches of an epoch, in order. After an error there are no more.
-pub struct Batches {
-    receive: Option<Receiver<Result<Batch>>>,
-    worker: Option<JoinHandle<()>>,
-    failure: Option<Error>,
-}
-
-impl Iterator for Batches {
-    type Item = Result<Batch>;
-
-    fn next(&mut self) -> Option<Result<Batch>> {
-        if let Some(failure) = self.failure.take() {
-            return Some(Err(failure));
-        }
-        match self.receive.as_ref()?.recv() {
-            Ok(batch) => Some(batch),
-            Err(_) => {
-                self.receive = None;
-                let panicked = self.worker.take()?.join().is_err();
-                panicked.then(|| Err(Error::failure("the thread that loads images panicked")))
-            }
-        }
-    }
-}
-
-impl Drop for Batches {
-    fn drop(&mut self) {
-        // Closing the channel ends the worker at its next batch.
-        self.receive = None;
-        if let Some(worker) = self.worker.take() {
-            let _ = worker.join();
-        }
     }
 }
 

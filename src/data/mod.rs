@@ -5,6 +5,7 @@
 //! floats a network reads (normalised, NHWC); a [`Loader`] prepares batches of them on a thread of its own.
 //! Randomness is a function of (seed, epoch, image) alone, so that it depends on no thread and no order.
 
+mod ahead;
 mod augment;
 mod cifar10;
 pub mod coco;
@@ -23,10 +24,11 @@ use gradus_core::Rng;
 use crate::error::{Error, Result};
 use crate::image::Image;
 
+pub use ahead::Ahead;
 pub use augment::{Normalise, Recipe, Transform};
 pub use cifar10::Cifar10;
 pub use folder::ImageFolder;
-pub use loader::{Batch, Batches, Loader};
+pub use loader::{Batch, Loader};
 pub use penn_fudan::PennFudan;
 pub use scenes::Scenes;
 pub use synthetic::SyntheticShapes;

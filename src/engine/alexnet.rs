@@ -1,13 +1,15 @@
 //! A run of `train alexnet`: data, network, trainer, and the folder with everything they leave behind.
 
-use super::classifier::{Plan, Position, Score, Trainer, confusion, predictions};
+use super::classifier::{Classification, Plan, Score, confusion, predictions};
 use super::model::{Arch, metadata};
+use super::trainer::{PositionOf, Trainer};
 use crate::data::{Loader, Splits, Transform};
 use crate::error::Result;
 use crate::image::caption_grid;
 use crate::metrics::confusion::Confusion;
 use crate::plot;
 use crate::run::{Existing, Run};
+use gradus_core::optim::Adam;
 use gradus_core::{Rng, Tape, simd};
 use gradus_models::AlexNet;
 use serde::{Deserialize, Serialize};
@@ -111,7 +113,8 @@ pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Exis
     let mut rng = Rng::seed(settings.seed).stream("init");
     let net = AlexNet::new(settings.arch.size(), splits.classes().len(), &mut rng);
     let about = metadata(settings.arch, splits.classes());
-    let mut trainer = Trainer::new(net, settings.plan(), splits, transform, folder, about);
+    let task = Classification::new(settings.plan(), splits, transform);
+    let mut trainer = Trainer::new(task, net, Adam::new(settings.lr), folder, about);
     if existing == Existing::Resume {
         trainer.resume()?;
     }
@@ -123,8 +126,8 @@ pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Exis
     }
     trainer.run(|position| record(&mut run, position))?;
 
-    let Position { history, best_epoch, .. } = trainer.position().clone();
-    let net = trainer.into_best()?;
+    let PositionOf::<Classification> { history, best_epoch, .. } = trainer.position().clone();
+    let (_, net) = trainer.into_best()?;
     let (test, confusion) = confusion(&net, &splits.test, transform, "test")?;
     plot::confusion(
         &format!("{}, test images: {:.2} % right", settings.data_name, 100.0 * test.accuracy),
@@ -134,30 +137,31 @@ pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Exis
     .save_png(run.file("confusion_matrix.png"))?;
     pictures_of_validation(&run, &net, splits, transform)?;
     run.note(&serde_json::json!({ "best_epoch": best_epoch, "test": test }))?;
-    let val = history[best_epoch - 1].val;
+    let val = history[best_epoch - 1].score;
     let run = folder.display().to_string();
     Ok(Summary { run, epochs: history.len(), best_epoch, val, test, confusion })
 }
 
 /// The last epoch's line in the run's log.
-fn record(run: &mut Run, position: &Position) -> Result<()> {
-    let Some(e) = position.history.last() else { return Ok(()) };
+fn record(run: &mut Run, position: &PositionOf<Classification>) -> Result<()> {
+    let Some(e) = position.last() else { return Ok(()) };
+    let (train, val) = (e.train.score(), e.score);
     eprintln!(
         "epoch {}: train {:.4} ({:.2} %), validation {:.4} ({:.2} %){}",
         e.epoch,
-        e.train.loss,
-        100.0 * e.train.accuracy,
-        e.val.loss,
-        100.0 * e.val.accuracy,
+        train.loss,
+        100.0 * train.accuracy,
+        val.loss,
+        100.0 * val.accuracy,
         if position.best_epoch == e.epoch { ", the best so far" } else { "" }
     );
     run.epoch(
         e.epoch,
         &[
-            ("train/loss", e.train.loss),
-            ("val/loss", e.val.loss),
-            ("train/accuracy", e.train.accuracy),
-            ("val/accuracy", e.val.accuracy),
+            ("train/loss", train.loss),
+            ("val/loss", val.loss),
+            ("train/accuracy", train.accuracy),
+            ("val/accuracy", val.accuracy),
             ("lr", e.lr),
             ("images_per_second", e.images_per_second),
             ("seconds", e.seconds),

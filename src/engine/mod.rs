@@ -5,3 +5,4 @@ pub mod classifier;
 pub mod lr_range;
 pub mod model;
 pub mod state;
+pub mod trainer;

@@ -1,7 +1,7 @@
 //! A trained classifier from a run's folder or a weights file: network, input transform, class names.
 
-use super::classifier::Files;
 use super::state::checkpoint_error;
+use super::trainer::Files;
 use crate::data::Transform;
 use crate::error::{Error, Result};
 use crate::files;
@@ -72,17 +72,7 @@ pub fn metadata(arch: Arch, classes: &[String]) -> Metadata {
 impl Classifier {
     /// From a run's folder (its `weights`, "best" or "last") or a weights file, `.safetensors` or `.pth`.
     pub fn open(path: &Path, weights: &str, arch: Option<Arch>) -> Result<Self> {
-        let file = if path.is_dir() {
-            let files = Files::of(path);
-            if weights == "last" { files.last() } else { files.best() }
-        } else {
-            path.to_path_buf()
-        };
-        if path.is_dir() && !file.exists() {
-            return Err(Error::input(format!("holds no weights/{weights}.safetensors"))
-                .in_file(path)
-                .remedy("name the folder of a run that has finished an epoch, or a weights file"));
-        }
+        let file = if path.is_dir() { Files::weights(path, weights)? } else { path.to_path_buf() };
         let loaded = checkpoint::load(&file).map_err(checkpoint_error)?;
         let Some(arch) = arch.or_else(|| Arch::recognise(&loaded.tensors)) else {
             return Err(Error::input("holds the weights of no network that is known here")

@@ -5,10 +5,12 @@
 
 mod codec;
 mod draw;
+mod objects;
 mod resize;
 
 pub use codec::Limits;
 pub use draw::{Align, Canvas, Color, caption_grid, fit_text, palette, text_width};
+pub use objects::{Object, draw_objects};
 pub use resize::Filter;
 
 /// The samples of an [`Image`], row by row, channels interleaved.

@@ -1,0 +1,300 @@
+//! Training, whatever is learned: epochs of steps, judged after each, the best weights kept, stopped and resumed to the
+//! same bits.
+//!
+//! Batch b of epoch e is a function of (seed, e, b), and what is random in step t of (seed, t): a training's future
+//! depends on its weights, its optimiser's state and its position alone, and these are what is saved.
+
+use super::state::{self, checkpoint_error};
+use crate::data::Ahead;
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::progress::{Progress, clock};
+use gradus_core::optim::{Optimizer, Rule};
+use gradus_core::{Module, Rng, Tape, Var};
+use gradus_models::checkpoint::{self, Metadata, save_module};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// In a long epoch the state is saved this often.
+const SAVE_EVERY: Duration = Duration::from_secs(300);
+
+/// Sums over the batches of an epoch; shown as "loss 0.31, ...".
+pub trait Tally: Clone + Default + Serialize + DeserializeOwned + fmt::Display {
+    /// The images they are of.
+    fn images(&self) -> usize;
+}
+
+/// What is learned: the data, the loss, and how a network is judged.
+pub trait Task {
+    /// What learns.
+    type Net: Module<f32>;
+    /// What a step sees.
+    type Batch: Send + 'static;
+    /// What is summed while an epoch is learned.
+    type Tally: Tally;
+    /// How good the network is after an epoch.
+    type Score: Clone + fmt::Debug + Serialize + DeserializeOwned;
+
+    /// Passes over the training images.
+    fn epochs(&self) -> usize;
+    /// Images in a pass.
+    fn images(&self) -> usize;
+    /// The batches of an epoch from `start` on.
+    fn batches(&self, epoch: usize, start: usize) -> Ahead<Self::Batch>;
+    /// What a batch is called where something is wrong with it.
+    fn describe(&self, batch: &Self::Batch) -> String;
+    /// The learning rate of a batch in an epoch.
+    fn lr(&self, epoch: usize, batch: usize) -> f64;
+    /// What is random in step `step`.
+    fn rng(&self, step: u64) -> Rng;
+    /// A batch's loss, recorded; adds to the sums.
+    fn loss(
+        &self,
+        net: &Self::Net,
+        g: &mut Tape,
+        batch: &Self::Batch,
+        tally: &mut Self::Tally,
+    ) -> Result<Var>;
+    /// Judges the network after an epoch.
+    fn judge(&self, net: &Self::Net) -> Result<Self::Score>;
+    /// Whether a score is better than the best so far; equal ones are not.
+    fn better(score: &Self::Score, best: &Self::Score) -> bool;
+}
+
+/// One epoch in the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochLog<T, S> {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// On the training images as they were shown, while they were learned from.
+    pub train: T,
+    /// After the epoch.
+    pub score: S,
+    /// The learning rate of its last step.
+    pub lr: f64,
+    /// Of training, in seconds.
+    pub seconds: f64,
+    /// Trained on, a second.
+    pub images_per_second: f64,
+}
+
+/// Where a training stands: with weights and optimiser all that resuming needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Position<T, S> {
+    /// Whole epochs behind.
+    pub epoch: usize,
+    /// Batches of the next epoch behind.
+    pub batch: usize,
+    /// Steps behind.
+    step: u64,
+    tally: T,
+    /// Of the epoch begun: in seconds, of all processes.
+    seconds: f64,
+    /// The epochs behind.
+    pub history: Vec<EpochLog<T, S>>,
+    /// The epoch with the best score, counted from 1.
+    pub best_epoch: usize,
+}
+
+/// The position of a task's training.
+pub type PositionOf<T> = Position<<T as Task>::Tally, <T as Task>::Score>;
+
+impl<T: Default, S> Default for Position<T, S> {
+    fn default() -> Self {
+        let (tally, history) = (T::default(), Vec::new());
+        Position { epoch: 0, batch: 0, step: 0, tally, seconds: 0.0, history, best_epoch: 0 }
+    }
+}
+
+impl<T, S> Position<T, S> {
+    /// The last epoch.
+    pub fn last(&self) -> Option<&EpochLog<T, S>> {
+        self.history.last()
+    }
+
+    /// The epoch with the best score.
+    pub fn best(&self) -> Option<&EpochLog<T, S>> {
+        self.history.get(self.best_epoch.checked_sub(1)?)
+    }
+}
+
+/// A run's files that the training writes.
+#[derive(Clone, Debug)]
+pub struct Files {
+    folder: PathBuf,
+}
+
+impl Files {
+    /// Those of the run in `folder`.
+    pub fn of(folder: &Path) -> Self {
+        Files { folder: folder.to_path_buf() }
+    }
+    /// The weights of the best score.
+    pub fn best(&self) -> PathBuf {
+        self.folder.join("weights/best.safetensors")
+    }
+    /// The newest weights.
+    pub fn last(&self) -> PathBuf {
+        self.folder.join("weights/last.safetensors")
+    }
+    /// All that resuming needs.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("state/state.safetensors")
+    }
+    /// The run's weights file of that name, "best" or "last". Error: it has none yet.
+    pub fn weights(folder: &Path, name: &str) -> Result<PathBuf> {
+        let files = Files::of(folder);
+        let file = if name == "last" { files.last() } else { files.best() };
+        if !file.exists() {
+            return Err(Error::input(format!("holds no weights/{name}.safetensors"))
+                .in_file(folder)
+                .remedy("name the folder of a run that has finished an epoch, or a weights file"));
+        }
+        Ok(file)
+    }
+}
+
+/// A network in training.
+pub struct Trainer<T: Task> {
+    task: T,
+    files: Files,
+    metadata: Metadata,
+    net: T::Net,
+    optimizer: Optimizer,
+    position: PositionOf<T>,
+}
+
+impl<T: Task> Trainer<T> {
+    /// A training from the beginning. `metadata` goes into the weights' files.
+    pub fn new(task: T, net: T::Net, rule: impl Into<Rule>, folder: &Path, metadata: Metadata) -> Self {
+        let (files, optimizer) = (Files::of(folder), Optimizer::new(rule));
+        Trainer { task, files, metadata, net, optimizer, position: Position::default() }
+    }
+
+    /// Goes on where the run in the folder was, if it has saved a state.
+    pub fn resume(&mut self) -> Result<()> {
+        if self.files.state().exists() {
+            self.position = state::load(&self.files.state(), &mut self.net, &mut self.optimizer)?;
+        }
+        Ok(())
+    }
+
+    /// Where it stands.
+    pub fn position(&self) -> &PositionOf<T> {
+        &self.position
+    }
+
+    fn save_state(&mut self) -> Result<()> {
+        state::save(&self.files.state(), &mut self.net, &self.optimizer, &self.position)
+    }
+
+    /// Saves the state, and says how to go on.
+    fn interrupted(&mut self) -> Result<Error> {
+        self.save_state()?;
+        let folder = self.files.folder.display();
+        Ok(Error::interrupted(format!(
+            "the state is saved in {folder}; the same command with --resume goes on"
+        )))
+    }
+
+    /// Trains to the last epoch. `after_epoch` sees each finished epoch, after its weights and before its state
+    /// are saved: it may be called again for the same epoch by a resumed run.
+    ///
+    /// # Errors
+    /// Interrupted (the state is saved), a loss that is not finite, or a file that cannot be read or written.
+    pub fn run(&mut self, mut after_epoch: impl FnMut(&PositionOf<T>) -> Result<()>) -> Result<()> {
+        while self.position.epoch < self.task.epochs() {
+            self.train_epoch()?;
+            let score = match self.task.judge(&self.net) {
+                Err(Error::Interrupted(_)) => return Err(self.interrupted()?),
+                score => score?,
+            };
+            let improved = self.finish_epoch(score);
+            let epoch = self.position.epoch.to_string();
+            let about = self.metadata.clone().into_iter().chain([("epoch".into(), epoch)]).collect();
+            if improved {
+                save_module(self.files.best(), &mut self.net, &about).map_err(checkpoint_error)?;
+            }
+            save_module(self.files.last(), &mut self.net, &about).map_err(checkpoint_error)?;
+            after_epoch(&self.position)?;
+            self.save_state()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the epoch into the history. Returns whether it is the best so far.
+    fn finish_epoch(&mut self, score: T::Score) -> bool {
+        let p = &mut self.position;
+        let improved = p.best().is_none_or(|best| T::better(&score, &best.score));
+        let (train, seconds) = (std::mem::take(&mut p.tally), std::mem::take(&mut p.seconds));
+        let images_per_second = train.images() as f64 / seconds.max(1e-9);
+        (p.epoch, p.batch) = (p.epoch + 1, 0);
+        let lr = self.optimizer.lr();
+        p.history.push(EpochLog { epoch: p.epoch, train, score, lr, seconds, images_per_second });
+        if improved {
+            p.best_epoch = p.epoch;
+        }
+        improved
+    }
+
+    fn train_epoch(&mut self) -> Result<()> {
+        let (epoch, epochs) = (self.position.epoch, self.task.epochs());
+        let label = format!("epoch {}/{epochs}", epoch + 1);
+        let done = self.position.tally.images();
+        let mut progress = Progress::new(label.as_str(), "images", self.task.images() as u64, done as u64);
+        let mut since = Instant::now();
+        let mut saved = Instant::now();
+        for batch in self.task.batches(epoch, self.position.batch) {
+            let before = self.position.tally.images();
+            self.step(&batch?)?;
+            let p = &mut self.position;
+            p.seconds += since.elapsed().as_secs_f64();
+            since = Instant::now();
+            progress.advance((p.tally.images() - before) as u64, || p.tally.to_string());
+            if interrupt::requested() {
+                return Err(self.interrupted()?);
+            }
+            if saved.elapsed() > SAVE_EVERY {
+                self.save_state()?;
+                saved = Instant::now();
+            }
+        }
+        let p = &self.position;
+        let left = clock(p.seconds * (epochs - epoch - 1) as f64);
+        progress.line(&format!("{label}: {}, {}, {left} left", p.tally, clock(p.seconds)));
+        Ok(())
+    }
+
+    /// One step of descent. A loss that is not finite changes nothing.
+    fn step(&mut self, batch: &T::Batch) -> Result<()> {
+        let p = &mut self.position;
+        let mut g = Tape::train(&mut self.task.rng(p.step));
+        let mut tally = p.tally.clone();
+        let loss = self.task.loss(&self.net, &mut g, batch, &mut tally)?;
+        let value = loss.value.item();
+        if !value.is_finite() {
+            let (step, epoch, number) = (p.step + 1, p.epoch + 1, p.batch + 1);
+            let what = format!("the loss is {value} at step {step} (epoch {epoch}, batch {number}");
+            return Err(Error::failure(format!(
+                "{what}: {}): the training diverged",
+                self.task.describe(batch)
+            ))
+            .remedy("train with a lower --lr"));
+        }
+        self.optimizer.set_lr(self.task.lr(p.epoch, p.batch));
+        self.optimizer.step(&mut self.net, &g.backward(&loss));
+        p.tally = tally;
+        (p.batch, p.step) = (p.batch + 1, p.step + 1);
+        Ok(())
+    }
+
+    /// Task and network, with the weights of the best score.
+    pub fn into_best(mut self) -> Result<(T, T::Net)> {
+        let path = self.files.best();
+        let loaded = checkpoint::load(&path).map_err(checkpoint_error)?;
+        checkpoint::load_exact(&mut self.net, &loaded.tensors, &path).map_err(checkpoint_error)?;
+        Ok((self.task, self.net))
+    }
+}

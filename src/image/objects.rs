@@ -1,0 +1,121 @@
+//! Objects drawn into their picture: tinted masks, boxes, and labels that stay readable.
+
+use super::Image;
+use super::draw::{Canvas, Color, palette, text_width};
+
+/// An object to draw.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// `[x1, y1, x2, y2]` in pixels.
+    pub bbox: [f32; 4],
+    /// What stands at it, such as "pedestrian 0.97".
+    pub label: String,
+    /// Its pixels, row by row, as large as the picture: not 0 where it is.
+    pub mask: Option<Vec<u8>>,
+}
+
+/// Opacity of masks.
+const TINT: u8 = 110;
+
+/// The picture with its objects, the surest first: neighbours in the list have different colours, the surest are drawn
+/// last, and labels avoid those of surer objects. Line and letter sizes follow the picture's.
+#[track_caller]
+pub fn draw_objects(image: &Image, objects: &[Object]) -> Image {
+    let mut canvas = Canvas::over(image);
+    let (w, h) = (image.width(), image.height());
+    let size = (w.max(h) as f32 / 50.0).clamp(11.0, 40.0);
+    let line = (size / 6.0).max(2.0);
+    for (i, o) in objects.iter().enumerate().rev() {
+        if let Some(mask) = &o.mask {
+            assert_eq!(mask.len(), w * h, "draw_objects: a mask for {w} x {h} pixels");
+            let bits: Vec<u8> = mask.iter().map(|&m| if m == 0 { 0 } else { 255 }).collect();
+            canvas.tint(0, 0, w, &bits, palette(i).alpha(TINT));
+        }
+    }
+    for (i, o) in objects.iter().enumerate().rev() {
+        canvas.frame(o.bbox, line + 1.5, Color::WHITE.alpha(120));
+        canvas.frame(o.bbox, line, palette(i));
+    }
+    let mut plates: Vec<[f32; 4]> = Vec::new();
+    for (i, o) in objects.iter().enumerate().filter(|(_, o)| !o.label.is_empty()) {
+        let plate = place(o, size, [w as f32, h as f32], &plates);
+        canvas.label(&o.label, (plate[0], plate[1]), size, palette(i));
+        plates.push(plate);
+    }
+    canvas.into_image()
+}
+
+/// Where an object's label goes, as a rectangle: above its box, inside at the top, below, or inside at the bottom; the
+/// first of them that covers no other label and lies in the picture, or else the first.
+fn place(o: &Object, size: f32, [w, h]: [f32; 2], taken: &[[f32; 4]]) -> [f32; 4] {
+    let (wide, tall) = (text_width(&o.label, size) + 0.6 * size, 1.35 * size);
+    let [x1, y1, x2, y2] = o.bbox;
+    let x = x1.min(w - wide).max(0.0);
+    let right = (x2 - wide).max(0.0);
+    let spots = [(x, y1 - tall), (x, y1), (x, y2), (x, y2 - tall), (right, y1 - tall), (right, y2)];
+    let plates = spots.map(|(x, y)| [x, y, x + wide, y + tall]);
+    let apart = |a: &[f32; 4], b: &[f32; 4]| a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1];
+    let free = |p: &&[f32; 4]| p[1] >= 0.0 && p[3] <= h && taken.iter().all(|t| apart(p, t));
+    let [px1, py1, px2, py2] = *plates.iter().find(free).unwrap_or(&plates[0]);
+    // As far into the picture as the canvas itself moves a label that leaves it.
+    let up = py1 - py1.min(h - tall).max(0.0);
+    [px1, py1 - up, px2, py2 - up]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(bbox: [f32; 4], mask: Option<Vec<u8>>) -> Object {
+        Object { bbox, label: "person 0.98".into(), mask }
+    }
+
+    #[test]
+    fn masks_tint_boxes_frame_and_colours_differ() {
+        let (w, h) = (200, 160);
+        let mut mask = vec![0; w * h];
+        mask[80 * w + 40] = 1;
+        let objects =
+            [object([20.0, 40.0, 60.0, 120.0], Some(mask)), object([120.0, 60.0, 180.0, 150.0], None)];
+        let drawn = draw_objects(&Image::filled(w, h, [255; 3]), &objects);
+        let Color([r, g, b, _]) = palette(0);
+        let mix = |c: u8| ((255 * (255 - u32::from(TINT)) + u32::from(c) * u32::from(TINT)) / 255) as u8;
+        for (got, want) in drawn.pixel(40, 80).iter().zip([r, g, b].map(mix)) {
+            assert!(got.abs_diff(want) <= 1, "{:?}", drawn.pixel(40, 80));
+        }
+        assert_eq!(drawn.pixel(42, 80), [255; 3]);
+        let Color([r, g, b, _]) = palette(1);
+        assert_eq!(drawn.pixel(120, 100), [r, g, b]);
+    }
+
+    #[test]
+    fn labels_lie_inside_and_apart() {
+        // Two walkers close together, one whose head touches the top, one who fills the picture.
+        let boxes = [
+            [50.0, 60.0, 90.0, 150.0],
+            [55.0, 58.0, 95.0, 150.0],
+            [10.0, 0.0, 40.0, 100.0],
+            [0.0, 0.0, 300.0, 200.0],
+        ];
+        let mut plates = Vec::new();
+        for o in boxes.map(|b| object(b, None)) {
+            let plate = place(&o, 12.0, [300.0, 200.0], &plates);
+            for t in &plates {
+                let t: &[f32; 4] = t;
+                assert!(plate[2] <= t[0] || t[2] <= plate[0] || plate[3] <= t[1] || t[3] <= plate[1]);
+            }
+            assert!(
+                plate[0] >= 0.0 && plate[1] >= 0.0 && plate[2] <= 300.0 && plate[3] <= 200.0,
+                "{plate:?}"
+            );
+            plates.push(plate);
+        }
+    }
+
+    #[test]
+    fn tiny_pictures_and_boxes_outside_are_harmless() {
+        let far = object([-50.0, -40.0, 900.0, 1000.0], Some(vec![1]));
+        assert_eq!(draw_objects(&Image::filled(1, 1, [9; 3]), &[far]).width(), 1);
+        assert_eq!(draw_objects(&Image::filled(3, 2, [9; 3]), &[]), Image::filled(3, 2, [9; 3]));
+    }
+}
