@@ -1,0 +1,141 @@
+//! Optimisers: how a gradient changes a parameter.
+//!
+//! With g the gradient of the parameter p, λ the weight decay, η the learning rate and t = 1, 2, .. the step, [`Sgd`] goes
+//! along −g or a velocity that remembers it, [`Adam`] along the gradient's running mean over its running size.
+//!
+//! These are PyTorch's formulas (`torch.optim`), with scalars in double precision. A [`Rule`] is the
+//! formula, and works on bare slices too; an [`Optimizer`] is a rule with the state of every parameter of a network.
+
+mod adam;
+mod optimizer;
+mod sgd;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+pub use adam::Adam;
+pub use optimizer::{Optimizer, StateError};
+pub use sgd::Sgd;
+
+use crate::{Element, Shape, Tensor};
+use sweep::{BLOCK, Block, Formula, sweep};
+
+/// An optimiser's formula and settings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// Stochastic gradient descent.
+    Sgd(Sgd),
+    /// Adam or AdamW.
+    Adam(Adam),
+}
+
+impl From<Sgd> for Rule {
+    fn from(r: Sgd) -> Self {
+        Rule::Sgd(r)
+    }
+}
+
+impl From<Adam> for Rule {
+    fn from(r: Adam) -> Self {
+        Rule::Adam(r)
+    }
+}
+
+impl Rule {
+    /// The learning rate.
+    pub fn lr(&self) -> f64 {
+        match self {
+            Rule::Sgd(r) => r.lr,
+            Rule::Adam(r) => r.lr,
+        }
+    }
+
+    /// Changes the learning rate.
+    pub fn set_lr(&mut self, lr: f64) {
+        match self {
+            Rule::Sgd(r) => r.lr = lr,
+            Rule::Adam(r) => r.lr = lr,
+        }
+    }
+
+    /// Changes the momentum: μ of SGD, β₁ of Adam, as PyTorch's one-cycle schedule does.
+    pub fn set_momentum(&mut self, momentum: f64) {
+        match self {
+            Rule::Sgd(r) => r.momentum = momentum,
+            Rule::Adam(r) => r.betas.0 = momentum,
+        }
+    }
+
+    /// PyTorch's names of the tensors kept for each parameter.
+    pub fn state_names(&self) -> &'static [&'static str] {
+        match self {
+            Rule::Sgd(r) if r.momentum == 0.0 => &[],
+            Rule::Sgd(_) => &["momentum_buffer"],
+            Rule::Adam(r) if r.amsgrad => &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"],
+            Rule::Adam(_) => &["exp_avg", "exp_avg_sq"],
+        }
+    }
+
+    /// One step of one parameter: p is its values, g its gradient, of equal length. `state` starts as
+    /// `State::default()` and belongs to the parameter. Panics when lengths differ.
+    #[track_caller]
+    pub fn step<E: Element>(&self, p: &mut [E], g: &[E], state: &mut State<E>) {
+        let mut blocks = Vec::new();
+        self.prepare(&Shape::new(&[p.len()]), state);
+        self.blocks(p, g, state, &mut blocks);
+        sweep(&mut blocks);
+    }
+
+    /// Counts the step; makes the buffers that are not there yet.
+    fn prepare<E: Element>(&self, shape: &Shape, state: &mut State<E>) {
+        state.step += 1;
+        let names = self.state_names();
+        state.buffers.resize_with(names.len(), || Tensor::zeros(*shape));
+    }
+
+    /// Cuts a parameter into blocks, by its length alone.
+    #[track_caller]
+    fn blocks<'a, E: Element>(
+        &self,
+        p: &'a mut [E],
+        g: &'a [E],
+        state: &'a mut State<E>,
+        out: &mut Vec<Block<'a, E>>,
+    ) {
+        let n = p.len();
+        assert_eq!(g.len(), n, "optimizer: {n} values and {} gradients", g.len());
+        let formula = self.at_step(state.step);
+        let mut pieces = state.buffers.iter_mut().map(|b| {
+            assert_eq!(b.len(), n, "optimizer: {n} values and a state of {}", b.len());
+            b.data_mut().chunks_mut(BLOCK)
+        });
+        let mut pieces = [pieces.next(), pieces.next(), pieces.next()];
+        for (p, g) in p.chunks_mut(BLOCK).zip(g.chunks(BLOCK)) {
+            let state = pieces.each_mut().map(|of| of.as_mut().and_then(Iterator::next).unwrap_or_default());
+            out.push(Block { p, g, state, formula });
+        }
+    }
+
+    /// The formula with this step's constants.
+    fn at_step<E: Element>(&self, step: u64) -> Formula<E> {
+        match self {
+            Rule::Sgd(r) => Formula::Sgd(r.at_step(step)),
+            Rule::Adam(r) => Formula::Adam(r.at_step(step)),
+        }
+    }
+}
+
+/// What an optimiser keeps of one parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State<E: Element = f32> {
+    /// Steps taken.
+    pub step: u64,
+    /// The tensors that [`Rule::state_names`] names, in the parameter's shape; none before the first step.
+    pub buffers: Vec<Tensor<E>>,
+}
+
+impl<E: Element> Default for State<E> {
+    fn default() -> Self {
+        State { step: 0, buffers: Vec::new() }
+    }
+}

@@ -1,0 +1,60 @@
+//! Blocks of parameters, stepped in parallel: each number of a parameter, its gradient and its state is read once and
+//! written once a step.
+
+use super::{adam, sgd};
+use crate::simd::{Kernel, Simd};
+use crate::{Element, parallel};
+
+/// Elements of a block: its four arrays stay in a core's second-level cache.
+pub(super) const BLOCK: usize = 32 * 1024;
+
+/// A part of one parameter, its gradient and its state (empty where the rule keeps less).
+pub(super) struct Block<'a, E> {
+    pub(super) p: &'a mut [E],
+    pub(super) g: &'a [E],
+    pub(super) state: [&'a mut [E]; 3],
+    pub(super) formula: Formula<E>,
+}
+
+/// A rule with the constants of one step.
+#[derive(Clone, Copy)]
+pub(super) enum Formula<E> {
+    Sgd(sgd::Constants<E>),
+    Adam(adam::Constants<E>),
+}
+
+/// Steps every block.
+pub(super) fn sweep<E: Element>(blocks: &mut [Block<'_, E>]) {
+    parallel::chunks(blocks, 1, |_, block| E::dispatch(Update(&mut block[0])));
+}
+
+struct Update<'a, 'b, E>(&'a mut Block<'b, E>);
+
+impl<E: Element> Kernel<E> for Update<'_, '_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) {
+        let block = self.0;
+        for i in (0..block.p.len()).step_by(S::LANES) {
+            match block.formula {
+                Formula::Sgd(constants) => constants.update(s, block, i),
+                Formula::Adam(constants) => constants.update(s, block, i),
+            }
+        }
+    }
+}
+
+/// The vector at i, short at the end.
+#[inline(always)]
+pub(super) fn get<E: Element, S: Simd<E>>(s: S, from: &[E], i: usize) -> S::V {
+    let from = &from[i..];
+    if from.len() >= S::LANES { s.read(from) } else { s.read_tail(from) }
+}
+
+/// Writes the vector at i, short at the end.
+#[inline(always)]
+pub(super) fn put<E: Element, S: Simd<E>>(s: S, to: &mut [E], i: usize, v: S::V) {
+    let to = &mut to[i..];
+    if to.len() >= S::LANES { s.write(to, v) } else { s.write_tail(to, v) }
+}
