@@ -285,7 +285,8 @@ proptest! {
 
     #[test]
     fn a1_conv_transpose2d((image, geometry, [kh, kw], out) in convolution(), more: bool, seed: u64) {
-        let output_padding = geometry.stride.map(|s| if more { s - 1 } else { 0 });
+        let output_padding =
+            std::array::from_fn(|a| if more { geometry.stride[a].max(geometry.dilation[a]) - 1 } else { 0 });
         let full = |a: usize, n: usize, k: usize| (n - 1) * geometry.stride[a] + geometry.dilation[a] * (k - 1) + 1 + output_padding[a];
         prop_assume!(full(0, image[1], kh) > 2 * geometry.padding[0] && full(1, image[2], kw) > 2 * geometry.padding[1]);
         let x = distinct(seed, &[&image, &[kh, kw, image[3], out], &[out * geometry.groups]], &[]);

@@ -331,6 +331,42 @@ fn gradients_by_central_differences() {
     }
 }
 
+/// y(i s + k d - p) takes x(i) w(k): the definition, for output paddings below and above the stride.
+#[test]
+fn a_transposed_convolution_scatters() {
+    for (stride, dilation, more) in [(1, 3, 2), (2, 5, 4), (2, 5, 3), (3, 2, 2), (2, 1, 0)] {
+        let geometry = Conv { stride: [stride, 1], padding: [1, 0], dilation: [dilation, 1], groups: 1 };
+        let (x, w) = (tensor([1, 4, 1, 2], 1), tensor([3, 1, 2, 2], 2));
+        let high = 3 * stride + 2 * dilation + more + 1 - 2;
+        let mut want = vec![0.0; high * 2];
+        for (i, k, c, o) in (0..48)
+            .map(|n| (n % 4, n / 4 % 3, n / 12 % 2, n / 24))
+            .filter(|(i, k, ..)| i * stride + k * dilation > 0)
+        {
+            let row = i * stride + k * dilation - 1;
+            if row < high {
+                want[2 * row + o] += x.data()[2 * i + c] * w.data()[4 * k + 2 * c + o];
+            }
+        }
+        let y = Tape::infer()
+            .conv_transpose2d(x.into(), &w.into(), None, geometry, [more, 0], Fused::default())
+            .value;
+        assert_eq!(y.shape(), &crate::Shape::new(&[1, high, 1, 2]));
+        assert!(
+            y.data().iter().zip(&want).all(|(y, w)| (y - w).abs() < 1e-12),
+            "{geometry:?}: {y:?}, {want:?}"
+        );
+    }
+}
+
+#[test]
+#[should_panic(expected = "conv_transpose2d: output_padding [3, 0], stride [2, 1], dilation [3, 1]")]
+fn output_padding_of_the_dilation_is_refused() {
+    let geometry = Conv { stride: [2, 1], dilation: [3, 1], ..Conv::default() };
+    let (x, w) = (tensor([1, 4, 1, 2], 1), tensor([3, 1, 2, 2], 2));
+    Tape::infer().conv_transpose2d(x.into(), &w.into(), None, geometry, [3, 0], Fused::default());
+}
+
 /// Everything an algorithm computes, as bits.
 #[cfg(feature = "rayon")]
 fn bits(case: &Case<f32>, algorithm: Algorithm) -> Vec<u32> {

@@ -25,7 +25,7 @@ fn swap_channels<E: Element>(w: &Tensor<E>) -> Tensor<E> {
 impl<E: Element> Tape<E> {
     /// Transposed convolution (torch.nn.ConvTranspose2d): [n, h, w, in] to [n, oh, ow, out], with weights
     /// [kh, kw, in, out / groups] and oh = (h − 1) stride − 2 padding + dilation (kh − 1) + output_padding + 1.
-    /// Panics when the shapes do not fit, or output_padding is not less than stride.
+    /// Panics when the shapes do not fit, or output_padding is not less than the larger of stride and dilation.
     #[track_caller]
     pub fn conv_transpose2d(
         &mut self,
@@ -46,11 +46,19 @@ impl<E: Element> Tape<E> {
             weight.shape()
         );
         let kernel = [kh, kw];
+        assert!(
+            (0..2).all(|a| stride[a] > 0 && output_padding[a] < stride[a].max(dilation[a])),
+            "{OP}: output_padding {output_padding:?}, stride {stride:?}, dilation {dilation:?}"
+        );
+        // A whole stride of output padding is the reach of a zero more at the input's end.
+        let zeros: [usize; 2] = std::array::from_fn(|a| output_padding[a] / stride[a]);
+        if zeros != [0, 0] {
+            let x = self.concat(vec![x, Tensor::zeros([n, zeros[0], w, c]).into()], 1);
+            let x = self.concat(vec![x, Tensor::zeros([n, h + zeros[0], zeros[1], c]).into()], 2);
+            let rest = std::array::from_fn(|a| output_padding[a] % stride[a]);
+            return self.conv_transpose2d(x, weight, bias, geometry, rest, fused);
+        }
         let out: [usize; 2] = std::array::from_fn(|a| {
-            assert!(
-                output_padding[a] < stride[a],
-                "{OP}: output_padding {output_padding:?}, stride {stride:?}"
-            );
             let full =
                 ([h, w][a].max(1) - 1) * stride[a] + dilation[a] * (kernel[a] - 1) + output_padding[a] + 1;
             full.checked_sub(2 * padding[a]).filter(|&o| o > 0).unwrap_or_else(|| {
