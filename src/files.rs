@@ -1,14 +1,14 @@
 //! Reading and writing whole files: bounded reads, atomic writes.
 //!
-//! A file is replaced by writing a temporary neighbour, flushing it to the disk, and renaming it over the old
-//! one. Whenever the process or the machine stops, the path holds the old content or the new, never a mixture;
-//! a full disk leaves the old content.
+//! A file is replaced as checkpoints are ([`write_atomically`]). Whenever the process or the machine stops, the path
+//! holds the old content or the new, never a mixture; a full disk leaves the old content.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use gradus_models::checkpoint::write_atomically;
 
 /// The content of a file of at most `limit` bytes; endless and larger files are refused, not read.
 pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
@@ -30,43 +30,11 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
 
 /// Replaces a file's content as a whole.
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    write_atomic_with(path, |file| file.write_all(bytes))
-}
-
-/// Replaces a file's content as a whole by what `write` writes (buffered by the caller where it pays).
-pub fn write_atomic_with(
-    path: impl AsRef<Path>,
-    write: impl FnOnce(&mut File) -> io::Result<()>,
-) -> Result<()> {
     let path = path.as_ref();
-    let Some(name) = path.file_name() else {
+    if path.file_name().is_none() {
         return Err(Error::input("is not a file's name").in_file(path).remedy("name a file"));
-    };
-    let folder = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
-    let written = (|| {
-        let mut file = File::create(&temporary)?;
-        write(&mut file)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    })();
-    if let Err(e) = written {
-        // The write has failed already; a temporary file that cannot be removed either changes nothing.
-        let _ = fs::remove_file(&temporary);
-        return Err(Error::write(path, &e));
     }
-    sync_folder(folder);
-    Ok(())
-}
-
-/// Makes a rename last through a power failure, where the system can flush a folder.
-fn sync_folder(folder: &Path) {
-    if let Ok(handle) = File::open(folder) {
-        let _ = handle.sync_all();
-    }
+    write_atomically(path, |file| file.write_all(bytes)).map_err(|e| Error::write(path, &e))
 }
 
 /// Creates a folder and those above it.
@@ -90,17 +58,11 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_keeps_the_old_content() {
+    fn a_write_that_cannot_be_names_the_path() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.txt");
-        write_atomic(&path, b"old").unwrap();
-        let full = write_atomic_with(&path, |f| {
-            f.write_all(b"ne")?;
-            Err(io::ErrorKind::StorageFull.into())
-        });
-        assert_eq!(full.unwrap_err().exit_code(), 1);
-        assert_eq!(read(&path, 10).unwrap(), b"old");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        let e = write_atomic(dir.path().join("none/a.txt"), b"x").unwrap_err();
+        assert!(e.to_string().contains("none/a.txt"), "{e}");
+        assert!(write_atomic("..", b"x").unwrap_err().to_string().contains("not a file's name"));
     }
 
     #[test]
