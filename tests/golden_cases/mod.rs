@@ -1,5 +1,6 @@
 //! Golden cases: ops with inputs and attributes, and the values PyTorch, torchvision, pycocotools or ONNX give.
 
+pub mod backbones;
 pub mod boxes;
 pub mod case;
 pub mod coco;
@@ -28,13 +29,19 @@ pub struct Op<E: Element> {
     /// The greatest error in f32, in unit roundoffs of the greatest expected magnitude: 4 to 10 times what PyTorch
     /// itself loses between f64 and f32 on such cases.
     pub roundoffs: f64,
+    /// The same of cases that normalise by the batch's statistics, and the accuracy of their expected values.
+    pub in_training: (f64, f64),
     /// Whether the error of a gradient is relative to the greatest upstream gradient, if that is greater.
     pub relative_to_upstream: bool,
 }
 
 impl<E: Element> Op<E> {
     pub fn new(name: &'static str, run: fn(&mut Run<E>), roundoffs: f64) -> Self {
-        Op { name, run, roundoffs, relative_to_upstream: false }
+        Op { name, run, roundoffs, in_training: (roundoffs, REFERENCE), relative_to_upstream: false }
+    }
+
+    pub fn in_training(self, roundoffs: f64, reference: f64) -> Self {
+        Op { in_training: (roundoffs, reference), ..self }
     }
 
     pub fn relative_to_upstream(self) -> Self {
@@ -45,6 +52,7 @@ impl<E: Element> Op<E> {
 /// Every op that can be run.
 pub fn table<E: Element>() -> Vec<Op<E>> {
     [
+        backbones::table,
         boxes::table,
         conv::table,
         dense::table,
@@ -77,7 +85,9 @@ pub fn differences<E: Element>(case: &Case) -> Result<Vec<Difference>, String> {
     let mut run = Run::<E>::new(case);
     (op.run)(&mut run);
     let unit = if case.in_float32 { f32::UNIT_ROUNDOFF } else { E::UNIT_ROUNDOFF };
-    let bound = (op.roundoffs * unit).max(REFERENCE);
+    let (roundoffs, reference) =
+        if case.flag("training") { op.in_training } else { (op.roundoffs, REFERENCE) };
+    let bound = (roundoffs * unit).max(reference);
     // Adam divides a gradient by its size. Where one is 0 by structure, Winograd's transforms leave rounding noise, which
     // Adam turns into a step of up to the learning rate: a trajectory then tells less than one gradient does. (The
     // automatic choice avoids Winograd for gradients of weights over few pixels for that reason.)

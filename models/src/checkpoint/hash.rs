@@ -30,7 +30,7 @@ fn hash_in_name(path: &Path) -> Option<&str> {
     is_hash.then_some(digits)
 }
 
-fn sha256(path: &Path) -> Result<String, Problem> {
+pub(super) fn sha256(path: &Path) -> Result<String, Problem> {
     let mut file = File::open(path).map_err(|source| Problem::Io { doing: "open", source })?;
     let mut hasher = Sha256::new();
     let mut block = vec![0; 1 << 16];

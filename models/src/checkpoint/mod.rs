@@ -19,7 +19,9 @@ mod atomic;
 mod error;
 mod hash;
 mod module;
+mod names;
 mod pickle;
+mod pretrained;
 mod pth;
 mod raw;
 mod safetensors;
@@ -29,6 +31,8 @@ pub use atomic::write_atomically;
 pub use error::{CheckpointError, Problem};
 pub use hash::verify_name_hash;
 pub use module::{LoadReport, from_raw, load_exact, load_matching, save_module, state_dict, to_raw};
+pub use names::{modern_name, modernise};
+pub use pretrained::{NORM_EPS, Pretrained, Source, load_pretrained, norm_eps};
 pub use raw::{Dtype, RawTensor};
 
 use indexmap::IndexMap;

@@ -10,6 +10,7 @@
 //! feature of each stride's first block and of the last stage make the pyramid here that ResNets have, so that anchors
 //! and RoIAlign's levels are the same for both.
 
+use crate::checkpoint::StateDict;
 use crate::conv_norm::Norm;
 use crate::fpn::{self, Fpn};
 use crate::mobilenet::{self, MobileNetV2Features};
@@ -49,6 +50,22 @@ impl BackboneKind {
             BackboneKind::Resnet18Fpn => "resnet18-fpn",
             BackboneKind::MobilenetV2 => "mobilenet-v2",
             BackboneKind::MobilenetV2Fpn => "mobilenet-v2-fpn",
+        }
+    }
+
+    /// The backbone of a detector's checkpoint, told by its names.
+    pub fn recognise(state: &StateDict) -> Option<Self> {
+        let has = |name: &str| state.contains_key(&format!("backbone.{name}"));
+        match () {
+            () if has("body.layer1.0.conv3.weight") && !has("body.layer3.6.conv3.weight") => {
+                Some(BackboneKind::Resnet50Fpn)
+            }
+            () if has("body.layer1.0.conv2.weight") && !has("body.layer1.2.conv2.weight") => {
+                Some(BackboneKind::Resnet18Fpn)
+            }
+            () if has("body.18.0.weight") => Some(BackboneKind::MobilenetV2Fpn),
+            () if has("18.0.weight") => Some(BackboneKind::MobilenetV2),
+            () => None,
         }
     }
 
