@@ -1,6 +1,7 @@
 //! gradus.
 #![warn(missing_docs)]
 
+pub mod analysis;
 pub mod bench;
 pub mod cli;
 pub mod data;

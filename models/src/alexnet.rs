@@ -105,6 +105,11 @@ impl<E: Element> AlexNet<E> {
         self.size
     }
 
+    /// The five convolutions.
+    pub fn convolutions(&self) -> &[Conv2d<E>; 5] {
+        &self.features
+    }
+
     /// The number of classes.
     pub fn classes(&self) -> usize {
         self.classifier[2].weight.value.shape()[1]
@@ -132,8 +137,14 @@ impl<E: Element> AlexNet<E> {
     #[track_caller]
     pub fn forward(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {
         let x = self.features(g, x);
+        self.classify(g, x)
+    }
+
+    /// Features, as [`AlexNet::features`] gives them, to logits [n, classes].
+    #[track_caller]
+    pub fn classify(&self, g: &mut Tape<E>, features: Var<E>) -> Var<E> {
         let [first, second, third] = &self.classifier;
-        let x = g.dropout(x, DROPOUT);
+        let x = g.dropout(features, DROPOUT);
         let x = first.forward(g, x, Activation::Relu);
         let x = g.dropout(x, DROPOUT);
         let x = second.forward(g, x, Activation::Relu);

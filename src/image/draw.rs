@@ -310,11 +310,12 @@ impl OutlineBuilder for Shifted<'_> {
 }
 
 /// Pictures in a grid of `columns`, each scaled to fit a `cell` x `cell` square (small ones to whole multiples,
-/// their pixels sharp), with a caption below (cut to fit) and a title above (none where empty).
+/// their pixels sharp), with a caption below (its lines cut to fit) and a title above (none where empty).
 pub fn caption_grid(title: &str, items: &[(Image, String)], columns: usize, cell: usize) -> Image {
     let size = (cell as f32 * 0.13).clamp(11.0, 15.0);
     let (gap, head) = (10, if title.is_empty() { 0 } else { 30 });
-    let caption = if items.iter().all(|(_, c)| c.is_empty()) { 0 } else { (1.6 * size) as usize };
+    let lines = items.iter().map(|(_, c)| c.lines().count()).max().unwrap_or(0);
+    let caption = if lines == 0 { 0 } else { ((1.2 * lines as f32 + 0.4) * size) as usize };
     let columns = columns.clamp(1, items.len().max(1));
     let rows = items.len().div_ceil(columns);
     let (step_x, step_y) = (cell + gap, cell + caption + gap);
@@ -325,8 +326,11 @@ pub fn caption_grid(title: &str, items: &[(Image, String)], columns: usize, cell
         let (x, y) = (gap + i % columns * step_x, head + gap + i / columns * step_y);
         let fitted = fit(image, cell);
         canvas.image(x + (cell - fitted.width()) / 2, y + (cell - fitted.height()) / 2, &fitted);
-        let middle = (x as f32 + cell as f32 / 2.0, (y + cell) as f32 + 1.15 * size);
-        canvas.text(&fit_text(text, size, step_x as f32 - 4.0), middle, size, Color::INK, Align::Center);
+        let (middle, below) = (x as f32 + cell as f32 / 2.0, (y + cell) as f32);
+        for (k, line) in text.lines().enumerate() {
+            let at = (middle, below + (1.15 + 1.2 * k as f32) * size);
+            canvas.text(&fit_text(line, size, step_x as f32 - 4.0), at, size, Color::INK, Align::Center);
+        }
     }
     canvas.into_image()
 }

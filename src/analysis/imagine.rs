@@ -1,0 +1,122 @@
+//! An input that a network takes for a class.
+//!
+//! The notebook draws noise, x ~ N(0, 1) for each normalised value, and keeps what the network names the class with the
+//! greatest probability: a search that knows nothing of the network. Gradient ascent asks it: from faint noise, Adam climbs
+//! ln p(class | x), and after each step every pixel is brought back to what a picture can hold, 0 to 1 before normalisation
+//! (projected ascent).
+
+use crate::data::Normalise;
+use crate::image::{Image, caption_grid};
+use gradus_core::optim::{Adam, Rule, State};
+use gradus_core::{Rng, Tape, Tensor};
+use gradus_models::AlexNet;
+
+/// Noise images judged at a time.
+const BATCH: usize = 64;
+/// Adam's rate, in standard deviations of the training images.
+const LR: f64 = 0.02;
+/// The noise that ascent begins with, in standard deviations.
+const FAINT: f64 = 0.1;
+
+/// A normalised input [1, side, side, 3], and the probability of the class asked for.
+#[derive(Clone, Debug)]
+pub struct Imagined {
+    /// The input.
+    pub input: Tensor,
+    /// What the network gives it.
+    pub probability: f64,
+}
+
+/// The best of `count` inputs of noise.
+pub fn search(net: &AlexNet, class: usize, count: usize, rng: &Rng) -> Imagined {
+    let side = net.size().image_side();
+    let floats = side * side * 3;
+    let mut best = Imagined { input: Tensor::zeros([1, side, side, 3]), probability: -1.0 };
+    for first in (0..count).step_by(BATCH) {
+        let n = BATCH.min(count - first);
+        let mut own = rng.stream("search").at(first as u64);
+        let x = Tensor::from_fn([n, side, side, 3], |_| own.normal() as f32);
+        let probabilities = probability(net, class, &x);
+        for (i, p) in probabilities.into_iter().enumerate() {
+            if p > best.probability {
+                let input = Tensor::from_slice([1, side, side, 3], &x.data()[i * floats..(i + 1) * floats]);
+                best = Imagined { input, probability: p };
+            }
+        }
+    }
+    best
+}
+
+/// Where `steps` steps of projected gradient ascent lead.
+pub fn ascend(net: &AlexNet, class: usize, steps: usize, normalise: &Normalise, rng: &Rng) -> Imagined {
+    let side = net.size().image_side();
+    let mut own = rng.stream("ascend");
+    let mut x = Tensor::from_fn([1, side, side, 3], |_| (FAINT * own.normal()) as f32);
+    let (rule, mut state) = (Rule::from(Adam::new(LR)), State::default());
+    let bounds: [[f32; 2]; 3] = std::array::from_fn(|c| [normalise.apply(0, c), normalise.apply(u8::MAX, c)]);
+    for _ in 0..steps {
+        let mut g = Tape::eval();
+        let input = g.input(x.clone());
+        let logits = net.forward(&mut g, input.clone());
+        let loss = g.cross_entropy(logits, &[class]);
+        let gradients = g.backward(&loss);
+        let gradient = gradients.of(&input).expect("the loss depends on the input");
+        rule.step(x.data_mut(), gradient.data(), &mut state);
+        x.data_mut()
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, v)| *v = v.clamp(bounds[i % 3][0], bounds[i % 3][1]));
+    }
+    let probability = probability(net, class, &x)[0];
+    Imagined { input: x, probability }
+}
+
+fn probability(net: &AlexNet, class: usize, x: &Tensor) -> Vec<f64> {
+    let mut g = Tape::infer();
+    let logits = net.forward(&mut g, x.clone().into());
+    let p = g.softmax(logits, -1).value;
+    p.data().chunks(net.classes()).map(|row| f64::from(row[class])).collect()
+}
+
+/// Both ways side by side for each of these classes, with the probabilities reached.
+pub fn imagine(
+    net: &AlexNet,
+    named: &[(usize, &str)],
+    (searched, steps): (usize, usize),
+    normalise: &Normalise,
+    rng: &Rng,
+) -> Image {
+    let side = net.size().image_side();
+    let mut items = Vec::new();
+    for &(class, name) in named {
+        for (way, found) in [
+            ("noise", search(net, class, searched, rng)),
+            ("ascent", ascend(net, class, steps, normalise, rng)),
+        ] {
+            let picture = normalise.picture(side, side, found.input.data());
+            items.push((picture, format!("{name}\n{way}: p = {:.3}", found.probability)));
+        }
+    }
+    caption_grid("", &items, 4, 128)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ascent_climbs_where_the_search_stays_and_pixels_stay_pixels() {
+        let net = AlexNet::cifar(10, &mut Rng::seed(4));
+        let (rng, n) = (Rng::seed(1), Normalise::CIFAR10);
+        let start = ascend(&net, 3, 0, &n, &rng);
+        let found = ascend(&net, 3, 30, &n, &rng);
+        let searched = search(&net, 3, 64, &rng);
+        assert!(found.probability > 0.9 && found.probability > searched.probability, "{}", found.probability);
+        assert!(start.probability < 0.5);
+        for (i, v) in found.input.data().iter().enumerate() {
+            assert!((n.apply(0, i % 3)..=n.apply(255, i % 3)).contains(v));
+        }
+        // More noise never finds less.
+        assert!(search(&net, 3, 128, &rng).probability >= searched.probability);
+    }
+}
