@@ -17,5 +17,6 @@ pub mod plot;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod serve;
 
 pub use error::{Error, Result};

@@ -9,6 +9,7 @@ mod evaluate;
 mod fetch;
 mod filter;
 mod iou;
+mod lab;
 mod lr_range;
 mod predict;
 mod tour;
@@ -72,6 +73,8 @@ enum Command {
     Filter(filter::FilterArgs),
     Iou(iou::Iou),
     Fetch(fetch::Fetch),
+    Lab(lab::Lab),
+    Watch(lab::Watch),
     #[command(subcommand)]
     Bench(bench::Bench),
 }
@@ -115,6 +118,8 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Filter(c)) => c.run(global),
         Some(Command::Iou(c)) => c.run(global),
         Some(Command::Fetch(c)) => c.run(global),
+        Some(Command::Lab(c)) => c.run(global),
+        Some(Command::Watch(c)) => c.run(global),
         Some(Command::Bench(c)) => c.run(global),
     }
 }

@@ -13,6 +13,7 @@
 
 mod events;
 mod results;
+pub mod status;
 
 use std::fs;
 use std::io::Write;

@@ -1,0 +1,224 @@
+//! `gradus lab`: boxes to drag, rates to turn, weights to change, and the numbers that follow.
+//!
+//! | ask (POST, JSON) | for | answer |
+//! |---|---|---|
+//! | `/api/iou` | `{a: [4], b: [4]}` | each metric's value and gradient, IoU's kinks, how the boxes lie |
+//! | `/api/descent` | `{a, b, lr, start: [2], optimizer}` | factors, verdict, reason, bound, path, losses |
+//! | `/api/filter` | `{weights: [[3]; 3], divisor}`, or `{name}` | weights, gain, filtered picture, response |
+//!
+//! Every number is the library's; the page draws. A request that asks for nonsense gets 400 and the reason.
+
+use super::http::{Request, Response};
+use crate::error::{Error, Result};
+use crate::filtering::{Shown, filter, response_picture};
+use crate::image::{Image, Limits};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use gradus_core::optim::{Adam, Rule, Sgd};
+use gradus_models::detection::boxes::{BBox, Metric, check, kinks, relation};
+use gradus_models::filters::{Border, Filter, Kernel3, Kind, find};
+use gradus_models::quadratic::{Quadratic, Verdict, steps_needed};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::sync::LazyLock;
+
+/// Steps of a path that is drawn.
+const STEPS: usize = 80;
+/// No coordinate, rate, curvature or weight is larger.
+const LARGEST: f64 = 1e6;
+/// The part of the photograph that is filtered.
+const PHOTO: [usize; 4] = [150, 40, 240, 240];
+
+/// Answers a request of the page.
+pub fn answer(request: &Request) -> Response {
+    let asked = (request.method.as_str(), request.path.as_str());
+    match asked {
+        ("GET" | "HEAD", "/") => super::page(include_str!("lab.html")),
+        ("POST", "/api/iou") => reply(&request.body, iou),
+        ("POST", "/api/descent") => reply(&request.body, descent),
+        ("POST", "/api/filter") => reply(&request.body, filtered),
+        (_, "/" | "/api/iou" | "/api/descent" | "/api/filter") => {
+            Response::error(405, format!("{} {} is not answered", request.method, request.path))
+        }
+        _ => Response::not_found(request),
+    }
+}
+
+fn reply<'a, Q: Deserialize<'a>>(body: &'a [u8], work: impl Fn(Q) -> Result<Value>) -> Response {
+    match serde_json::from_slice(body) {
+        Ok(question) => match work(question) {
+            Ok(value) => Response::json(&value),
+            Err(e) => Response::error(if e.exit_code() == 2 { 400 } else { 500 }, e.to_string()),
+        },
+        Err(e) => Response::error(400, e.to_string()),
+    }
+}
+
+fn bounded(name: &str, v: f64) -> Result<f64> {
+    if v.abs() <= LARGEST { Ok(v) } else { Err(Error::input(format!("{name} = {v} is beyond {LARGEST}"))) }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Boxes {
+    a: BBox<f64>,
+    b: BBox<f64>,
+}
+
+#[derive(Serialize)]
+struct Measured {
+    metric: &'static str,
+    value: f64,
+    a: BBox<f64>,
+    b: BBox<f64>,
+}
+
+fn iou(Boxes { a, b }: Boxes) -> Result<Value> {
+    for side in [&a, &b] {
+        check(side).map_err(Error::input)?;
+        side.iter().try_for_each(|v| bounded("a coordinate", *v).map(|_| ()))?;
+    }
+    let metrics = Metric::ALL.map(|m| {
+        let (value, a, b) = m.gradient(&a, &b);
+        Measured { metric: m.name(), value, a, b }
+    });
+    let names = ["x1", "y1", "x2", "y2"];
+    let kinks: Vec<Value> = kinks(&a, &b)
+        .iter()
+        .map(|k| json!({ "coordinate": names[k.coordinate], "meets": names[k.meets], "jump": k.jump }))
+        .collect();
+    Ok(json!({ "metrics": metrics, "kinks": kinks, "relation": format!("{:?}", relation(&a, &b)) }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Descending {
+    a: f64,
+    b: f64,
+    lr: f64,
+    start: [f64; 2],
+    optimizer: String,
+}
+
+fn descent(q: Descending) -> Result<Value> {
+    for (name, v) in [("a", q.a), ("b", q.b), ("lr", q.lr), ("w1", q.start[0]), ("w2", q.start[1])] {
+        bounded(name, v)?;
+    }
+    let sgd = match q.optimizer.as_str() {
+        "gd" => Some(Sgd::new(q.lr)),
+        "momentum" => Some(Sgd { momentum: 0.9, ..Sgd::new(q.lr) }),
+        "nesterov" => Some(Sgd { momentum: 0.9, nesterov: true, ..Sgd::new(q.lr) }),
+        "adam" => None,
+        other => return Err(Error::input(format!("there is no optimizer `{other}`"))),
+    };
+    let bowl = Quadratic::new(vec![q.a, q.b]);
+    let judged = sgd.map(|rule| bowl.verdict(&rule, &q.start));
+    let converges = judged.as_ref().is_some_and(|j| j.0 == Verdict::Converges);
+    let needed = sgd.filter(|_| converges).and_then(|rule| steps_needed(bowl.rate(&rule), 1e-6));
+    let rule = sgd.map_or(Rule::from(Adam::new(q.lr)), Rule::from);
+    let path = bowl.descend(rule, &q.start, STEPS);
+    let losses: Vec<f64> = path.iter().map(|w| bowl.loss(w)).collect();
+    let (verdict, reason) =
+        judged.map_or(("observed", "Adam: observed, not proven".into()), |(v, why)| (v.name(), why));
+    Ok(json!({
+        "rho": bowl.factors(q.lr), "verdict": verdict, "reason": reason, "bound": bowl.bound(),
+        "best": bowl.best_step(), "steps_needed": needed, "path": path, "losses": losses,
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum Filtering {
+    Weights { weights: Kernel3, divisor: i32 },
+    Name { name: String },
+}
+
+static PHOTOGRAPH: LazyLock<Result<Image, String>> = LazyLock::new(|| {
+    let photo = Image::decode(include_bytes!("../../assets/camera.png"), &Limits::default());
+    photo.map(|p| p.crop(PHOTO[0], PHOTO[1], PHOTO[2], PHOTO[3])).map_err(|e| e.to_string())
+});
+
+fn filtered(q: Filtering) -> Result<Value> {
+    let f = match q {
+        Filtering::Name { name } => {
+            *find(&name).ok_or_else(|| Error::input(format!("there is no filter `{name}`")))?
+        }
+        Filtering::Weights { weights, divisor } => {
+            if divisor == 0 {
+                return Err(Error::input("the divisor is 0"));
+            }
+            for v in weights.as_flattened().iter().chain([&divisor]) {
+                bounded("a weight or the divisor", f64::from(*v))?;
+            }
+            Filter { name: "yours", kind: Kind::Linear { weights, divisor }, why: "" }
+        }
+    };
+    let photo = PHOTOGRAPH.as_ref().map_err(|e| Error::failure(e.as_str()))?;
+    let result = filter(&f, photo, Border::Reflect, Shown::Signed);
+    let picture = |image: &Image| image.encode_png().map(|png| STANDARD.encode(png));
+    let response = response_picture(&f).as_ref().map(picture).transpose()?;
+    let (weights, divisor) = match f.kind {
+        Kind::Linear { weights, divisor } => (json!(weights), json!(divisor)),
+        _ => (Value::Null, Value::Null),
+    };
+    Ok(json!({
+        "weights": weights, "divisor": divisor, "why": f.why, "gain": f.gain(), "noise": f.noise_gain(),
+        "min": result.min, "max": result.max,
+        "before": picture(photo)?, "after": picture(&result.image)?, "response": response,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn post(path: &str, body: &str) -> (u16, Value) {
+        let request = Request { method: "POST".into(), path: path.into(), body: body.into() };
+        let response = answer(&request);
+        (response.status, serde_json::from_slice(&response.body).unwrap())
+    }
+
+    #[test]
+    fn numbers_are_the_librarys() {
+        let (status, v) = post("/api/iou", r#"{"a": [0, 0, 4, 2], "b": [1, 1, 5, 3]}"#);
+        let (value, da, _) = Metric::Giou.gradient(&[0.0, 0.0, 4.0, 2.0], &[1.0, 1.0, 5.0, 3.0]);
+        assert_eq!(
+            (status, v["metrics"][1]["value"].as_f64(), v["metrics"][0]["value"].as_f64()),
+            (200, Some(value), Some(3.0 / 13.0))
+        );
+        assert_eq!(v["metrics"][1]["a"], json!(da));
+        assert_eq!(v["relation"], "Overlapping");
+        let (_, v) = post("/api/iou", r#"{"a": [0, 0, 2, 2], "b": [0, 1, 2, 3]}"#);
+        assert_eq!(v["kinks"].as_array().map(Vec::len), Some(2));
+
+        let ask = r#"{"a": 1, "b": 8, "lr": 0.25, "start": [1, 1], "optimizer": "gd"}"#;
+        let (status, v) = post("/api/descent", ask);
+        assert_eq!((status, &v["verdict"], &v["bound"]), (200, &json!("alternates"), &json!(0.25)));
+        assert_eq!(v["path"].as_array().map(Vec::len), Some(STEPS + 1));
+
+        let (status, v) = post("/api/filter", r#"{"weights": [[1,1,1],[1,1,1],[1,1,1]], "divisor": 9}"#);
+        assert_eq!((status, &v["gain"]), (200, &json!(1.0)));
+        assert!((v["noise"].as_f64().unwrap() - 1.0 / 9.0).abs() < 1e-15);
+        assert_eq!(post("/api/filter", r#"{"name": "median"}"#).1["response"], Value::Null);
+    }
+
+    #[test]
+    fn nonsense_gets_its_4xx() {
+        for (path, body) in [
+            ("/api/iou", ""),
+            ("/api/iou", r#"{"a": [0, 0, 4], "b": [1, 1, 5, 3]}"#),
+            ("/api/iou", r#"{"a": [4, 0, 0, 2], "b": [1, 1, 5, 3]}"#),
+            ("/api/iou", r#"{"a": [0, 0, 1e400, 2], "b": [1, 1, 5, 3]}"#),
+            ("/api/descent", r#"{"a": 1, "b": 1, "lr": 1e9, "start": [1, 1], "optimizer": "gd"}"#),
+            ("/api/descent", r#"{"a": 1, "b": 1, "lr": 1, "start": [1, 1], "optimizer": "luck"}"#),
+            ("/api/filter", r#"{"weights": [[1,1,1],[1,1,1],[1,1,1]], "divisor": 0}"#),
+            ("/api/filter", r#"{"weights": [[1,1,1],[1,1,1],[1,1,2147483647]], "divisor": 1}"#),
+            ("/api/filter", r#"{"name": "../../etc/passwd"}"#),
+        ] {
+            let (status, v) = post(path, body);
+            assert_eq!(status, 400, "{path} {body}: {v}");
+            assert!(v["error"].is_string());
+        }
+        assert_eq!((post("/api", "{}").0, post("/", "").0), (404, 405));
+    }
+}
