@@ -207,7 +207,7 @@ fn with_table(page: &str, table: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}{table}{END}{after}"))
 }
 
-/// The pages that hold a table, with the text that each should have.
+/// The pages that hold a table, and the application's list, with the text that each should have.
 ///
 /// # Errors
 /// A page cannot be read or has no place for the table.
@@ -215,14 +215,24 @@ pub fn pages(root: &Path, book: &Book) -> io::Result<Vec<(PathBuf, String)>> {
     let folders = ORDER.iter().filter(|f| book.claims.iter().any(|c| c.folder == **f));
     let tables = folders.map(|f| (root.join(f).join("README.md"), folder_table(book, f)));
     let all = std::iter::once((root.join("README.md"), table(book))).chain(tables);
-    all.map(|(path, table)| {
+    let listed = (root.join("../assets/claims.tsv"), list(book));
+    let pages = all.map(|(path, table)| {
         let page = fs::read_to_string(&path)
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
         let missing =
             || io::Error::other(format!("{}: no place for the table:\n{BEGIN}{END}", path.display()));
         Ok((path.clone(), with_table(&page, &table).ok_or_else(missing)?))
-    })
-    .collect()
+    });
+    pages.chain(std::iter::once(Ok(listed))).collect()
+}
+
+/// A line a claim, separated by tabs: label, title, tests, controls, machine proofs. The application's report embeds it.
+fn list(book: &Book) -> String {
+    let line = |c: &Claim| {
+        let proofs = if c.proofs.is_empty() { "none".to_string() } else { c.proofs.join(", ") };
+        format!("{}\t{}\t{}\t{}\t{proofs}\n", c.label, c.title, c.tests.len(), c.controls.len())
+    };
+    book.claims.iter().map(line).collect()
 }
 
 #[cfg(test)]

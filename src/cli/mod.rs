@@ -4,14 +4,15 @@
 //! codes: 0 done, 2 bad input or usage, 1 a failure that is not the user's, 130 interrupted with the state saved.
 
 mod bench;
-mod descent;
+pub(crate) mod descent;
 mod evaluate;
 mod fetch;
 mod filter;
-mod iou;
+pub(crate) mod iou;
 mod lab;
 mod lr_range;
 mod predict;
+mod report;
 mod tour;
 mod train;
 
@@ -75,6 +76,7 @@ enum Command {
     Fetch(fetch::Fetch),
     Lab(lab::Lab),
     Watch(lab::Watch),
+    Report(report::Report),
     #[command(subcommand)]
     Bench(bench::Bench),
 }
@@ -120,6 +122,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Fetch(c)) => c.run(global),
         Some(Command::Lab(c)) => c.run(global),
         Some(Command::Watch(c)) => c.run(global),
+        Some(Command::Report(c)) => c.run(global),
         Some(Command::Bench(c)) => c.run(global),
     }
 }

@@ -1,0 +1,112 @@
+//! `gradus report`: the hand-in, one page of all questions from finished runs.
+
+use super::{Global, tour};
+use crate::data;
+use crate::engine::alexnet::Settings;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::report::classifier::{self, Depth, Trained};
+use crate::report::{Page, Typeset, detectors, theory};
+use crate::run::Run;
+use clap::Args;
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The hand-in: one page, and a PDF, that answers every question from finished runs
+#[derive(Args)]
+#[command(after_help = "Examples:
+  gradus report -o report                                        on data that the program draws
+  gradus report --alexnet runs/alexnet -o report                 question 4 from a run
+  gradus report --alexnet runs/alexnet --cifar cifar-10-binary.tar.gz --detectors runs/a runs/b -o report
+
+The page is one file that needs no network. Where pdflatex is installed, report.pdf stands beside it.")]
+pub struct Report {
+    /// A run of `gradus train alexnet`; without one, AlexNet is trained on drawn shapes
+    #[arg(long, value_name = "RUN")]
+    alexnet: Option<PathBuf>,
+    /// The run's data, where it is no longer at the place that the run remembers
+    #[arg(long, value_name = "SRC", requires = "alexnet")]
+    cifar: Option<String>,
+    /// Two runs of `gradus train detector`
+    #[arg(long, num_args = 2, value_names = ["RUN_A", "RUN_B"])]
+    detectors: Option<Vec<PathBuf>>,
+    /// Where index.html and report.pdf go
+    #[arg(short = 'o', long, value_name = "DIR")]
+    out: PathBuf,
+    /// Compute a few seconds' worth of analyses instead of all images'
+    #[arg(long)]
+    quick: bool,
+    /// Overwrite an existing report
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Serialize)]
+struct Written {
+    page: String,
+    pdf: Option<String>,
+    seconds: f64,
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:.0} s; look at {}", self.seconds, self.page)?;
+        match &self.pdf {
+            Some(pdf) => writeln!(f, "print {pdf}"),
+            None => {
+                writeln!(f, "no PDF: pdflatex is not installed (Debian: texlive-latex-recommended lmodern)")
+            }
+        }
+    }
+}
+
+impl Report {
+    /// Runs the command.
+    pub fn run(&self, global: &Global) -> Result<()> {
+        let start = Instant::now();
+        let path = super::new_file(self.out.join("index.html"), self.force)?;
+        let pdf = super::new_file(self.out.join("report.pdf"), self.force)?;
+        let runs = match self.detectors.as_deref() {
+            Some([a, b]) => Some([a.as_path(), b.as_path()]),
+            _ => None,
+        };
+        let mut page = Page::new("Homework: descent, filters, IoU, AlexNet, detectors");
+        page.text("One command made this page; beside every figure stands the command that makes it alone.");
+        page.links(&theory::PARTS);
+        theory::descent(&mut page)?;
+        theory::filters(&mut page)?;
+        theory::iou(&mut page)?;
+        files::create_folder(&self.out)?;
+        self.alexnet(&mut page, global)?;
+        detectors::section(&mut page, runs)?;
+        theory::sources(&mut page);
+        files::write_atomic(&path, page.html()?.as_bytes())?;
+        let made = page.pdf(&pdf)? == Typeset::Done;
+        global.print(&Written {
+            page: path.display().to_string(),
+            pdf: made.then(|| pdf.display().to_string()),
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn alexnet(&self, page: &mut Page, global: &Global) -> Result<()> {
+        let depth = if self.quick { Depth::quick() } else { Depth::full() };
+        let Some(run) = &self.alexnet else {
+            let folder = self.out.join("alexnet");
+            let (splits, _) = tour::train(global, &folder)?;
+            let trained = Trained { run: &folder, splits: &splits, source: tour::SOURCE };
+            return classifier::section(page, &trained, &depth, global.seed);
+        };
+        let settings: Settings = Run::settings(run)?;
+        let source = self.cifar.as_ref().unwrap_or(&settings.data);
+        let splits = data::open(source, settings.val_fraction, settings.seed)?;
+        if splits.dataset().checksum() != settings.data_checksum {
+            return Err(Error::input("is not the data that the run was trained on")
+                .in_file(Path::new(source))
+                .remedy("name it with --cifar"));
+        }
+        classifier::section(page, &Trained { run, splits: &splits, source }, &depth, settings.seed)
+    }
+}

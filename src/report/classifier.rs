@@ -1,0 +1,292 @@
+//! Question 4 of the homework: AlexNet, with everything that the notebooks show, from a finished run and its data.
+
+use super::Page;
+use crate::analysis::tsne::{self, embed};
+use crate::analysis::{Outputs, Pca, confident_errors, first_filters, imagine, responses, samples, scatter};
+use crate::data::Splits;
+use crate::engine::lr_range;
+use crate::engine::model::Classifier;
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::progress::Progress;
+use crate::run::status::Status;
+use gradus_core::{Rng, Tensor};
+use gradus_models::AlexNet;
+use serde_json::Value;
+use std::path::Path;
+use std::time::Instant;
+
+/// How much is computed for the page.
+#[derive(Clone, Copy, Debug)]
+pub struct Depth {
+    /// Images whose outputs are projected to their principal components.
+    pub projected: usize,
+    /// Images that t-SNE lays out.
+    pub laid_out: usize,
+    /// Of t-SNE.
+    pub iterations: usize,
+    /// Noise images searched for each imagined class.
+    pub searched: usize,
+    /// Steps of ascent for each imagined class.
+    pub ascended: usize,
+    /// Of the range test.
+    pub range: lr_range::Settings,
+}
+
+impl Depth {
+    /// What the notebooks do: all training images, 5,000 of them laid out.
+    pub fn full() -> Self {
+        Depth {
+            projected: 45_000,
+            laid_out: 5_000,
+            iterations: 1000,
+            searched: 20_000,
+            ascended: 200,
+            range: lr_range::Settings::default(),
+        }
+    }
+
+    /// A few seconds' worth.
+    pub fn quick() -> Self {
+        Depth {
+            projected: 2_000,
+            laid_out: 800,
+            iterations: 400,
+            searched: 1_000,
+            ascended: 60,
+            range: lr_range::Settings { batch: 64, ..lr_range::Settings::default() },
+        }
+    }
+}
+
+/// A finished run and what it was trained on.
+pub struct Trained<'a> {
+    /// Its folder.
+    pub run: &'a Path,
+    /// Its data.
+    pub splits: &'a Splits,
+    /// How `--data` names it.
+    pub source: &'a str,
+}
+
+/// Adds question 4 to a page.
+///
+/// # Errors
+/// The run has no weights or no log, or its classes are not the data's; an image cannot be read; Ctrl-C.
+pub fn section(page: &mut Page, trained: &Trained<'_>, depth: &Depth, seed: u64) -> Result<()> {
+    let model = Classifier::open(trained.run, "best", None)?;
+    if model.classes != trained.splits.classes() {
+        return Err(Error::input(format!("was trained on other classes than {} has", trained.source))
+            .in_file(trained.run)
+            .remedy("name the run's own data"));
+    }
+    let name = trained.splits.dataset().name().to_string();
+    page.section("q4", &format!("4. AlexNet on {name}")).origin(&name);
+    images(page, trained, &model)?;
+    training(page, trained, &model, depth, seed)?;
+    errors(page, trained, &model)?;
+    representations(page, trained, &model, depth)?;
+    inside(page, trained, &model, depth, seed)?;
+    page.origin("");
+    Ok(())
+}
+
+fn images(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<()> {
+    let (splits, transform) = (trained.splits, model.arch.transform());
+    page.part("q4-data", "The images");
+    page.text(&format!(
+        "{} images train, {} choose the best epoch, {} judge it, in {} classes.",
+        splits.train.len(),
+        splits.val.len(),
+        splits.test.len(),
+        splits.classes().len()
+    ));
+    let [raw, normalised] = samples::raw_and_normalised(&splits.train, transform, 24)?;
+    page.figure(&raw, "Training images as they are.")?;
+    page.figure(
+        &normalised,
+        "The same normalised by the training images' mean and deviation, each spread over the full range.",
+    )?;
+    page.figure(
+        &samples::sobel(&splits.train, 6)?,
+        "Sobel, horizontal and vertical, on their grays: 0 is mid-gray.",
+    )?;
+    page.figure(&samples::pooling(&splits.train, 4)?, "Maxima and means over windows of 2 and 3.")?;
+    Ok(())
+}
+
+fn training(
+    page: &mut Page,
+    trained: &Trained<'_>,
+    model: &Classifier,
+    depth: &Depth,
+    seed: u64,
+) -> Result<()> {
+    page.part("q4-training", "Training");
+    let arch = model.arch;
+    let mut fresh = AlexNet::new(arch.size(), model.classes.len(), &mut Rng::seed(seed).stream("init"));
+    let found = lr_range::run(&mut fresh, trained.splits, arch.transform(), &depth.range, seed)?;
+    page.figure(
+        &found.chart(depth.range.skip).image(),
+        "The learning-rate range test on fresh weights: the smoothed loss over the rate. A good rate is where it falls \
+         fastest, well before it rises.",
+    )?;
+    page.command(&format!("gradus lr-range --data {} --batch {}", trained.source, depth.range.batch));
+    let status = Status::of(trained.run);
+    let number = |v: &Value| v.as_f64().unwrap_or(f64::NAN);
+    let head = [
+        "epoch",
+        "training loss",
+        "training accuracy (%)",
+        "validation loss",
+        "validation accuracy (%)",
+        "seconds",
+    ];
+    let rows = status.epochs.iter().map(|e| {
+        let of = |name: &str| e.get(name).map_or(f64::NAN, number);
+        vec![
+            of("epoch").to_string(),
+            format!("{:.4}", of("train/loss")),
+            format!("{:.2}", 100.0 * of("train/accuracy")),
+            format!("{:.4}", of("val/loss")),
+            format!("{:.2}", 100.0 * of("val/accuracy")),
+            format!("{:.1}", of("seconds")),
+        ]
+    });
+    page.table(&std::iter::once(head.map(String::from).to_vec()).chain(rows).collect::<Vec<_>>());
+    let curves = trained.run.join("results.png");
+    page.figure(&Image::open(&curves)?, "The same as curves.")?;
+    results(page, trained, &status);
+    Ok(())
+}
+
+/// The run's figures, beside the published ones where the data is theirs.
+fn results(page: &mut Page, trained: &Trained<'_>, status: &Status) {
+    let best = status.result["best_epoch"].as_u64().unwrap_or(0);
+    let of = |v: &Value| v.as_f64().map_or("-".to_string(), |a| format!("{:.2}", 100.0 * a));
+    let row = status.epochs.iter().find(|e| e.get("epoch").and_then(Value::as_u64) == Some(best));
+    let val = row.and_then(|e| e.get("val/accuracy")).map_or("-".into(), of);
+    let mut rows = vec![
+        ["", "best epoch", "validation (%)", "test (%)"].map(String::from).to_vec(),
+        vec!["this run".into(), best.to_string(), val, of(&status.result["test"]["accuracy"])],
+    ];
+    if trained.splits.dataset().name() == "CIFAR-10" {
+        for published in [
+            ["published, pytorch-image-classification", "21", "76.13", "74.79"],
+            ["published, the exercise's copy", "", "76.95", "76.78"],
+        ] {
+            rows.push(published.map(String::from).to_vec());
+        }
+    }
+    let set = |name: &str| status.settings[name].to_string();
+    page.table(&rows).command(&format!(
+        "gradus train alexnet --data {} --epochs {} --batch {} --lr {} --seed {}",
+        trained.source,
+        set("epochs"),
+        set("batch"),
+        set("lr"),
+        set("seed")
+    ));
+    let images = status.result["test"]["images"].as_f64().unwrap_or(0.0);
+    if let Some(p) = status.result["test"]["accuracy"].as_f64().filter(|_| images > 0.0) {
+        let error = 100.0 * (p * (1.0 - p) / images).sqrt();
+        page.text(&format!(
+            "The weights are those of the least validation loss. Accuracies are of all images. One standard error of \
+             {images} test images is {error:.2} points."
+        ));
+    }
+}
+
+fn errors(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<()> {
+    page.part("q4-errors", "Errors");
+    let matrix = trained.run.join("confusion_matrix.png");
+    page.figure(
+        &Image::open(&matrix)?,
+        "Which class was taken for which, on the test images; the diagonal is right.",
+    )?;
+    let test = &trained.splits.test;
+    let outputs = Outputs::of(&model.net, test, model.arch.transform())?;
+    page.figure(
+        &confident_errors(&outputs, test, 36)?,
+        "The 36 test images that the network is surest of and wrong about: what each is and what it was named, with the \
+         probabilities given to both.",
+    )?;
+    page.command(&format!("gradus evaluate {} --data {}", trained.run.display(), trained.source));
+    Ok(())
+}
+
+fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &Depth) -> Result<()> {
+    page.part("q4-representations", "Representations");
+    let classes = trained.splits.classes();
+    let subset = trained.splits.train.take(depth.projected);
+    let outputs = Outputs::of(&model.net, &subset, model.arch.transform())?;
+    for (what, x) in [("logits", &outputs.logits), ("features", &outputs.features)] {
+        let start = Instant::now();
+        let pca = Pca::fit(x, 2);
+        let plane = pca.project(x);
+        let seconds = start.elapsed().as_secs_f64();
+        let share = |i: usize| 100.0 * pca.variances[i] / pca.total.max(f64::MIN_POSITIVE);
+        let axis = |i: usize| format!("component {} ({:.0} % of the variance)", i + 1, share(i));
+        let (n, d) = (x.shape()[0], x.shape()[1]);
+        let chart = scatter(
+            &format!("Principal components of the {what}"),
+            [&axis(0), &axis(1)],
+            &plane,
+            &outputs.labels,
+            classes,
+        );
+        page.figure(
+            &chart.image_sized(760, 560),
+            &format!("Principal components of the {what} of {n} training images in {d} dimensions ({seconds:.1} s)."),
+        )?;
+        let n = depth.laid_out.min(n);
+        let first = Tensor::from_slice([n, d], &x.data()[..n * d]);
+        let settings = tsne::Settings { iterations: depth.iterations, ..tsne::Settings::default() };
+        let mut progress = Progress::new(format!("t-SNE of {what}"), "steps", settings.iterations as u64, 0);
+        let start = Instant::now();
+        let plane = embed(&first, &settings, |_| progress.advance(1, String::new));
+        let seconds = start.elapsed().as_secs_f64();
+        let chart = scatter(
+            &format!("t-SNE of the {what}"),
+            ["first coordinate (no unit)", "second coordinate (no unit)"],
+            &plane,
+            &outputs.labels[..n],
+            classes,
+        );
+        page.figure(
+            &chart.image_sized(760, 560),
+            &format!(
+                "t-SNE of the {what} of the first {n} training images: perplexity {}, {} steps ({seconds:.1} s).",
+                settings.perplexity, settings.iterations
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+fn inside(
+    page: &mut Page,
+    trained: &Trained<'_>,
+    model: &Classifier,
+    depth: &Depth,
+    seed: u64,
+) -> Result<()> {
+    page.part("q4-inside", "Inside the network");
+    let transform = model.arch.transform();
+    let named: Vec<(usize, &str)> = model.classes.iter().map(String::as_str).enumerate().take(8).collect();
+    let ways = (depth.searched, depth.ascended);
+    page.figure(
+        &imagine(&model.net, &named, ways, &transform.normalise, &Rng::seed(seed)),
+        &format!(
+            "Inputs taken for a class: the best of {} images of noise, as the notebook searches, beside {} steps of gradient \
+             ascent on the class's log-probability from faint noise.",
+            depth.searched, depth.ascended
+        ),
+    )?;
+    page.figure(&first_filters(&model.net), "The first layer's filters, each spread over the full range.")?;
+    page.figure(
+        &responses(&model.net, &trained.splits.test.take(5), transform, 7)?,
+        "Test images and what the first layer's first seven filters make of them.",
+    )?;
+    Ok(())
+}

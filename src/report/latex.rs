@@ -1,0 +1,237 @@
+//! A page as LaTeX, and as PDF where pdflatex is installed.
+
+use super::{Block, Page, inline, numeric};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::image::Image;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const PREAMBLE: &str = r"\documentclass[10pt]{article}
+\usepackage[T1]{fontenc}
+\usepackage[utf8]{inputenc}
+\usepackage{lmodern}
+\usepackage[a4paper,margin=24mm]{geometry}
+\usepackage{amsmath,amssymb}
+\usepackage{array,longtable}
+\usepackage{graphicx}
+\usepackage[hidelinks]{hyperref}
+\setlength{\parindent}{0pt}
+\setlength{\parskip}{5pt plus 1pt}
+\emergencystretch=3em
+\raggedbottom
+";
+/// What LaTeX makes of a name that links lead to.
+const WIDTH_AT_MOST: &str = "\\linewidth";
+/// Pixels of a picture a centimetre.
+const PIXELS: f64 = 52.0;
+
+/// What became of the PDF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Typeset {
+    /// It is there.
+    Done,
+    /// pdflatex is not installed.
+    NoLatex,
+}
+
+/// Text that stands for itself in LaTeX. Signs outside of Latin become mathematics; what is not known, a question mark.
+fn escape(text: &str) -> String {
+    let one = |c: char| match c {
+        '\\' => "\\textbackslash{}".into(),
+        '~' => "\\textasciitilde{}".into(),
+        '^' => "\\textasciicircum{}".into(),
+        '<' | '>' | '|' => format!("${c}$"),
+        '#' | '$' | '%' | '&' | '_' | '{' | '}' => format!("\\{c}"),
+        '"' => "''".into(),
+        '–' => "--".into(),
+        '²' => "$^2$".into(),
+        '·' => "$\\cdot$".into(),
+        '×' | '✗' => "$\\times$".into(),
+        '≤' => "$\\le$".into(),
+        '≥' => "$\\ge$".into(),
+        '→' => "$\\to$".into(),
+        'α' => "$\\alpha$".into(),
+        'η' => "$\\eta$".into(),
+        'κ' => "$\\kappa$".into(),
+        'π' => "$\\pi$".into(),
+        'ρ' => "$\\rho$".into(),
+        'ω' => "$\\omega$".into(),
+        c if c.is_ascii() || ('\u{a1}'..='\u{17f}').contains(&c) => c.to_string(),
+        _ => "?".into(),
+    };
+    text.chars().map(one).collect()
+}
+
+fn rich(text: &str) -> String {
+    inline(text, escape, |m| format!("${m}$"))
+}
+
+/// Long words of a command may break anywhere.
+fn code(text: &str) -> String {
+    let breakable = |word: &str| {
+        let letters: Vec<String> = word.chars().map(|c| escape(&c.to_string())).collect();
+        letters.join("\\allowbreak{}")
+    };
+    format!("\\texttt{{{}}}", text.split(' ').map(breakable).collect::<Vec<_>>().join(" "))
+}
+
+impl Page {
+    /// The page as a LaTeX file, and its pictures in the order of their names `figure0.png`, `figure1.png`, ...
+    pub fn latex(&self) -> (String, Vec<&Image>) {
+        let (mut body, mut pictures) = (String::new(), Vec::new());
+        for block in &self.blocks {
+            block.latex(&mut body, &mut pictures);
+        }
+        let title = rich(&self.title);
+        let text = format!(
+            "{PREAMBLE}\\title{{{title}}}\n\\author{{}}\n\\date{{}}\n\\begin{{document}}\n\\maketitle\n{body}\\end{{document}}\n"
+        );
+        (text, pictures)
+    }
+
+    /// Writes `report.pdf`-like files: typesets the page into `path`, where pdflatex is installed.
+    ///
+    /// # Errors
+    /// A file cannot be written, or LaTeX refuses the page.
+    pub fn pdf(&self, path: &Path) -> Result<Typeset> {
+        let present =
+            Command::new("pdflatex").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !present.is_ok_and(|s| s.success()) {
+            return Ok(Typeset::NoLatex);
+        }
+        let folder = path.with_extension("latex");
+        files::create_folder(&folder)?;
+        let (text, pictures) = self.latex();
+        files::write_atomic(folder.join("report.tex"), text.as_bytes())?;
+        for (i, picture) in pictures.iter().enumerate() {
+            picture.save_png(folder.join(format!("figure{i}.png")))?;
+        }
+        // Twice: the second pass knows where links lead.
+        for _ in 0..2 {
+            let run = Command::new("pdflatex")
+                .args(["-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "report.tex"])
+                .current_dir(&folder)
+                .stdin(Stdio::null())
+                .output()
+                .map_err(|e| Error::failure(format!("pdflatex cannot be run: {e}")))?;
+            if !run.status.success() {
+                let said = String::from_utf8_lossy(&run.stdout).into_owned();
+                let line = said.lines().find(|l| l.starts_with('!')).unwrap_or("no reason given").to_string();
+                return Err(Error::failure(format!("pdflatex refuses the page: {line}"))
+                    .in_file(folder.join("report.tex")));
+            }
+        }
+        let made = folder.join("report.pdf");
+        files::write_atomic(path, &files::read(&made, 1 << 30)?)?;
+        std::fs::remove_dir_all(&folder).map_err(|e| Error::write(&folder, &e))?;
+        Ok(Typeset::Done)
+    }
+}
+
+impl Block {
+    fn latex<'a>(&'a self, out: &mut String, pictures: &mut Vec<&'a Image>) {
+        // Writing into a string cannot fail.
+        let _ = match self {
+            Block::Heading(level, name, text) => {
+                let command = if *level == 2 { "section*" } else { "subsection*" };
+                let target = name
+                    .as_ref()
+                    .map_or(String::new(), |n| format!("\\phantomsection\\hypertarget{{{n}}}{{}}"));
+                writeln!(out, "\\{command}{{{}}}{target}", rich(text))
+            }
+            Block::Text(text) => writeln!(out, "{}\n", rich(text)),
+            Block::Formula(math) => writeln!(out, "\\[{math}\\]"),
+            Block::Command(command) => {
+                writeln!(out, "{{\\small\\raggedright Made by {}\\par}}\n", code(command))
+            }
+            Block::Figure(image, caption) => {
+                let width = image.width() as f64 / PIXELS;
+                let width = if width > 16.0 { WIDTH_AT_MOST.into() } else { format!("{width:.2}cm") };
+                writeln!(
+                    out,
+                    "\\begin{{center}}\\includegraphics[width={width},height=0.8\\textheight,keepaspectratio]\
+                     {{figure{}.png}}\\par\n{{\\small {}\\par}}\\end{{center}}",
+                    pictures.len(),
+                    rich(caption)
+                )
+                .map(|()| pictures.push(image))
+            }
+            Block::Table(rows) => {
+                table(rows, out);
+                Ok(())
+            }
+            Block::Links(rows) => rows.iter().try_for_each(|[part, text, name]| {
+                writeln!(out, "{}: \\hyperlink{{{name}}}{{{}}}\\\\", escape(part), rich(text))
+            }),
+        };
+    }
+}
+
+fn table(rows: &[Vec<String>], out: &mut String) {
+    let columns = rows.first().map_or(1, Vec::len);
+    // The last column of texts takes what is left.
+    let widest = (0..columns)
+        .filter(|&c| !numeric(rows, c))
+        .max_by_key(|&c| rows.iter().map(|r| r.get(c).map_or(0, |t| t.chars().count())).max().unwrap_or(0));
+    let long = rows.iter().any(|r| r.iter().map(|c| c.chars().count()).sum::<usize>() > 85);
+    let form: String = (0..columns)
+        .map(|c| match c {
+            c if long && Some(c) == widest => "p{0.45\\linewidth}",
+            c if numeric(rows, c) => "r",
+            _ => "l",
+        })
+        .collect();
+    let _ = writeln!(out, "{{\\small\\begin{{longtable}}{{{form}}}");
+    for (i, row) in rows.iter().enumerate() {
+        let cells: Vec<String> = row.iter().map(|c| rich(c)).collect();
+        let _ = writeln!(out, "{}\\\\{}", cells.join(" & "), if i == 0 { "\\hline\\endhead" } else { "" });
+    }
+    let _ = writeln!(out, "\\end{{longtable}}}}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page() -> Page {
+        let mut page = Page::new("50 % & more");
+        page.links(&[["1 (a)", "gradient", "q1a"]])
+            .section("q1a", "The $\\eta$ of {it}")
+            .text("a_b #1 ~ ^ \\ η ≤ ✗ 字");
+        page.formula("\\frac{a}{b}").command("gradus descent --a 1 -o very/long/path/to/pictures");
+        page.table(&[vec!["name".into(), "n".into()], vec!["<x>".into(), "1".into()]]);
+        page.figure(&Image::filled(20, 10, [9; 3]), "a $\\pi$").unwrap();
+        page
+    }
+
+    #[test]
+    fn what_is_special_is_escaped() {
+        let page = page();
+        let (text, pictures) = page.latex();
+        assert_eq!(pictures.len(), 1);
+        for part in [
+            "\\title{50 \\% \\& more}",
+            "\\section*{The $\\eta$ of \\{it\\}}",
+            "a\\_b \\#1 \\textasciitilde{} \\textasciicircum{} \\textbackslash{} $\\eta$ $\\le$ $\\times$ ?",
+            "\\[\\frac{a}{b}\\]",
+            "\\begin{longtable}{lr}",
+            "$<$x$>$ & 1\\\\",
+            "figure0.png",
+        ] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn a_pdf_is_made_where_latex_is_present() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("report.pdf");
+        let latex = Command::new("pdflatex").arg("--version").output().is_ok();
+        let made = page().pdf(&path).unwrap();
+        assert_eq!(made, if latex { Typeset::Done } else { Typeset::NoLatex });
+        assert_eq!(std::fs::read(&path).is_ok_and(|b| b.starts_with(b"%PDF")), latex);
+        assert!(!dir.path().join("report.latex").exists());
+    }
+}
