@@ -50,6 +50,14 @@ impl<E: Element> ConvNorm<E> {
         self.conv.weight.value.shape()[3]
     }
 
+    /// ε of the norm.
+    pub fn eps(&self) -> f64 {
+        match &self.norm {
+            Layer::Frozen(norm) => norm.eps,
+            Layer::Trained(norm) => norm.eps,
+        }
+    }
+
     /// Sets ε of the norm.
     pub fn set_eps(&mut self, eps: f64) {
         match &mut self.norm {

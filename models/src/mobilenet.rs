@@ -115,6 +115,11 @@ impl<E: Element> MobileNetV2Features<E> {
         }
     }
 
+    /// ε of the batch norms.
+    pub fn norm_eps(&self) -> f64 {
+        self.features[0].convolutions[0].eps()
+    }
+
     /// Sets ε of every batch norm.
     pub fn set_norm_eps(&mut self, eps: f64) {
         let convolutions = self.features.iter_mut().flat_map(|f| &mut f.convolutions);

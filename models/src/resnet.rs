@@ -143,6 +143,11 @@ impl<E: Element> ResNetBody<E> {
         }
     }
 
+    /// ε of the batch norms.
+    pub fn norm_eps(&self) -> f64 {
+        self.stem.eps()
+    }
+
     /// Sets ε of every batch norm.
     pub fn set_norm_eps(&mut self, eps: f64) {
         self.stem.set_eps(eps);

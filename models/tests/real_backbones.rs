@@ -11,7 +11,7 @@ use std::path::PathBuf;
 fn weights(name: &str) -> PathBuf {
     let folder =
         std::env::var("GRADUS_TEST_DATA").expect("GRADUS_TEST_DATA names the folder with the test data");
-    PathBuf::from(folder).join("weights").join(name)
+    PathBuf::from(folder).join("data/weights").join(name)
 }
 
 fn expected(name: &str) -> Value {

@@ -3,7 +3,7 @@
 
 use gradus_core::{Element, Module, Rng, Slot, Tape, Tensor, Var};
 use gradus_models::checkpoint::{StateDict, state_dict};
-use gradus_models::detection::backbone::{Backbone, BackboneKind};
+use gradus_models::detection::{Backbone, BackboneKind, Config, Detector};
 use gradus_models::mobilenet::MobileNetV2Features;
 use gradus_models::resnet::{Depth, ResNetBody};
 use gradus_models::{MobileNetV2, Norm, ResNet};
@@ -66,6 +66,40 @@ fn backbones_have_torchvisions_tensors() {
         BackboneKind::recognise(&state_dict(&mut MobileNetV2::<f32>::new(2, &mut Rng::seed(0)))),
         None
     );
+}
+
+#[test]
+fn detectors_have_torchvisions_tensors() {
+    use BackboneKind::{MobilenetV2, MobilenetV2Fpn, Resnet18Fpn, Resnet50Fpn};
+    let whole = |config: Config, list, parameters: [usize; 2]| {
+        let mut net = Detector::<f32>::new(config, &mut Rng::seed(0));
+        assert_eq!([net.num_params(), trainable(&mut net)], parameters);
+        assert_listed(&state_dict(&mut net), list, "");
+    };
+    let list = include_str!("data/torchvision/fasterrcnn_resnet50_fpn.txt");
+    assert_eq!(list.lines().count(), 295);
+    whole(Config::new(Resnet50Fpn, 91), list, [41_755_286, 41_532_886]);
+    let list = include_str!("data/torchvision/maskrcnn_resnet50_fpn.txt");
+    assert_eq!(list.lines().count(), 307);
+    whole(Config::new(Resnet50Fpn, 91).with_masks(), list, [44_401_393, 44_178_993]);
+    let list = include_str!("data/torchvision/fasterrcnn_mobilenet_v2.txt");
+    assert_eq!(list.lines().count(), 326);
+    whole(Config::new(MobilenetV2, 2), list, [82_352_981; 2]);
+    let list = include_str!("data/torchvision/fasterrcnn_resnet18_fpn.txt");
+    whole(Config::new(Resnet18Fpn, 2), list, [28_273_881, 28_117_017]);
+    let list = include_str!("data/torchvision/fasterrcnn_mobilenet_v2_fpn.txt");
+    whole(Config::new(MobilenetV2Fpn, 2), list, [19_409_369, 19_357_401]);
+}
+
+#[test]
+fn two_classes_have_the_tutorials_parameters() {
+    for (config, parameters) in [
+        (Config::new(BackboneKind::Resnet50Fpn, 2), [41_299_161, 41_076_761]),
+        (Config::new(BackboneKind::Resnet50Fpn, 2).with_masks(), [43_922_395, 43_699_995]),
+    ] {
+        let mut net = Detector::<f32>::new(config, &mut Rng::seed(0));
+        assert_eq!([net.num_params(), trainable(&mut net)], parameters);
+    }
 }
 
 #[test]

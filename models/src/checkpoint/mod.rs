@@ -32,7 +32,7 @@ pub use error::{CheckpointError, Problem};
 pub use hash::verify_name_hash;
 pub use module::{LoadReport, from_raw, load_exact, load_matching, save_module, state_dict, to_raw};
 pub use names::{modern_name, modernise};
-pub use pretrained::{NORM_EPS, Pretrained, Source, load_pretrained, norm_eps};
+pub use pretrained::{NORM_EPS, Pretrained, Source, load_pretrained, norm_eps, pretrain};
 pub use raw::{Dtype, RawTensor};
 
 use indexmap::IndexMap;

@@ -6,13 +6,19 @@
 //! [`Pretrained`] says what happened to every tensor.
 
 use super::module::LoadReport;
-use super::{CheckpointError, Loaded, Problem, StateDict, hash, load_matching, names};
+use super::{
+    CheckpointError, Loaded, Problem, StateDict, hash, load, load_matching, names, verify_name_hash,
+};
+use crate::detection::Detector;
 use gradus_core::{Element, Module};
+use indexmap::IndexMap;
+use serde::Serialize;
 use std::fmt;
 use std::path::Path;
 
 /// What a file held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// A whole detector, in torchvision's names or older ones.
     Detector,
@@ -21,7 +27,7 @@ pub enum Source {
 }
 
 /// What became of a network's tensors, and of a file's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pretrained {
     /// What the file was.
     pub source: Source,
@@ -41,40 +47,50 @@ pub struct Pretrained {
 const PREDICTORS: [&str; 2] = ["roi_heads.box_predictor.", "roi_heads.mask_predictor."];
 const CLASSES: &str = "roi_heads.box_predictor.cls_score.bias";
 
-/// Loads a detector (its names begin with `backbone.`, `rpn.`, `roi_heads.`) from a detector's or a classifier's
-/// tensors. `path` is for the message.
+/// Loads a detector from the file at `path`, and sets its batch norms' ε (see [`norm_eps`]).
 ///
 /// # Errors
-/// [`Problem::Mismatch`] when a tensor has another shape, the number of classes apart, or when nothing of the backbone
-/// is in the file; the network may then be partly loaded.
+/// What cannot be read, a hash in the file's name that is not its content's, and what [`load_pretrained`] refuses.
+pub fn pretrain<E: Element>(
+    net: &mut Detector<E>,
+    path: impl AsRef<Path>,
+) -> Result<Pretrained, CheckpointError> {
+    let path = path.as_ref();
+    verify_name_hash(path)?;
+    let loaded = load(path)?;
+    let eps = norm_eps(path, &loaded)?;
+    let report = load_pretrained(net, loaded.tensors).map_err(|problem| problem.at(path))?;
+    net.backbone.set_norm_eps(eps);
+    Ok(report)
+}
+
+/// Loads a detector (its names begin with `backbone.`, `rpn.`, `roi_heads.`) from a detector's or a classifier's
+/// tensors.
+///
+/// # Errors
+/// [`Problem::Mismatch`] when a tensor has another shape, the number of classes apart, or one of the backbone's body is
+/// not in the file; the network may then be partly loaded.
 pub fn load_pretrained<E: Element>(
     net: &mut impl Module<E>,
     state: StateDict,
-    path: impl AsRef<Path>,
-) -> Result<Pretrained, CheckpointError> {
-    let mismatch = |what: String| Problem::Mismatch(what).at(path.as_ref());
+) -> Result<Pretrained, Problem> {
     let is_detector = state.keys().any(|name| name.starts_with("backbone."));
-    let source = if is_detector { Source::Detector } else { Source::Classifier };
-    let mut state = match source {
-        Source::Detector => names::modernise(state),
-        Source::Classifier => into_backbone(net, state),
+    let (source, mut state) = if is_detector {
+        (Source::Detector, names::modernise(state))
+    } else {
+        (Source::Classifier, into_backbone(net, state))
     };
     let (classes, replaced) = set_aside_predictors(net, &mut state);
     let LoadReport { loaded, missing, unexpected, misshapen } = load_matching(net, &state);
     if let Some((name, ours, theirs)) = misshapen.first() {
-        let more = if misshapen.len() > 1 {
-            format!(", and {} more differ", misshapen.len() - 1)
-        } else {
-            String::new()
-        };
-        return Err(mismatch(format!("{name} has shape {theirs:?}, the network's is {ours:?}{more}")));
+        let others = misshapen.len() - 1;
+        let more = if others > 0 { format!(", and {others} more differ") } else { String::new() };
+        let what = format!("{name} has shape {theirs:?}, the network's is {ours:?}{more}");
+        return Err(Problem::Mismatch(what));
     }
-    if !loaded.iter().any(|name| name.starts_with("backbone.")) {
-        let first = state
-            .keys()
-            .next()
-            .map_or_else(String::new, |name| format!(", such as {}", super::error::quote(name)));
-        return Err(mismatch(format!("none of its {} tensors is one of the backbone's{first}", state.len())));
+    let in_body = |name: &&String| name.starts_with("backbone.") && !name.starts_with("backbone.fpn.");
+    if let Some(name) = missing.iter().find(in_body) {
+        return Err(Problem::Mismatch(format!("{name} is not among its {} tensors", state.len())));
     }
     let random = missing.into_iter().filter(|name| !replaced.contains(name)).collect();
     Ok(Pretrained { source, loaded, replaced, random, ignored: unexpected, classes })
@@ -141,7 +157,7 @@ impl fmt::Display for Pretrained {
 
 /// The parts of a network that tensors belong to (two components of their names), each with its number of them.
 fn parts(names: &[String]) -> String {
-    let mut counts = indexmap::IndexMap::<String, usize>::new();
+    let mut counts = IndexMap::<String, usize>::new();
     for name in names {
         let part: Vec<&str> =
             name.rsplit_once('.').map_or("", |(module, _)| module).split('.').take(2).collect();
@@ -176,10 +192,32 @@ pub fn norm_eps(path: impl AsRef<Path>, loaded: &Loaded) -> Result<f64, Checkpoi
         };
         return eps.ok_or_else(|| Problem::Mismatch(what()).at(path));
     }
-    let may_be_one = loaded.tensors.contains_key("backbone.body.layer4.2.conv3.weight");
-    if !may_be_one {
+    if !loaded.tensors.contains_key("backbone.body.layer4.2.conv3.weight") {
         return Ok(1e-5);
     }
-    let digest = hash::sha256(path).map_err(|problem| problem.at(path))?;
-    Ok(if WITHOUT_EPS.iter().any(|start| digest.starts_with(start)) { 0.0 } else { 1e-5 })
+    Ok(eps_by_hash(&hash::sha256(path).map_err(|problem| problem.at(path))?))
+}
+
+fn eps_by_hash(sha256: &str) -> f64 {
+    if WITHOUT_EPS.iter().any(|start| sha256.starts_with(start)) { 0.0 } else { 1e-5 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn torchvisions_weights_without_eps_are_known_by_their_hash() {
+        assert_eq!(eps_by_hash("258fb6c6380192d1"), 0.0);
+        assert_eq!(eps_by_hash("bf2d0c1efbaa4f54"), 0.0);
+        assert_eq!(eps_by_hash("0258fb6c6380192d"), 1e-5);
+    }
+
+    #[test]
+    fn parts_are_counted() {
+        let names =
+            ["rpn.head.conv.0.0.weight", "rpn.head.conv.0.0.bias", "fc.bias", "roi_heads.box_head.fc6.bias"];
+        let names = names.map(String::from);
+        assert_eq!(parts(&names), "rpn.head (2), fc (1), roi_heads.box_head (1)");
+    }
 }

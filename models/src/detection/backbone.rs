@@ -186,7 +186,15 @@ impl<E: Element> Backbone<E> {
         if self.fpn.is_some() { 4 } else { 1 }
     }
 
-    /// Sets ε of every batch norm: 1e-5 at first.
+    /// ε of the batch norms: 1e-5 at first.
+    pub fn norm_eps(&self) -> f64 {
+        match &self.body {
+            Body::ResNet(body) => body.norm_eps(),
+            Body::MobileNet(body) => body.norm_eps(),
+        }
+    }
+
+    /// Sets ε of every batch norm.
     pub fn set_norm_eps(&mut self, eps: f64) {
         match &mut self.body {
             Body::ResNet(body) => body.set_norm_eps(eps),
