@@ -1,4 +1,11 @@
-//! Claim B2, over non-maximum suppression as detectors run it (`gradus_models::detection::boxes`).
+//! Claims B1 to B4; here B2, over non-maximum suppression as detectors run it (`gradus_models::detection::boxes`).
+
+#[path = "coder.rs"]
+mod coder;
+#[path = "evaluation.rs"]
+mod evaluation;
+#[path = "parts.rs"]
+mod parts;
 
 use gradus_core::Tensor;
 use gradus_models::detection::boxes::{BBox, iou};

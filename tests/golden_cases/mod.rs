@@ -7,6 +7,7 @@ pub mod coco;
 pub mod controls;
 pub mod conv;
 pub mod dense;
+pub mod detection;
 pub mod elementwise;
 pub mod formula;
 pub mod loss;
@@ -14,6 +15,7 @@ pub mod models;
 pub mod norm;
 pub mod optim;
 pub mod pool;
+pub mod rcnn;
 pub mod run;
 pub mod sample;
 pub mod shape;
@@ -56,12 +58,14 @@ pub fn table<E: Element>() -> Vec<Op<E>> {
         boxes::table,
         conv::table,
         dense::table,
+        detection::table,
         elementwise::table,
         loss::table,
         models::table,
         norm::table,
         optim::table,
         pool::table,
+        rcnn::table,
         shape::table,
     ]
     .into_iter()
@@ -92,7 +96,11 @@ pub fn differences<E: Element>(case: &Case) -> Result<Vec<Difference>, String> {
     // Adam turns into a step of up to the learning rate: a trajectory then tells less than one gradient does. (The
     // automatic choice avoids Winograd for gradients of weights over few pixels for that reason.)
     let amplified = std::env::var("GRADUS_CONV").is_ok_and(|v| v == "winograd") && E::NAME == "f32";
-    let of =
-        |name: &str| if amplified && name.starts_with("out.train_") { bound.max(TRAJECTORY) } else { bound };
+    let allowances = run.allowances();
+    let of = |name: &str| match allowances.iter().find(|(prefix, _)| name.starts_with(prefix)) {
+        Some((_, roundoffs)) => (roundoffs * unit).max(REFERENCE),
+        None if amplified && name.starts_with("out.train_") => bound.max(TRAJECTORY),
+        None => bound,
+    };
     Ok(run.check(op.relative_to_upstream, &of))
 }

@@ -90,12 +90,24 @@ pub struct Run<'c, E: Element> {
     pub tape: Tape<E>,
     inputs: Vec<Input<E>>,
     outputs: Vec<Output>,
+    /// Tensors whose names begin so may be off by so many unit roundoffs, whatever the op's own bound is.
+    allowances: Vec<(&'static str, f64)>,
 }
 
 impl<'c, E: Element> Run<'c, E> {
     pub fn new(case: &'c Case) -> Self {
         let tape = if case.flag("training") { Tape::train(&mut Rng::seed(0)) } else { Tape::eval() };
-        Run { case, tape, inputs: Vec::new(), outputs: Vec::new() }
+        Run { case, tape, inputs: Vec::new(), outputs: Vec::new(), allowances: Vec::new() }
+    }
+
+    /// Another bound, in unit roundoffs, for tensors whose names begin so. The reason stands where it is called.
+    pub fn allow(&mut self, prefix: &'static str, roundoffs: f64) {
+        self.allowances.push((prefix, roundoffs));
+    }
+
+    /// The other bounds.
+    pub fn allowances(&self) -> Vec<(&'static str, f64)> {
+        self.allowances.clone()
     }
 
     /// A tensor of the file in a view.

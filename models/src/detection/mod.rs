@@ -30,10 +30,12 @@ mod config;
 pub mod mask_head;
 pub mod matcher;
 pub mod nms;
+pub mod patches;
 pub mod pooler;
 pub mod postprocess;
 pub mod roi_heads;
 pub mod rpn;
+pub mod rpn_loss;
 pub mod sampler;
 mod target;
 pub mod transform;
@@ -47,7 +49,7 @@ use crate::conv_norm::Norm;
 use anchors::Anchors;
 use gradus_core::{Element, Module, Rng, Tape, Tensor, Var, Visitor};
 use roi_heads::{RoiHeads, Selected};
-use rpn::{Predictions, Proposals, Rpn};
+use rpn::Rpn;
 use std::sync::Arc;
 use transform::{Batch, Transform, resize_boxes, size_of};
 
@@ -61,19 +63,6 @@ pub struct Detector<E: Element = f32> {
     pub rpn: Rpn<E>,
     /// The second stage.
     pub roi_heads: RoiHeads<E>,
-}
-
-/// What the first stage makes of a batch.
-#[derive(Debug)]
-pub struct FirstStage<E: Element> {
-    /// The backbone's levels.
-    pub levels: Vec<Var<E>>,
-    /// For each level.
-    pub predictions: Vec<Predictions<E>>,
-    /// Of all levels.
-    pub anchors: Arc<Anchors<E>>,
-    /// For each image.
-    pub proposals: Vec<Proposals<E>>,
 }
 
 impl<E: Element> Detector<E> {
@@ -103,14 +92,10 @@ impl<E: Element> Detector<E> {
         &levels[..self.backbone.roi_levels()]
     }
 
-    /// Backbone, predictions and proposals of a batch; `training` chooses the number of proposals.
-    pub fn first_stage(&self, g: &mut Tape<E>, batch: &Batch<E>, training: bool) -> FirstStage<E> {
-        let levels = self.backbone.forward(g, batch.images.clone().into());
+    /// The anchors of a batch with these levels.
+    pub fn anchors(&self, batch: &Batch<E>, levels: &[Var<E>]) -> Arc<Anchors<E>> {
         let grids: Vec<[usize; 2]> = levels.iter().map(|l| [l.shape()[1], l.shape()[2]]).collect();
-        let anchors = self.rpn.anchors.generate(batch.padded(), &grids);
-        let predictions: Vec<_> = levels.iter().map(|l| self.rpn.head.forward(g, l.clone())).collect();
-        let proposals = self.rpn.proposals(&predictions, &anchors, &batch.sizes, training);
-        FirstStage { levels, predictions, anchors, proposals }
+        self.rpn.anchors.generate(batch.padded(), &grids)
     }
 
     /// The losses of images [h, w, 3] in 0..1 with their targets, on a tape of [`Tape::train`], whose random stream chooses
@@ -136,17 +121,21 @@ impl<E: Element> Detector<E> {
         let targets: Vec<Target<E>> = scaled.collect();
         let rng = g.rng().stream("samples");
 
-        let first = self.first_stage(g, &batch, true);
+        let levels = self.backbone.forward(g, batch.images.clone().into());
+        let anchors = self.anchors(&batch, &levels);
         let objects: Vec<Tensor<E>> = targets.iter().map(|t| t.boxes.clone()).collect();
-        let [objectness, rpn_box_reg] =
-            self.rpn.losses(g, &first.predictions, &first.anchors, &objects, &rng.stream("rpn"));
+        let chosen = self.rpn.choose(&anchors, &objects, &rng.stream("rpn"));
+        let predictions = self.rpn.predict(g, &levels, &chosen);
+        let proposals = self.rpn.proposals(&predictions, &anchors, &batch.sizes, true);
+        let [objectness, rpn_box_reg] = self.rpn.losses(g, &levels, &predictions, &chosen);
+        drop(predictions);
 
         let rng = rng.stream("roi_heads");
         let select =
-            |i: usize| self.roi_heads.select(&first.proposals[i].boxes, &targets[i], &mut rng.at(i as u64));
+            |i: usize| self.roi_heads.select(&proposals[i].boxes, &targets[i], &mut rng.at(i as u64));
         let selected: Vec<Selected<E>> = (0..targets.len()).map(select).collect();
         let regions: Vec<Tensor<E>> = selected.iter().map(|s| s.boxes.clone()).collect();
-        let maps = self.roi_levels(&first.levels);
+        let maps = self.roi_levels(&levels);
         let pooled = pooler::pool(g, maps, &batch.sizes, &regions, roi_heads::POOLED);
         let features = self.roi_heads.features(g, pooled);
         let predicted = self.roi_heads.predict(g, features);
@@ -163,7 +152,11 @@ impl<E: Element> Detector<E> {
         }
         let g = &mut Tape::infer();
         let batch = self.transform().batch(images);
-        let FirstStage { levels, proposals, .. } = self.first_stage(g, &batch, false);
+        let levels = self.backbone.forward(g, batch.images.clone().into());
+        let anchors = self.anchors(&batch, &levels);
+        let predictions: Vec<_> = levels.iter().map(|l| self.rpn.head.forward(g, l.clone())).collect();
+        let proposals = self.rpn.proposals(&predictions, &anchors, &batch.sizes, false);
+        drop(predictions);
         let regions: Vec<Tensor<E>> = proposals.into_iter().map(|p| p.boxes).collect();
         let maps = self.roi_levels(&levels);
         let mut found = self.second_stage(maps, &batch.sizes, &regions);

@@ -9,7 +9,7 @@ use super::coder::BoxCoder;
 use super::mask_head::{self, MaskHead};
 use super::matcher::{Match, Matcher};
 use super::pooler::pool;
-use super::rpn::BETA;
+use super::rpn_loss::BETA;
 use super::sampler::Sampler;
 use super::target::Target;
 use super::{Config, rows};

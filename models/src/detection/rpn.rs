@@ -5,23 +5,21 @@
 //! boxes: the best of each level, cut at the image's borders, without tiny ones, suppressed within a level, the best of all.
 //! They are values: no gradient passes through them.
 //!
-//! Trained on a sample of anchors: binary cross-entropy of the logits, and smooth L1 of the positives' codes, both divided by
-//! the number of anchors sampled.
+//! Trained on a sample of anchors ([`rpn_loss`](super::rpn_loss)): binary cross-entropy of the logits, and smooth L1 of the
+//! positives' codes, both divided by the number of anchors sampled.
 
 use super::anchors::{AnchorGenerator, Anchors};
 use super::boxes::{self, BBox};
 use super::coder::BoxCoder;
 use super::matcher::{Match, Matcher};
 use super::nms::batched_nms;
+use super::patches::patches;
 use super::sampler::{Sampler, Samples};
 use super::{Config, rows};
 use gradus_core::nn::Conv2d;
 use gradus_core::ops::conv::Conv;
-use gradus_core::ops::{BceWeights, Reduction};
 use gradus_core::{Activation, Element, Module, Rng, Tape, Tensor, Var, Visitor, init, parallel};
 
-/// Of smooth L1, in detection.
-pub(super) const BETA: f64 = 1.0 / 9.0;
 /// Proposals of a side less than this are dropped, in pixels.
 const MIN_SIDE: f64 = 1e-3;
 
@@ -59,6 +57,24 @@ impl<E: Element> RpnHead<E> {
         let objectness = self.cls_logits.forward(g, x.clone(), Activation::None);
         Predictions { objectness, deltas: self.bbox_pred.forward(g, x, Activation::None) }
     }
+
+    /// At some cells of a level alone (flat indices into [n, h, w], in ascending order): [k, A] and [k, 4 A].
+    #[track_caller]
+    pub fn at(&self, g: &mut Tape<E>, x: Var<E>, cells: &[usize]) -> Predictions<E> {
+        let x = patches(g, x, cells);
+        let x = linear(g, &self.conv, x, Activation::Relu);
+        let objectness = linear(g, &self.cls_logits, x.clone(), Activation::None);
+        Predictions { objectness, deltas: linear(g, &self.bbox_pred, x, Activation::None) }
+    }
+}
+
+/// A convolution of patches that lie in rows.
+fn linear<E: Element>(g: &mut Tape<E>, conv: &Conv2d<E>, x: Var<E>, activation: Activation) -> Var<E> {
+    let [kh, kw, c_in, out] = conv.weight.value.dims("rpn");
+    let weight = g.param(&conv.weight);
+    let weight = g.reshape(weight, &[(kh * kw * c_in) as isize, out as isize]);
+    let bias = conv.bias.as_ref().map(|b| g.param(b));
+    g.linear(x, &weight, bias.as_ref(), activation)
 }
 
 impl<E: Element> Module<E> for RpnHead<E> {
@@ -159,78 +175,22 @@ impl<E: Element> Rpn<E> {
         Proposals { boxes: rows(&found, &keep), scores: keep.iter().map(|&i| scores[i]).collect() }
     }
 
+    /// A: the anchors of a cell.
+    pub fn per_location(&self) -> usize {
+        self.anchors.cells[0].len()
+    }
+
     /// Which anchors of an image with these objects are positive and which negative, and all that they answer for.
     pub fn assign(&self, anchors: &Anchors<E>, objects: &[BBox<E>]) -> Vec<Match> {
         self.matcher.boxes(objects, &anchors.boxes)
     }
 
-    /// The two losses, of objectness and of boxes, with the objects' boxes [n, 4] of each image in the pixels of the batch.
-    #[track_caller]
-    pub fn losses(
-        &self,
-        g: &mut Tape<E>,
-        levels: &[Predictions<E>],
-        anchors: &Anchors<E>,
-        objects: &[Tensor<E>],
-        rng: &Rng,
-    ) -> [Var<E>; 2] {
-        let mut chosen = vec![Chosen::default(); levels.len()];
-        for (image, objects) in objects.iter().enumerate() {
-            let objects = boxes::boxes(objects);
-            let matches = self.assign(anchors, objects);
-            let samples = self.sample(&matches, &mut rng.at(image as u64));
-            for (places, positive) in [(&samples.positive, true), (&samples.negative, false)] {
-                for &place in places {
-                    let (level, at) = anchors.level_of(place);
-                    let row = image * anchors.per_level[level] + at;
-                    chosen[level].rows.push(row);
-                    chosen[level].labels.push(if positive { E::ONE } else { E::ZERO });
-                    if let (true, Match::Object(o)) = (positive, matches[place]) {
-                        chosen[level].positive.push(row);
-                        let code = BoxCoder::ANCHORS.encode(&objects[o], &anchors.boxes[place]);
-                        chosen[level].codes.extend(code);
-                    }
-                }
-            }
-        }
-        losses_of(g, levels, &chosen)
-    }
-
-    fn sample(&self, matches: &[Match], rng: &mut Rng) -> Samples {
+    pub(super) fn sample(&self, matches: &[Match], rng: &mut Rng) -> Samples {
         let places =
             |wanted: fn(&Match) -> bool| (0..matches.len()).filter(|&i| wanted(&matches[i])).collect();
         let positive = places(|m| matches!(m, Match::Object(_)));
         self.sampler.sample(positive, places(|m| *m == Match::Background), rng)
     }
-}
-
-/// A level's anchors that are trained on: places in [n, h, w, A].
-#[derive(Clone, Default)]
-struct Chosen<E> {
-    rows: Vec<usize>,
-    labels: Vec<E>,
-    positive: Vec<usize>,
-    /// Of the positives, four each.
-    codes: Vec<E>,
-}
-
-fn losses_of<E: Element>(g: &mut Tape<E>, levels: &[Predictions<E>], chosen: &[Chosen<E>]) -> [Var<E>; 2] {
-    let (mut logits, mut codes) = (Vec::new(), Vec::new());
-    for (p, c) in levels.iter().zip(chosen) {
-        let all = g.reshape(p.objectness.clone(), &[-1]);
-        logits.push(g.index_select(all, 0, &c.rows));
-        let all = g.reshape(p.deltas.clone(), &[-1, 4]);
-        codes.push(g.index_select(all, 0, &c.positive));
-    }
-    let (logits, codes) = (g.concat(logits, 0), g.concat(codes, 0));
-    let labels: Vec<E> = chosen.iter().flat_map(|c| c.labels.iter().copied()).collect();
-    let want: Vec<E> = chosen.iter().flat_map(|c| c.codes.iter().copied()).collect();
-    let (labels, want) =
-        (Tensor::from_slice([labels.len()], &labels), Tensor::from_slice(*codes.shape(), &want));
-    let n: Var<E> = Tensor::scalar(E::from_usize(labels.len().max(1))).into();
-    let objectness = g.bce_with_logits(logits, labels, BceWeights::default(), Reduction::Sum);
-    let boxes = g.smooth_l1(codes, want, BETA, Reduction::Sum);
-    [objectness, boxes].map(|sum| g.div(sum, n.clone()))
 }
 
 /// Indices of the n greatest, in descending order; the first of equals.
