@@ -4,7 +4,7 @@
 //! convolutions, in three instruction sets each, are by far the most code: they are reached through this table, which
 //! [`Element::compiled`] gives, so that whoever depends on this crate compiles none of them.
 
-use crate::gemm::drive::Finish;
+use crate::gemm::output::Finish;
 use crate::gemm::{self, Matrix, Packed};
 use crate::ops::conv::{self, Algorithm, ConvSpec};
 use crate::{Element, Epilogue};

@@ -45,11 +45,11 @@ pub(crate) trait Left<E: Element>: Sync {
     );
 }
 
-/// The blocks of a depth of `count` segments of `len` steps.
+/// The blocks of a depth of `count` segments of `len` steps: an empty one, if there is none.
 pub(crate) fn blocks(count: usize, len: usize) -> Vec<Block> {
     let even = |n: usize, parts: usize| (0..parts).map(move |i| i * n / parts..(i + 1) * n / parts);
     if len == 0 || count == 0 {
-        return vec![];
+        return vec![Block { segments: 0..0, steps: 0..0 }];
     }
     if len > KC {
         let parts = len.div_ceil(KC);
@@ -170,7 +170,12 @@ impl<E: Element> Kernel<E> for CopySteps<'_, E> {
                     // SAFETY: `strips` passes a block of a matrix and scratches of len · mr elements; rows <= mr <= LANES.
                     unsafe {
                         let to = strip.addresses[0].cast_mut().add(t * mr);
-                        s.store_n(to, s.load_n(src.add(t * ld + j * mr), rows), mr);
+                        let from = src.add(t * ld + j * mr);
+                        if rows == 8 {
+                            to.cast::<[E; 8]>().write(from.cast::<[E; 8]>().read());
+                        } else {
+                            s.store_n(to, s.load_n(from, rows), mr);
+                        }
                     }
                 }
             }

@@ -5,18 +5,22 @@
 //! lies or copied strip by strip (`left`); blocks of the depth keep both in the caches (`drive`). A convolution is the same product
 //! with another left operand (`ops::conv::im2col`).
 
+pub(crate) mod deep;
 pub(crate) mod drive;
 pub(crate) mod left;
-mod pack;
+pub(crate) mod output;
+pub(crate) mod pack;
 pub mod peak;
 pub(crate) mod tile;
 
 use crate::parallel::Shared;
 use crate::simd::isa;
 use crate::{Element, Epilogue};
-use drive::{Finish, Output, RowMap, multiply};
+use drive::{Right, multiply};
 use left::{ColumnMajor, RowMajor};
+use output::{Finish, Output, RowMap};
 pub use pack::Packed;
+use pack::Stack;
 
 /// A matrix in memory, row-major or its transpose.
 #[derive(Clone, Copy, Debug)]
@@ -79,13 +83,13 @@ impl<'a, E> Matrix<'a, E> {
 /// C = epilogue(A·B), C m x n row-major, on all threads.
 #[track_caller]
 pub fn gemm<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E], epilogue: &Epilogue<'_, E>) {
-    (E::compiled().product)(a, b, c, Finish::Set(epilogue));
+    (E::compiled().product)(a, b, c, Finish::with(epilogue));
 }
 
 /// C += A·B, C m x n row-major, on all threads.
 #[track_caller]
 pub fn gemm_add<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E]) {
-    (E::compiled().product)(a, b, c, Finish::Add);
+    (E::compiled().product)(a, b, c, Finish::ADD);
 }
 
 /// C = epilogue(A·B) with B packed beforehand; C's rows begin `ldc` elements apart. On all threads.
@@ -97,7 +101,7 @@ pub fn gemm_packed<E: Element>(
     ldc: usize,
     epilogue: &Epilogue<'_, E>,
 ) {
-    (E::compiled().packed_product)(a, b, c, ldc, Finish::Set(epilogue), true);
+    (E::compiled().packed_product)(a, b, c, ldc, Finish::with(epilogue), true);
 }
 
 /// As [`gemm_packed`], on the calling thread: for tasks that are parallel outside.
@@ -109,18 +113,24 @@ pub fn gemm_packed_serial<E: Element>(
     ldc: usize,
     epilogue: &Epilogue<'_, E>,
 ) {
-    (E::compiled().packed_product)(a, b, c, ldc, Finish::Set(epilogue), false);
+    (E::compiled().packed_product)(a, b, c, ldc, Finish::with(epilogue), false);
 }
 
 /// Rows of A up to which B is read in place.
 const FEW_ROWS: usize = 16;
+/// Elements of B up to which it is packed beforehand: it then stays in the second cache.
+const SMALL: usize = 192 * 1024;
 
 pub(crate) fn run<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E], finish: Finish<'_, E>) {
     assert_eq!(a.cols, b.rows, "gemm: {} x {} times {} x {}", a.rows, a.cols, b.rows, b.cols);
     assert_eq!(c.len(), a.rows * b.cols, "gemm: the result is {} x {}", a.rows, b.cols);
-    let packed =
-        if a.rows <= FEW_ROWS || b.cols <= 32 { Packed::in_place_on(isa(), b) } else { Packed::stack(&[b]) };
-    product(a, &packed, c, b.cols, finish, true);
+    if a.rows <= FEW_ROWS || b.cols <= 32 {
+        product(a, &Packed::in_place_on(isa(), b), c, b.cols, finish, true);
+    } else if b.rows * b.cols <= SMALL {
+        product(a, &Packed::stack(&[b]), c, b.cols, finish, true);
+    } else {
+        by_right(a, Right::Fresh(Stack { isa: isa(), parts: &[b] }), c, b.cols, finish, true);
+    }
 }
 
 pub(crate) fn product<E: Element>(
@@ -133,6 +143,17 @@ pub(crate) fn product<E: Element>(
 ) {
     assert_eq!(a.cols, b.rows(), "gemm: {} x {} times {} x {}", a.rows, a.cols, b.rows(), b.cols());
     assert!(ldc >= b.cols(), "gemm: rows of {} columns {ldc} apart", b.cols());
+    by_right(a, Right::Packed(b), c, ldc, finish, spread);
+}
+
+fn by_right<E: Element>(
+    a: Matrix<'_, E>,
+    b: Right<'_, E>,
+    c: &mut [E],
+    ldc: usize,
+    finish: Finish<'_, E>,
+    spread: bool,
+) {
     let out = Output { c: Shared::new(c), map: RowMap::Even { ld: ldc }, finish };
     if a.transposed {
         multiply(&ColumnMajor(a), b, out, spread);

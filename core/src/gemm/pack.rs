@@ -35,6 +35,16 @@ impl Panels {
         let (from, to) = (self.start(p), self.start(p + 1));
         (from * self.lanes, self.cols.min(to * self.lanes) - from * self.lanes, to - from)
     }
+
+    /// The columns of some panels.
+    pub fn columns(&self, panels: Range<usize>) -> Range<usize> {
+        self.start(panels.start) * self.lanes..self.cols.min(self.start(panels.end) * self.lanes)
+    }
+
+    /// The columns of a panel, at most.
+    pub fn widest(&self) -> usize {
+        self.cols.div_ceil(self.lanes).div_ceil(self.count.max(1)) * self.lanes
+    }
 }
 
 /// A right operand ready for multiplication: packed, or read in place.
@@ -49,6 +59,39 @@ pub struct Packed<'a, E: Element> {
     first_packed: usize,
     matrix: Option<Matrix<'a, E>>,
     buffer: Buffer<E>,
+}
+
+/// Matrices of equal width that lie above one another, to be packed for an instruction set.
+#[derive(Clone, Copy)]
+pub(crate) struct Stack<'a, E> {
+    pub isa: Isa,
+    pub parts: &'a [Matrix<'a, E>],
+}
+
+impl<E: Element> Stack<'_, E> {
+    pub fn rows(&self) -> usize {
+        self.parts.iter().map(|m| m.rows).sum()
+    }
+
+    pub(super) fn panels(&self) -> Panels {
+        let (lanes, _, nv) = geometry::<E>(self.isa);
+        Panels::new(self.parts.first().map_or(0, |m| m.cols), lanes, nv)
+    }
+
+    /// Packs a part of it, on the calling thread.
+    pub(super) fn pack(&self, rows: Range<usize>, cols: Range<usize>) -> Packed<'static, E> {
+        let mut packed = Packed::empty(self.isa, rows.len(), cols.len());
+        let mut top = 0;
+        for part in self.parts {
+            let (from, to) = (rows.start.max(top), rows.end.min(top + part.rows));
+            if from < to {
+                let block = part.block(from - top, to - from, cols.start, cols.len());
+                packed.fill(&block, from - rows.start, false);
+            }
+            top += part.rows;
+        }
+        packed
+    }
 }
 
 struct Geometry;
@@ -90,13 +133,20 @@ impl<'a, E: Element> Packed<'a, E> {
     pub(super) fn stack_on(isa: Isa, parts: &[Matrix<'_, E>], spread: bool) -> Packed<'static, E> {
         let cols = parts.first().map_or(0, |m| m.cols);
         assert!(parts.iter().all(|m| m.cols == cols), "gemm: stacked matrices differ in width");
-        let depth = parts.iter().map(|m| m.rows).sum();
+        let mut packed = Packed::empty(isa, parts.iter().map(|m| m.rows).sum(), cols);
+        let mut above = 0;
+        for part in parts {
+            packed.fill(part, above, spread);
+            above += part.rows;
+        }
+        packed
+    }
+
+    fn empty(isa: Isa, depth: usize, cols: usize) -> Packed<'static, E> {
         let (lanes, mr, nv) = geometry::<E>(isa);
         let panels = Panels::new(cols, lanes, nv);
         let buffer = Buffer::stale(depth * cols.next_multiple_of(lanes));
-        let mut packed = Packed { isa, depth, panels, mr, first_packed: 0, matrix: None, buffer };
-        packed.fill(parts, spread);
-        packed
+        Packed { isa, depth, panels, mr, first_packed: 0, matrix: None, buffer }
     }
 
     /// B read where it lies, but for a last panel that is no whole number of vectors. A transposed one is packed.
@@ -110,28 +160,21 @@ impl<'a, E: Element> Packed<'a, E> {
         let width = b.cols.next_multiple_of(lanes) - panels.start(first_packed) * lanes;
         let buffer = Buffer::stale(b.rows * width);
         let mut packed = Packed { isa, depth: b.rows, panels, mr, first_packed, matrix: Some(b), buffer };
-        packed.fill(&[b], true);
+        packed.fill(&b, 0, true);
         packed
     }
 
-    fn fill(&mut self, parts: &[Matrix<'_, E>], spread: bool) {
+    /// Packs a matrix below `above` rows.
+    fn fill(&mut self, part: &Matrix<'_, E>, above: usize, spread: bool) {
         let (panels, first, depth, isa) = (self.panels, self.first_packed, self.depth, self.isa);
         let spread = spread && self.buffer.len() > GRAIN;
         let out = Shared::new(&mut self.buffer);
-        let mut above = 0;
-        for part in parts {
-            let pack = |rows: Range<usize>| {
-                let rows = (rows.start, rows.len());
-                // SAFETY: ranges of rows are apart, and so are parts.
-                E::dispatch_on(isa, PackRows { part, panels, first, rows, depth, above, out });
-            };
-            if spread {
-                parallel::ranges(part.rows, PIECE, pack)
-            } else {
-                pack(0..part.rows)
-            }
-            above += part.rows;
-        }
+        let pack = |rows: Range<usize>| {
+            let rows = (rows.start, rows.len());
+            // SAFETY: ranges of rows are apart, and so are parts.
+            E::dispatch_on(isa, PackRows { part, panels, first, rows, depth, above, out });
+        };
+        if spread { parallel::ranges(part.rows, PIECE, pack) } else { pack(0..part.rows) }
     }
 
     /// The depth: B's rows.
@@ -157,18 +200,17 @@ impl<'a, E: Element> Packed<'a, E> {
         self.panels
     }
 
-    /// A panel's address: rows are `ld` apart.
-    #[inline(always)]
+    /// A panel.
     pub(super) fn panel(&self, p: usize) -> Panel<E> {
-        let (col, _, vectors) = self.panels.extent(p);
+        let (col, cols, vectors) = self.panels.extent(p);
         match &self.matrix {
             Some(m) if p < self.first_packed => {
-                Panel { ptr: m.data.as_ptr().wrapping_add(col), ld: m.ld, vectors }
+                Panel { ptr: m.data.as_ptr().wrapping_add(col), ld: m.ld, vectors, col, cols }
             }
             _ => {
                 let before = self.panels.start(p) - self.panels.start(self.first_packed);
                 let ptr = self.buffer.as_ptr().wrapping_add(self.depth * before * self.panels.lanes);
-                Panel { ptr, ld: vectors * self.panels.lanes, vectors }
+                Panel { ptr, ld: vectors * self.panels.lanes, vectors, col, cols }
             }
         }
     }

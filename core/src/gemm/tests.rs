@@ -17,6 +17,21 @@ fn at<E: Element>(m: &Matrix<'_, E>, i: usize, j: usize) -> f64 {
     m.data[i * m.ld + j].to_f64()
 }
 
+/// How B is read.
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Packed,
+    InPlace,
+    /// Packed by the tasks, from two matrices one above the other.
+    Fresh,
+}
+
+impl Side {
+    fn of(i: usize) -> Side {
+        [Side::Packed, Side::InPlace, Side::Fresh][i % 3]
+    }
+}
+
 /// One product: how to make it, and what it must be.
 #[derive(Clone, Copy, Debug)]
 struct Problem {
@@ -25,7 +40,7 @@ struct Problem {
     k: usize,
     a_transposed: bool,
     b_transposed: bool,
-    in_place: bool,
+    right: Side,
     /// 0: C += A·B, 1: plain, 2: every part of the epilogue.
     finish: usize,
     isa: Isa,
@@ -59,16 +74,24 @@ impl Problem {
             activation: Activation::Relu6,
         };
         let finish = match self.finish {
-            0 => Finish::Add,
-            1 => Finish::Set(&plain),
-            _ => Finish::Set(&full),
+            0 => Finish::ADD,
+            1 => Finish::with(&plain),
+            _ => Finish::with(&full),
         };
-        let packed = if self.in_place {
-            Packed::in_place_on(self.isa, b)
-        } else {
-            Packed::stack_on(self.isa, &[b], true)
+        let packed;
+        let halves = [b.block(0, k / 2, 0, n), b.block(k / 2, k - k / 2, 0, n)];
+        let right = match self.right {
+            Side::Fresh => Right::Fresh(Stack { isa: self.isa, parts: &halves }),
+            Side::InPlace => {
+                packed = Packed::in_place_on(self.isa, b);
+                Right::Packed(&packed)
+            }
+            Side::Packed => {
+                packed = Packed::stack_on(self.isa, &[b], true);
+                Right::Packed(&packed)
+            }
         };
-        product(a, &packed, &mut c, ldc, finish, true);
+        by_right(a, right, &mut c, ldc, finish, true);
         let u = E::UNIT_ROUNDOFF;
         for i in 0..m {
             for j in 0..n {
@@ -116,7 +139,7 @@ fn every_tail_of_the_tile() {
                     k: 1 + i % 19,
                     a_transposed: i % 2 == 0,
                     b_transposed: i % 3 == 0,
-                    in_place: i % 5 == 0,
+                    right: Side::of(i / 3),
                     finish: (i / 2) % 3,
                     isa,
                 }
@@ -139,7 +162,7 @@ fn every_edge_of_the_depth() {
                         k,
                         a_transposed,
                         b_transposed,
-                        in_place: i & 4 != 0,
+                        right: Side::of(i + finish + k),
                         finish,
                         isa,
                     }
@@ -156,7 +179,7 @@ fn many_tasks_and_panels() {
         for (m, n, k) in [(300, 500, 70), (1, 700, 300), (700, 1, 300), (5, 1300, 600), (129, 97, 1030)] {
             for t in 0..4 {
                 let (a_transposed, b_transposed) = (t & 1 != 0, t & 2 != 0);
-                Problem { m, n, k, a_transposed, b_transposed, in_place: m < 9, finish: 2, isa }
+                Problem { m, n, k, a_transposed, b_transposed, right: Side::of(t + m), finish: 2, isa }
                     .check::<f32>();
             }
         }
@@ -169,7 +192,7 @@ fn in_double_precision() {
     for (m, n, k) in [(1, 1, 1), (5, 9, 3), (37, 41, 530)] {
         for t in 0..4 {
             let (a_transposed, b_transposed) = (t & 1 != 0, t & 2 != 0);
-            Problem { m, n, k, a_transposed, b_transposed, in_place: false, finish: t % 3, isa }
+            Problem { m, n, k, a_transposed, b_transposed, right: Side::of(t + m), finish: t % 3, isa }
                 .check::<f64>();
         }
     }

@@ -6,7 +6,7 @@
 //! arithmetic. The depth comes in segments (the taps of a convolution), each with its own addresses of A's rows: A is
 //! read where it lies.
 
-use crate::simd::Simd;
+use crate::simd::{Simd, prefetch};
 use crate::{Activation, Element, Epilogue};
 
 /// The most rows of a tile, of any instruction set.
@@ -45,6 +45,9 @@ pub(super) struct Panel<E> {
     pub ptr: *const E,
     pub ld: usize,
     pub vectors: usize,
+    /// Its first column in B, and its columns.
+    pub col: usize,
+    pub cols: usize,
 }
 
 /// Where a tile goes.
@@ -62,6 +65,50 @@ pub(super) struct Target<'a, E> {
     pub epilogue: Option<&'a Epilogue<'a, E>>,
 }
 
+/// The most lines that are fetched while a tile is made.
+const MOST_AHEAD: usize = 96;
+
+/// Lines of memory to be brought into the first cache while a tile is made, one a step.
+pub(super) struct Ahead<E> {
+    lines: [*const E; MOST_AHEAD],
+    count: usize,
+}
+
+impl<E> Ahead<E> {
+    /// The elements of a line.
+    const LINE: usize = 64 / size_of::<E>();
+
+    pub fn new() -> Self {
+        Ahead { lines: [std::ptr::null(); MOST_AHEAD], count: 0 }
+    }
+
+    pub fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    /// Adds a line; one that finds no room is left out.
+    #[inline(always)]
+    fn push(&mut self, line: *const E) {
+        if self.count < MOST_AHEAD {
+            self.lines[self.count] = line;
+            self.count += 1;
+        }
+    }
+
+    /// Adds the lines of `cols` elements from an address on.
+    #[inline(always)]
+    pub fn row(&mut self, from: *const E, cols: usize) {
+        for i in (0..cols).step_by(Self::LINE) {
+            self.push(from.wrapping_add(i));
+        }
+    }
+
+    #[inline(always)]
+    pub fn lines(&self) -> &[*const E] {
+        &self.lines[..self.count]
+    }
+}
+
 /// Multiplies one tile.
 ///
 /// # Safety
@@ -74,15 +121,16 @@ pub(super) unsafe fn tile<S: Simd<E>, E: Element, const PACKED: bool>(
     a: &Strip<E>,
     b: Panel<E>,
     c: &Target<'_, E>,
+    ahead: &Ahead<E>,
 ) {
     // SAFETY: the caller's.
     unsafe {
         match (c.rows, tile_shape(S::REGISTERS).0) {
-            (1, _) => tile_of_rows::<S, E, PACKED, 1>(s, a, b, c),
-            (2, _) => tile_of_rows::<S, E, PACKED, 2>(s, a, b, c),
-            (3 | 4, _) => tile_of_rows::<S, E, PACKED, 4>(s, a, b, c),
-            (_, 6) => tile_of_rows::<S, E, PACKED, 6>(s, a, b, c),
-            (_, 8) => tile_of_rows::<S, E, PACKED, 8>(s, a, b, c),
+            (1, _) => tile_of_rows::<S, E, PACKED, 1>(s, a, b, c, ahead),
+            (2, _) => tile_of_rows::<S, E, PACKED, 2>(s, a, b, c, ahead),
+            (3 | 4, _) => tile_of_rows::<S, E, PACKED, 4>(s, a, b, c, ahead),
+            (_, 6) => tile_of_rows::<S, E, PACKED, 6>(s, a, b, c, ahead),
+            (_, 8) => tile_of_rows::<S, E, PACKED, 8>(s, a, b, c, ahead),
             _ => unreachable!("a tile has no more rows than tile_shape says"),
         }
     }
@@ -94,13 +142,14 @@ unsafe fn tile_of_rows<S: Simd<E>, E: Element, const PACKED: bool, const MR: usi
     a: &Strip<E>,
     b: Panel<E>,
     c: &Target<'_, E>,
+    ahead: &Ahead<E>,
 ) {
     // SAFETY: the caller's.
     unsafe {
         match (b.vectors, tile_shape(S::REGISTERS).1) {
-            (1, _) => tile_of::<S, E, PACKED, MR, 1>(s, a, b, c),
-            (2, 2..) => tile_of::<S, E, PACKED, MR, 2>(s, a, b, c),
-            (3, 3..) => tile_of::<S, E, PACKED, MR, 3>(s, a, b, c),
+            (1, _) => tile_of::<S, E, PACKED, MR, 1>(s, a, b, c, ahead),
+            (2, 2..) => tile_of::<S, E, PACKED, MR, 2>(s, a, b, c, ahead),
+            (3, 3..) => tile_of::<S, E, PACKED, MR, 3>(s, a, b, c, ahead),
             _ => unreachable!("a panel has no more vectors than tile_shape says"),
         }
     }
@@ -112,36 +161,52 @@ unsafe fn tile_of<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize, c
     a: &Strip<E>,
     b: Panel<E>,
     c: &Target<'_, E>,
+    ahead: &Ahead<E>,
 ) {
     let mut acc = [[s.zero(); NV]; MR];
+    let mut ahead = ahead.lines();
     for (q, segment) in a.segments.iter().enumerate() {
         // SAFETY: the strip has addresses for each segment, the panel its rows.
         unsafe {
             let b_ptr = b.ptr.add(segment.k * b.ld);
             if PACKED {
-                let step = tile_shape(S::REGISTERS).0;
-                acc = multiply_packed(s, acc, *a.addresses.as_ptr().add(q), step, b_ptr, b.ld, segment.len);
+                let (a, mr) = (*a.addresses.as_ptr().add(q), tile_shape(S::REGISTERS).0);
+                let mut rows = [a; MR];
+                for (i, row) in rows.iter_mut().enumerate() {
+                    *row = a.add(i);
+                }
+                acc = multiply(s, acc, rows, mr, b_ptr, b.ld, segment.len, ahead);
             } else {
                 let rows = a.addresses.as_ptr().add(q * MAX_MR).cast::<[*const E; MR]>().read();
-                acc = multiply_rows(s, acc, rows, b_ptr, b.ld, segment.len);
+                acc = multiply(s, acc, rows, 1, b_ptr, b.ld, segment.len, ahead);
             }
+            ahead = &ahead[segment.len.min(ahead.len())..];
         }
     }
     // SAFETY: the caller's.
     unsafe { finish(s, acc, c) }
 }
 
-/// acc_iv += Σ_t rows[i][t] · b[t·ld + v]
+/// acc_iv += Σ_t rows[i][t·stride] · b[t·ld + v]
+///
+/// # Safety
+/// Each row has `len` elements, B as many rows of NV vectors.
+#[allow(clippy::too_many_arguments)]
 #[inline(always)]
-unsafe fn multiply_rows<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
+unsafe fn multiply<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     s: S,
     mut acc: [[S::V; NV]; MR],
     rows: [*const E; MR],
+    stride: usize,
     mut b: *const E,
     ld: usize,
     len: usize,
+    ahead: &[*const E],
 ) -> [[S::V; NV]; MR] {
     for t in 0..len {
+        if let Some(&line) = ahead.get(t) {
+            prefetch(line);
+        }
         // SAFETY: t < len; the panel's row holds NV vectors.
         unsafe {
             let mut bv = [s.zero(); NV];
@@ -149,42 +214,11 @@ unsafe fn multiply_rows<S: Simd<E>, E: Element, const MR: usize, const NV: usize
                 bv[v] = s.load(b.add(v * S::LANES));
             }
             for i in 0..MR {
-                let x = s.splat(*rows[i].add(t));
+                let x = s.splat(*rows[i].add(t * stride));
                 for v in 0..NV {
                     acc[i][v] = s.fma(x, bv[v], acc[i][v]);
                 }
             }
-            b = b.add(ld);
-        }
-    }
-    acc
-}
-
-/// acc_iv += Σ_t a[t·step + i] · b[t·ld + v]
-#[inline(always)]
-unsafe fn multiply_packed<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
-    s: S,
-    mut acc: [[S::V; NV]; MR],
-    mut a: *const E,
-    step: usize,
-    mut b: *const E,
-    ld: usize,
-    len: usize,
-) -> [[S::V; NV]; MR] {
-    for _ in 0..len {
-        // SAFETY: fewer than len steps are behind; the panel's row holds NV vectors.
-        unsafe {
-            let mut bv = [s.zero(); NV];
-            for v in 0..NV {
-                bv[v] = s.load(b.add(v * S::LANES));
-            }
-            for i in 0..MR {
-                let x = s.splat(*a.add(i));
-                for v in 0..NV {
-                    acc[i][v] = s.fma(x, bv[v], acc[i][v]);
-                }
-            }
-            a = a.add(step);
             b = b.add(ld);
         }
     }

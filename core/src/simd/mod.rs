@@ -19,6 +19,32 @@ pub use dispatch::{Isa, isa};
 pub(crate) use dispatch::{dispatch_f32_on, dispatch_f64_on};
 pub use portable::Portable;
 
+/// Asks for a line of memory to be brought into the first cache; any address will do.
+#[inline(always)]
+pub(crate) fn prefetch<E>(p: *const E) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has the instruction; it touches nothing and faults nowhere.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
+/// As [`prefetch`], into the second cache.
+#[inline(always)]
+pub(crate) fn prefetch_far<E>(p: *const E) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as in `prefetch`.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// A computation that can be compiled for each instruction set. Mark `run` with `#[inline(always)]`.
 pub trait Kernel<E> {
     /// What it returns.

@@ -10,7 +10,9 @@ mod gather;
 
 use super::ConvSpec;
 use crate::buffer::Buffer;
-use crate::gemm::drive::{Finish, Output, Pixels, RowMap, multiply, multiply_deep};
+use crate::gemm::deep::multiply_deep;
+use crate::gemm::drive::{Right, multiply};
+use crate::gemm::output::{Finish, Output, Pixels, RowMap};
 use crate::gemm::{Matrix, Packed};
 use crate::parallel::Shared;
 use crate::simd::isa;
@@ -83,8 +85,8 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
         let part = unsafe { y.part(g * co..y.len()) };
         let map = RowMap::Grid { pixels, base: 0, image: oh * ow * c, row: ow * c, col: c };
         let epilogue = group_epilogue(epilogue, g * co);
-        let out = Output { c: part, map, finish: Finish::Set(&epilogue) };
-        multiply(&gather, &Packed::new(w), out, true);
+        let out = Output { c: part, map, finish: Finish::with(&epilogue) };
+        multiply(&gather, Right::Packed(&Packed::new(w)), out, true);
     }
 }
 
@@ -106,7 +108,7 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
         return;
     }
     let (ci, co, [sy, sx]) = (spec.group_in(), spec.group_out(), spec.stride);
-    let (zeros, plain, dx) = (Buffer::zeros(co), Epilogue::default(), Shared::new(dx));
+    let (zeros, dx) = (Buffer::zeros(co), Shared::new(dx));
     for phase in 0..sy.min(spec.h) * sx.min(spec.w) {
         let (py, px) = (phase / sx.min(spec.w), phase % sx.min(spec.w));
         let (rows, cols) = (phase_taps(spec, 0, py), phase_taps(spec, 1, px));
@@ -131,8 +133,8 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
             let part = unsafe { dx.part(g * ci..dx.len()) };
             let map =
                 RowMap::Grid { pixels, base, image: spec.h * spec.w * c, row: sy * spec.w * c, col: sx * c };
-            let out = Output { c: part, map, finish: Finish::Set(&plain) };
-            multiply(&gather, &Packed::stack(&parts), out, true);
+            let out = Output { c: part, map, finish: Finish::SET };
+            multiply(&gather, Right::Packed(&Packed::stack(&parts)), out, true);
         }
     }
 }
@@ -153,12 +155,12 @@ pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut 
         let gather = GatherTransposed { source, pixels, step: spec.stride, taps: &taps };
         let (dw, dy) = (&mut dw[g * co..], &dy[g * co..]);
         if inner {
-            let (plain, per) = (Epilogue::default(), extent[0] * extent[1]);
+            let per = extent[0] * extent[1];
             let pixel = |i: usize| Matrix::strided(&dy[i * spec.c_out..], spec.n, co, per * spec.c_out);
             let parts: Vec<_> = (0..per).map(pixel).collect();
             let map = RowMap::Even { ld: spec.c_out };
-            let out = Output { c: Shared::new(dw), map, finish: Finish::Set(&plain) };
-            multiply(&gather, &Packed::stack(&parts), out, true);
+            let out = Output { c: Shared::new(dw), map, finish: Finish::SET };
+            multiply(&gather, Right::Packed(&Packed::stack(&parts)), out, true);
         } else {
             let dy = Matrix::strided(dy, pixels.len(), co, spec.c_out);
             multiply_deep(isa(), &gather, dy, dw, spec.c_out);

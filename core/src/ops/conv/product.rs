@@ -2,7 +2,7 @@
 //! whole register tiles, so that none is ragged. A's rows are read where they lie.
 
 use crate::Element;
-use crate::simd::Simd;
+use crate::simd::{Simd, prefetch_far};
 
 /// Rows of a register tile of `vectors` vectors: as many sums as leave registers for B's vectors and one of A.
 #[inline(always)]
@@ -189,22 +189,9 @@ pub(super) unsafe fn multiply<S: Simd<E>, E: Element, const R: usize, const V: u
             }
             b = b.add(ld);
         }
-        prefetch(next);
+        prefetch_far(next);
         next = next.wrapping_add(share);
         at += step;
     }
     acc
-}
-
-/// Asks for a line of memory to be brought into the second cache; any address will do.
-#[inline(always)]
-fn prefetch<E>(p: *const E) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86-64 has the instruction; it touches nothing and faults nowhere.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T1>(p.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
 }

@@ -8,8 +8,8 @@
 //! ([`GatherTransposed`]).
 
 use crate::Element;
-use crate::gemm::drive::Pixels;
 use crate::gemm::left::{Block, Left};
+use crate::gemm::output::Pixels;
 use crate::gemm::tile::{MAX_MR, Segment, Strip};
 use crate::simd::{Isa, Kernel, Simd};
 
