@@ -4,6 +4,7 @@
 pub mod analysis;
 pub mod bench;
 pub mod cli;
+pub mod comparison;
 pub mod data;
 pub mod engine;
 pub mod error;

@@ -2,6 +2,7 @@
 
 pub mod alexnet;
 pub mod conv;
+pub mod detector;
 pub mod gemm;
 
 use std::time::Instant;

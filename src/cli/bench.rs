@@ -14,6 +14,22 @@ pub enum Bench {
     Conv(Runs),
     /// The CIFAR-10 AlexNet: a training step and inference of 256 images
     Alexnet(Runs),
+    /// Two-stage detectors: a training step of two images and detection in one, one process a detector
+    Detector(Detectors),
+}
+
+/// Which detectors.
+#[derive(Args)]
+pub struct Detectors {
+    /// r50: Faster R-CNN on ResNet-50 with a pyramid; mbv2: on MobileNetV2; mask: Mask R-CNN on ResNet-50 [default: all]
+    #[arg(long, value_parser = bench::detector::MODELS)]
+    model: Vec<String>,
+    /// Timed runs, after a warm-up; the median is shown
+    #[arg(long, default_value_t = 5, value_parser = super::at_least_one)]
+    runs: usize,
+    /// In this process
+    #[arg(long, hide = true)]
+    here: bool,
 }
 
 /// How often.
@@ -35,6 +51,21 @@ impl Bench {
                 global.print(&timings)
             }
             Bench::Alexnet(r) => global.print(&bench::alexnet::run(r.runs)),
+            Bench::Detector(d) => d.run(global),
         }
+    }
+}
+
+impl Detectors {
+    fn run(&self, global: &Global) -> Result<()> {
+        let all = bench::detector::MODELS.map(String::from).to_vec();
+        let models = if self.model.is_empty() { &all } else { &self.model };
+        let timings = if self.here {
+            let one = |model: &String| bench::detector::run_one(model, self.runs);
+            bench::detector::DetectorBench(models.iter().map(one).collect())
+        } else {
+            bench::detector::run(models, self.runs, gradus_core::parallel::threads())?
+        };
+        global.print(&timings)
     }
 }

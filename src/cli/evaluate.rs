@@ -2,8 +2,12 @@
 
 use super::Global;
 use crate::data;
+use crate::data::detection::{self, TestSplit};
 use crate::engine::alexnet::Settings;
 use crate::engine::classifier::{Score, confusion};
+use crate::engine::detection::{self as detecting, Part};
+use crate::engine::detector;
+use crate::engine::detector_model::{DetectorModel, is_detector_at};
 use crate::engine::model::{Arch, Classifier};
 use crate::error::{Error, Result};
 use crate::metrics::confusion::Confusion;
@@ -18,6 +22,8 @@ enum Split {
     Test,
     Val,
     Train,
+    /// Of detectors: every image
+    All,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -26,21 +32,27 @@ enum Weights {
     Last,
 }
 
-/// Loss and accuracy of a trained network on a data set's split
+/// Loss and accuracy of a trained classifier, or COCO's 12 numbers of a detector, on a data set's split
 #[derive(Args)]
 #[command(after_help = "Examples:
   gradus evaluate runs/alexnet --data cifar-10-binary.tar.gz
-  gradus evaluate weights.safetensors --data photos/ --split val --json")]
+  gradus evaluate weights.safetensors --data photos/ --split val --json
+  gradus evaluate runs/detector --data data/PennFudanPed --split train
+  gradus evaluate fasterrcnn.pth --data instances.json:images --split all")]
 pub struct Evaluate {
     /// A run's folder, or a weights file: .safetensors, or PyTorch's .pth
     model: PathBuf,
-    /// CIFAR-10's folder or .tar.gz, or a folder of images with one sub-folder a class
+    /// CIFAR-10's folder or .tar.gz, or a folder of images with one sub-folder a class; for detectors PennFudanPed's folder,
+    /// ANNOTATIONS.json:IMAGES in COCO's format, or synthetic
     #[arg(long, value_name = "SRC")]
     data: String,
-    /// Which images
+    /// Which images; detectors have no val
     #[arg(long, value_enum, default_value = "test")]
     split: Split,
-    /// Of a run: the weights of the least validation loss, or the newest
+    /// Of a detector's weights file: the images to test on (a run knows its own)
+    #[arg(long, value_name = "RULE", default_value = "random:50")]
+    test_split: TestSplit,
+    /// Of a run: the best weights, or the newest
     #[arg(long, value_enum, default_value = "best")]
     weights: Weights,
     /// The layout, where the weights do not tell
@@ -65,18 +77,74 @@ impl fmt::Display for Evaluation {
     }
 }
 
+/// A detector's.
+#[derive(Serialize)]
+struct DetectorEvaluation {
+    split: &'static str,
+    images: usize,
+    #[serde(flatten)]
+    score: detecting::Score,
+    seconds_per_image: f64,
+}
+
+impl fmt::Display for DetectorEvaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (images, seconds) = (self.images, self.seconds_per_image);
+        writeln!(f, "{}: {images} images, {seconds:.3} s an image", self.split)?;
+        self.score.fmt(f)
+    }
+}
+
+impl Split {
+    fn name(self) -> &'static str {
+        match self {
+            Split::Test => "test",
+            Split::Val => "val",
+            Split::Train => "train",
+            Split::All => "all",
+        }
+    }
+}
+
 impl Evaluate {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
+        if is_detector_at(&self.model) { self.detector(global) } else { self.classifier(global) }
+    }
+
+    fn detector(&self, global: &Global) -> Result<()> {
+        let weights = if matches!(self.weights, Weights::Last) { "last" } else { "best" };
+        let model = DetectorModel::open(&self.model, weights, [None, None])?;
+        let data = detection::open(&self.data)?;
+        model.must_know(data.classes(), &self.data)?;
+        // A run is judged on the split that it was trained with.
+        let (split, seed) = if self.model.is_dir() {
+            let settings: detector::Settings = Run::settings(&self.model)?;
+            (settings.test_split.parse()?, settings.seed)
+        } else {
+            (self.test_split, global.seed)
+        };
+        let indices = match self.split {
+            Split::Test => split.indices(&*data, seed)?.1,
+            Split::Train => split.indices(&*data, seed)?.0,
+            Split::All => (0..data.len()).collect(),
+            Split::Val => {
+                let error = Error::input("detectors have no split `val`");
+                return Err(error.remedy("choose test, train or all"));
+            }
+        };
+        let (split, images) = (self.split.name(), indices.len());
+        let judged = detecting::judge(&model.net, &model.classes, &Part::new(&data, &indices), split)?;
+        let (score, seconds_per_image) = (judged.score(), judged.seconds_per_image);
+        global.print(&DetectorEvaluation { split, images, score, seconds_per_image })
+    }
+
+    fn classifier(&self, global: &Global) -> Result<()> {
         let weights = match self.weights {
             Weights::Best => "best",
             Weights::Last => "last",
         };
-        let split = match self.split {
-            Split::Test => "test",
-            Split::Val => "val",
-            Split::Train => "train",
-        };
+        let split = self.split.name();
         let model = Classifier::open(&self.model, weights, self.arch)?;
         // A run is judged on the split that it was trained with.
         let (fraction, seed) = if self.model.is_dir() {

@@ -4,7 +4,9 @@
 //! codes: 0 done, 2 bad input or usage, 1 a failure that is not the user's, 130 interrupted with the state saved.
 
 mod bench;
+mod compare;
 pub(crate) mod descent;
+mod detect;
 mod evaluate;
 mod fetch;
 mod filter;
@@ -14,6 +16,7 @@ mod lr_range;
 mod predict;
 mod report;
 mod tour;
+mod tour_detectors;
 mod train;
 
 use crate::error::{Error, Result};
@@ -69,6 +72,8 @@ enum Command {
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
+    Detect(detect::Detect),
+    Compare(compare::Compare),
     LrRange(lr_range::LrRange),
     Descent(descent::Descent),
     Filter(filter::FilterArgs),
@@ -115,6 +120,8 @@ fn run(cli: Cli) -> Result<()> {
         Some(Command::Train(c)) => c.run(global),
         Some(Command::Evaluate(c)) => c.run(global),
         Some(Command::Predict(c)) => c.run(global),
+        Some(Command::Detect(c)) => c.run(global),
+        Some(Command::Compare(c)) => c.run(global),
         Some(Command::LrRange(c)) => c.run(global),
         Some(Command::Descent(c)) => c.run(global),
         Some(Command::Filter(c)) => c.run(global),

@@ -2,6 +2,8 @@
 
 use super::Global;
 use super::descent::DescentReport;
+use super::tour_detectors::detectors;
+use crate::comparison::Comparison;
 use crate::data::{self, Splits};
 use crate::engine::alexnet::{self, Settings, Summary};
 use crate::engine::classifier::Plan;
@@ -9,7 +11,7 @@ use crate::engine::model::Arch;
 use crate::error::Result;
 use crate::files;
 use crate::report::classifier::{self, Depth, Trained};
-use crate::report::{Page, detectors, theory};
+use crate::report::{Page, theory};
 use crate::run::Existing;
 use gradus_models::filters::FILTERS;
 use serde::Serialize;
@@ -35,6 +37,7 @@ struct Questions {
     filters: Vec<&'static str>,
     iou: f64,
     alexnet: Summary,
+    detectors: Comparison,
 }
 
 impl fmt::Display for Tour {
@@ -42,6 +45,7 @@ impl fmt::Display for Tour {
         let s = &self.questions.alexnet;
         writeln!(f, "AlexNet on synthetic shapes: test accuracy {:.1} %", 100.0 * s.test.accuracy)?;
         self.questions.alexnet.confusion.fmt(f)?;
+        self.questions.detectors.fmt(f)?;
         writeln!(f, "{:.0} s; look at {}", self.seconds, self.page)
     }
 }
@@ -75,12 +79,12 @@ pub fn run(global: &Global) -> Result<()> {
     let iou = theory::iou(&mut page)?;
     let trained = Trained { run: &run, splits: &splits, source: SOURCE };
     classifier::section(&mut page, &trained, &Depth::quick(), global.seed)?;
-    detectors::section(&mut page, None)?;
+    let detectors = detectors(&mut page, folder, global.seed)?;
     theory::sources(&mut page);
     let path = folder.join("index.html");
     files::write_atomic(&path, page.html()?.as_bytes())?;
     let page = path.display().to_string();
     let filters = FILTERS.map(|f| f.name).to_vec();
-    let questions = Questions { descent, filters, iou, alexnet };
+    let questions = Questions { descent, filters, iou, alexnet, detectors };
     global.print(&Tour { page, seconds: start.elapsed().as_secs_f64(), questions })
 }

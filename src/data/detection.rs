@@ -1,5 +1,7 @@
 //! What a data set for detection is, and how its images are divided into training and test.
 
+mod loader;
+
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -14,6 +16,8 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::metrics::coco::{Category, GroundTruth, Truth};
 use crate::metrics::rle::Rle;
+
+pub use loader::{DetectionBatch, DetectionLoader, tensor};
 
 /// An image with its objects; the lists run in parallel, an entry for each object.
 #[derive(Clone, Debug)]
@@ -107,10 +111,10 @@ pub trait DetectionDataset: Send + Sync {
 }
 
 /// Opens a data set: PennFudanPed's folder, `ANNOTATIONS.json:IMAGES` in COCO's instances format, or `synthetic`, the
-/// drawn [`Scenes`]: always the same 250 of 320 x 240 pixels.
+/// drawn [`Scenes`]: always the same 250 of 320 x 240 pixels (`synthetic:N` or `synthetic:N:WIDTHxHEIGHT` for others).
 pub fn open(source: &str) -> Result<Arc<dyn DetectionDataset>> {
-    if source == "synthetic" && !Path::new(source).exists() {
-        return Ok(Arc::new(Scenes::new(1234, 250, 320, 240)));
+    if let Some(rest) = source.strip_prefix("synthetic").filter(|_| !Path::new(source).exists()) {
+        return Ok(Arc::new(synthetic(rest)?));
     }
     if let Some(at) = source.to_ascii_lowercase().rfind(".json:") {
         let (annotations, images) = (&source[..at + 5], &source[at + 6..]);
@@ -121,6 +125,27 @@ pub fn open(source: &str) -> Result<Arc<dyn DetectionDataset>> {
         return Err(error.remedy(format!("write {source}:IMAGES")));
     }
     Ok(Arc::new(PennFudan::open(Path::new(source))?))
+}
+
+/// The drawn scenes that `synthetic` with this behind it names.
+fn synthetic(rest: &str) -> Result<Scenes> {
+    let parse = || {
+        let mut parts = rest.split(':').skip(1);
+        let len = parts.next().map_or(Some(250), |n| n.parse().ok())?;
+        let size = parts.next().map_or(Some((320, 240)), |size| {
+            let (w, h) = size.split_once('x')?;
+            Some((w.parse().ok()?, h.parse().ok()?))
+        });
+        let (w, h): (usize, usize) = size?;
+        let sound = rest.is_empty() || rest.starts_with(':');
+        let bounded = (2..=1_000_000).contains(&len) && w.min(h) >= 32 && w.max(h) <= 4096;
+        (sound && bounded && parts.next().is_none()).then(|| Scenes::new(1234, len, w, h))
+    };
+    parse().ok_or_else(|| {
+        let remedy =
+            "name `synthetic`, `synthetic:N` or `synthetic:N:WIDTHxHEIGHT`, sides of 32 to 4096 pixels";
+        Error::input(format!("synthetic{rest} is no data set")).remedy(remedy)
+    })
 }
 
 /// Which images are for testing; the others are for training. Images count in the order of their names.
@@ -248,6 +273,29 @@ mod tests {
         for text in ["random:2", "last:9", "every:1", "every:3"] {
             let error = split(text, &["a", "b"]).unwrap_err().to_string();
             assert!(error.starts_with(&format!("--test-split {text} of 2 images leaves")), "{error}");
+        }
+    }
+
+    #[test]
+    fn synthetic_scenes_have_numbers_and_sizes() {
+        for (source, len, size) in [
+            ("synthetic", 250, [320, 240]),
+            ("synthetic:9", 9, [320, 240]),
+            ("synthetic:4:64x48", 4, [64, 48]),
+        ] {
+            let data = open(source).unwrap();
+            let image = data.load(0).unwrap().image;
+            assert_eq!((data.len(), [image.width(), image.height()]), (len, size));
+        }
+        for source in [
+            "synthetic:",
+            "synthetic:1",
+            "synthetic9",
+            "synthetic:9:64",
+            "synthetic:9:8x8",
+            "synthetic:9:64x48:1",
+        ] {
+            assert!(open(source).err().unwrap().to_string().contains("synthetic:N:WIDTHxHEIGHT"), "{source}");
         }
     }
 

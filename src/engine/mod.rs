@@ -2,6 +2,10 @@
 
 pub mod alexnet;
 pub mod classifier;
+pub mod detection;
+pub mod detector;
+pub mod detector_model;
+pub mod found;
 pub mod lr_range;
 pub mod model;
 pub mod state;

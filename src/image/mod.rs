@@ -10,7 +10,7 @@ mod resize;
 
 pub use codec::Limits;
 pub use draw::{Align, Canvas, Color, caption_grid, fit_text, palette, text_width};
-pub use objects::{Object, draw_objects};
+pub use objects::{Object, draw_objects, picture_rows};
 pub use resize::Filter;
 
 /// The samples of an [`Image`], row by row, channels interleaved.

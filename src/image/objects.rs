@@ -1,7 +1,7 @@
 //! Objects drawn into their picture: tinted masks, boxes, and labels that stay readable.
 
 use super::Image;
-use super::draw::{Canvas, Color, palette, text_width};
+use super::draw::{Align, Canvas, Color, fit_text, palette, text_width};
 
 /// An object to draw.
 #[derive(Clone, Debug)]
@@ -62,6 +62,32 @@ fn place(o: &Object, size: f32, [w, h]: [f32; 2], taken: &[[f32; 4]]) -> [f32; 4
     [px1, py1 - up, px2, py2 - up]
 }
 
+/// Pictures in rows of `columns`, unscaled, each with a caption below (cut to fit) and a title above them all.
+pub fn picture_rows(title: &str, items: &[(Image, String)], columns: usize) -> Image {
+    let (size, gap, head) = (15.0, 10, if title.is_empty() { 0 } else { 30 });
+    let caption = (1.7 * size) as usize;
+    let cell = items.iter().map(|(i, _)| i.width()).max().unwrap_or(1);
+    let rows = items.chunks(columns.max(1));
+    let tall =
+        |row: &[(Image, String)]| row.iter().map(|(i, _)| i.height()).max().unwrap_or(0) + caption + gap;
+    let wide = columns.clamp(1, items.len().max(1)) * (cell + gap) + gap;
+    let high = head + gap + rows.clone().map(tall).sum::<usize>();
+    let mut canvas = Canvas::new(wide, high, Color::WHITE);
+    canvas.text(title, (gap as f32, 25.0), 16.0, Color::INK, Align::Left);
+    let mut y = head + gap;
+    for row in rows {
+        let below = (y + tall(row) - gap) as f32 - 0.5 * size;
+        for (k, (image, text)) in row.iter().enumerate() {
+            let x = gap + k * (cell + gap);
+            canvas.image(x, y, image);
+            let text = fit_text(text, size, cell as f32);
+            canvas.text(&text, ((x + cell / 2) as f32, below), size, Color::INK, Align::Center);
+        }
+        y += tall(row);
+    }
+    canvas.into_image()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +136,15 @@ mod tests {
             );
             plates.push(plate);
         }
+    }
+
+    #[test]
+    fn rows_are_as_tall_as_their_tallest_picture() {
+        let item = |w, h, red| (Image::filled(w, h, [red, 0, 0]), "x".to_string());
+        let rows = picture_rows("", &[item(40, 20, 10), item(30, 60, 20), item(40, 10, 30)], 2);
+        assert_eq!((rows.width(), rows.height()), (110, 10 + 60 + 10 + 2 * (25 + 10)));
+        assert_eq!((rows.pixel(10, 10), rows.pixel(60, 69)), (&[10, 0, 0][..], &[20, 0, 0][..]));
+        assert_eq!(rows.pixel(10, 10 + 60 + 35), [30, 0, 0]);
     }
 
     #[test]

@@ -17,6 +17,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::rle::Rle;
 use crate::error::{Error, Result};
 
@@ -54,7 +56,7 @@ pub enum Kind {
 }
 
 /// A category of objects.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Category {
     /// Its id in the annotations.
     pub id: i64,

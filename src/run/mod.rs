@@ -43,8 +43,8 @@ const OWN: [&str; 9] = [
     "detections.json",
 ];
 const OWN_PREFIXES: [&str; 3] = [events::PREFIX, "train_batch", "val_batch"];
-/// Settings that do not change the result, and may differ when a run is resumed (the data's checksum does count).
-const FREE: [&str; 3] = ["version", "threads", "data"];
+/// Settings that do not change the result, and may differ when a run is resumed (the checksums of data and weights do count).
+const FREE: [&str; 4] = ["version", "threads", "data", "weights"];
 /// More than any file of text that a run writes.
 const TEXT: u64 = 1 << 30;
 
@@ -223,14 +223,28 @@ fn remove_own(folder: &Path) -> Result<()> {
 /// Refuses to go on with other settings, and names the first that differs.
 fn must_agree(folder: &Path, now: &Map<String, Value>) -> Result<()> {
     let then: Map<String, Value> = Run::settings(folder)?;
-    let names = then.keys().chain(now.keys());
-    let differs = |name: &&String| !FREE.contains(&name.as_str()) && then.get(*name) != now.get(*name);
-    let Some(name) = names.into_iter().find(differs) else { return Ok(()) };
+    let Some((name, then, now)) = difference(&then, now) else { return Ok(()) };
     let show = |v: Option<&Value>| v.map_or("unset".to_string(), Value::to_string);
-    let what = format!("was begun with {name} {}, not {}", show(then.get(name)), show(now.get(name)));
+    let what = format!("was begun with {name} {}, not {}", show(then), show(now));
     Err(Error::input(what)
         .in_file(folder)
         .remedy("resume it with its own settings (args.json), or choose another --out"))
+}
+
+/// The first setting that differs, as `name` or, inside of others, `outer.name`, with both values.
+fn difference<'a>(
+    then: &'a Map<String, Value>,
+    now: &'a Map<String, Value>,
+) -> Option<(String, Option<&'a Value>, Option<&'a Value>)> {
+    let names = then.keys().chain(now.keys());
+    let differs = |name: &&String| !FREE.contains(&name.as_str()) && then.get(*name) != now.get(*name);
+    let name = names.into_iter().find(differs)?;
+    match (then.get(name), now.get(name)) {
+        (Some(Value::Object(then)), Some(Value::Object(now))) => {
+            difference(then, now).map(|(inner, a, b)| (format!("{name}.{inner}"), a, b))
+        }
+        (then, now) => Some((name.clone(), then, now)),
+    }
 }
 
 #[cfg(test)]
@@ -318,5 +332,15 @@ mod tests {
         fs::write(dir.path().join(results::CSV), "epoch,a\n1,x\n").unwrap();
         let text = Run::open(dir.path(), &PLAN, Existing::Resume).unwrap_err().to_string();
         assert!(text.contains("results.csv: is damaged in line 2"), "{text}");
+    }
+
+    #[test]
+    fn the_setting_that_differs_is_named_however_deep() {
+        let object = |v: Value| v.as_object().cloned().unwrap();
+        let then = object(serde_json::json!({"lr": 1, "config": {"sizes": {"min": 3}, "n": 1}, "data": "a"}));
+        let now = object(serde_json::json!({"lr": 1, "config": {"sizes": {"min": 4}, "n": 1}, "data": "b"}));
+        let (name, a, b) = difference(&then, &now).unwrap();
+        assert_eq!((name.as_str(), a.unwrap(), b.unwrap()), ("config.sizes.min", &3.into(), &4.into()));
+        assert!(difference(&then, &then).is_none());
     }
 }

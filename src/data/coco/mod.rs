@@ -4,10 +4,13 @@
 //! annotations does not show after hours. Masks stay polygons or run lengths until their image is loaded.
 
 pub mod json;
+mod names;
 mod raw;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
+
+pub use names::categories;
 
 use self::json::{Annotation, ImageInfo, Instances, MAX_BYTES};
 use super::detection::{DetectionDataset, Sample};

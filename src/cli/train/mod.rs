@@ -1,5 +1,7 @@
 //! `gradus train`: networks learn.
 
+mod detector;
+
 use super::Global;
 use crate::data;
 use crate::engine::alexnet::{self, Settings};
@@ -14,6 +16,7 @@ use std::path::PathBuf;
 #[derive(Subcommand)]
 pub enum Train {
     Alexnet(AlexNetArgs),
+    Detector(Box<detector::DetectorArgs>),
 }
 
 /// Where a run goes, and what happens to one that is there.
@@ -81,6 +84,7 @@ impl Train {
     pub fn run(&self, global: &Global) -> Result<()> {
         match self {
             Train::Alexnet(args) => args.run(global),
+            Train::Detector(args) => args.run(global),
         }
     }
 }

@@ -1,0 +1,86 @@
+//! `gradus compare`: two detectors side by side.
+
+use super::Global;
+use crate::comparison::{Question, compare};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::report::Page;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Compare two trained detectors: accuracy, losses, speed, size, and what both find in the same pictures
+#[derive(Args)]
+#[command(after_help = "Example:
+  gradus compare runs/resnet runs/mobilenet --data data/PennFudanPed --image crossing.jpg street.jpg -o compared
+
+DIR then holds index.html, comparison.json, losses.png, ap.png and a picture of each photo, both detectors side by side at the
+same scale.")]
+pub struct Compare {
+    /// The first run's folder
+    run_a: PathBuf,
+    /// The second's
+    run_b: PathBuf,
+    /// The data that both were trained on
+    #[arg(long, value_name = "SRC")]
+    data: String,
+    /// Pictures to show to both
+    #[arg(long, value_name = "PHOTO", num_args = 1..)]
+    image: Vec<PathBuf>,
+    /// The folder for page, pictures and JSON
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// The least score that is shown
+    #[arg(long, default_value_t = 0.5)]
+    score: f32,
+    /// The weights after the last epoch, or those of the greatest test AP
+    #[arg(long, default_value = "last", value_parser = ["best", "last"])]
+    weights: String,
+    /// Draw on plain gray: pictures of photos that may not be passed on
+    #[arg(long)]
+    plain: bool,
+    /// Replace what is in DIR
+    #[arg(long)]
+    force: bool,
+}
+
+impl Compare {
+    /// Runs the command.
+    pub fn run(&self, global: &Global) -> Result<()> {
+        let index = self.out.join("index.html");
+        if index.exists() && !self.force {
+            return Err(Error::input("holds a comparison already")
+                .in_file(&self.out)
+                .remedy("name another folder, or --force"));
+        }
+        let comparison = compare(&Question {
+            runs: [self.run_a.clone(), self.run_b.clone()],
+            data: self.data.clone(),
+            photos: self.image.clone(),
+            weights: self.weights.clone(),
+            score: self.score,
+            plain: self.plain,
+        })?;
+        files::create_folder(&self.out)?;
+        for (name, chart) in comparison.charts() {
+            chart.image().save_png(self.out.join(format!("{name}.png")))?;
+        }
+        for (name, picture) in &comparison.pictures {
+            picture.save_png(self.out.join(format!("{name}.png")))?;
+        }
+        let json =
+            serde_json::to_string_pretty(&comparison).map_err(|e| Error::failure(format!("JSON: {e}")))?;
+        files::write_atomic(self.out.join("comparison.json"), (json + "\n").as_bytes())?;
+        let mut page = Page::new("Two detectors compared");
+        comparison.show(&mut page)?;
+        let images: Vec<String> = self.image.iter().map(|p| format!(" {}", p.display())).collect();
+        let images = if images.is_empty() { String::new() } else { format!(" --image{}", images.concat()) };
+        let (a, b) = (self.run_a.display(), self.run_b.display());
+        page.command(&format!(
+            "gradus compare {a} {b} --data {}{images} -o {}",
+            self.data,
+            self.out.display()
+        ));
+        files::write_atomic(index, page.html()?.as_bytes())?;
+        global.print(&comparison)
+    }
+}

@@ -1,0 +1,225 @@
+//! Two detectors side by side: accuracy on the images they learned from and on those they did not, losses over the
+//! epochs, speed, size, and what both find in the same pictures at the same scale.
+
+use crate::data::detection;
+use crate::engine::detection::{Part, Score, judge};
+use crate::engine::detector::Settings;
+use crate::engine::detector_model::DetectorModel;
+use crate::engine::found::{FoundIn, find, picture_name};
+use crate::engine::trainer::Files;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::image::{Image, picture_rows};
+use crate::plot::{Chart, Series};
+use crate::report::Page;
+use crate::run::Run;
+use gradus_core::Module;
+use serde::Serialize;
+use serde_json::Value;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The longer side of a compared picture, in pixels.
+const SIDE: usize = 720;
+
+/// What is compared, and how.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The runs' folders.
+    pub runs: [PathBuf; 2],
+    /// Their data.
+    pub data: String,
+    /// Pictures that both look at.
+    pub photos: Vec<PathBuf>,
+    /// "best" or "last".
+    pub weights: String,
+    /// The least score that is shown.
+    pub score: f32,
+    /// Draw on plain gray.
+    pub plain: bool,
+}
+
+/// One of the two.
+#[derive(Clone, Debug, Serialize)]
+pub struct Side {
+    /// The run's folder.
+    pub run: String,
+    /// Network and backbone.
+    pub model: String,
+    /// Of the network.
+    pub parameters: usize,
+    /// The weights' file, in MiB.
+    pub weights_mib: f64,
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// The time of an epoch of training, in seconds: the mean.
+    pub seconds_per_epoch: f64,
+    /// The median time of detection, in seconds.
+    pub seconds_per_image: f64,
+    /// On the images it learned from.
+    pub train: Score,
+    /// On the others.
+    pub test: Score,
+    /// The mean loss of each epoch.
+    pub losses: Vec<f64>,
+    /// Box AP on the test images after each epoch.
+    pub test_ap: Vec<f64>,
+    /// What it finds in the pictures.
+    pub photos: Vec<FoundIn>,
+}
+
+/// Both.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// The first.
+    pub a: Side,
+    /// The second.
+    pub b: Side,
+    /// For each picture its name, and what both find, side by side.
+    #[serde(skip)]
+    pub pictures: Vec<(String, Image)>,
+}
+
+/// Judges both runs and shows them the pictures.
+///
+/// # Errors
+/// A run that is none, or that learned from other images than the other; unreadable data or pictures.
+pub fn compare(question: &Question) -> Result<Comparison> {
+    let settings = [0, 1].map(|k| Run::settings::<Settings>(&question.runs[k]));
+    let [a, b] = settings;
+    let (a, b) = (a?, b?);
+    let split = |s: &Settings| (s.test_split.clone(), s.data_checksum.clone());
+    if split(&a) != split(&b) || (a.test_split.starts_with("random") && a.seed != b.seed) {
+        let what = format!("learned from other images than {}", question.runs[0].display());
+        return Err(Error::input(what)
+            .in_file(&question.runs[1])
+            .remedy("compare runs with the same data, --test-split and --seed"));
+    }
+    let ((a, shown_a), (b, shown_b)) =
+        (side(question, &question.runs[0], &a)?, side(question, &question.runs[1], &b)?);
+    let pair = |(k, (left, right)): (usize, (Image, Image))| {
+        let captions = [&a, &b].map(|s| format!("{}: {} found", s.model, s.photos[k].detections.len()));
+        let [ca, cb] = captions;
+        (picture_name(&question.photos, k), picture_rows("", &[(left, ca), (right, cb)], 2))
+    };
+    let pictures = shown_a.into_iter().zip(shown_b).enumerate().map(pair).collect();
+    Ok(Comparison { a, b, pictures })
+}
+
+fn side(question: &Question, run: &Path, settings: &Settings) -> Result<(Side, Vec<Image>)> {
+    let mut model = DetectorModel::open(run, &question.weights, [None, None])?;
+    let data = detection::open(&question.data)?;
+    if data.checksum() != settings.data_checksum {
+        let what = format!("is not the data that {} learned from", run.display());
+        return Err(Error::input(what).in_file(&question.data).remedy("name the runs' data"));
+    }
+    let [train, test] = settings.parts(&data)?;
+    let score = |part: &Part, label: &str| judge(&model.net, &model.classes, part, label);
+    let (train, test) = (score(&train, "training images")?, score(&test, "test images")?);
+    let (mut photos, mut shown) = (Vec::new(), Vec::new());
+    for path in &question.photos {
+        let (found, _, image) = find(&model, path, 0, question.score, Some(SIDE), question.plain)?;
+        photos.push(found);
+        shown.push(image);
+    }
+    let epochs = epochs(run)?;
+    let column = |name: &str| -> Vec<f64> { epochs.iter().filter_map(|e| e[name].as_f64()).collect() };
+    let seconds = column("seconds");
+    let file = Files::weights(run, &question.weights)?;
+    let bytes = std::fs::metadata(&file).map_err(|e| Error::read(&file, &e))?.len();
+    let network = if settings.config.masks { "Mask R-CNN" } else { "Faster R-CNN" };
+    let side = Side {
+        run: run.display().to_string(),
+        model: format!("{network}, {}", settings.config.backbone),
+        parameters: model.net.num_params(),
+        weights_mib: bytes as f64 / (1 << 20) as f64,
+        epochs: epochs.len(),
+        seconds_per_epoch: seconds.iter().sum::<f64>() / seconds.len().max(1) as f64,
+        seconds_per_image: test.seconds_per_image,
+        train: train.score(),
+        test: test.score(),
+        losses: column("train/loss"),
+        test_ap: column("box/AP"),
+        photos,
+    };
+    Ok((side, shown))
+}
+
+/// The epochs' lines of a run's log.
+fn epochs(run: &Path) -> Result<Vec<Value>> {
+    let text = files::read(run.join("log.jsonl"), 1 << 30)?;
+    let lines = text.split(|&b| b == b'\n').filter_map(|l| serde_json::from_slice::<Value>(l).ok());
+    Ok(lines.filter(|v| v["epoch"].is_u64()).collect())
+}
+
+impl Comparison {
+    fn sides(&self) -> [&Side; 2] {
+        [&self.a, &self.b]
+    }
+
+    /// A quantity a row.
+    fn rows(&self) -> Vec<Vec<String>> {
+        let ap = |v: f64| if v < 0.0 { "–".into() } else { format!("{v:.3}") };
+        let mut rows =
+            vec![std::iter::once(String::new()).chain(self.sides().map(|s| s.model.clone())).collect()];
+        let mut row = |name: &str, of: &dyn Fn(&Side) -> String| {
+            rows.push(std::iter::once(name.to_string()).chain(self.sides().map(of)).collect::<Vec<_>>());
+        };
+        for (k, name) in [(0, "box AP"), (1, "box AP50"), (2, "box AP75"), (8, "box AR100")] {
+            row(&format!("{name}, training images"), &|s| ap(s.train.boxes[k]));
+            row(&format!("{name}, test images"), &|s| ap(s.test.boxes[k]));
+        }
+        if self.sides().iter().any(|s| s.test.masks.is_some()) {
+            row("mask AP, training images", &|s| ap(s.train.masks.map_or(-1.0, |m| m[0])));
+            row("mask AP, test images", &|s| ap(s.test.masks.map_or(-1.0, |m| m[0])));
+        }
+        row("parameters", &|s| s.parameters.to_string());
+        row("weights (MiB)", &|s| format!("{:.1}", s.weights_mib));
+        row("epochs", &|s| s.epochs.to_string());
+        row("training (s an epoch)", &|s| format!("{:.1}", s.seconds_per_epoch));
+        row("detection (s an image)", &|s| format!("{:.3}", s.seconds_per_image));
+        rows
+    }
+
+    /// A quantity over the epochs.
+    fn chart(&self, title: &str, y: &str, of: impl Fn(&Side) -> &[f64]) -> Chart {
+        let points = |s: &Side| of(s).iter().enumerate().map(|(i, &v)| ((i + 1) as f64, v)).collect();
+        let line = |s: &Side| Series::line(s.model.as_str(), points(s));
+        let [a, b] = self.sides().map(line);
+        Chart::new(title, "epoch", y).y_range(0.0, 0.0).with(a).with(b)
+    }
+
+    /// The charts and their files' names.
+    pub fn charts(&self) -> [(&'static str, Chart); 2] {
+        [
+            ("losses", self.chart("Training loss", "loss (sum of all)", |s| &s.losses)),
+            ("ap", self.chart("Box AP on the test images", "AP", |s| &s.test_ap)),
+        ]
+    }
+
+    /// Adds table, charts and pictures to a page.
+    pub fn show(&self, page: &mut Page) -> Result<()> {
+        page.table(&self.rows());
+        for (_, chart) in self.charts() {
+            page.figure(&chart.image(), "Over the epochs of training.")?;
+        }
+        for (name, picture) in &self.pictures {
+            page.figure(picture, &format!("{name}: what both find, at the same scale."))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in self.rows() {
+            writeln!(f, "{:<28} {:>28} {:>28}", row[0], row[1], row[2])?;
+        }
+        for s in self.sides() {
+            for photo in &s.photos {
+                writeln!(f, "{}, {}: {} found", s.model, photo.image, photo.detections.len())?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,337 @@
+//! A detector as a training task, with torchvision's recipe for fine-tuning, and how detectors are judged.
+//!
+//! A step descends on the plain sum of the losses by SGD with momentum 0.9 and weight decay 0.0005. Its rate is
+//! η · 0.1^⌊e/3⌋ in epoch e; in epoch 0 it rises along a line from η/1000 over the first min(1000, batches − 1) steps.
+//! (torchvision's `references/detection`, and its tutorial on fine-tuning.)
+
+use super::trainer::{self, Task};
+use crate::data::detection::{DetectionBatch, DetectionDataset, DetectionLoader, tensor};
+use crate::data::{Ahead, detection::Sample};
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::metrics::coco::{self, Category, Evaluation, Kind};
+use crate::metrics::rle::Rle;
+use crate::progress::Progress;
+use gradus_core::optim::Sgd;
+use gradus_core::schedule::Schedule;
+use gradus_core::{Rng, Tape, Tensor, Var};
+use gradus_models::detection::{Detections, Detector, paste_mask};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The losses by torchvision's names, in the order of [`Tally`].
+pub const LOSSES: [&str; 5] =
+    ["loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask"];
+/// The side of a predicted mask, in cells.
+const MASK_SIDE: usize = 28;
+
+/// What the training depends on, beside the data and the network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plan {
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// The learning rate η.
+    pub lr: f64,
+    /// Of everything random.
+    pub seed: u64,
+}
+
+impl Plan {
+    /// The optimiser.
+    pub fn rule(&self) -> Sgd {
+        Sgd { momentum: 0.9, weight_decay: 0.0005, ..Sgd::new(self.lr) }
+    }
+
+    /// The rate of a batch in an epoch of so many batches.
+    pub fn lr(&self, epoch: usize, batch: usize, batches: usize) -> f64 {
+        let base = Schedule::Step { step_size: 3, gamma: 0.1 }.lr(self.lr, epoch);
+        match batches.saturating_sub(1).min(1000) {
+            total_iters @ 1.. if epoch == 0 => {
+                Schedule::Linear { start_factor: 1e-3, end_factor: 1.0, total_iters }.lr(base, batch)
+            }
+            _ => base,
+        }
+    }
+}
+
+/// Sums of the losses over the images seen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    images: usize,
+    /// By [`LOSSES`], times the number of images.
+    sums: [f64; 5],
+}
+
+impl Tally {
+    /// The mean of each loss.
+    pub fn means(&self) -> [f64; 5] {
+        self.sums.map(|s| s / self.images.max(1) as f64)
+    }
+
+    /// The mean of their sum.
+    pub fn total(&self) -> f64 {
+        self.means().iter().sum()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "loss {:.4}", self.total())
+    }
+}
+
+impl trainer::Tally for Tally {
+    fn images(&self) -> usize {
+        self.images
+    }
+}
+
+/// Some images of a data set.
+#[derive(Clone)]
+pub struct Part {
+    /// The data set.
+    pub data: Arc<dyn DetectionDataset>,
+    /// Which of its images.
+    pub indices: Arc<[usize]>,
+}
+
+impl Part {
+    /// These images of it.
+    pub fn new(data: &Arc<dyn DetectionDataset>, indices: &[usize]) -> Self {
+        Part { data: data.clone(), indices: indices.into() }
+    }
+
+    /// Its images one after the other, read ahead.
+    pub fn samples(&self) -> Ahead<Sample> {
+        let part = self.clone();
+        Ahead::new(0..self.indices.len(), "loader", move |k| part.data.load(part.indices[k]))
+    }
+}
+
+/// COCO's 12 numbers for boxes and, where there are masks, for masks: see [`coco::NAMES`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Of boxes.
+    #[serde(rename = "box")]
+    pub boxes: [f64; 12],
+    /// Of masks.
+    #[serde(rename = "mask", skip_serializing_if = "Option::is_none", default)]
+    pub masks: Option<[f64; 12]>,
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = |v: f64| if v < 0.0 { "–".to_string() } else { format!("{v:.3}") };
+        for (k, name) in coco::NAMES.iter().enumerate() {
+            let masks = self.masks.map(|m| format!("  mask {:>5}", value(m[k]))).unwrap_or_default();
+            writeln!(f, "  {name:<10} box {:>5}{masks}", value(self.boxes[k]))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a detector found in some images, compared with the truth.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// All detections, masks included.
+    pub detections: Vec<coco::Detection>,
+    /// Of boxes.
+    pub boxes: Evaluation,
+    /// Of masks.
+    pub masks: Option<Evaluation>,
+    /// The median time of an image, in seconds, reading not counted.
+    pub seconds_per_image: f64,
+}
+
+impl Judgement {
+    /// The numbers.
+    pub fn score(&self) -> Score {
+        Score { boxes: self.boxes.stats, masks: self.masks.as_ref().map(|m| m.stats) }
+    }
+}
+
+/// The detections of one image in its results file's form. `classes[k - 1]` is label k's category.
+pub fn to_coco(
+    found: &Detections,
+    image: i64,
+    [height, width]: [usize; 2],
+    classes: &[Category],
+) -> Result<Vec<coco::Detection>> {
+    let boxes = found.boxes.data().as_chunks::<4>().0;
+    let one = |(k, b): (usize, &[f32; 4])| {
+        let [x1, y1, x2, y2] = b.map(f64::from);
+        let category = classes[found.labels[k] - 1].id;
+        let d = coco::Detection::of_box(image, category, found.scores[k].into(), [x1, y1, x2 - x1, y2 - y1]);
+        let Some(masks) = &found.masks else { return Ok(d) };
+        let cells = MASK_SIDE * MASK_SIDE;
+        let p = paste_mask(&masks.data()[k * cells..][..cells], MASK_SIDE, b, [height, width]);
+        let bits: Vec<u8> = p.values.iter().map(|&v| u8::from(v > 0.5)).collect();
+        Ok(d.with_mask(Rle::from_window(height, width, [p.x, p.y], p.width, &bits)?))
+    };
+    boxes.iter().enumerate().map(one).collect()
+}
+
+/// Runs a detector over some images and compares. `classes[k - 1]` is label k's category.
+///
+/// # Errors
+/// Unreadable images, or an interruption.
+pub fn judge(net: &Detector, classes: &[Category], part: &Part, label: &str) -> Result<Judgement> {
+    let mut progress = Progress::new(label, "images", part.indices.len() as u64, 0);
+    let (mut detections, mut times) = (Vec::new(), Vec::new());
+    for (sample, &i) in part.samples().zip(part.indices.iter()) {
+        let Sample { image, image_id, .. } = sample?;
+        let x = tensor(&image).map_err(|e| e.in_file(part.data.name(i)))?;
+        let start = Instant::now();
+        let found = net.detect(&[x]);
+        times.push(start.elapsed().as_secs_f64());
+        detections.extend(to_coco(&found[0], image_id, [image.height(), image.width()], classes)?);
+        progress.advance(1, || format!("{} found", detections.len()));
+        if interrupt::requested() {
+            return Err(Error::interrupted("nothing was changed"));
+        }
+    }
+    let truth = part.data.ground_truth(&part.indices)?;
+    let boxes = coco::evaluate(&truth, &detections, Kind::Box)?;
+    // Where masks are judged, a detection's area is its mask's.
+    let of_mask =
+        |d: &coco::Detection| Some(coco::Detection::of_mask(d.image, d.category, d.score, d.mask.clone()?));
+    let masks: Option<Vec<_>> = detections.iter().map(of_mask).collect();
+    let masks = masks.filter(|_| net.config().masks);
+    let masks = masks.map(|m| coco::evaluate(&truth, &m, Kind::Mask)).transpose()?;
+    times.sort_by(f64::total_cmp);
+    let seconds_per_image = times.get(times.len() / 2).copied().unwrap_or(0.0);
+    Ok(Judgement { detections, boxes, masks, seconds_per_image })
+}
+
+/// A detector, learning the objects of some images and judged on others.
+pub struct Detection {
+    plan: Plan,
+    loader: DetectionLoader,
+    test: Part,
+}
+
+impl Detection {
+    /// Masks are loaded where `masks` says so.
+    pub fn new(plan: Plan, train: &Part, test: Part, masks: bool) -> Self {
+        let rng = Rng::seed(plan.seed);
+        let (data, indices) = (train.data.clone(), train.indices.clone());
+        let loader = DetectionLoader::new(data, indices, plan.batch, masks, &rng);
+        Detection { plan, loader, test }
+    }
+
+    /// Its batches.
+    pub fn loader(&self) -> &DetectionLoader {
+        &self.loader
+    }
+}
+
+impl Task for Detection {
+    type Net = Detector;
+    type Batch = DetectionBatch;
+    type Tally = Tally;
+    type Score = Score;
+
+    fn epochs(&self) -> usize {
+        self.plan.epochs
+    }
+
+    fn images(&self) -> usize {
+        self.loader.images()
+    }
+
+    fn batches(&self, epoch: usize, start: usize) -> Ahead<DetectionBatch> {
+        self.loader.epoch(epoch, start)
+    }
+
+    fn describe(&self, batch: &DetectionBatch) -> String {
+        batch.names.join(", ")
+    }
+
+    fn lr(&self, epoch: usize, batch: usize) -> f64 {
+        self.plan.lr(epoch, batch, self.loader.batches())
+    }
+
+    fn rng(&self, step: u64) -> Rng {
+        Rng::seed(self.plan.seed).stream("samples").at(step)
+    }
+
+    fn loss(&self, net: &Detector, g: &mut Tape, batch: &DetectionBatch, tally: &mut Tally) -> Result<Var> {
+        let losses = net.losses(g, &batch.images, &batch.targets).map_err(|e| {
+            let name = batch.names.get(e.image).cloned().unwrap_or_default();
+            let object = e.object.map(|o| format!("object {o}: ")).unwrap_or_default();
+            Error::input(format!("{object}{}", e.problem)).in_file(name).remedy("mend or remove it")
+        })?;
+        let images = batch.images.len();
+        tally.images += images;
+        for (name, value) in losses.values() {
+            if let Some(k) = LOSSES.iter().position(|&l| l == name) {
+                tally.sums[k] += value * images as f64;
+            }
+        }
+        Ok(losses.total(g))
+    }
+
+    fn judge(&self, net: &Detector) -> Result<Score> {
+        Ok(judge(net, self.test.data.classes(), &self.test, "test images")?.score())
+    }
+
+    /// The greater box AP is better, as COCO ranks.
+    fn better(score: &Score, best: &Score) -> bool {
+        score.boxes[0] > best.boxes[0]
+    }
+}
+
+/// An image's detections of at least this score, the surest first, in the order of [`Detections`].
+pub fn surest(found: &Detections, score: f32) -> Detections {
+    let n = found.scores.iter().take_while(|&&s| s >= score).count();
+    let masks = found.masks.as_ref().map(|m| {
+        let cells = MASK_SIDE * MASK_SIDE;
+        Tensor::from_slice([n, MASK_SIDE, MASK_SIDE], &m.data()[..n * cells])
+    });
+    let boxes = Tensor::from_slice([n, 4], &found.boxes.data()[..4 * n]);
+    Detections { boxes, labels: found.labels[..n].to_vec(), scores: found.scores[..n].to_vec(), masks }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_warms_up_and_falls_as_torchvisions() {
+        let plan = Plan { epochs: 10, batch: 2, lr: 0.005, seed: 0 };
+        // After iterations 0, 10 and 20 of 60 the next step's rates, as the tutorial prints them.
+        for (batch, want) in [(1, 8.966e-5), (11, 9.363e-4), (21, 1.7829e-3)] {
+            assert!((plan.lr(0, batch, 60) / want - 1.0).abs() < 1e-4, "{}", plan.lr(0, batch, 60));
+        }
+        assert!((plan.lr(0, 0, 60) - 5e-6).abs() < 1e-18 && (plan.lr(0, 59, 60) - 0.005).abs() < 1e-15);
+        for (epoch, want) in [(1, 5e-3), (2, 5e-3), (3, 5e-4), (5, 5e-4), (6, 5e-5), (9, 5e-6)] {
+            assert!((plan.lr(epoch, 0, 60) / want - 1.0).abs() < 1e-12);
+        }
+        // One batch leaves no step to warm up in; 5000 batches warm up over 1000.
+        assert_eq!(plan.lr(0, 0, 1), 0.005);
+        assert!(plan.lr(0, 999, 5000) < 0.005 && plan.lr(0, 1000, 5000) == 0.005);
+    }
+
+    #[test]
+    fn detections_become_results_with_masks_in_their_boxes() {
+        let classes = [Category { id: 1, name: "a".into() }, Category { id: 18, name: "b".into() }];
+        let found = Detections {
+            boxes: Tensor::from_slice([2, 4], &[2.0, 3.0, 8.0, 9.0, 0.0, 0.0, 4.0, 2.0]),
+            labels: vec![2, 1],
+            scores: vec![0.9, 0.4],
+            masks: Some(Tensor::from_fn([2, 28, 28], |i| if i < 784 { 1.0 } else { 0.0 })),
+        };
+        let results = to_coco(&found, 7, [12, 20], &classes).unwrap();
+        assert_eq!((results[0].image, results[0].category, results[1].category), (7, 18, 1));
+        assert_eq!(results[0].bbox, [2.0, 3.0, 6.0, 6.0]);
+        let mask = results[0].mask.as_ref().unwrap();
+        assert!(mask.area() >= 36 && mask.area() <= 49, "{}", mask.area());
+        assert_eq!(results[1].mask.as_ref().unwrap().area(), 0);
+        let sure = surest(&found, 0.5);
+        assert_eq!((sure.labels.len(), sure.masks.unwrap().shape()[0]), (1, 1));
+    }
+}

@@ -1,0 +1,321 @@
+//! A run of `train detector`: data, network, trainer, and the folder with everything they leave behind.
+
+use super::detection::{Detection, Judgement, LOSSES, Part, Plan, Score, judge};
+use super::detector_model::metadata;
+use super::found::{objects, picture};
+use super::state::checkpoint_error;
+use super::trainer::{PositionOf, Trainer};
+use crate::bench::peak_mib;
+use crate::data::coco::json::results_to_json;
+use crate::data::detection::{DetectionDataset, TestSplit};
+use crate::error::Result;
+use crate::files;
+use crate::image::{Image, Object, picture_rows};
+use crate::metrics::coco::{Category, Evaluation, NAMES, recalls};
+use crate::plot::{self, Chart, Series};
+use crate::run::{Existing, Run};
+use gradus_core::{Module, Rng, simd};
+use gradus_models::checkpoint::{self, Pretrained, load_pretrained, norm_eps, verify_name_hash};
+use gradus_models::detection::{BackboneKind, Config, Detector};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Images in a picture of a batch, and the longer side of each.
+const SHOWN: usize = 8;
+const SIDE: usize = 320;
+/// Detections of less are not drawn.
+const DRAWN_SCORE: f64 = 0.5;
+
+/// Everything that the result depends on: a run's `args.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// "detector"
+    pub task: String,
+    /// "fasterrcnn" or "maskrcnn"
+    pub model: String,
+    /// Its backbone.
+    pub backbone: BackboneKind,
+    /// The network, its sizes and what of it is trained.
+    pub config: Config,
+    /// Where the data was; may move between resumptions.
+    pub data: String,
+    /// What the data set is called.
+    pub data_name: String,
+    /// Identifies the data.
+    pub data_checksum: String,
+    /// Label k's category is `classes[k - 1]`.
+    pub classes: Vec<Category>,
+    /// Which images are for testing.
+    pub test_split: String,
+    /// The file of the first weights; may move between resumptions.
+    pub weights: Option<String>,
+    /// Identifies it.
+    pub weights_sha256: Option<String>,
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// The learning rate.
+    pub lr: f64,
+    /// Of everything random.
+    pub seed: u64,
+    /// The instruction set: it decides the last bits.
+    pub isa: String,
+}
+
+impl Settings {
+    /// With everything that the data, the weights' file and the machine tell.
+    pub fn new(
+        config: Config,
+        source: &str,
+        data: &dyn DetectionDataset,
+        split: TestSplit,
+        weights: Option<&Path>,
+        plan: Plan,
+    ) -> Result<Self> {
+        Ok(Settings {
+            task: "detector".into(),
+            model: if config.masks { "maskrcnn" } else { "fasterrcnn" }.into(),
+            backbone: config.backbone,
+            config,
+            data: source.into(),
+            data_name: data_name(source),
+            data_checksum: data.checksum(),
+            classes: data.classes().to_vec(),
+            test_split: split.to_string(),
+            weights: weights.map(|w| w.display().to_string()),
+            weights_sha256: weights.map(crate::fetch::sha256).transpose()?,
+            epochs: plan.epochs,
+            batch: plan.batch,
+            lr: plan.lr,
+            seed: plan.seed,
+            isa: simd::isa().name().into(),
+        })
+    }
+
+    fn plan(&self) -> Plan {
+        Plan { epochs: self.epochs, batch: self.batch, lr: self.lr, seed: self.seed }
+    }
+
+    /// The images to train on and those to test on.
+    pub fn parts(&self, data: &Arc<dyn DetectionDataset>) -> Result<[Part; 2]> {
+        let (train, test) = self.test_split.parse::<TestSplit>()?.indices(&**data, self.seed)?;
+        Ok([Part::new(data, &train), Part::new(data, &test)])
+    }
+}
+
+/// The last folder's or file's name; drawn scenes are called what they are.
+fn data_name(source: &str) -> String {
+    if source.starts_with("synthetic") && !Path::new(source).exists() {
+        return "synthetic street scenes".into();
+    }
+    Path::new(source).file_name().map_or(source.into(), |n| n.to_string_lossy().into_owned())
+}
+
+/// What a finished run tells.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Its folder.
+    pub run: String,
+    /// How many were trained.
+    pub epochs: usize,
+    /// The one with the greatest box AP on the test images, counted from 1.
+    pub best_epoch: usize,
+    /// What became of the network's tensors at the start, where weights were given.
+    pub weights: Option<String>,
+    /// Of the best epoch's weights, on the test images (which chose it).
+    pub test: Score,
+    /// Of the last epoch's weights, on the test images: what the recipe ends with.
+    pub last: Score,
+    /// The most memory the process held, in MiB.
+    pub peak_mib: Option<f64>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {} epochs", self.run, self.epochs)?;
+        let ap = |s: &Score| match s.masks {
+            Some(m) => format!("box AP {:.3}, mask AP {:.3}", s.boxes[0], m[0]),
+            None => format!("box AP {:.3}", s.boxes[0]),
+        };
+        writeln!(f, "test images, last epoch: {}", ap(&self.last))?;
+        writeln!(
+            f,
+            "test images, epoch {} (the best of them by box AP): {}",
+            self.best_epoch,
+            ap(&self.test)
+        )?;
+        self.test.fmt(f)?;
+        match self.peak_mib {
+            Some(m) => writeln!(f, "peak memory {m:.0} MiB"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Trains (or goes on training) in `folder`, judges the best weights on the test images, and leaves the pictures.
+pub fn train(
+    settings: &Settings,
+    data: &Arc<dyn DetectionDataset>,
+    folder: &Path,
+    existing: Existing,
+) -> Result<Summary> {
+    let [train, test] = settings.parts(data)?;
+    let mut run = Run::open(folder, settings, existing)?;
+    let mut net = Detector::new(settings.config.clone(), &mut Rng::seed(settings.seed).stream("init"));
+    let mut eps = 1e-5;
+    let mut weights = None;
+    if let Some(file) = &settings.weights {
+        let (report, of_file) = load_weights(&mut net, Path::new(file)).map_err(checkpoint_error)?;
+        (weights, eps) = (Some(report.to_string()), of_file);
+    }
+    announce(&mut net, settings, [&train, &test], weights.as_deref());
+    let about = metadata(&settings.config, &settings.classes, eps);
+    let task = Detection::new(settings.plan(), &train, test.clone(), settings.config.masks);
+    if existing != Existing::Resume || !folder.join("train_batch0.png").exists() {
+        picture_of_training(&run, &task, &settings.classes)?;
+    }
+    let mut trainer = Trainer::new(task, net, settings.plan().rule(), folder, about);
+    if existing == Existing::Resume {
+        trainer.resume()?;
+    }
+    run.rewind(trainer.position().epoch)?;
+    if trainer.position().epoch >= settings.epochs {
+        eprintln!("{}: all {} epochs are trained already", folder.display(), settings.epochs);
+    }
+    trainer.run(|position| record(&mut run, position))?;
+
+    let PositionOf::<Detection> { history, best_epoch, .. } = trainer.position().clone();
+    let (_, net) = trainer.into_best()?;
+    let judged = judge(&net, &settings.classes, &test, "best weights, test images")?;
+    files::write_atomic(run.file("detections.json"), results_to_json(&judged.detections).as_bytes())?;
+    precision_recall(&judged).save_png(run.file("PR_curve.png"))?;
+    pictures_of_test(&run, &judged, &test, &settings.classes)?;
+    run.note(&serde_json::json!({ "best_epoch": best_epoch, "test": judged.score() }))?;
+    Ok(Summary {
+        run: folder.display().to_string(),
+        epochs: history.len(),
+        best_epoch,
+        weights,
+        test: judged.score(),
+        last: history[history.len() - 1].score.clone(),
+        peak_mib: peak_mib(),
+    })
+}
+
+/// Loads published weights into a detector: what became of its tensors, and batch norm's ε.
+fn load_weights(net: &mut Detector, path: &Path) -> Result<(Pretrained, f64), checkpoint::CheckpointError> {
+    verify_name_hash(path)?;
+    let loaded = checkpoint::load(path)?;
+    let eps = norm_eps(path, &loaded)?;
+    let report = load_pretrained(net, loaded.tensors, path)?;
+    net.backbone.set_norm_eps(eps);
+    Ok((report, eps))
+}
+
+/// What is about to be trained.
+fn announce(net: &mut Detector, settings: &Settings, parts: [&Part; 2], weights: Option<&str>) {
+    let mut trainable = 0;
+    net.for_each_param(|_, p| trainable += if p.trainable { p.value.len() } else { 0 });
+    let [train, test] = parts.map(|p| p.indices.len());
+    let c = &settings.config;
+    eprintln!(
+        "{} on {}, {} parameters, {trainable} of them trained; {train} images to train on, {test} to test on",
+        if c.masks { "Mask R-CNN" } else { "Faster R-CNN" },
+        c.backbone,
+        net.num_params(),
+    );
+    match weights {
+        Some(report) => eprintln!("weights: {report}"),
+        None => eprintln!("weights: all random"),
+    }
+}
+
+/// The last epoch's line in the run's log.
+fn record(run: &mut Run, position: &PositionOf<Detection>) -> Result<()> {
+    let Some(e) = position.last() else { return Ok(()) };
+    let masks = e.score.masks.map(|m| format!(", mask AP {:.3}", m[0])).unwrap_or_default();
+    let best = if position.best_epoch == e.epoch { ", the best so far" } else { "" };
+    let memory = peak_mib().map(|m| format!("; peak memory {m:.0} MiB")).unwrap_or_default();
+    let [ap, ap50, ..] = e.score.boxes;
+    eprintln!("epoch {}: test box AP {ap:.3} (AP50 {ap50:.3}){masks}{best}{memory}", e.epoch);
+    let mut names = vec![("train/loss".to_string(), e.train.total())];
+    let shown = if e.score.masks.is_some() { 5 } else { 4 };
+    names.extend(LOSSES.iter().zip(e.train.means()).take(shown).map(|(n, v)| (format!("train/{n}"), v)));
+    names.extend(NAMES.iter().zip(e.score.boxes).map(|(n, v)| (format!("box/{n}"), v)));
+    names.extend(
+        e.score.masks.iter().flat_map(|m| NAMES.iter().zip(*m)).map(|(n, v)| (format!("mask/{n}"), v)),
+    );
+    names.extend(
+        [("lr", e.lr), ("images_per_second", e.images_per_second), ("seconds", e.seconds)]
+            .map(|(n, v)| (n.to_string(), v)),
+    );
+    let values: Vec<(&str, f64)> = names.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+    run.epoch(e.epoch, &values)
+}
+
+/// `train_batch0.png`: what the network really sees first, with labels.
+fn picture_of_training(run: &Run, task: &Detection, classes: &[Category]) -> Result<()> {
+    let mut items = Vec::new();
+    for number in 0..task.loader().batches() {
+        let batch = task.loader().batch(0, number)?;
+        for ((x, target), name) in batch.images.iter().zip(&batch.targets).zip(&batch.names) {
+            let [h, w, _] = x.dims("picture");
+            let object = |(k, b): (usize, &[f32; 4])| Object {
+                bbox: *b,
+                label: classes[target.labels[k] - 1].name.clone(),
+                mask: target.masks.as_ref().map(|m| m.of(k).to_vec()),
+            };
+            let boxes = target.boxes.data().as_chunks::<4>().0;
+            let objects: Vec<Object> = boxes.iter().enumerate().map(object).collect();
+            let image = Image::from_f32(w, h, 3, x.data());
+            items.push((picture(&image, &objects, SIDE, false), name.clone()));
+        }
+        if items.len() >= SHOWN {
+            break;
+        }
+    }
+    items.truncate(SHOWN);
+    let title = "The first training images, mirrored at random";
+    picture_rows(title, &items, 4).save_png(run.file("train_batch0.png"))
+}
+
+/// `val_batch0_labels.png` beside `val_batch0_pred.png`: the first test images, their objects and what is found.
+fn pictures_of_test(run: &Run, judged: &Judgement, test: &Part, classes: &[Category]) -> Result<()> {
+    let (mut labels, mut predictions) = (Vec::new(), Vec::new());
+    for (sample, &i) in test.samples().zip(test.indices.iter()).take(SHOWN) {
+        let (sample, name) = (sample?, test.data.name(i));
+        let truth = |(k, b): (usize, &[f32; 4])| Object {
+            bbox: *b,
+            label: classes[sample.labels[k] - 1].name.clone(),
+            mask: Some(sample.masks[k].bitmap()),
+        };
+        let truths: Vec<Object> = sample.boxes.iter().enumerate().map(truth).collect();
+        let own = judged.detections.iter().filter(|d| d.image == sample.image_id && d.score >= DRAWN_SCORE);
+        let found = objects(&own.cloned().collect::<Vec<_>>(), classes);
+        labels.push((picture(&sample.image, &truths, SIDE, false), name.clone()));
+        predictions.push((picture(&sample.image, &found, SIDE, false), name));
+    }
+    picture_rows("Test images: the objects", &labels, 4).save_png(run.file("val_batch0_labels.png"))?;
+    let title = format!("Test images: what is found, from score {DRAWN_SCORE}");
+    picture_rows(&title, &predictions, 4).save_png(run.file("val_batch0_pred.png"))
+}
+
+/// Precision over recall at IoU 0.5, 0.75 and 0.9, for boxes and, where there are masks, for masks.
+pub fn precision_recall(judged: &Judgement) -> Image {
+    let chart = |what: &str, e: &Evaluation| {
+        let title = format!("{what}: AP {:.3}, AP50 {:.3}, AP75 {:.3}", e.stats[0], e.stats[1], e.stats[2]);
+        let mut chart = Chart::new(title, "recall", "precision").x_range(0.0, 1.0).y_range(0.0, 1.0);
+        for (t, iou) in [(0, "IoU 0.50"), (5, "IoU 0.75"), (8, "IoU 0.90")] {
+            if let Some(precision) = e.precision(t) {
+                chart = chart.with(Series::line(iou, recalls().into_iter().zip(precision).collect()));
+            }
+        }
+        chart
+    };
+    let charts = [("boxes", Some(&judged.boxes)), ("masks", judged.masks.as_ref())];
+    let charts: Vec<Chart> = charts.into_iter().filter_map(|(what, e)| Some(chart(what, e?))).collect();
+    plot::grid(&charts, 2)
+}

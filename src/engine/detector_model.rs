@@ -1,0 +1,106 @@
+//! A trained detector from a run's folder or a weights file: network, class names.
+
+use super::state::checkpoint_error;
+use super::trainer::Files;
+use crate::data::coco;
+use crate::data::detection::tensor;
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::metrics::coco::Category;
+use gradus_core::Rng;
+use gradus_models::checkpoint::{self, Metadata, NORM_EPS, StateDict, modernise, norm_eps};
+use gradus_models::detection::{BackboneKind, Config, Detections, Detector};
+use std::path::Path;
+
+/// A network ready to detect.
+pub struct DetectorModel {
+    /// The network.
+    pub net: Detector,
+    /// Label k's category is `classes[k - 1]`.
+    pub classes: Vec<Category>,
+}
+
+/// The metadata that lets a weights file speak for itself. `eps` is batch norm's.
+pub fn metadata(config: &Config, classes: &[Category], eps: f64) -> Metadata {
+    Metadata::from([
+        ("format".into(), "pt".into()),
+        ("program".into(), format!("gradus {}", env!("CARGO_PKG_VERSION"))),
+        ("detector".into(), serde_json::json!(config).to_string()),
+        ("classes".into(), serde_json::json!(classes).to_string()),
+        (NORM_EPS.into(), eps.to_string()),
+    ])
+}
+
+/// Whether a checkpoint holds a whole detector.
+fn is_detector(tensors: &StateDict) -> bool {
+    tensors.keys().any(|k| k.starts_with("roi_heads."))
+}
+
+/// Whether a run's folder or a weights file is a detector's. An unreadable file is not: whoever opens it says why.
+pub fn is_detector_at(path: &Path) -> bool {
+    if path.is_dir() {
+        let settings = crate::run::Run::settings::<serde_json::Value>(path);
+        return settings.is_ok_and(|s| s["task"] == "detector");
+    }
+    checkpoint::load(path).is_ok_and(|loaded| is_detector(&loaded.tensors))
+}
+
+impl DetectorModel {
+    /// From a run's folder (its `weights`, "best" or "last") or a weights file, `.safetensors` or `.pth`. `sizes` are other
+    /// limits of the shorter and the longer side than the weights were trained with.
+    pub fn open(path: &Path, weights: &str, sizes: [Option<usize>; 2]) -> Result<Self> {
+        let file = if path.is_dir() { Files::weights(path, weights)? } else { path.to_path_buf() };
+        let loaded = checkpoint::load(&file).map_err(checkpoint_error)?;
+        let json = |key: &str| loaded.metadata.get(key).map(String::as_str).unwrap_or_default();
+        let known: Option<Config> = serde_json::from_str(json("detector")).ok();
+        let classes: Option<Vec<Category>> = serde_json::from_str(json("classes")).ok();
+        let eps = norm_eps(&file, &loaded).map_err(checkpoint_error)?;
+        let no_detector = || {
+            Error::input("holds no detector that is known here")
+                .in_file(&file)
+                .remedy("name a run of `gradus train detector`, or a checkpoint of torchvision's Faster or Mask R-CNN")
+        };
+        if !is_detector(&loaded.tensors) {
+            return Err(no_detector());
+        }
+        let tensors = modernise(loaded.tensors);
+        let logits = tensors.get("roi_heads.box_predictor.cls_score.bias").map(|t| t.numel());
+        let Some(count @ 2..=100_000) = logits else { return Err(no_detector()) };
+        let mut config = match known.filter(|c| c.num_classes == count) {
+            Some(config) => config,
+            None => {
+                let kind = BackboneKind::recognise(&tensors).ok_or_else(no_detector)?;
+                let masks = tensors.keys().any(|k| k.starts_with("roi_heads.mask_predictor."));
+                Config { masks, ..Config::new(kind, count) }
+            }
+        };
+        config.min_size = sizes[0].unwrap_or(config.min_size);
+        config.max_size = sizes[1].unwrap_or(config.max_size);
+        // Running statistics serve either way; frozen, convolutions take them over.
+        config.freeze_bn = true;
+        let mut net = Detector::new(config, &mut Rng::seed(0));
+        checkpoint::load_exact(&mut net, &tensors, &file).map_err(checkpoint_error)?;
+        net.backbone.set_norm_eps(eps);
+        let classes = classes.filter(|c| c.len() == count - 1).unwrap_or_else(|| coco::categories(count - 1));
+        Ok(DetectorModel { net, classes })
+    }
+
+    /// What is found in a picture.
+    pub fn detect(&self, image: &Image) -> Result<Detections> {
+        Ok(self.net.detect(&[tensor(image)?]).remove(0))
+    }
+
+    /// Whether these are classes that it tells apart. Error: one is not.
+    pub fn must_know(&self, classes: &[Category], source: &str) -> Result<()> {
+        let Some(unknown) = classes.iter().find(|c| self.classes.iter().all(|own| own.id != c.id)) else {
+            return Ok(());
+        };
+        let (have, need) = (classes.len(), self.classes.len());
+        let (id, name) = (unknown.id, &unknown.name);
+        Err(Error::input(format!(
+            "has {have} classes, the detector tells {need} apart, and not {name:?} (id {id})"
+        ))
+        .in_file(source)
+        .remedy("name the data set that it was trained on"))
+    }
+}

@@ -1,0 +1,98 @@
+//! What a detector finds in a picture: as a list, as COCO results, and drawn.
+
+use super::detection::{surest, to_coco};
+use super::detector_model::DetectorModel;
+use crate::error::Result;
+use crate::image::{Filter, Image, Object, draw_objects};
+use crate::metrics::coco::{Category, Detection};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// One object.
+#[derive(Clone, Debug, Serialize)]
+pub struct Found {
+    /// x1, y1, x2, y2 in pixels.
+    #[serde(rename = "box")]
+    pub bbox: [f32; 4],
+    /// A probability.
+    pub score: f32,
+    /// 1 is the first class.
+    pub label: usize,
+    /// The class's.
+    pub name: String,
+}
+
+/// The objects of one image.
+#[derive(Clone, Debug, Serialize)]
+pub struct FoundIn {
+    /// The file.
+    pub image: String,
+    /// The surest first.
+    pub detections: Vec<Found>,
+}
+
+/// What a detector finds in a picture: as a list, as COCO results with this id, and drawn, the longer side `side` pixels.
+pub fn find(
+    model: &DetectorModel,
+    path: &Path,
+    id: i64,
+    score: f32,
+    side: Option<usize>,
+    plain: bool,
+) -> Result<(FoundIn, Vec<Detection>, Image)> {
+    let image = Image::open(path)?.to_rgb8();
+    let (w, h) = (image.width(), image.height());
+    let found = surest(&model.detect(&image).map_err(|e| e.in_file(path))?, score);
+    let results = to_coco(&found, id, [h, w], &model.classes)?;
+    let side = side.unwrap_or(w.max(h));
+    let drawn = picture(&image, &objects(&results, &model.classes), side, plain);
+    let one = |(k, b): (usize, &[f32; 4])| Found {
+        bbox: *b,
+        score: found.scores[k],
+        label: found.labels[k],
+        name: model.classes[found.labels[k] - 1].name.clone(),
+    };
+    let detections = found.boxes.data().as_chunks::<4>().0.iter().enumerate().map(one).collect();
+    Ok((FoundIn { image: path.display().to_string(), detections }, results, drawn))
+}
+
+/// The name of the picture made of a file, different for different ones: its stem, and its place where an earlier file
+/// of the list has the same.
+pub fn picture_name(paths: &[PathBuf], k: usize) -> String {
+    let stem = |p: &Path| p.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let own = stem(&paths[k]);
+    if paths[..k].iter().any(|p| stem(p) == own) { format!("{own}-{}", k + 1) } else { own }
+}
+
+/// Detections as objects to draw, with names and scores.
+pub fn objects(detections: &[Detection], classes: &[Category]) -> Vec<Object> {
+    let object = |d: &Detection| {
+        let name = classes.iter().find(|c| c.id == d.category).map_or("?", |c| c.name.as_str());
+        let [x, y, w, h] = d.bbox.map(|v| v as f32);
+        let label = format!("{name} {:.2}", d.score);
+        Object { bbox: [x, y, x + w, y + h], label, mask: d.mask.as_ref().map(|m| m.bitmap()) }
+    };
+    detections.iter().map(object).collect()
+}
+
+/// A picture scaled so that its longer side is `side` pixels, and its objects drawn. `plain`: on gray, without the picture.
+pub fn picture(image: &Image, objects: &[Object], side: usize, plain: bool) -> Image {
+    let (w, h) = (image.width(), image.height());
+    let scale = side as f32 / w.max(h) as f32;
+    let [width, height] = [w, h].map(|v| ((v as f32 * scale).round() as usize).max(1));
+    let ground = if plain {
+        Image::filled(width, height, [236; 3])
+    } else {
+        image.resize(width, height, Filter::Bilinear)
+    };
+    let near = |mask: &Vec<u8>| {
+        let at = |i: usize| mask[(i / width * h / height) * w + i % width * w / width];
+        (0..width * height).map(at).collect()
+    };
+    let scaled = |o: &Object| Object {
+        bbox: o.bbox.map(|v| v * scale),
+        label: o.label.clone(),
+        mask: o.mask.as_ref().map(near),
+    };
+    draw_objects(&ground, &objects.iter().map(scaled).collect::<Vec<_>>())
+}

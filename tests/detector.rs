@@ -1,0 +1,261 @@
+//! Detectors as a user meets them: a run's folder, evaluation, detection, comparison, resuming, and bad input.
+
+use gradus::image::Image;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn gradus(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gradus")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn json_of(args: &[&str]) -> Value {
+    let out = gradus(args);
+    assert!(out.status.success(), "gradus {args:?}: {}", text(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+/// The command ends with this code, nothing on standard output, no panic, and one message that has all these words.
+#[track_caller]
+fn fails(code: i32, args: &[&str], words: &[&str]) {
+    let out = gradus(args);
+    let said = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(code), "gradus {args:?}: {said}");
+    assert!(out.stdout.is_empty() && !said.contains("panicked"), "gradus {args:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "gradus {args:?} says nothing of `{word}`: {said}");
+    }
+}
+
+const SMALL: [&str; 10] = [
+    "train",
+    "detector",
+    "--backbone",
+    "mobilenet-v2-fpn",
+    "--min-size",
+    "48",
+    "--max-size",
+    "64",
+    "--test-split",
+    "last:1",
+];
+
+/// The arguments of a small training on this data.
+fn small<'a>(data: &'a str, out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    [&SMALL[..], &["--data", data, "--out", out.to_str().unwrap()], more].concat()
+}
+
+#[test]
+fn a_run_leaves_its_folder_and_is_evaluated_used_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let data = "synthetic:6:64x48";
+    let summary = json_of(&small(data, &run, &["--epochs", "1", "--model", "maskrcnn", "--json"]));
+    assert_eq!((summary["epochs"].as_u64(), summary["best_epoch"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(summary["test"]["box"].as_array().unwrap().len(), 12);
+    assert!(summary["peak_mib"].as_f64().unwrap() > 50.0);
+    for file in [
+        "args.json",
+        "log.jsonl",
+        "results.csv",
+        "results.png",
+        "weights/best.safetensors",
+        "weights/last.safetensors",
+        "state/state.safetensors",
+        "train_batch0.png",
+        "val_batch0_labels.png",
+        "val_batch0_pred.png",
+        "PR_curve.png",
+        "detections.json",
+    ] {
+        assert!(run.join(file).is_file(), "{file}");
+    }
+    // What evaluates is what was trained: the same twelve numbers, for boxes and for masks.
+    let run = run.to_str().unwrap();
+    let evaluated = json_of(&["evaluate", run, "--data", data, "--json"]);
+    assert_eq!((&evaluated["box"], &evaluated["mask"]), (&summary["test"]["box"], &summary["test"]["mask"]));
+    assert_eq!((evaluated["split"].as_str(), evaluated["images"].as_u64()), (Some("test"), Some(1)));
+    let trained_on = json_of(&["evaluate", run, "--data", data, "--split", "train", "--json"]);
+    assert_eq!(trained_on["images"].as_u64(), Some(5));
+
+    // One pixel, and a strip of 20,000; the same name twice.
+    let (tiny, strip) = (folder.path().join("a.png"), folder.path().join("b"));
+    fs::create_dir(&strip).unwrap();
+    let strip = strip.join("a.png");
+    Image::filled(1, 1, [200, 30, 30]).save_png(&tiny).unwrap();
+    Image::filled(20_000, 3, [30, 200, 30]).save_png(&strip).unwrap();
+    let found = folder.path().join("found");
+    let out = found.to_str().unwrap();
+    let [tiny, strip] = [&tiny, &strip].map(|p| p.to_str().unwrap());
+    let detected = json_of(&["detect", run, tiny, strip, "-o", out, "--score", "0", "--json"]);
+    assert_eq!(detected.as_array().unwrap().len(), 2);
+    for d in detected.as_array().unwrap().iter().flat_map(|i| i["detections"].as_array().unwrap()) {
+        assert!(
+            d["score"].as_f64().unwrap() <= 1.0 && d["box"].as_array().unwrap().len() == 4 && d["label"] == 1
+        );
+    }
+    assert!(found.join("a.png").is_file() && found.join("a-2.png").is_file());
+    let results: Value = serde_json::from_slice(&fs::read(found.join("detections.json")).unwrap()).unwrap();
+    let total: usize =
+        detected.as_array().unwrap().iter().map(|i| i["detections"].as_array().unwrap().len()).sum();
+    assert_eq!(results.as_array().unwrap().len(), total);
+    fails(2, &["detect", run, tiny, "-o", out], &["holds detections already", "--force"]);
+
+    let compared = folder.path().join("compared");
+    let out = compared.to_str().unwrap();
+    let both = json_of(&["compare", run, run, "--data", data, "--image", tiny, "-o", out, "--json"]);
+    for side in ["a", "b"] {
+        assert_eq!(both[side]["test"]["box"], summary["last"]["box"]);
+        assert!(
+            both[side]["train"]["box"][0].is_number()
+                && both[side]["seconds_per_image"].as_f64().unwrap() > 0.0
+        );
+        assert_eq!(both[side]["losses"].as_array().unwrap().len(), 1);
+    }
+    for file in ["index.html", "comparison.json", "losses.png", "ap.png", "a.png"] {
+        assert!(compared.join(file).is_file(), "{file}");
+    }
+
+    // Nothing is overwritten; other classes, other data and weights of another network are refused by name.
+    fails(2, &small(data, Path::new(run), &["--epochs", "1"]), &["holds a run already", "--resume"]);
+    let two = coco(folder.path(), "two", &|_, instances| {
+        instances["categories"] = json!([{"id": 1, "name": "person"}, {"id": 7, "name": "train"}]);
+    });
+    fails(
+        2,
+        &["evaluate", run, "--data", &two, "--split", "all"],
+        &["has 2 classes", "tells 1 apart", "\"train\""],
+    );
+    fails(2, &["compare", run, run, "--data", &two, "-o", "x"], &["is not the data"]);
+    let best = format!("{run}/weights/best.safetensors");
+    let other = folder.path().join("other");
+    let args = ["train", "detector", "--data", data, "--test-split", "last:1", "--backbone", "resnet18-fpn"];
+    let weights = ["--out", other.to_str().unwrap(), "--weights", &best];
+    fails(2, &[&args[..], &weights].concat(), &["best.safetensors", "backbone"]);
+    fails(2, &["predict", run, tiny], &["weights"]);
+}
+
+/// A data set in COCO's format with three images of 64 x 48 pixels, two with an object each; `spoil` changes it.
+fn coco(folder: &Path, name: &str, spoil: &dyn Fn(&Path, &mut Value)) -> String {
+    let images = folder.join(name);
+    fs::create_dir(&images).unwrap();
+    for i in 1..=3u8 {
+        Image::filled(64, 48, [i * 60, 90, 120]).save_png(images.join(format!("{i}.png"))).unwrap();
+    }
+    let image = |i| json!({"id": i, "file_name": format!("{i}.png"), "width": 64, "height": 48});
+    let object = |i| {
+        let polygon = [10, 8, 30, 8, 30, 40, 10, 40];
+        json!({"id": i, "image_id": i, "category_id": 1, "bbox": [10, 8, 20, 32], "area": 640, "iscrowd": 0,
+            "segmentation": [polygon]})
+    };
+    let mut instances = json!({
+        "images": [image(1), image(2), image(3)],
+        "annotations": [object(1), object(2)],
+        "categories": [{"id": 1, "name": "person"}],
+    });
+    spoil(&images, &mut instances);
+    let annotations = folder.join(format!("{name}.json"));
+    fs::write(&annotations, instances.to_string()).unwrap();
+    format!("{}:{}", annotations.display(), images.display())
+}
+
+#[test]
+fn bad_data_is_explained_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let out = |words: &[&str]| at.join(format!("run of {}", words[0]));
+    let refused = |data: &str, more: &[&str], words: &[&str]| {
+        fails(2, &small(data, &out(words), more), words);
+        assert!(!out(words).join("weights/last.safetensors").exists());
+    };
+    let mask = ["--model", "maskrcnn"];
+    let degenerate = coco(at, "flat", &|_, v| v["annotations"][1]["bbox"] = json!([10, 8, 0, 32]));
+    refused(&degenerate, &[], &["annotation 2", "2.png", "no width"]);
+    let foreign = coco(at, "foreign", &|_, v| *v = json!({"shapes": [], "imagePath": "1.png"}));
+    refused(&foreign, &[], &["foreign.json", "images"]);
+    let other = coco(at, "other", &|_, v| {
+        v["annotations"][0]["segmentation"] = json!({"size": [10, 10], "counts": [0, 100]});
+    });
+    refused(&other, &mask, &["annotation 1", "10 x 10"]);
+    let bare = coco(at, "bare", &|_, v| {
+        v["annotations"][0]["segmentation"] = json!([]);
+    });
+    refused(&bare, &mask, &["1.png", "no mask", "fasterrcnn"]);
+    let resized = coco(at, "resized", &|images, _| {
+        Image::filled(32, 48, [0; 3]).save_png(images.join("1.png")).unwrap();
+    });
+    refused(&resized, &[], &["32 x 48", "1.png"]);
+    refused("synthetic:6:64x48", &["--min-size", "90"], &["--min-size 90", "--max-size 64"]);
+    refused("synthetic:6:64x48", &["--trainable-layers", "99"], &["--trainable-layers 99"]);
+    refused("synthetic:6:64x48", &["--lr", "-1"], &["--lr -1", "positive"]);
+}
+
+#[test]
+fn empty_annotations_and_images_without_objects_are_learned_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = coco(folder.path(), "empty", &|_, v| v["annotations"] = json!([]));
+    let out = folder.path().join("run");
+    let summary = json_of(&small(&data, &out, &["--epochs", "1", "--json"]));
+    // Without an object there is nothing to find: undefined, as COCO has it.
+    assert!(summary["test"]["box"].as_array().unwrap().iter().all(|v| v.as_f64() == Some(-1.0)));
+    let log = fs::read_to_string(out.join("log.jsonl")).unwrap();
+    let first: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert!(first["train/loss"].as_f64().unwrap() > 0.0 && first["train/loss_box_reg"].as_f64() == Some(0.0));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_names_the_images_and_keeps_the_last_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let args = small("synthetic:6:64x48", &out, &["--epochs", "2", "--lr", "1e30"]);
+    fails(1, &args, &["the loss is", "synthetic scene 0000", "--lr"]);
+    assert!(out.join("args.json").exists() && !out.join("weights/last.safetensors").exists());
+}
+
+fn bits(folder: &Path) -> Vec<Vec<u8>> {
+    ["weights/best.safetensors", "weights/last.safetensors"].map(|f| fs::read(folder.join(f)).unwrap()).into()
+}
+
+#[test]
+fn killed_and_resumed_it_has_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (unbroken, broken) = (folder.path().join("unbroken"), folder.path().join("broken"));
+    let data = "synthetic:6:64x48";
+    let start = Instant::now();
+    json_of(&small(data, &unbroken, &["--epochs", "2", "--threads", "1", "--json"]));
+    let whole = start.elapsed();
+    let resume = |more: &[&str]| {
+        let args = small(data, &broken, &[&["--epochs", "2", "--resume", "--threads", "2"], more].concat());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+        command.args(args).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    for share in [0.1, 0.5, 0.6, 0.7] {
+        let mut child = resume(&[]).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(whole.mul_f64(share).min(Duration::from_secs(60)));
+        child.kill().ok();
+        child.wait().unwrap();
+    }
+    assert!(resume(&[]).status().unwrap().success());
+    assert!(bits(&unbroken) == bits(&broken), "the weights differ");
+    let again = resume(&[]).output().unwrap();
+    assert!(again.status.success() && text(&again.stderr).contains("trained already"));
+    let other = resume(&["--trainable-layers", "1"]).output().unwrap();
+    assert_eq!(other.status.code(), Some(2));
+    assert!(text(&other.stderr).contains("config.trainable_layers"), "{}", text(&other.stderr));
+}
+
+#[test]
+fn help_teaches() {
+    for args in [&["train", "detector"][..], &["detect"], &["compare"], &["evaluate"], &["fetch"]] {
+        let out = gradus(&[args, &["--help"]].concat());
+        assert!(out.status.success() && text(&out.stdout).contains("Example"), "{args:?}");
+    }
+}
