@@ -70,15 +70,14 @@ impl Outputs {
     }
 }
 
-/// The n images that the network is surest of and wrong about, with the probabilities of the true and of the named class.
+/// The n images that the network is surest of and wrong about; below each the true class and its probability, then the one
+/// it was taken for.
 pub fn confident_errors(outputs: &Outputs, subset: &Subset, n: usize) -> Result<Image> {
     let p = outputs.probabilities();
     let classes = p.shape()[1];
     let item = |&(i, guess): &(usize, usize)| {
-        let line = |word: &str, class: usize| {
-            format!("{word} {} {:.3}", subset.classes()[class], p.data()[i * classes + class])
-        };
-        Ok((subset.image(i)?, format!("{}\n{}", line("is", outputs.labels[i]), line("named", guess))))
+        let line = |class: usize| format!("{:.3} {}", p.data()[i * classes + class], subset.classes()[class]);
+        Ok((subset.image(i)?, format!("{}\n{}", line(outputs.labels[i]), line(guess))))
     };
     let items: Vec<(Image, String)> = outputs.errors().iter().take(n).map(item).collect::<Result<_>>()?;
     Ok(caption_grid("", &items, 6, 128))

@@ -27,38 +27,47 @@ pub struct Imagined {
     pub probability: f64,
 }
 
-/// The best of `count` inputs of noise.
-pub fn search(net: &AlexNet, class: usize, count: usize, rng: &Rng) -> Imagined {
+/// For each class the best of `count` inputs of noise, the same ones for all.
+pub fn search(net: &AlexNet, classes: &[usize], count: usize, rng: &Rng) -> Vec<Imagined> {
     let side = net.size().image_side();
-    let floats = side * side * 3;
-    let mut best = Imagined { input: Tensor::zeros([1, side, side, 3]), probability: -1.0 };
+    let blank = Imagined { input: Tensor::zeros([1, side, side, 3]), probability: -1.0 };
+    let mut best = vec![blank; classes.len()];
     for first in (0..count).step_by(BATCH) {
         let n = BATCH.min(count - first);
         let mut own = rng.stream("search").at(first as u64);
         let x = Tensor::from_fn([n, side, side, 3], |_| own.normal() as f32);
-        let probabilities = probability(net, class, &x);
-        for (i, p) in probabilities.into_iter().enumerate() {
-            if p > best.probability {
-                let input = Tensor::from_slice([1, side, side, 3], &x.data()[i * floats..(i + 1) * floats]);
-                best = Imagined { input, probability: p };
+        let p = probabilities(net, &x);
+        for (best, &class) in best.iter_mut().zip(classes) {
+            for i in 0..n {
+                let probability = f64::from(p.data()[i * net.classes() + class]);
+                if probability > best.probability {
+                    *best = Imagined { input: image(&x, i), probability };
+                }
             }
         }
     }
     best
 }
 
-/// Where `steps` steps of projected gradient ascent lead.
-pub fn ascend(net: &AlexNet, class: usize, steps: usize, normalise: &Normalise, rng: &Rng) -> Imagined {
+/// Where `steps` steps of projected gradient ascent lead, for each class from a start of its own. The classes climb
+/// together, one image each: their gradients do not mix, and Adam does not mind that the mean loss scales them.
+pub fn ascend(
+    net: &AlexNet,
+    classes: &[usize],
+    steps: usize,
+    normalise: &Normalise,
+    rng: &Rng,
+) -> Vec<Imagined> {
     let side = net.size().image_side();
     let mut own = rng.stream("ascend");
-    let mut x = Tensor::from_fn([1, side, side, 3], |_| (FAINT * own.normal()) as f32);
+    let mut x = Tensor::from_fn([classes.len(), side, side, 3], |_| (FAINT * own.normal()) as f32);
     let (rule, mut state) = (Rule::from(Adam::new(LR)), State::default());
     let bounds: [[f32; 2]; 3] = std::array::from_fn(|c| [normalise.apply(0, c), normalise.apply(u8::MAX, c)]);
     for _ in 0..steps {
         let mut g = Tape::eval();
         let input = g.input(x.clone());
         let logits = net.forward(&mut g, input.clone());
-        let loss = g.cross_entropy(logits, &[class]);
+        let loss = g.cross_entropy(logits, classes);
         let gradients = g.backward(&loss);
         let gradient = gradients.of(&input).expect("the loss depends on the input");
         rule.step(x.data_mut(), gradient.data(), &mut state);
@@ -67,15 +76,24 @@ pub fn ascend(net: &AlexNet, class: usize, steps: usize, normalise: &Normalise, 
             .enumerate()
             .for_each(|(i, v)| *v = v.clamp(bounds[i % 3][0], bounds[i % 3][1]));
     }
-    let probability = probability(net, class, &x)[0];
-    Imagined { input: x, probability }
+    let p = probabilities(net, &x);
+    let reached = |(i, &class): (usize, &usize)| Imagined {
+        input: image(&x, i),
+        probability: f64::from(p.data()[i * net.classes() + class]),
+    };
+    classes.iter().enumerate().map(reached).collect()
 }
 
-fn probability(net: &AlexNet, class: usize, x: &Tensor) -> Vec<f64> {
+/// Image i of several.
+fn image(x: &Tensor, i: usize) -> Tensor {
+    let [_, h, w, c] = x.dims("image");
+    Tensor::from_slice([1, h, w, c], &x.data()[i * h * w * c..(i + 1) * h * w * c])
+}
+
+fn probabilities(net: &AlexNet, x: &Tensor) -> Tensor {
     let mut g = Tape::infer();
     let logits = net.forward(&mut g, x.clone().into());
-    let p = g.softmax(logits, -1).value;
-    p.data().chunks(net.classes()).map(|row| f64::from(row[class])).collect()
+    g.softmax(logits, -1).value
 }
 
 /// Both ways side by side for each of these classes, with the probabilities reached.
@@ -87,14 +105,14 @@ pub fn imagine(
     rng: &Rng,
 ) -> Image {
     let side = net.size().image_side();
+    let classes: Vec<usize> = named.iter().map(|n| n.0).collect();
+    let found = search(net, &classes, searched, rng);
+    let climbed = ascend(net, &classes, steps, normalise, rng);
     let mut items = Vec::new();
-    for &(class, name) in named {
-        for (way, found) in [
-            ("noise", search(net, class, searched, rng)),
-            ("ascent", ascend(net, class, steps, normalise, rng)),
-        ] {
-            let picture = normalise.picture(side, side, found.input.data());
-            items.push((picture, format!("{name}\n{way}: p = {:.3}", found.probability)));
+    for ((&(_, name), found), climbed) in named.iter().zip(&found).zip(&climbed) {
+        for (way, one) in [("noise", found), ("ascent", climbed)] {
+            let picture = normalise.picture(side, side, one.input.data());
+            items.push((picture, format!("{name}\n{way}: p = {:.3}", one.probability)));
         }
     }
     caption_grid("", &items, 4, 128)
@@ -108,15 +126,16 @@ mod tests {
     fn ascent_climbs_where_the_search_stays_and_pixels_stay_pixels() {
         let net = AlexNet::cifar(10, &mut Rng::seed(4));
         let (rng, n) = (Rng::seed(1), Normalise::CIFAR10);
-        let start = ascend(&net, 3, 0, &n, &rng);
-        let found = ascend(&net, 3, 30, &n, &rng);
-        let searched = search(&net, 3, 64, &rng);
-        assert!(found.probability > 0.9 && found.probability > searched.probability, "{}", found.probability);
-        assert!(start.probability < 0.5);
-        for (i, v) in found.input.data().iter().enumerate() {
-            assert!((n.apply(0, i % 3)..=n.apply(255, i % 3)).contains(v));
+        let (start, found) = (ascend(&net, &[3, 5], 0, &n, &rng), ascend(&net, &[3, 5], 30, &n, &rng));
+        let searched = search(&net, &[3, 5], 64, &rng);
+        for ((start, found), searched) in start.iter().zip(&found).zip(&searched) {
+            let p = found.probability;
+            assert!(p > 0.9 && p > searched.probability && start.probability < 0.5, "{p}");
+            for (i, v) in found.input.data().iter().enumerate() {
+                assert!((n.apply(0, i % 3)..=n.apply(255, i % 3)).contains(v));
+            }
         }
         // More noise never finds less.
-        assert!(search(&net, 3, 128, &rng).probability >= searched.probability);
+        assert!(search(&net, &[3], 128, &rng)[0].probability >= searched[0].probability);
     }
 }

@@ -208,8 +208,8 @@ fn errors(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<
     let outputs = Outputs::of(&model.net, test, model.arch.transform())?;
     page.figure(
         &confident_errors(&outputs, test, 36)?,
-        "The 36 test images that the network is surest of and wrong about: what each is and what it was named, with the \
-         probabilities given to both.",
+        "The 36 test images that the network is surest of and wrong about: the probability of what each is, and below it of what \
+         it was taken for.",
     )?;
     page.command(&format!("gradus evaluate {} --data {}", trained.run.display(), trained.source));
     Ok(())

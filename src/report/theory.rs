@@ -53,7 +53,7 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
     page.text("The loss is a quadratic with curvatures $a$ and $b$:");
     page.formula("L(w) = \\frac{1}{2}\\left(a\\,w_1^2 + b\\,w_2^2\\right).");
     page.part("q1a", "(a) Gradient and minimiser").text(
-        "$\\nabla L = (a w_1,\\ b w_2)$. For $a, b > 0$ both terms are non-negative and vanish only together: $w = 0$ is \
+        "$\\nabla L = (a w_1, b w_2)$. For $a, b > 0$ both terms are non-negative and vanish only together: $w = 0$ is \
          the minimiser, and there is no other.",
     );
     page.part("q1b", "(b) A step").text(

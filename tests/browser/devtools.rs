@@ -111,7 +111,7 @@ impl Browser {
     /// Drags the middle of an element by some pixels, as a hand with a mouse does.
     pub fn drag(&mut self, selector: &str, dx: f64, dy: f64) {
         let middle = format!(
-            "(() => {{ const e = document.querySelector('{selector}'); e.scrollIntoView({{ block: 'center' }}); \
+            "(() => {{ const e = document.querySelector('{selector}'); e.scrollIntoView({{ block: 'center', behavior: 'instant' }}); \
              const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
         );
         let at = self.eval(&middle);
