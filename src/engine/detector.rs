@@ -15,7 +15,7 @@ use crate::metrics::coco::{Category, Evaluation, NAMES, recalls};
 use crate::plot::{self, Chart, Series};
 use crate::run::{Existing, Run};
 use gradus_core::{Module, Rng, simd};
-use gradus_models::checkpoint::{self, Pretrained, load_pretrained, norm_eps, verify_name_hash};
+use gradus_models::checkpoint::pretrain;
 use gradus_models::detection::{BackboneKind, Config, Detector};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -165,14 +165,12 @@ pub fn train(
     let [train, test] = settings.parts(data)?;
     let mut run = Run::open(folder, settings, existing)?;
     let mut net = Detector::new(settings.config.clone(), &mut Rng::seed(settings.seed).stream("init"));
-    let mut eps = 1e-5;
     let mut weights = None;
     if let Some(file) = &settings.weights {
-        let (report, of_file) = load_weights(&mut net, Path::new(file)).map_err(checkpoint_error)?;
-        (weights, eps) = (Some(report.to_string()), of_file);
+        weights = Some(pretrain(&mut net, file).map_err(checkpoint_error)?.to_string());
     }
     announce(&mut net, settings, [&train, &test], weights.as_deref());
-    let about = metadata(&settings.config, &settings.classes, eps);
+    let about = metadata(&settings.config, &settings.classes, net.backbone.norm_eps());
     let task = Detection::new(settings.plan(), &train, test.clone(), settings.config.masks);
     if existing != Existing::Resume || !folder.join("train_batch0.png").exists() {
         picture_of_training(&run, &task, &settings.classes)?;
@@ -203,16 +201,6 @@ pub fn train(
         last: history[history.len() - 1].score.clone(),
         peak_mib: peak_mib(),
     })
-}
-
-/// Loads published weights into a detector: what became of its tensors, and batch norm's ε.
-fn load_weights(net: &mut Detector, path: &Path) -> Result<(Pretrained, f64), checkpoint::CheckpointError> {
-    verify_name_hash(path)?;
-    let loaded = checkpoint::load(path)?;
-    let eps = norm_eps(path, &loaded)?;
-    let report = load_pretrained(net, loaded.tensors, path)?;
-    net.backbone.set_norm_eps(eps);
-    Ok((report, eps))
 }
 
 /// What is about to be trained.
