@@ -87,6 +87,11 @@ pub trait DetectionDataset: Send + Sync {
     /// Identifies the data, to be kept with a run.
     fn checksum(&self) -> String;
 
+    /// An object to learn from whose mask is not known, if there is one: what it is called.
+    fn without_mask(&self) -> Option<String> {
+        None
+    }
+
     /// What the detections in some of the images are compared with.
     fn ground_truth(&self, indices: &[usize]) -> Result<GroundTruth> {
         let mut truth = GroundTruth { categories: self.classes().to_vec(), ..GroundTruth::default() };

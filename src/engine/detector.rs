@@ -8,7 +8,7 @@ use super::trainer::{PositionOf, Trainer};
 use crate::bench::peak_mib;
 use crate::data::coco::json::results_to_json;
 use crate::data::detection::{DetectionDataset, TestSplit};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
 use crate::image::{Image, Object, picture_rows};
 use crate::metrics::coco::{Category, Evaluation, NAMES, recalls};
@@ -163,6 +163,11 @@ pub fn train(
     existing: Existing,
 ) -> Result<Summary> {
     let [train, test] = settings.parts(data)?;
+    if let Some(object) = data.without_mask().filter(|_| settings.config.masks) {
+        return Err(Error::input(format!("{object} has no mask"))
+            .in_file(&settings.data)
+            .remedy("add its mask, or train --model fasterrcnn, which needs none"));
+    }
     let mut run = Run::open(folder, settings, existing)?;
     let mut net = Detector::new(settings.config.clone(), &mut Rng::seed(settings.seed).stream("init"));
     let mut weights = None;

@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 pub use names::categories;
 
-use self::json::{Annotation, ImageInfo, Instances, MAX_BYTES};
+use self::json::{Annotation, ImageInfo, Instances, MAX_BYTES, Segmentation};
 use super::detection::{DetectionDataset, Sample};
 use crate::error::{Error, Result};
 use crate::files;
@@ -193,6 +193,13 @@ impl DetectionDataset for Coco {
             sample.push(bbox, label, mask, a.area, a.crowd);
         }
         Ok(sample)
+    }
+
+    fn without_mask(&self) -> Option<String> {
+        let unknown = |a: &&Annotation| !a.crowd && matches!(a.segmentation, Segmentation::None);
+        let a = self.objects.iter().find(unknown)?;
+        let name = self.images.iter().find(|i| i.id == a.image).map_or("", |i| &i.file_name);
+        Some(format!("annotation {} (image {}, {name})", a.id, a.image))
     }
 
     /// From the annotations alone, so with their own numbers in full precision; sizes come from their entries. Objects of unknown mask
