@@ -1,8 +1,10 @@
 //! `gradus report`: the hand-in, one page of all questions from finished runs.
 
 use super::{Global, tour};
+use crate::comparison::Question;
 use crate::data;
 use crate::engine::alexnet::Settings;
+use crate::engine::detector;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::report::classifier::{self, Depth, Trained};
@@ -19,7 +21,8 @@ use std::time::Instant;
 #[command(after_help = "Examples:
   gradus report -o report                                        on data that the program draws
   gradus report --alexnet runs/alexnet -o report                 question 4 from a run
-  gradus report --alexnet runs/alexnet --cifar cifar-10-binary.tar.gz --detectors runs/a runs/b -o report
+  gradus report --alexnet runs/alexnet --cifar cifar-10-binary.tar.gz \\
+    --detectors runs/a runs/b --image crossing.jpg -o report
 
 The page is one file that needs no network. Where pdflatex is installed, report.pdf stands beside it.")]
 pub struct Report {
@@ -32,6 +35,12 @@ pub struct Report {
     /// Two runs of `gradus train detector`
     #[arg(long, num_args = 2, value_names = ["RUN_A", "RUN_B"])]
     detectors: Option<Vec<PathBuf>>,
+    /// Photographs that both detectors look at
+    #[arg(long, value_name = "PHOTO", num_args = 1.., requires = "detectors")]
+    image: Vec<PathBuf>,
+    /// The detectors' data, where it is no longer at the place that the first run remembers
+    #[arg(long, value_name = "SRC", requires = "detectors")]
+    pedestrians: Option<String>,
     /// Where index.html and report.pdf go
     #[arg(short = 'o', long, value_name = "DIR")]
     out: PathBuf,
@@ -68,10 +77,7 @@ impl Report {
         let start = Instant::now();
         let path = super::new_file(self.out.join("index.html"), self.force)?;
         let pdf = super::new_file(self.out.join("report.pdf"), self.force)?;
-        let runs = match self.detectors.as_deref() {
-            Some([a, b]) => Some([a.as_path(), b.as_path()]),
-            _ => None,
-        };
+        let detectors = self.detectors()?;
         let mut page = Page::new("Homework: descent, filters, IoU, AlexNet, detectors");
         page.text("One command made this page; beside every figure stands the command that makes it alone.");
         page.links(&theory::PARTS);
@@ -80,7 +86,7 @@ impl Report {
         theory::iou(&mut page)?;
         files::create_folder(&self.out)?;
         self.alexnet(&mut page, global)?;
-        detectors::section(&mut page, runs)?;
+        detectors::section(&mut page, detectors.as_ref())?;
         theory::sources(&mut page);
         files::write_atomic(&path, page.html()?.as_bytes())?;
         let made = page.pdf(&pdf)? == Typeset::Done;
@@ -89,6 +95,22 @@ impl Report {
             pdf: made.then(|| pdf.display().to_string()),
             seconds: start.elapsed().as_secs_f64(),
         })
+    }
+
+    fn detectors(&self) -> Result<Option<Question>> {
+        let Some([a, b]) = self.detectors.as_deref() else { return Ok(None) };
+        let data = match &self.pedestrians {
+            Some(data) => data.clone(),
+            None => Run::settings::<detector::Settings>(a)?.data,
+        };
+        Ok(Some(Question {
+            runs: [a.clone(), b.clone()],
+            data,
+            photos: self.image.clone(),
+            weights: "last".into(),
+            score: 0.5,
+            plain: false,
+        }))
     }
 
     fn alexnet(&self, page: &mut Page, global: &Global) -> Result<()> {

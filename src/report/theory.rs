@@ -18,7 +18,7 @@ const SHOWN_STEPS: usize = 60;
 const CLAIMS: &str = include_str!("../../assets/claims.tsv");
 
 /// Which part of the homework is answered where.
-pub const PARTS: [[&str; 3]; 13] = [
+pub const PARTS: [[&str; 3]; 15] = [
     ["1 (a)", "Gradient and minimiser of the quadratic loss", "q1a"],
     ["1 (b)", "What a step of descent does to each weight", "q1b"],
     ["1 (c)", "Exactly when descent converges", "q1c"],
@@ -30,7 +30,9 @@ pub const PARTS: [[&str; 3]; 13] = [
     ["3 (a)", "Why IoU lies between 0 and 1", "q3a"],
     ["3 (b)", "Where IoU is not differentiable, and what that means for a loss", "q3b"],
     ["4", "AlexNet", "q4"],
-    ["5", "Two two-stage detectors, compared", "q5"],
+    ["5 (a)", "A detector fine-tuned", "q5"],
+    ["5 (b)", "A detector on another backbone", "q5"],
+    ["5 (c)", "Both compared", "q5"],
     ["", "Sources and acknowledgements", "sources"],
 ];
 
