@@ -58,7 +58,7 @@ pub(crate) fn multiply<E: Element>(a: &dyn Left<E>, b: Right<'_, E>, out: Output
         return;
     }
     let blocks = blocks(count, len);
-    let grid = if spread { Grid::new(rows, &b) } else { Grid { rows, panels: panels.count } };
+    let grid = if spread { Grid::new(rows, &b, a.packed()) } else { Grid { rows, panels: panels.count } };
     let across = panels.count.div_ceil(grid.panels);
     parallel::for_each(rows.div_ceil(grid.rows) * across, |i| {
         let (r, p) = (i / across * grid.rows, i % across * grid.panels);
@@ -114,14 +114,16 @@ struct Grid {
 impl Grid {
     /// Tasks of about a million multiply-adds, at most 64, at least 64 rows each where there are so many. Where tasks pack
     /// B, they are long, so that it is packed few times.
-    fn new<E: Element>(rows: usize, b: &Right<'_, E>) -> Grid {
+    /// Where strips of A are copied, each serves panels enough to pay for it.
+    fn new<E: Element>(rows: usize, b: &Right<'_, E>, copied: bool) -> Grid {
         let panels = b.panels();
         let tasks = ((rows * panels.cols * b.rows()) >> 20).clamp(1, 64);
         let (down, across) = match b {
             Right::Packed(_) => {
                 let least = if panels.cols * b.rows() > 1 << 18 { 128 } else { 64 };
                 let down = tasks.min(rows.div_ceil(least));
-                (down, (tasks.min(32) / down).clamp(1, panels.count))
+                let most = if copied { (panels.count / 6).max(1) } else { panels.count };
+                (down, (tasks.min(32) / down).clamp(1, most))
             }
             Right::Fresh(_) => {
                 // Powers of two, so that tasks are as many for each thread.
@@ -171,8 +173,9 @@ impl<E: Element> Kernel<E> for Sweep<'_, E> {
                 if !self.block.segments.is_empty() {
                     self.a.strips(self.b.isa(), first, count, mr, self.block, strips);
                 }
-                for (j, strip) in strips.iter().enumerate() {
-                    self.strip_by_panels(s, strip, &panels, mr.min(count - j * mr), offsets[j]);
+                for j in 0..strips.len() {
+                    let (rows, next) = (mr.min(count - j * mr), strips.get(j + 1));
+                    self.strip_by_panels(s, &strips[j], next, &panels, rows, offsets[j]);
                 }
             }
         }
@@ -185,6 +188,7 @@ impl<E: Element> Sweep<'_, E> {
         &self,
         s: S,
         strip: &Strip<E>,
+        next: Option<&Strip<E>>,
         panels: &[Panel<E>],
         rows: usize,
         offsets: [usize; MAX_MR],
@@ -192,13 +196,17 @@ impl<E: Element> Sweep<'_, E> {
         let Finish { add, epilogue } = self.out.finish;
         let mut ahead = Ahead::new();
         let c = self.out.c.as_mut_ptr();
-        for &panel in panels {
+        for (p, &panel) in panels.iter().enumerate() {
             let panel = Panel { ptr: panel.ptr.wrapping_add(self.k * panel.ld), ..panel };
             let (col, cols) = (self.col + panel.col, panel.cols);
             let target = Target { c, offsets, rows, col, cols, add, epilogue };
             ahead.clear();
             for &row in &offsets[..rows] {
                 ahead.row(c.wrapping_add(row + col), cols);
+            }
+            // Few panels: the next strip is soon wanted.
+            if let Some(next) = next.filter(|_| panels.len() < 4 && !self.a.packed()) {
+                ahead.share(next, p, panels.len());
             }
             // SAFETY: the caller's.
             unsafe {

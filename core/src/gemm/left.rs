@@ -95,7 +95,7 @@ impl<E: Element> Left<E> for RowMajor<'_, E> {
 }
 
 /// A matrix in memory whose columns are runs.
-pub(super) struct ColumnMajor<'a, E>(pub Matrix<'a, E>);
+pub(crate) struct ColumnMajor<'a, E>(pub Matrix<'a, E>);
 
 impl<E: Element> Left<E> for ColumnMajor<'_, E> {
     fn packed(&self) -> bool {
@@ -172,7 +172,7 @@ impl<E: Element> Kernel<E> for CopySteps<'_, E> {
                         let to = strip.addresses[0].cast_mut().add(t * mr);
                         let from = src.add(t * ld + j * mr);
                         if rows == 8 {
-                            to.cast::<[E; 8]>().write(from.cast::<[E; 8]>().read());
+                            to.cast::<[E; 8]>().write_unaligned(from.cast::<[E; 8]>().read_unaligned());
                         } else {
                             s.store_n(to, s.load_n(from, rows), mr);
                         }

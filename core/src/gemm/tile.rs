@@ -103,6 +103,17 @@ impl<E> Ahead<E> {
         }
     }
 
+    /// Adds one of `parts` parts of a strip that is one stretch of the depth.
+    #[inline(always)]
+    pub fn share(&mut self, strip: &Strip<E>, part: usize, parts: usize) {
+        if let [Segment { len, .. }] = strip.segments[..] {
+            let (from, to) = (part * len / parts, (part + 1) * len / parts);
+            for row in &strip.addresses {
+                self.row(row.wrapping_add(from), to - from);
+            }
+        }
+    }
+
     #[inline(always)]
     pub fn lines(&self) -> &[*const E] {
         &self.lines[..self.count]

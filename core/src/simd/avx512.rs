@@ -81,6 +81,49 @@ impl Simd<f32> for Avx512 {
         unsafe { _mm512_mask_blend_ps(m, b, a) }
     }
     #[inline(always)]
+    unsafe fn transpose(self, src: *const f32, src_ld: usize, dst: *mut f32, dst_ld: usize) {
+        // SAFETY: the caller warrants both blocks. In three steps: pairs of rows, then fours, then all sixteen.
+        unsafe {
+            let mut rows = [_mm512_setzero_ps(); 16];
+            for (j, row) in rows.iter_mut().enumerate() {
+                *row = _mm512_loadu_ps(src.add(j * src_ld));
+            }
+            let mut pairs = rows;
+            for j in (0..16).step_by(2) {
+                pairs[j] = _mm512_unpacklo_ps(rows[j], rows[j + 1]);
+                pairs[j + 1] = _mm512_unpackhi_ps(rows[j], rows[j + 1]);
+            }
+            // Quarter q of fours[4 g + c]: column 4 q + c of the rows 4 g .. 4 g + 4.
+            let mut fours = rows;
+            for g in (0..16).step_by(4) {
+                for h in 0..2 {
+                    let (a, b) = (_mm512_castps_pd(pairs[g + h]), _mm512_castps_pd(pairs[g + h + 2]));
+                    fours[g + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                    fours[g + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+                }
+            }
+            for c in 0..4 {
+                const EVEN: i32 = 0b10_00_10_00;
+                const ODD: i32 = 0b11_01_11_01;
+                let [a, b, d, e] = [fours[c], fours[4 + c], fours[8 + c], fours[12 + c]];
+                let (even, even_below) =
+                    (_mm512_shuffle_f32x4::<EVEN>(a, b), _mm512_shuffle_f32x4::<EVEN>(d, e));
+                let (odd, odd_below) = (_mm512_shuffle_f32x4::<ODD>(a, b), _mm512_shuffle_f32x4::<ODD>(d, e));
+                for (q, column) in [
+                    _mm512_shuffle_f32x4::<EVEN>(even, even_below),
+                    _mm512_shuffle_f32x4::<EVEN>(odd, odd_below),
+                    _mm512_shuffle_f32x4::<ODD>(even, even_below),
+                    _mm512_shuffle_f32x4::<ODD>(odd, odd_below),
+                ]
+                .into_iter()
+                .enumerate()
+                {
+                    _mm512_storeu_ps(dst.add((4 * q + c) * dst_ld), column);
+                }
+            }
+        }
+    }
+    #[inline(always)]
     fn sum(self, v: __m512) -> f32 {
         unsafe { _mm512_reduce_add_ps(v) }
     }

@@ -12,6 +12,7 @@ use super::ConvSpec;
 use crate::buffer::Buffer;
 use crate::gemm::deep::multiply_deep;
 use crate::gemm::drive::{Right, multiply};
+use crate::gemm::left::ColumnMajor;
 use crate::gemm::output::{Finish, Output, Pixels, RowMap};
 use crate::gemm::{Matrix, Packed};
 use crate::parallel::Shared;
@@ -163,7 +164,12 @@ pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut 
             multiply(&gather, Right::Packed(&Packed::stack(&parts)), out, true);
         } else {
             let dy = Matrix::strided(dy, pixels.len(), co, spec.c_out);
-            multiply_deep(isa(), &gather, dy, dw, spec.c_out);
+            if (&taps[..], spec.stride, extent) == (&[[0; 2]][..], [1; 2], [spec.h, spec.w]) {
+                let x = Matrix::strided(&x[g * ci..], pixels.len(), ci, spec.c_in);
+                multiply_deep(isa(), &ColumnMajor(x.t()), dy, dw, spec.c_out);
+            } else {
+                multiply_deep(isa(), &gather, dy, dw, spec.c_out);
+            }
         }
     }
 }
