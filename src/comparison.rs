@@ -95,8 +95,14 @@ pub fn compare(question: &Question) -> Result<Comparison> {
             .in_file(&question.runs[1])
             .remedy("compare runs with the same data, --test-split and --seed"));
     }
-    let ((a, shown_a), (b, shown_b)) =
+    let ((mut a, shown_a), (mut b, shown_b)) =
         (side(question, &question.runs[0], &a)?, side(question, &question.runs[1], &b)?);
+    if a.model == b.model {
+        // Two runs of one network are told apart by their folders.
+        for s in [&mut a, &mut b] {
+            s.model = format!("{} ({})", s.model, s.run);
+        }
+    }
     let pair = |(k, (left, right)): (usize, (Image, Image))| {
         let captions = [&a, &b].map(|s| format!("{}: {} found", s.model, s.photos[k].detections.len()));
         let [ca, cb] = captions;

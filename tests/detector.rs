@@ -192,7 +192,8 @@ fn bad_data_is_explained_and_nothing_is_lost() {
         Image::filled(32, 48, [0; 3]).save_png(images.join("1.png")).unwrap();
     });
     refused(&resized, &[], &["32 x 48", "1.png"]);
-    refused("synthetic:6:64x48", &["--min-size", "90"], &["--min-size 90", "--max-size 64"]);
+    let sizes = ["train", "detector", "--data", "synthetic:6:64x48", "--min-size", "90", "--max-size", "64"];
+    fails(2, &sizes, &["--min-size 90", "--max-size 64"]);
     refused("synthetic:6:64x48", &["--trainable-layers", "99"], &["--trainable-layers 99"]);
     refused("synthetic:6:64x48", &["--lr", "-1"], &["--lr -1", "positive"]);
 }
