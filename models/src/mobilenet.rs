@@ -167,6 +167,11 @@ impl<E: Element> MobileNetV2<E> {
         MobileNetV2 { features, classifier }
     }
 
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.classifier.weight.value.shape()[1]
+    }
+
     /// Images [n, h, w, 3], normalised, to logits [n, classes].
     #[track_caller]
     pub fn forward(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {

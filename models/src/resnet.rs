@@ -202,6 +202,11 @@ impl<E: Element> ResNet<E> {
         ResNet { body, fc }
     }
 
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.fc.weight.value.shape()[1]
+    }
+
     /// Images [n, h, w, 3], normalised, to logits [n, classes].
     #[track_caller]
     pub fn forward(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {

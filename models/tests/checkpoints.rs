@@ -40,6 +40,7 @@ fn every_type_in_every_form() {
     assert_eq!(zip.format, Format::TorchZip);
     assert_eq!(assert_same("types_legacy.pth", "types.safetensors").format, Format::TorchLegacy);
     assert_same("types_protocol4.pth", "types.safetensors");
+    assert_same("twenty_one_characters.pth", "types.safetensors");
     assert_eq!(load("types.safetensors").metadata, Metadata::from([("of".into(), "types.pth".into())]));
 
     // And by value, lest all readers err alike.

@@ -14,14 +14,14 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "Examples:
   gradus predict runs/alexnet photo.jpg
-  gradus predict alexnet-owt-7be5be79.pth dog.jpg --classes imagenet_classes.txt --json")]
+  gradus predict mobilenet_v2-b0353104.pth dog.jpg --classes imagenet_classes.txt --json")]
 pub struct Predict {
-    /// A run's folder, or a weights file: .safetensors, or PyTorch's .pth
+    /// A run's folder, or a weights file of AlexNet, ResNet-18, 34 or 50, or MobileNetV2: .safetensors, or PyTorch's .pth
     model: PathBuf,
     /// PNG or JPEG files
     #[arg(required = true)]
     images: Vec<PathBuf>,
-    /// The layout, where the weights do not tell
+    /// AlexNet's layout, where the weights do not tell
     #[arg(long)]
     arch: Option<Arch>,
     /// A text file with the classes' names, one a line
@@ -61,7 +61,7 @@ impl fmt::Display for Predictions {
 impl Predict {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        let mut model = Classifier::open(&self.model, "best", self.arch)?;
+        let mut model = Classifier::open_any(&self.model, "best", self.arch)?;
         if let Some(file) = &self.classes {
             model.name_classes(file)?;
         }

@@ -6,10 +6,11 @@ use crate::data::Transform;
 use crate::error::{Error, Result};
 use crate::files;
 use gradus_core::Rng;
+use gradus_models::Network;
 use gradus_models::alexnet::{AlexNet, Size};
-use gradus_models::checkpoint::{self, Metadata, StateDict};
+use gradus_models::checkpoint::{self, Loaded, Metadata, StateDict};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The two layouts of AlexNet, as the command line names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -48,11 +49,11 @@ impl Arch {
     }
 }
 
-/// A network ready to judge images.
-pub struct Classifier {
+/// A network ready to judge images: AlexNet, or with [`Network`] any classifier.
+pub struct Classifier<N = AlexNet> {
     /// The network.
-    pub net: AlexNet,
-    /// Its layout.
+    pub net: N,
+    /// AlexNet's layout; of another network the one whose images it shares.
     pub arch: Arch,
     /// The classes' names, as many as it has logits.
     pub classes: Vec<String>,
@@ -69,28 +70,65 @@ pub fn metadata(arch: Arch, classes: &[String]) -> Metadata {
     ])
 }
 
+/// The weights of a run's folder ("best" or "last"), or of a file, `.safetensors` or `.pth`.
+fn read(path: &Path, weights: &str) -> Result<(PathBuf, Loaded)> {
+    let file = if path.is_dir() { Files::weights(path, weights)? } else { path.to_path_buf() };
+    let loaded = checkpoint::load(&file).map_err(checkpoint_error)?;
+    Ok((file, loaded))
+}
+
+/// The names that a file gives its classes, or their numbers.
+fn class_names(loaded: &Loaded, count: usize) -> Vec<String> {
+    let named = loaded.metadata.get("classes").and_then(|t| serde_json::from_str::<Vec<String>>(t).ok());
+    let classes = named.filter(|names| names.len() == count);
+    classes.unwrap_or_else(|| (0..count).map(|i| format!("class {i}")).collect())
+}
+
 impl Classifier {
-    /// From a run's folder (its `weights`, "best" or "last") or a weights file, `.safetensors` or `.pth`.
+    /// AlexNet from a run's folder (its `weights`, "best" or "last") or a weights file, `.safetensors` or `.pth`.
     pub fn open(path: &Path, weights: &str, arch: Option<Arch>) -> Result<Self> {
-        let file = if path.is_dir() { Files::weights(path, weights)? } else { path.to_path_buf() };
-        let loaded = checkpoint::load(&file).map_err(checkpoint_error)?;
+        let (file, loaded) = read(path, weights)?;
         let Some(arch) = arch.or_else(|| Arch::recognise(&loaded.tensors)) else {
             return Err(Error::input("holds the weights of no network that is known here")
                 .in_file(&file)
                 .remedy("name a checkpoint of AlexNet, or its layout with --arch cifar or --arch imagenet"));
         };
-        let logits = loaded.tensors.get("classifier.6.bias").map(|t| t.numel());
-        let Some(count @ 1..=100_000) = logits else {
-            return Err(Error::input("has no classifier.6.bias, AlexNet's last layer").in_file(&file));
-        };
-        let mut net = AlexNet::new(arch.size(), count, &mut Rng::seed(0));
-        checkpoint::load_exact(&mut net, &loaded.tensors, &file).map_err(checkpoint_error)?;
-        let named = loaded.metadata.get("classes").and_then(|t| serde_json::from_str::<Vec<String>>(t).ok());
-        let classes = named.filter(|names| names.len() == count);
-        let classes = classes.unwrap_or_else(|| (0..count).map(|i| format!("class {i}")).collect());
-        Ok(Classifier { net, arch, classes })
+        Self::alexnet(&file, &loaded, arch)
     }
 
+    fn alexnet(file: &Path, loaded: &Loaded, arch: Arch) -> Result<Self> {
+        let logits = loaded.tensors.get("classifier.6.bias").map(|t| t.numel());
+        let Some(count @ 1..=100_000) = logits else {
+            return Err(Error::input("has no classifier.6.bias, AlexNet's last layer").in_file(file));
+        };
+        let mut net = AlexNet::new(arch.size(), count, &mut Rng::seed(0));
+        checkpoint::load_exact(&mut net, &loaded.tensors, file).map_err(checkpoint_error)?;
+        let classes = class_names(loaded, count);
+        Ok(Classifier { net, arch, classes })
+    }
+}
+
+impl Classifier<Network> {
+    /// AlexNet, ResNet or MobileNetV2 from a run's folder or a weights file, as [`Classifier::open`] finds AlexNet. The
+    /// two others have no layout to choose.
+    pub fn open_any(path: &Path, weights: &str, arch: Option<Arch>) -> Result<Self> {
+        let (file, loaded) = read(path, weights)?;
+        if let Some(arch) = arch.or_else(|| Arch::recognise(&loaded.tensors)) {
+            let Classifier { net, arch, classes } = Classifier::alexnet(&file, &loaded, arch)?;
+            return Ok(Classifier { net: Network::AlexNet(Box::new(net)), arch, classes });
+        }
+        let Some(mut net) = Network::recognise(&loaded.tensors) else {
+            return Err(Error::input("holds the weights of no network that is known here")
+                .in_file(&file)
+                .remedy("name a checkpoint of AlexNet, ResNet-18, 34 or 50, or MobileNetV2"));
+        };
+        checkpoint::load_exact(&mut net, &loaded.tensors, &file).map_err(checkpoint_error)?;
+        let classes = class_names(&loaded, net.classes());
+        Ok(Classifier { net, arch: Arch::Imagenet, classes })
+    }
+}
+
+impl<N> Classifier<N> {
     /// Takes the classes' names from a text file, one a line.
     pub fn name_classes(&mut self, path: &Path) -> Result<()> {
         let text = String::from_utf8_lossy(&files::read(path, 16 << 20)?).into_owned();

@@ -11,6 +11,7 @@ use super::torch::{self, GLOBALS, Storage, Storages};
 use super::{Format, Loaded};
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom};
+use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -53,7 +54,10 @@ struct Archive<R> {
 
 impl<R: Read + Seek> Archive<R> {
     fn open(file: R, len: u64) -> Result<Self, Problem> {
-        let zip = ZipArchive::new(file).map_err(zip_problem)?;
+        // PyTorch writes nothing before the archive. Guessing a prefix fails where the first header is as long as the two
+        // records at the end, 76 bytes: `maskrcnn_resnet50_fpn/data.pkl`.
+        let config = Config { archive_offset: ArchiveOffset::Known(0) };
+        let zip = ZipArchive::with_config(config, file).map_err(zip_problem)?;
         if zip.has_duplicate_names() {
             return Err(Problem::malformed(Format::TorchZip, "two of its entries have the same name"));
         }
