@@ -1,4 +1,23 @@
-//! gradus.
+//! The application gradus as a library: what its commands do, as functions.
+//!
+//! [`data`] opens data sets and makes batches, [`engine`] trains and judges, [`run`] is the folder that a training leaves, [`metrics`] and
+//! [`analysis`] look at what was learned, [`report`] and [`serve`] show it, [`plot`] and [`image`] draw. The networks are `gradus_models`, the
+//! numerics `gradus_core`.
+//!
+//! ```
+//! use gradus::analysis::{Outputs, Pca};
+//! use gradus::data::{SyntheticShapes, Transform};
+//! use gradus_core::Rng;
+//! use gradus_models::AlexNet;
+//!
+//! let images = SyntheticShapes::with_len(1, 24).split().train;
+//! let net = AlexNet::cifar(images.classes().len(), &mut Rng::seed(1));
+//! let outputs = Outputs::of(&net, &images, Transform::CIFAR)?;
+//! assert_eq!(outputs.features.shape()[..], [images.len(), 1024]);
+//! let plane = Pca::fit(&outputs.features, 2).project(&outputs.features);
+//! assert_eq!(plane.shape()[..], [images.len(), 2]);
+//! # Ok::<(), gradus::Error>(())
+//! ```
 #![warn(missing_docs)]
 
 pub mod analysis;

@@ -45,6 +45,28 @@ fn trained(folder: &Path) -> String {
     run.to_str().unwrap().into()
 }
 
+/// The homework's page of a run: every part has its section, nothing is fetched, each figure says what it is of.
+fn reported(run: &str, folder: &Path) {
+    let out = folder.join("report");
+    let made = gradus(&["report", "--alexnet", run, "--quick", "-o", out.to_str().unwrap(), "--json"]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    let page = fs::read_to_string(json["page"].as_str().unwrap()).unwrap();
+    for link in page.split("href=\"#").skip(1).map(|l| l.split('"').next().unwrap()) {
+        assert!(page.contains(&format!("id=\"{link}\"")), "{link} leads nowhere");
+    }
+    assert!(!page.contains("http") && !page.contains("merror"));
+    let four = page.split("id=\"q4\"").nth(1).unwrap().split("id=\"q5\"").next().unwrap();
+    assert_eq!(four.matches("<figure>").count(), 15);
+    assert_eq!(four.matches("(Synthetic shapes)\">").count(), 15);
+    assert_eq!(json["pdf"].is_string(), out.join("report.pdf").is_file());
+    refused(&["report", "--alexnet", run, "-o", out.to_str().unwrap()], &["exists already", "--force"]);
+    refused(
+        &["report", "--alexnet", run, "--cifar", "synthetic:50", "-o", "x"],
+        &["is not the data", "--cifar"],
+    );
+}
+
 #[test]
 fn a_run_leaves_its_folder_and_can_be_used() {
     let folder = tempfile::tempdir().unwrap();
@@ -75,6 +97,8 @@ fn a_run_leaves_its_folder_and_can_be_used() {
     let top = json[0]["top"].as_array().unwrap();
     assert_eq!(top.len(), 5);
     assert!(top[0]["probability"].as_f64() >= top[4]["probability"].as_f64());
+
+    reported(&run, folder.path());
 
     // Nothing is overwritten without being asked; weights of another network are refused by name.
     let again = ["train", "alexnet", "--data", "synthetic:48", "--epochs", "1", "--out", &run];

@@ -2,7 +2,7 @@
 
 use super::{Global, tour};
 use crate::comparison::Question;
-use crate::data;
+use crate::data::{self, Splits};
 use crate::engine::alexnet::Settings;
 use crate::engine::detector;
 use crate::error::{Error, Result};
@@ -77,15 +77,23 @@ impl Report {
         let start = Instant::now();
         let path = super::new_file(self.out.join("index.html"), self.force)?;
         let pdf = super::new_file(self.out.join("report.pdf"), self.force)?;
-        let detectors = self.detectors()?;
+        // What is wrong with the arguments is said before any work.
+        let (trained, detectors) = (self.trained()?, self.detectors()?);
         let mut page = Page::new("Homework: descent, filters, IoU, AlexNet, detectors");
-        page.text("One command made this page; beside every figure stands the command that makes it alone.");
+        page.text("One command made this page; below the figures stand the commands that made them.");
         page.links(&theory::PARTS);
         theory::descent(&mut page)?;
         theory::filters(&mut page)?;
         theory::iou(&mut page)?;
         files::create_folder(&self.out)?;
-        self.alexnet(&mut page, global)?;
+        let run = self.alexnet.clone().unwrap_or_else(|| self.out.join("alexnet"));
+        let (splits, source) = match trained {
+            Some(given) => given,
+            None => (tour::train(global, &run)?.0, tour::SOURCE.into()),
+        };
+        let depth = if self.quick { Depth::quick() } else { Depth::full() };
+        let trained = Trained { run: &run, splits: &splits, source: &source };
+        classifier::section(&mut page, &trained, &depth, global.seed)?;
         detectors::section(&mut page, detectors.as_ref())?;
         theory::sources(&mut page);
         files::write_atomic(&path, page.html()?.as_bytes())?;
@@ -113,22 +121,17 @@ impl Report {
         }))
     }
 
-    fn alexnet(&self, page: &mut Page, global: &Global) -> Result<()> {
-        let depth = if self.quick { Depth::quick() } else { Depth::full() };
-        let Some(run) = &self.alexnet else {
-            let folder = self.out.join("alexnet");
-            let (splits, _) = tour::train(global, &folder)?;
-            let trained = Trained { run: &folder, splits: &splits, source: tour::SOURCE };
-            return classifier::section(page, &trained, &depth, global.seed);
-        };
+    /// The run named with `--alexnet`, its data and how that is named.
+    fn trained(&self) -> Result<Option<(Splits, String)>> {
+        let Some(run) = &self.alexnet else { return Ok(None) };
         let settings: Settings = Run::settings(run)?;
-        let source = self.cifar.as_ref().unwrap_or(&settings.data);
-        let splits = data::open(source, settings.val_fraction, settings.seed)?;
+        let source = self.cifar.clone().unwrap_or(settings.data);
+        let splits = data::open(&source, settings.val_fraction, settings.seed)?;
         if splits.dataset().checksum() != settings.data_checksum {
             return Err(Error::input("is not the data that the run was trained on")
-                .in_file(Path::new(source))
+                .in_file(Path::new(&source))
                 .remedy("name it with --cifar"));
         }
-        classifier::section(page, &Trained { run, splits: &splits, source }, &depth, settings.seed)
+        Ok(Some((splits, source)))
     }
 }

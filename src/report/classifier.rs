@@ -69,6 +69,13 @@ pub struct Trained<'a> {
     pub source: &'a str,
 }
 
+impl Trained<'_> {
+    /// What makes the figures that no other command makes alone.
+    fn command(&self) -> String {
+        format!("gradus report --alexnet {} --cifar {} -o report", self.run.display(), self.source)
+    }
+}
+
 /// Adds question 4 to a page.
 ///
 /// # Errors
@@ -112,6 +119,7 @@ fn images(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<
         "Sobel, horizontal and vertical, on their grays: 0 is mid-gray.",
     )?;
     page.figure(&samples::pooling(&splits.train, 4)?, "Maxima and means over windows of 2 and 3.")?;
+    page.command(&trained.command());
     Ok(())
 }
 
@@ -261,6 +269,7 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
             ),
         )?;
     }
+    page.command(&trained.command());
     Ok(())
 }
 
@@ -288,5 +297,6 @@ fn inside(
         &responses(&model.net, &trained.splits.test.take(5), transform, 7)?,
         "Test images and what the first layer's first seven filters make of them.",
     )?;
+    page.command(&trained.command());
     Ok(())
 }
