@@ -282,7 +282,8 @@ pub fn region_chart(q: &Quadratic, lr: f64) -> Chart {
     )
     .x_scale(Scale::Log)
     .y_scale(Scale::Log)
-    .with(Series::line("limit 2/max: converges to the left", curve(&|k| 2.0 / k)))
+    .with(Series::new("converges", curve(&|k| 2.0 / k), Style::Area))
+    .with(Series::line("limit 2/max", curve(&|k| 2.0 / k)))
     .with(Series::line("best rate 2/(min + max)", curve(&|k| 2.0 / (1.0 + k))));
     if let Some(kappa) = q.condition() {
         let least = q.curvatures().iter().copied().fold(f64::INFINITY, f64::min);

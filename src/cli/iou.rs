@@ -3,7 +3,7 @@
 use super::Global;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::plot::{Chart, Series};
+use crate::plot::{Chart, Series, Style};
 use clap::Args;
 use gradus_models::detection::boxes::{BBox, Metric, Relation, check, kinks, relation};
 use serde::Serialize;
@@ -153,7 +153,7 @@ impl Iou {
     }
 }
 
-/// Value and derivative of each metric as the box [t, 0.25, t + 1, 1.25] moves past [0, 0, 1, 1].
+/// Value and derivative of each metric as the box [t, 0.5, t + 1, 1.5] moves past [0, 0, 1, 1].
 pub fn charts() -> [Chart; 2] {
     let fixed = [0.0, 0.0, 1.0, 1.0];
     let mut value =
@@ -172,8 +172,10 @@ pub fn charts() -> [Chart; 2] {
         };
         let samples: Vec<_> = (-300..300).map(at).collect();
         let name = metric.name().to_uppercase().replace("IOU", "IoU");
-        value = value.with(Series::line(&name, samples.iter().map(|s| (s.0, s.1)).collect()));
-        slope = slope.with(Series::line(&name, samples.iter().map(|s| (s.0, s.2)).collect()));
+        // Boxes of one shape: CIoU is DIoU, and lies upon it.
+        let style = if metric == Metric::Ciou { Style::Dashed } else { Style::Line };
+        value = value.with(Series::new(&name, samples.iter().map(|s| (s.0, s.1)).collect(), style));
+        slope = slope.with(Series::new(&name, samples.iter().map(|s| (s.0, s.2)).collect(), style));
     }
     [value, slope]
 }

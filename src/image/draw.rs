@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use tiny_skia::{
     FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke,
-    Transform,
+    StrokeDash, Transform,
 };
 use ttf_parser::{Face, OutlineBuilder};
 
@@ -154,6 +154,19 @@ impl Canvas {
 
     /// A line through points; it breaks where a coordinate is not finite.
     pub fn polyline(&mut self, points: &[(f32, f32)], width: f32, color: Color) {
+        let stroke =
+            Stroke { width, line_cap: LineCap::Round, line_join: LineJoin::Round, ..Stroke::default() };
+        self.stroke(Self::path(points), &stroke, color);
+    }
+
+    /// A broken line through points.
+    pub fn dashes(&mut self, points: &[(f32, f32)], width: f32, color: Color) {
+        let dash = StrokeDash::new(vec![3.0 * width, 3.0 * width], 0.0);
+        self.stroke(Self::path(points), &Stroke { width, dash, ..Stroke::default() }, color);
+    }
+
+    /// Through points; it breaks where a coordinate is not finite.
+    fn path(points: &[(f32, f32)]) -> Option<Path> {
         let mut path = PathBuilder::new();
         let mut pen_down = false;
         for &(x, y) in points {
@@ -165,9 +178,7 @@ impl Canvas {
             }
             pen_down = finite;
         }
-        let stroke =
-            Stroke { width, line_cap: LineCap::Round, line_join: LineJoin::Round, ..Stroke::default() };
-        self.stroke(path.finish(), &stroke, color);
+        path.finish()
     }
 
     /// A filled polygon.

@@ -98,6 +98,11 @@ impl Axis {
         self.from + ((self.map(value) - low) / (high - low)) as f32 * (self.to - self.from)
     }
 
+    /// The pixel coordinate of the range's low end.
+    pub fn bottom(&self) -> f32 {
+        self.from
+    }
+
     /// About `count` round numbers in the range.
     pub fn ticks(&mut self, count: usize) -> Vec<Tick> {
         self.settle();

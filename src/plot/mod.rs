@@ -18,14 +18,20 @@ pub const SIZE: (usize, usize) = (560, 400);
 const TITLE: f32 = 15.0;
 const LABEL: f32 = 13.0;
 const TICK: f32 = 12.0;
+/// How much an area covers what lies below it, of 255.
+const TINT: u8 = 40;
 
 /// How the points of a series are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// Joined by a line; single points are dots.
     Line,
+    /// Joined by a broken line: what lies upon another one.
+    Dashed,
     /// Joined by a thin, pale line: what lies behind another one.
     Faint,
+    /// The area below, down to the bottom of the plot, tinted.
+    Area,
     /// A dot each.
     Dots,
     /// A bar each, from 0, as wide as the distance to the next.
@@ -211,20 +217,28 @@ impl Chart {
         }
     }
 
-    /// Vertical lines with their meanings, written where the curves are not.
-    fn draw_marks(&self, canvas: &mut Canvas, [left, top, right, bottom]: [f32; 4], x: &Axis, y: &Axis) {
-        for (at, meaning) in &self.marks {
-            let at = x.at(*at);
-            canvas.line((at, top), (at, bottom), 1.5, Color::INK.alpha(150));
-            let (align, shift, reach) = match at > (left + right) / 2.0 {
-                true => (Align::Right, -5.0, at - text_width(meaning, TICK)..at),
-                false => (Align::Left, 5.0, at..at + text_width(meaning, TICK)),
-            };
-            let points = self.series.iter().flat_map(|s| &s.points).filter(|p| reach.contains(&x.at(p.0)));
+    /// Where each mark's line stands, and the box of its meaning, written where the curves are not.
+    fn placed_marks(&self, [left, top, right, bottom]: [f32; 4], x: &Axis, y: &Axis) -> Vec<(f32, [f32; 4])> {
+        let place = |(at, meaning): &(f64, String)| {
+            let (at, wide) = (x.at(*at), text_width(meaning, TICK));
+            let from = if at > (left + right) / 2.0 { at - 5.0 - wide } else { at + 5.0 };
+            let points = self.series.iter().flat_map(|s| &s.points);
+            let near = points.filter(|p| (from..from + wide).contains(&x.at(p.0)));
             let (low, all) =
-                points.fold((0, 0), |(low, all), p| (low + usize::from(y.at(p.1) > bottom - 45.0), all + 1));
+                near.fold((0, 0), |(low, all), p| (low + usize::from(y.at(p.1) > bottom - 45.0), all + 1));
             let base = if 4 * low > all { top + 16.0 } else { bottom - 8.0 };
-            canvas.text(meaning, (at + shift, base), TICK, Color::INK, align);
+            (at, [from, base - TICK, from + wide, base])
+        };
+        self.marks.iter().map(place).collect()
+    }
+
+    /// Vertical lines with their meanings.
+    fn draw_marks(&self, canvas: &mut Canvas, plot: [f32; 4], x: &Axis, y: &Axis) {
+        for ((at, [from, _, _, base]), (_, meaning)) in
+            self.placed_marks(plot, x, y).into_iter().zip(&self.marks)
+        {
+            canvas.line((at, plot[1]), (at, plot[3]), 1.5, Color::INK.alpha(150));
+            canvas.text(meaning, (from, base), TICK, Color::INK, Align::Left);
         }
     }
 
@@ -236,28 +250,28 @@ impl Chart {
         self.named().map(|(_, s)| text_width(&s.name, TICK)).fold(0.0, f32::max) + 34.0
     }
 
-    /// Names and colors, in the corner where the fewest points lie.
-    fn legend(&self, canvas: &mut Canvas, [left, top, right, bottom]: [f32; 4], x: &Axis, y: &Axis) {
+    /// Names and colors, in the corner where they hide the least.
+    fn legend(&self, canvas: &mut Canvas, plot: [f32; 4], x: &Axis, y: &Axis) {
         if self.named().next().is_none() {
             return;
         }
+        let [left, top, right, bottom] = plot;
         let (wide, high) = (self.legend_width(), self.named().count() as f32 * 17.0 + 8.0);
-        let corners = [
-            (right - wide - 6.0, top + 6.0),
-            (left + 6.0, top + 6.0),
-            (right - wide - 6.0, bottom - high - 6.0),
-            (left + 6.0, bottom - high - 6.0),
-        ];
+        let (low, far) = (bottom - high - 6.0, right - wide - 6.0);
+        // Below the words of a mark, where these stand at the top.
+        let corners = [6.0, 26.0].map(|gap| [(far, top + gap), (left + 6.0, top + gap)]).concat();
+        let corners = [&corners[..], &[(far, low), (left + 6.0, low)]].concat();
+        let points: Vec<(f32, f32)> =
+            self.series.iter().flat_map(|s| &s.points).map(|p| (x.at(p.0), y.at(p.1))).collect();
+        let marks = self.placed_marks(plot, x, y);
         let hidden = |&(cx, cy): &(f32, f32)| {
-            let points = self.series.iter().flat_map(|s| &s.points);
-            let marks = self.marks.iter().filter(|(m, _)| (cx..cx + wide).contains(&x.at(*m))).count();
-            points
-                .map(|&(px, py)| (x.at(px), y.at(py)))
-                .filter(|(px, py)| {
-                    (cx - 8.0..cx + wide + 8.0).contains(px) && (cy - 8.0..cy + high + 8.0).contains(py)
-                })
-                .count()
-                + 3 * marks
+            let (across, down) = (cx - 8.0..cx + wide + 8.0, cy - 8.0..cy + high + 8.0);
+            let covered = points.iter().filter(|p| across.contains(&p.0) && down.contains(&p.1)).count();
+            let crossed = marks.iter().filter(|(at, [x1, y1, x2, y2])| {
+                let words = across.start < *x2 && *x1 < across.end && down.start < *y2 && *y1 < down.end;
+                across.contains(at) || words
+            });
+            covered + points.len() * crossed.count()
         };
         let Some(&(cx, cy)) = corners.iter().min_by_key(|c| hidden(c)) else { return };
         canvas.rect([cx, cy, cx + wide, cy + high], Color::WHITE.alpha(215));
@@ -269,6 +283,10 @@ impl Chart {
             let (color, middle) = (s.color.unwrap_or(palette(i)), cy + 13.0 + row as f32 * 17.0);
             match s.style {
                 Style::Line => canvas.line((cx + 6.0, middle), (cx + 22.0, middle), 2.2, color),
+                Style::Dashed => canvas.dashes(&[(cx + 6.0, middle), (cx + 22.0, middle)], 2.2, color),
+                Style::Area => {
+                    canvas.rect([cx + 6.0, middle - 5.0, cx + 22.0, middle + 5.0], color.alpha(TINT))
+                }
                 Style::Faint => canvas.line((cx + 6.0, middle), (cx + 22.0, middle), 1.4, color.alpha(110)),
                 Style::Dots => canvas.disc((cx + 14.0, middle), 4.0, color),
                 Style::Bars => canvas.rect([cx + 8.0, middle - 5.0, cx + 20.0, middle + 5.0], color),
@@ -308,7 +326,16 @@ impl Series {
                     placed.iter().filter(|p| p.1.is_finite()).for_each(|&p| canvas.disc(p, 2.6, color));
                 }
             }
+            Style::Dashed => canvas.dashes(&placed, 2.0, color),
             Style::Faint => canvas.polyline(&placed, 1.2, color.alpha(110)),
+            Style::Area => {
+                let mut outline: Vec<_> =
+                    placed.iter().copied().filter(|p| p.0.is_finite() && p.1.is_finite()).collect();
+                if let (Some(&first), Some(&last)) = (outline.first(), outline.last()) {
+                    outline.extend([(last.0, y.bottom()), (first.0, y.bottom())]);
+                    canvas.polygon(&outline, color.alpha(TINT));
+                }
+            }
             Style::Dots => {
                 let radius = if placed.len() > 1000 { 1.8 } else { 3.0 };
                 let finite = placed.iter().filter(|p| p.0.is_finite() && p.1.is_finite());
@@ -369,6 +396,30 @@ mod tests {
     }
 
     #[test]
+    fn the_legend_leaves_a_mark_free() {
+        // A falling curve and a mark at its end: the upper right corner holds no point, but the mark.
+        let points: Vec<_> = (0..25).map(|i| (f64::from(i), 1.0 / f64::from(i + 1))).collect();
+        let plain = Chart::new("", "x", "y").with(Series::line("a rather long name", points));
+        let column = |chart: &Chart| {
+            let image = chart.image();
+            let at = (0..image.width()).max_by_key(|&i| {
+                (50..340).filter(|&j| image.as_u8()[3 * (j * image.width() + i)] < 150).count()
+            });
+            (50..340).filter(|&j| image.as_u8()[3 * (j * image.width() + at.unwrap()) + 1] < 150).count()
+        };
+        assert!(column(&plain.mark(23.0, "least: epoch 23")) > 280);
+    }
+
+    #[test]
+    fn an_area_is_tinted_down_to_the_bottom() {
+        let points = vec![(0.0, 0.0), (10.0, 10.0)];
+        let image = Chart::new("", "x", "y").with(Series::new("", points, Style::Area)).image();
+        let at = |x: usize, y: usize| &image.as_u8()[3 * (y * image.width() + x)..][..3];
+        assert_ne!(at(480, 320), [255; 3]);
+        assert_eq!(at(100, 80), [255; 3]);
+    }
+
+    #[test]
     fn odd_data_is_harmless() {
         let nan = f64::NAN;
         for points in [
@@ -377,7 +428,7 @@ mod tests {
             vec![(nan, 1.0), (1.0, nan), (2.0, f64::INFINITY)],
             vec![(1.0, 1e308), (2.0, -1e308)],
         ] {
-            for style in [Style::Line, Style::Faint, Style::Dots, Style::Bars] {
+            for style in [Style::Line, Style::Dashed, Style::Faint, Style::Area, Style::Dots, Style::Bars] {
                 for scale in [Scale::Linear, Scale::Log, Scale::Percent] {
                     let s = Series::new("a", points.clone(), style);
                     Chart::new("", "", "")
