@@ -37,10 +37,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Sides to 32,768 pixels, 1.5 GiB of samples (20,000 x 20,000 RGB fits), files to 1 GiB. While a JPEG is decoded
+    /// Sides to 32,768 pixels, 1.5 GiB of samples (20,000 x 20,000 RGB fits), files to 256 MiB. While a JPEG is decoded
     /// it takes up to two and a half times its samples.
     fn default() -> Self {
-        Limits { side: 32_768, bytes: 3 << 29, file: 1 << 30 }
+        Limits { side: 32_768, bytes: 3 << 29, file: 1 << 28 }
     }
 }
 
