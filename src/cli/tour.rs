@@ -22,7 +22,7 @@ use std::time::Instant;
 const FOLDER: &str = "gradus-tour";
 /// Drawn images; three quarters are trained on.
 pub const SOURCE: &str = "synthetic:12000";
-const EPOCHS: usize = 8;
+const EPOCHS: usize = 6;
 
 #[derive(Serialize)]
 struct Tour {
@@ -54,7 +54,7 @@ impl fmt::Display for Tour {
 pub fn train(global: &Global, run: &Path) -> Result<(Splits, Summary)> {
     eprintln!("AlexNet learns ten classes of drawn shapes ({EPOCHS} epochs)");
     let splits = data::open(SOURCE, data::VAL_FRACTION, global.seed)?;
-    let plan = Plan { epochs: EPOCHS, batch: 128, lr: 3e-4, seed: global.seed };
+    let plan = Plan { epochs: EPOCHS, batch: 64, lr: 5e-4, one_cycle: true, seed: global.seed };
     let settings = Settings::new(Arch::Cifar, SOURCE, &splits, data::VAL_FRACTION, plan);
     let summary = alexnet::train(&settings, &splits, run, Existing::Replace)?;
     Ok((splits, summary))

@@ -42,6 +42,9 @@ pub struct Settings {
     pub batch: usize,
     /// Adam's learning rate.
     pub lr: f64,
+    /// Whether the rate rises to that and falls again.
+    #[serde(default)]
+    pub one_cycle: bool,
     /// Of everything random.
     pub seed: u64,
     /// The instruction set: it decides the last bits.
@@ -62,13 +65,20 @@ impl Settings {
             epochs: plan.epochs,
             batch: plan.batch,
             lr: plan.lr,
+            one_cycle: plan.one_cycle,
             seed: plan.seed,
             isa: simd::isa().name().into(),
         }
     }
 
     fn plan(&self) -> Plan {
-        Plan { epochs: self.epochs, batch: self.batch, lr: self.lr, seed: self.seed }
+        Plan {
+            epochs: self.epochs,
+            batch: self.batch,
+            lr: self.lr,
+            one_cycle: self.one_cycle,
+            seed: self.seed,
+        }
     }
 }
 

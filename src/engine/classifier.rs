@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::metrics::confusion::Confusion;
 use crate::progress::Progress;
-use gradus_core::{Rng, Tape, Tensor, Var};
+use gradus_core::{OneCycle, Rng, Schedule, Tape, Tensor, Var};
 use gradus_models::AlexNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -26,6 +26,8 @@ pub struct Plan {
     pub batch: usize,
     /// Adam's learning rate.
     pub lr: f64,
+    /// Whether the rate rises to `lr` and falls again, in one cycle over all steps; otherwise it is constant.
+    pub one_cycle: bool,
     /// Of everything random.
     pub seed: u64,
 }
@@ -91,13 +93,19 @@ pub struct Classification<'a> {
     splits: &'a Splits,
     transform: Transform,
     loader: Loader,
+    schedule: Schedule,
 }
 
 impl<'a> Classification<'a> {
     /// The images prepared by `transform`.
     pub fn new(plan: Plan, splits: &'a Splits, transform: Transform) -> Self {
         let loader = Loader::training(splits.train.clone(), transform, plan.batch, &Rng::seed(plan.seed));
-        Classification { plan, splits, transform, loader }
+        let steps = plan.epochs * loader.batches();
+        let schedule = match plan.one_cycle {
+            true => Schedule::OneCycle(OneCycle { momentum: None, ..OneCycle::new(plan.lr, steps) }),
+            false => Schedule::Constant,
+        };
+        Classification { plan, splits, transform, loader, schedule }
     }
 }
 
@@ -123,8 +131,8 @@ impl Task for Classification<'_> {
         format!("{} images", batch.labels.len())
     }
 
-    fn lr(&self, _: usize, _: usize) -> f64 {
-        self.plan.lr
+    fn lr(&self, epoch: usize, batch: usize) -> f64 {
+        self.schedule.lr(self.plan.lr, epoch * self.loader.batches() + batch)
     }
 
     fn rng(&self, step: u64) -> Rng {

@@ -188,12 +188,13 @@ fn results(page: &mut Page, trained: &Trained<'_>, status: &Status) {
     }
     let set = |name: &str| status.settings[name].to_string();
     page.table(&rows).command(&format!(
-        "gradus train alexnet --data {} --epochs {} --batch {} --lr {} --seed {}",
+        "gradus train alexnet --data {} --epochs {} --batch {} --lr {} --seed {}{}",
         trained.source,
         set("epochs"),
         set("batch"),
         set("lr"),
-        set("seed")
+        set("seed"),
+        if status.settings["one_cycle"] == true { " --one-cycle" } else { "" }
     ));
     let images = status.result["test"]["images"].as_f64().unwrap_or(0.0);
     if let Some(p) = status.result["test"]["accuracy"].as_f64().filter(|_| images > 0.0) {

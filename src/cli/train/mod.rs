@@ -72,6 +72,9 @@ pub struct AlexNetArgs {
     /// Adam's learning rate
     #[arg(long, default_value_t = 1e-3, allow_negative_numbers = true)]
     lr: f64,
+    /// Let the rate rise to --lr over 30 % of the steps and fall to 0 again; otherwise it is constant
+    #[arg(long)]
+    one_cycle: bool,
     /// Of a folder without train, val and test sub-folders: the part held out for each of val and test
     #[arg(long, value_name = "F", default_value_t = data::VAL_FRACTION)]
     val_fraction: f64,
@@ -97,7 +100,13 @@ impl AlexNetArgs {
             return Err(Error::input(format!("--lr {} is not a positive number", self.lr)).remedy(remedy));
         }
         let splits = data::open(&self.data, self.val_fraction, global.seed)?;
-        let plan = Plan { epochs: self.epochs, batch: self.batch, lr: self.lr, seed: global.seed };
+        let plan = Plan {
+            epochs: self.epochs,
+            batch: self.batch,
+            lr: self.lr,
+            one_cycle: self.one_cycle,
+            seed: global.seed,
+        };
         let settings = Settings::new(self.arch, &self.data, &splits, self.val_fraction, plan);
         let folder = self.output.out.clone().unwrap_or_else(|| "runs/alexnet".into());
         let summary = alexnet::train(&settings, &splits, &folder, self.output.existing())?;
