@@ -250,7 +250,7 @@ impl Chart {
         self.named().map(|(_, s)| text_width(&s.name, TICK)).fold(0.0, f32::max) + 34.0
     }
 
-    /// Names and colors, in the corner where they hide the least.
+    /// Names and colors, in the corner (or the middle, if need be) where they hide the least.
     fn legend(&self, canvas: &mut Canvas, plot: [f32; 4], x: &Axis, y: &Axis) {
         if self.named().next().is_none() {
             return;
@@ -260,7 +260,9 @@ impl Chart {
         let (low, far) = (bottom - high - 6.0, right - wide - 6.0);
         // Below the words of a mark, where these stand at the top.
         let corners = [6.0, 26.0].map(|gap| [(far, top + gap), (left + 6.0, top + gap)]).concat();
-        let corners = [&corners[..], &[(far, low), (left + 6.0, low)]].concat();
+        let middle = (left + far) / 2.0;
+        let corners =
+            [&corners[..], &[(far, low), (left + 6.0, low), (middle, top + 6.0), (middle, low)]].concat();
         let points: Vec<(f32, f32)> =
             self.series.iter().flat_map(|s| &s.points).map(|p| (x.at(p.0), y.at(p.1))).collect();
         let marks = self.placed_marks(plot, x, y);
