@@ -173,3 +173,21 @@ fn a_state_that_does_not_fit_is_refused() {
         refused("a", vec![Tensor::zeros([5]), Tensor::zeros([4])]).contains("a.exp_avg_sq has the shape [4]")
     );
 }
+
+#[test]
+fn rate_and_momentum_are_read_and_set() {
+    for mut rule in [Rule::from(Sgd::new(0.1)), Adam::new(0.1).into()] {
+        assert_eq!(rule.lr(), 0.1);
+        rule.set_lr(0.2);
+        rule.set_momentum(0.7);
+        let momentum = match rule {
+            Rule::Sgd(r) => r.momentum,
+            Rule::Adam(r) => r.betas.0,
+        };
+        assert_eq!((rule.lr(), momentum), (0.2, 0.7));
+    }
+    let mut o = Optimizer::<f32>::new(Sgd::new(0.1));
+    assert_eq!(o.lr(), 0.1);
+    o.set_lr(0.3);
+    assert_eq!((o.lr(), o.rule.lr()), (0.3, 0.3));
+}
