@@ -1,9 +1,9 @@
 //! A detector of torchvision's, from its own file: detections on photos, and 20 steps of fine-tuning. The files are made by
-//! `tests/reference/detector.py`, which says what is in them; the folder is `detector` in the one that `GRADUS_TEST_DATA`
-//! names, or `GRADUS_DETECTOR_REFERENCE`. It takes a minute in a release build:
+//! `tests/reference/detector.py`, which says what is in them; `GRADUS_DETECTOR_REFERENCE` names their folder. It takes a
+//! minute in a release build:
 //!
-//! `cargo test --release -p gradus-models --features real-data --test torchvision_detector`
-#![cfg(feature = "real-data")]
+//! `cargo test --release -p gradus-models --features detector-reference --test torchvision_detector`
+#![cfg(feature = "detector-reference")]
 
 use gradus_core::optim::{Optimizer, Sgd};
 use gradus_core::{Rng, Tape, Tensor};
@@ -12,11 +12,9 @@ use gradus_models::detection::{BackboneKind, Config, Detector, Target, boxes::bo
 use std::path::PathBuf;
 
 fn file(name: &str) -> PathBuf {
-    let folder = std::env::var_os("GRADUS_DETECTOR_REFERENCE").map(PathBuf::from).unwrap_or_else(|| {
-        let data = std::env::var_os("GRADUS_TEST_DATA").expect("GRADUS_TEST_DATA names the test data");
-        PathBuf::from(data).join("detector")
-    });
-    folder.join(name)
+    let folder = std::env::var_os("GRADUS_DETECTOR_REFERENCE")
+        .expect("GRADUS_DETECTOR_REFERENCE names the folder of what tests/reference/detector.py made");
+    PathBuf::from(folder).join(name)
 }
 
 fn load(name: &str) -> StateDict {
