@@ -1,14 +1,13 @@
 """What torchvision makes of a detector with random weights, as a reference for models/tests/torchvision_detector.rs.
 
-usage: python detector.py OUT PHOTO PHOTO PHOTO
+usage: python detector.py OUT PHOTO PHOTO PHOTO [LR]
 
-OUT/weights.pth     fasterrcnn_resnet50_fpn, 91 classes, frozen batch norm, its predictor scaled so that scores spread
+OUT/weights.pth     fasterrcnn_resnet50_fpn with torchvision's random weights, 91 classes, frozen batch norm; the class
+                    predictor is scaled so that logits have a deviation of 2 over the classes, and scores spread
 OUT/predictor.pth   a box predictor of two classes to put in its place
 OUT/detections.pth  imageK [h, w, 3] (bytes), and boxesK, labelsK, scoresK at 800 x 1333
 OUT/training.pth    the losses of 20 steps of SGD at 320 x 533, two images a step in fixed order, all samples taken:
-                    losses [20, 4] in the order of NAMES; targetsK are the boxes
-
-The random weights are centred by batch statistics of the photos, so that signals neither die nor grow in 50 layers."""
+                    losses [20, 4] in the order of NAMES, and the learning rate; targetsK are the boxes"""
 import sys
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 NAMES = ["loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg"]
 ALL = 10**6
+LR = float(sys.argv[5]) if len(sys.argv) > 5 else 1e-5
 out, photos = sys.argv[1], sys.argv[2:5]
 torch.manual_seed(0)
 
@@ -33,31 +33,17 @@ def detector(norm, **settings):
 images = [np.array(Image.open(p).convert("RGB")) for p in photos]
 tensors = [torch.from_numpy(i).permute(2, 0, 1).float() / 255 for i in images]
 
-live = detector(torch.nn.BatchNorm2d)
+model = detector(FrozenBatchNorm2d).eval()
+logits = []
+hook = model.roi_heads.box_predictor.cls_score.register_forward_hook(lambda module, x, y: logits.append(y))
 with torch.no_grad():
-    live.backbone.train()
-    for m in live.modules():
-        if isinstance(m, torch.nn.BatchNorm2d):
-            m.momentum = None  # the plain mean over batches
     for t in tensors:
-        live.backbone(live.transform([torch.nn.functional.interpolate(t[None], size=(320, 320))[0]])[0].tensors)
-    live.eval()
-    live.rpn.head.conv[0][0].weight *= 3
-    live.rpn.head.cls_logits.weight *= 30
-    live.rpn.head.bbox_pred.weight *= 3
-    logits = []
-    hook = live.roi_heads.box_predictor.register_forward_hook(lambda module, x, y: logits.append(y))
-    for t in tensors:
-        live([t])
-    hook.remove()
-    for k, (layer, deviation) in enumerate([(live.roi_heads.box_predictor.cls_score, 2.5), (live.roi_heads.box_predictor.bbox_pred, 1.0)]):
-        layer.weight *= deviation / torch.cat([l[k] for l in logits]).std(dim=0).mean()
-model = detector(FrozenBatchNorm2d)
-state = {k: v for k, v in live.state_dict().items() if not k.endswith("num_batches_tracked")}
-model.load_state_dict(state)
+        model([t])
+    model.roi_heads.box_predictor.cls_score.weight *= 2 / torch.cat(logits).std(dim=1).mean()
+hook.remove()
+state = {k: v.clone() for k, v in model.state_dict().items()}
 torch.save(state, out + "/weights.pth")
 
-model.eval()
 found = {}
 with torch.no_grad():
     for k, (image, t) in enumerate(zip(images, tensors)):
@@ -74,14 +60,14 @@ torch.save(model.roi_heads.box_predictor.state_dict(prefix="roi_heads.box_predic
 for part in [model.rpn, model.roi_heads]:
     part.fg_bg_sampler = BalancedPositiveNegativeSampler(ALL, 0.5)
 model.train()
-kept = {}
+kept = {"lr": torch.tensor([LR], dtype=torch.float64)}
 targets = []
 for k, t in enumerate(tensors):
     h, w = t.shape[1:]
     boxes = torch.tensor([[w * 0.1, h * 0.2, w * 0.45, h * 0.9], [w * 0.5, h * 0.3, w * 0.8, h * 0.95]])
     kept[f"targets{k}"] = boxes
     targets.append({"boxes": boxes, "labels": torch.ones(2, dtype=torch.int64)})
-optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3, momentum=0.9, weight_decay=5e-4)
+optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=LR, momentum=0.9, weight_decay=5e-4)
 losses = []
 for step in range(20):
     batch = [step % 3, (step + 1) % 3]
