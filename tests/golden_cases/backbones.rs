@@ -51,6 +51,13 @@ fn mobilenet<E: Element>(run: &mut Run<E>) {
     if !training {
         return;
     }
+    if E::NAME == "f32" {
+        // With batch statistics over few pixels a unit may lie within rounding of a kink of ReLU6, and which side it falls on
+        // depends on the order of summation: then the gradients below it jump. In PyTorch they agree with float64 to about
+        // 1e-2 only (tests/golden/README.md); without fused multiply-adds those of blocks 0 to 7 move by up to 3.4e-3, and
+        // those above stay within the op's own bound.
+        run.allow("out.gradsample.", 200_000.0);
+    }
     net.for_each(|name, slot| {
         let Slot::Buffer(t) = slot else { return };
         if !name.ends_with("num_batches_tracked") {
