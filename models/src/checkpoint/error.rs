@@ -56,6 +56,8 @@ pub enum Problem {
     },
     /// A sound checkpoint of another network: tensors are missing, left over or of other shapes.
     Mismatch(String),
+    /// A tensor of that name holds NaN or infinity.
+    NotFinite(String),
     /// The SHA-256 of the content does not begin with the digits in the file's name.
     WrongHash {
         /// The digits in the name.
@@ -118,6 +120,11 @@ impl fmt::Display for CheckpointError {
             Problem::Mismatch(what) => write!(
                 f,
                 "{path} holds the weights of another network: {what}. Choose the network that it was made for"
+            ),
+            Problem::NotFinite(name) => write!(
+                f,
+                "{path} holds weights that are not finite, the first of them in {name}: the training that left it had \
+                 diverged. Choose an earlier file"
             ),
             Problem::WrongHash { expected, actual } => write!(
                 f,

@@ -17,12 +17,17 @@ pub struct LoadReport {
     pub unexpected: Vec<String>,
     /// In both, with different shapes: name, the network's shape, the checkpoint's; left as they were.
     pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
+    /// In both, with NaN or infinity in the checkpoint's: left as they were.
+    pub not_finite: Vec<String>,
 }
 
 impl LoadReport {
     /// Whether every tensor of either side met its like.
     pub fn is_exact(&self) -> bool {
-        self.missing.is_empty() && self.unexpected.is_empty() && self.misshapen.is_empty()
+        self.missing.is_empty()
+            && self.unexpected.is_empty()
+            && self.misshapen.is_empty()
+            && self.not_finite.is_empty()
     }
 }
 
@@ -160,7 +165,11 @@ pub fn load_matching<E: Element>(net: &mut impl Module<E>, state: &StateDict) ->
             }
             return;
         };
-        match from_raw(raw, tensor.shape(), layout) {
+        match from_raw::<E>(raw, tensor.shape(), layout) {
+            Some(loaded) if loaded.data().iter().any(|v| !v.is_finite()) => {
+                report.not_finite.push(name.into());
+                return;
+            }
             Some(loaded) => *tensor = loaded,
             None => {
                 let expected = torch_shape(layout, tensor.shape());
@@ -170,8 +179,9 @@ pub fn load_matching<E: Element>(net: &mut impl Module<E>, state: &StateDict) ->
         }
         report.loaded.push(name.into());
     });
+    let misshapen = report.misshapen.iter().map(|m| &m.0);
     let known: std::collections::HashSet<&str> =
-        (report.loaded.iter().chain(report.misshapen.iter().map(|m| &m.0))).map(String::as_str).collect();
+        report.loaded.iter().chain(misshapen).chain(&report.not_finite).map(String::as_str).collect();
     let unexpected = state.keys().filter(|k| !known.contains(k.as_str()) && !is_counter(k));
     report.unexpected = unexpected.cloned().collect();
     report
@@ -180,14 +190,19 @@ pub fn load_matching<E: Element>(net: &mut impl Module<E>, state: &StateDict) ->
 /// Loads a network from a checkpoint that must hold its every tensor and nothing beside. `path` is for the message.
 ///
 /// # Errors
-/// [`Problem::Mismatch`] with what is missing, unexpected or misshapen; the network may then be partly loaded.
+/// [`Problem::NotFinite`] for NaN or infinity, [`Problem::Mismatch`] with what is missing, unexpected or misshapen; the
+/// network may then be partly loaded.
 pub fn load_exact<E: Element>(
     net: &mut impl Module<E>,
     state: &StateDict,
     path: impl AsRef<Path>,
 ) -> Result<(), CheckpointError> {
     let report = load_matching(net, state);
-    if report.is_exact() { Ok(()) } else { Err(Problem::Mismatch(report.to_string()).at(path.as_ref())) }
+    match report.not_finite.first() {
+        Some(name) => Err(Problem::NotFinite(name.clone()).at(path.as_ref())),
+        None if report.is_exact() => Ok(()),
+        None => Err(Problem::Mismatch(report.to_string()).at(path.as_ref())),
+    }
 }
 
 /// Writes a network as safetensors that PyTorch loads; see [`super::save`].
@@ -247,6 +262,17 @@ mod tests {
         other.conv.value.data_mut().fill(-1.0);
         load_exact(&mut other, &state, "x.pth").unwrap();
         assert_eq!(other.conv.value, net().conv.value);
+
+        for bad in [f32::NAN, f32::NEG_INFINITY] {
+            let mut spoilt = state.clone();
+            spoilt.insert("bn.running_mean".into(), RawTensor::from_f32(&[4], &[0.0, bad, 0.0, 0.0]));
+            let said = load_exact(&mut net(), &spoilt, "x.pth").unwrap_err().to_string();
+            assert!(
+                said.starts_with("x.pth holds weights that are not finite")
+                    && said.contains("bn.running_mean"),
+                "{said}"
+            );
+        }
 
         let fc = state.shift_remove("fc.weight").unwrap();
         state.insert("fc.wait".into(), fc);

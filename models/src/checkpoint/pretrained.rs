@@ -68,8 +68,8 @@ pub fn pretrain<E: Element>(
 /// tensors.
 ///
 /// # Errors
-/// [`Problem::Mismatch`] when a tensor has another shape, the number of classes apart, or one of the backbone's body is
-/// not in the file; the network may then be partly loaded.
+/// [`Problem::NotFinite`] for NaN or infinity; [`Problem::Mismatch`] when a tensor has another shape, the number of
+/// classes apart, or one of the backbone's body is not in the file. The network may then be partly loaded.
 pub fn load_pretrained<E: Element>(
     net: &mut impl Module<E>,
     state: StateDict,
@@ -81,7 +81,10 @@ pub fn load_pretrained<E: Element>(
         (Source::Classifier, into_backbone(net, state))
     };
     let (classes, replaced) = set_aside_predictors(net, &mut state);
-    let LoadReport { loaded, missing, unexpected, misshapen } = load_matching(net, &state);
+    let LoadReport { loaded, missing, unexpected, misshapen, not_finite } = load_matching(net, &state);
+    if let Some(name) = not_finite.first() {
+        return Err(Problem::NotFinite(name.clone()));
+    }
     if let Some((name, ours, theirs)) = misshapen.first() {
         let others = misshapen.len() - 1;
         let more = if others > 0 { format!(", and {others} more differ") } else { String::new() };
