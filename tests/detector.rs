@@ -1,6 +1,13 @@
 //! Detectors as a user meets them: a run's folder, evaluation, detection, comparison, resuming, and bad input.
 
+use gradus::data::detection;
+use gradus::engine::detection::{Detection, Part, Plan, Recipe, Tally, judge};
+use gradus::engine::trainer::Task;
 use gradus::image::Image;
+use gradus_core::optim::Optimizer;
+use gradus_core::{Module, Rng, Tape};
+use gradus_models::checkpoint::{Metadata, save_module};
+use gradus_models::detection::{BackboneKind, Config, Detector};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -211,13 +218,72 @@ fn empty_annotations_and_images_without_objects_are_learned_from() {
     assert!(first["train/loss"].as_f64().unwrap() > 0.0 && first["train/loss_box_reg"].as_f64() == Some(0.0));
 }
 
+/// A detector that does not learn finds nothing in the few scenes that it is shown over and over; nor does one before.
+#[test]
+fn four_scenes_are_learned_by_heart() {
+    let data = detection::open("synthetic:4:96x64").unwrap();
+    let part = Part::new(&data, &[0, 1, 2, 3]);
+    let kind = BackboneKind::MobilenetV2Fpn;
+    let config = Config {
+        min_size: 64,
+        max_size: 96,
+        trainable_layers: kind.stages(),
+        freeze_bn: false,
+        anchor_sizes: [12, 18, 24, 32, 48].map(|s| vec![s]).to_vec(),
+        rpn_pre_nms_top_n: (200, 200),
+        rpn_post_nms_top_n: (100, 50),
+        box_batch_size_per_image: 32,
+        ..Config::new(kind, 2)
+    };
+    let mut net = Detector::new(config, &mut Rng::seed(1));
+    let plan = Plan { epochs: 60, batch: 4, lr: 1e-3, recipe: Recipe::FromScratch, seed: 1 };
+    let task = Detection::new(plan, &part, part.clone(), false);
+    let ap50 = |net: &Detector| judge(net, data.classes(), &part, "scenes").unwrap().boxes.stats[1];
+    assert!(ap50(&net) < 0.1, "before: AP50 {}", ap50(&net));
+    let mut optimizer = Optimizer::new(plan.rule());
+    let mut losses = Vec::new();
+    for epoch in 0..plan.epochs {
+        let (mut g, mut tally) = (Tape::train(&mut task.rng(epoch as u64)), Tally::default());
+        let batch = task.loader().batch(epoch, 0).unwrap();
+        let loss = task.loss(&net, &mut g, &batch, &mut tally).unwrap();
+        optimizer.set_lr(task.lr(epoch, 0));
+        optimizer.step(&mut net, &g.backward(&loss));
+        losses.push(tally.total());
+    }
+    let (first, last) = (losses[0], losses[plan.epochs - 1]);
+    assert!(losses.iter().all(|l| *l < 10.0) && last < 0.5 * first, "the losses: {losses:?}");
+    assert!(ap50(&net) > 0.5, "after: AP50 {}", ap50(&net));
+}
+
+/// Weights with a NaN in them are refused by name, whoever reads them.
+#[test]
+fn weights_that_are_not_finite_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut net = Detector::<f32>::new(Config::new(BackboneKind::MobilenetV2Fpn, 2), &mut Rng::seed(0));
+    net.for_each_param(|name, p| {
+        if name == "rpn.head.bbox_pred.bias" {
+            p.value.data_mut()[3] = f32::NAN;
+        }
+    });
+    let file = folder.path().join("spoilt.safetensors");
+    save_module(&file, &mut net, &Metadata::new()).unwrap();
+    let file = file.to_str().unwrap();
+    let words = ["spoilt.safetensors", "not finite", "rpn.head.bbox_pred.bias"];
+    fails(2, &["evaluate", file, "--data", "synthetic:3:64x48", "--split", "all"], &words);
+    let run = folder.path().join("run");
+    fails(2, &small("synthetic:6:64x48", &run, &["--weights", file]), &words);
+}
+
 #[test]
 fn a_loss_that_is_not_finite_names_the_images_and_keeps_the_last_state() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let args = small("synthetic:6:64x48", &out, &["--epochs", "2", "--lr", "1e30"]);
-    fails(1, &args, &["the loss is", "synthetic scene 0000", "--lr"]);
-    assert!(out.join("args.json").exists() && !out.join("weights/last.safetensors").exists());
+    // The second is of a loss that is a number still, but beyond all sense.
+    for lr in ["1e30", "1e3"] {
+        let args = small("synthetic:6:64x48", &out, &["--epochs", "2", "--lr", lr, "--force"]);
+        fails(1, &args, &["the loss is", "synthetic scene 0000", "--lr"]);
+        assert!(out.join("args.json").exists() && !out.join("weights/last.safetensors").exists());
+    }
 }
 
 fn bits(folder: &Path) -> Vec<Vec<u8>> {

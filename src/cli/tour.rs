@@ -22,7 +22,7 @@ use std::time::Instant;
 const FOLDER: &str = "gradus-tour";
 /// Drawn images; three quarters are trained on.
 pub const SOURCE: &str = "synthetic:12000";
-const EPOCHS: usize = 4;
+const EPOCHS: usize = 3;
 
 #[derive(Serialize)]
 struct Tour {

@@ -1,8 +1,10 @@
-//! A detector as a training task, with torchvision's recipe for fine-tuning, and how detectors are judged.
+//! A detector as a training task, with torchvision's recipe for fine-tuning and one for a quick start from nothing, and how
+//! detectors are judged.
 //!
-//! A step descends on the plain sum of the losses by SGD with momentum 0.9 and weight decay 0.0005. Its rate is
+//! Fine-tuning, a step descends on the plain sum of the losses by SGD with momentum 0.9 and weight decay 0.0005. Its rate is
 //! η · 0.1^⌊e/3⌋ in epoch e; in epoch 0 it rises along a line from η/1000 over the first min(1000, batches − 1) steps.
-//! (torchvision's `references/detection`, and its tutorial on fine-tuning.)
+//! (torchvision's `references/detection`, and its tutorial on fine-tuning.) From random weights, where a few hundred steps are
+//! all there is time for, AdamW's rate rises to η and falls again in one cycle.
 
 use super::trainer::{self, Task};
 use crate::data::detection::{DetectionBatch, DetectionDataset, DetectionLoader, tensor};
@@ -12,8 +14,8 @@ use crate::interrupt;
 use crate::metrics::coco::{self, Category, Evaluation, Kind};
 use crate::metrics::rle::Rle;
 use crate::progress::Progress;
-use gradus_core::optim::Sgd;
-use gradus_core::schedule::Schedule;
+use gradus_core::optim::{Adam, Rule, Sgd};
+use gradus_core::schedule::{OneCycle, Schedule};
 use gradus_core::{Rng, Tape, Tensor, Var};
 use gradus_models::detection::{Detections, Detector, paste_mask};
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,17 @@ pub const LOSSES: [&str; 5] =
 /// The side of a predicted mask, in cells.
 const MASK_SIDE: usize = 28;
 
+/// How weights descend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recipe {
+    /// SGD with torchvision's steps: what pretrained weights need.
+    #[default]
+    FineTuning,
+    /// AdamW in one cycle: random weights learn in few steps.
+    FromScratch,
+}
+
 /// What the training depends on, beside the data and the network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plan {
@@ -36,18 +49,26 @@ pub struct Plan {
     pub batch: usize,
     /// The learning rate η.
     pub lr: f64,
+    /// What is done with it.
+    pub recipe: Recipe,
     /// Of everything random.
     pub seed: u64,
 }
 
 impl Plan {
     /// The optimiser.
-    pub fn rule(&self) -> Sgd {
-        Sgd { momentum: 0.9, weight_decay: 0.0005, ..Sgd::new(self.lr) }
+    pub fn rule(&self) -> Rule {
+        match self.recipe {
+            Recipe::FineTuning => Sgd { momentum: 0.9, weight_decay: 0.0005, ..Sgd::new(self.lr) }.into(),
+            Recipe::FromScratch => Adam::decoupled(self.lr).into(),
+        }
     }
 
     /// The rate of a batch in an epoch of so many batches.
     pub fn lr(&self, epoch: usize, batch: usize, batches: usize) -> f64 {
+        if self.recipe == Recipe::FromScratch {
+            return OneCycle::new(self.lr, self.epochs * batches).lr(epoch * batches + batch);
+        }
         let base = Schedule::Step { step_size: 3, gamma: 0.1 }.lr(self.lr, epoch);
         match batches.saturating_sub(1).min(1000) {
             total_iters @ 1.. if epoch == 0 => {
@@ -302,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_rate_warms_up_and_falls_as_torchvisions() {
-        let plan = Plan { epochs: 10, batch: 2, lr: 0.005, seed: 0 };
+        let plan = Plan { epochs: 10, batch: 2, lr: 0.005, recipe: Recipe::FineTuning, seed: 0 };
         // After iterations 0, 10 and 20 of 60 the next step's rates, as the tutorial prints them.
         for (batch, want) in [(1, 8.966e-5), (11, 9.363e-4), (21, 1.7829e-3)] {
             assert!((plan.lr(0, batch, 60) / want - 1.0).abs() < 1e-4, "{}", plan.lr(0, batch, 60));

@@ -1,6 +1,6 @@
 //! A run of `train detector`: data, network, trainer, and the folder with everything they leave behind.
 
-use super::detection::{Detection, Judgement, LOSSES, Part, Plan, Score, judge};
+use super::detection::{Detection, Judgement, LOSSES, Part, Plan, Recipe, Score, judge};
 use super::detector_model::metadata;
 use super::found::{objects, picture};
 use super::state::checkpoint_error;
@@ -59,6 +59,9 @@ pub struct Settings {
     pub batch: usize,
     /// The learning rate.
     pub lr: f64,
+    /// What is done with it.
+    #[serde(default)]
+    pub recipe: Recipe,
     /// Of everything random.
     pub seed: u64,
     /// The instruction set: it decides the last bits.
@@ -90,13 +93,15 @@ impl Settings {
             epochs: plan.epochs,
             batch: plan.batch,
             lr: plan.lr,
+            recipe: plan.recipe,
             seed: plan.seed,
             isa: simd::isa().name().into(),
         })
     }
 
     fn plan(&self) -> Plan {
-        Plan { epochs: self.epochs, batch: self.batch, lr: self.lr, seed: self.seed }
+        let &Settings { epochs, batch, lr, recipe, seed, .. } = self;
+        Plan { epochs, batch, lr, recipe, seed }
     }
 
     /// The images to train on and those to test on.

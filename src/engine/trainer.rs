@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 /// In a long epoch the state is saved this often.
 const SAVE_EVERY: Duration = Duration::from_secs(300);
 
+/// A loss above this is no training any more: networks begin with losses of a few units, and none comes back from here.
+const DIVERGED: f64 = 1e6;
+
 /// Sums over the batches of an epoch; shown as "loss 0.31, ...".
 pub trait Tally: Clone + Default + Serialize + DeserializeOwned + fmt::Display {
     /// The images they are of.
@@ -203,7 +206,7 @@ impl<T: Task> Trainer<T> {
     /// are saved: it may be called again for the same epoch by a resumed run.
     ///
     /// # Errors
-    /// Interrupted (the state is saved), a loss that is not finite, or a file that cannot be read or written.
+    /// Interrupted (the state is saved), a loss that is not finite or above a million, or a file that cannot be read or written.
     pub fn run(&mut self, mut after_epoch: impl FnMut(&PositionOf<T>) -> Result<()>) -> Result<()> {
         while self.position.epoch < self.task.epochs() {
             self.train_epoch()?;
@@ -267,16 +270,16 @@ impl<T: Task> Trainer<T> {
         Ok(())
     }
 
-    /// One step of descent. A loss that is not finite changes nothing.
+    /// One step of descent. A loss that is not finite, or beyond all sense, changes nothing.
     fn step(&mut self, batch: &T::Batch) -> Result<()> {
         let p = &mut self.position;
         let mut g = Tape::train(&mut self.task.rng(p.step));
         let mut tally = p.tally.clone();
         let loss = self.task.loss(&self.net, &mut g, batch, &mut tally)?;
-        let value = loss.value.item();
-        if !value.is_finite() {
+        let value = f64::from(loss.value.item());
+        if !value.is_finite() || value > DIVERGED {
             let (step, epoch, number) = (p.step + 1, p.epoch + 1, p.batch + 1);
-            let what = format!("the loss is {value} at step {step} (epoch {epoch}, batch {number}");
+            let what = format!("the loss is {value:.3e} at step {step} (epoch {epoch}, batch {number}");
             return Err(Error::failure(format!(
                 "{what}: {}): the training diverged",
                 self.task.describe(batch)

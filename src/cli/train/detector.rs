@@ -3,7 +3,7 @@
 use super::Output;
 use crate::cli::{Global, at_least_one};
 use crate::data::detection::{self, TestSplit};
-use crate::engine::detection::Plan;
+use crate::engine::detection::{Plan, Recipe};
 use crate::engine::detector::{self, Settings};
 use crate::error::{Error, Result};
 use clap::builder::PossibleValuesParser;
@@ -88,7 +88,13 @@ impl DetectorArgs {
         }
         let data = detection::open(&self.data)?;
         let config = self.config(data.classes().len() + 1)?;
-        let plan = Plan { epochs: self.epochs, batch: self.batch, lr: self.lr, seed: global.seed };
+        let plan = Plan {
+            epochs: self.epochs,
+            batch: self.batch,
+            lr: self.lr,
+            recipe: Recipe::FineTuning,
+            seed: global.seed,
+        };
         let weights = self.weights.as_deref();
         let settings = Settings::new(config, &self.data, &*data, self.test_split, weights, plan)?;
         let folder = self.output.out.clone().unwrap_or_else(|| "runs/detector".into());
