@@ -34,6 +34,7 @@ pub mod image;
 pub mod interrupt;
 pub mod metrics;
 pub mod plot;
+pub mod profile;
 pub mod progress;
 pub mod report;
 pub mod run;

@@ -152,6 +152,11 @@ impl<E: Element> Pool<E> {
         }
     }
 
+    /// Bytes in use now.
+    pub fn in_use(&self) -> usize {
+        self.in_use.load(Relaxed)
+    }
+
     /// The counts.
     pub fn stats(&self) -> PoolStats {
         PoolStats {

@@ -14,6 +14,14 @@ pub fn threads() -> usize {
     1
 }
 
+/// Whether the caller is one of the threads that work is spread over.
+pub fn is_worker() -> bool {
+    #[cfg(feature = "rayon")]
+    return rayon::current_thread_index().is_some();
+    #[cfg(not(feature = "rayon"))]
+    false
+}
+
 /// Calls `f(i)` for each i in 0..n, in any order, on all threads.
 pub fn for_each(n: usize, f: impl Fn(usize) + Send + Sync) {
     #[cfg(feature = "rayon")]

@@ -7,7 +7,7 @@
 //! input's buffer has no other owner may work in place.
 
 use crate::nn::{Param, ParamId};
-use crate::{Element, Rng, Shape, Tensor};
+use crate::{Element, Rng, Shape, Tensor, profile};
 use std::collections::HashMap;
 
 /// A node's place on its tape.
@@ -186,12 +186,14 @@ impl<E: Element> Tape<E> {
         for (i, node) in self.nodes.into_iter().enumerate().rev() {
             let Some(gradient) = slots.slots[i].take() else { continue };
             match node.backward {
-                Some(backward) => backward(gradient, &mut slots),
+                Some(backward) => {
+                    let _span = profile::span(node.name, "backward");
+                    backward(gradient, &mut slots);
+                }
                 None => {
                     leaves.insert(NodeId(i), gradient);
                 }
             }
-            let _ = node.name;
         }
         Gradients { leaves, params: self.params }
     }

@@ -11,7 +11,7 @@ use gradus_core::init::{self, Fan};
 use gradus_core::nn::{Conv2d, Linear};
 use gradus_core::ops::PoolSpec;
 use gradus_core::ops::conv::Conv;
-use gradus_core::{Activation, Element, Module, Rng, Tape, Var, Visitor};
+use gradus_core::{Activation, Element, Layout, Module, Rng, Tape, Var, Visitor};
 
 /// Which of the two sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +84,10 @@ impl<E: Element> AlexNet<E> {
             let weight = init::kaiming_normal([k, k, c_in, CHANNELS[i]], Fan::In, init::RELU, rng);
             Conv2d::new(weight, geometry, true)
         });
-        let flat = CHANNELS[4] * size.map_side() * size.map_side();
-        let classifier = [(flat, 4096), (4096, 4096), (4096, classes)]
+        let pixels = size.map_side() * size.map_side();
+        let mut classifier = [(pixels * CHANNELS[4], 4096), (4096, 4096), (4096, classes)]
             .map(|(i, o)| Linear::new(init::xavier_normal([i, o], init::RELU, rng), true));
+        classifier[0].weight.layout = Layout::LinearOnMap { pixels };
         AlexNet { size, features, classifier }
     }
 
@@ -115,8 +116,7 @@ impl<E: Element> AlexNet<E> {
         self.classifier[2].weight.value.shape()[1]
     }
 
-    /// Images [n, h, w, 3], normalised, to the last feature maps, flattened channel-major as PyTorch does: [n, 1024] or
-    /// [n, 9216].
+    /// Images [n, h, w, 3], normalised, to the last feature maps: [n, 2, 2, 256] or [n, 6, 6, 256].
     #[track_caller]
     pub fn features(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {
         let mut x = x;
@@ -130,7 +130,7 @@ impl<E: Element> AlexNet<E> {
         if self.size == Size::ImageNet {
             x = g.adaptive_avg_pool2d(x, [6, 6]);
         }
-        g.flatten_chw(x)
+        x
     }
 
     /// Images [n, h, w, 3], normalised, to logits [n, classes].
@@ -140,11 +140,13 @@ impl<E: Element> AlexNet<E> {
         self.classify(g, x)
     }
 
-    /// Features, as [`AlexNet::features`] gives them, to logits [n, classes].
+    /// Feature maps, as [`AlexNet::features`] gives them, to logits [n, classes].
     #[track_caller]
     pub fn classify(&self, g: &mut Tape<E>, features: Var<E>) -> Var<E> {
         let [first, second, third] = &self.classifier;
-        let x = g.dropout(features, DROPOUT);
+        let [n, h, w, c] = features.value.dims("classify");
+        let x = g.reshape(features, &[n as isize, (h * w * c) as isize]);
+        let x = g.dropout(x, DROPOUT);
         let x = first.forward(g, x, Activation::Relu);
         let x = g.dropout(x, DROPOUT);
         let x = second.forward(g, x, Activation::Relu);

@@ -1,11 +1,13 @@
 //! Matrix products, as a share of the peak that fused multiply-adds on registers reach here and now.
 
-use super::median;
+use super::middle;
 use gradus_core::gemm::peak::peak_gflops;
 use gradus_core::gemm::{Matrix, gemm};
 use gradus_core::{Epilogue, Rng, Tensor, init, parallel};
 use serde::Serialize;
 use std::fmt;
+use std::hint::black_box;
+use std::time::Instant;
 
 /// Square, skinny, odd and small; the sizes of AlexNet's linear layers among them.
 const CASES: [[usize; 3]; 12] = [
@@ -23,6 +25,9 @@ const CASES: [[usize; 3]; 12] = [
     [1, 4096, 4096],
 ];
 
+/// Runs of the peak's loop between two products; the best counts.
+const PEAKS: usize = 3;
+
 /// One size.
 #[derive(Clone, Debug, Serialize)]
 pub struct Case {
@@ -34,7 +39,7 @@ pub struct Case {
     pub k: usize,
     /// 2 m n k operations over the median time.
     pub gflops: f64,
-    /// Of the peak.
+    /// Of the peak at the same time.
     pub share: f64,
 }
 
@@ -49,7 +54,8 @@ pub struct GemmBench {
     pub cases: Vec<Case>,
 }
 
-/// Times every size. The peak is measured beside each, since clocks drift; the reported one is their median.
+/// Times every size. Clocks drift by a tenth from one moment to the next, so the peak is measured right before and right
+/// after every product, and a share is the median over the runs of rate / mean of the two peaks.
 pub fn run(runs: usize) -> GemmBench {
     let mut rng = Rng::seed(2);
     let mut peaks = Vec::new();
@@ -61,8 +67,8 @@ pub fn run(runs: usize) -> GemmBench {
         let flops = 2.0 * (m * n * k) as f64;
         // Small products are repeated, so that the clock's resolution does not matter.
         let repeats = (2e7 / flops).ceil().max(1.0) as usize;
-        let peak = peak_gflops(20);
-        let seconds = median(2, runs, || {
+        let mut rate = || {
+            let start = Instant::now();
             for _ in 0..repeats {
                 gemm(
                     Matrix::new(a.data(), m, k),
@@ -71,14 +77,24 @@ pub fn run(runs: usize) -> GemmBench {
                     &Epilogue::default(),
                 );
             }
-        }) / repeats as f64;
-        let gflops = flops / seconds / 1e9;
-        let peak = peak.max(peak_gflops(20));
-        peaks.push(peak);
-        cases.push(Case { m, n, k, gflops, share: gflops / peak });
+            flops * repeats as f64 / start.elapsed().as_secs_f64() / 1e9
+        };
+        for _ in 0..2 {
+            black_box(rate());
+        }
+        let (mut rates, mut shares) = (Vec::new(), Vec::new());
+        let mut before = peak_gflops(PEAKS);
+        for _ in 0..runs.max(1) {
+            let rate = rate();
+            let after = peak_gflops(PEAKS);
+            rates.push(rate);
+            shares.push(2.0 * rate / (before + after));
+            peaks.push(after);
+            before = after;
+        }
+        cases.push(Case { m, n, k, gflops: middle(&mut rates), share: middle(&mut shares) });
     }
-    peaks.sort_by(f64::total_cmp);
-    GemmBench { threads: parallel::threads(), peak_gflops: peaks[peaks.len() / 2], cases }
+    GemmBench { threads: parallel::threads(), peak_gflops: middle(&mut peaks), cases }
 }
 
 impl fmt::Display for GemmBench {

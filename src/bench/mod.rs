@@ -17,8 +17,13 @@ pub fn median(warm_up: usize, runs: usize, mut f: impl FnMut()) -> f64 {
             start.elapsed().as_secs_f64()
         })
         .collect();
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    middle(&mut times)
+}
+
+/// The median of a non-empty list (the upper one of an even number).
+fn middle(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// The most memory this process has held, in MiB; `None` where the system does not tell.

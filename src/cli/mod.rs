@@ -20,11 +20,13 @@ mod tour_detectors;
 mod train;
 
 use crate::error::{Error, Result};
+use crate::profile;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Train, run and understand convolutional networks on a CPU.
@@ -64,6 +66,9 @@ pub struct Global {
     /// The seed of everything random
     #[arg(long, global = true, value_name = "N", default_value_t = 1234)]
     pub seed: u64,
+    /// Print what took the time, op by op, at the end; write a trace for Chrome's viewer to FILE [default: gradus-profile.json]
+    #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "gradus-profile.json")]
+    pub profile: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -114,8 +119,14 @@ fn run(cli: Cli) -> Result<()> {
             .map_err(|e| Error::failure(format!("threads: {e}")))?;
     }
     crate::interrupt::listen();
-    let global = &cli.global;
-    match cli.command {
+    match &cli.global.profile {
+        Some(trace) => profile::around(trace, || dispatch(&cli.global, cli.command)),
+        None => dispatch(&cli.global, cli.command),
+    }
+}
+
+fn dispatch(global: &Global, command: Option<Command>) -> Result<()> {
+    match command {
         None => tour::run(global),
         Some(Command::Train(c)) => c.run(global),
         Some(Command::Evaluate(c)) => c.run(global),

@@ -51,10 +51,7 @@ pub fn fill<E: Element>(net: &mut impl Module<E>, attrs: &serde_json::Map<String
             Slot::Param(p) => (*p.value.shape(), p.layout),
             Slot::Buffer(t) => (*t.shape(), Layout::Plain),
         };
-        let axes = layout.axes();
-        let torch: Vec<usize> =
-            if axes.is_empty() { shape.to_vec() } else { axes.iter().map(|&a| shape[a]).collect() };
-        shapes.push((name.to_string(), torch));
+        shapes.push((name.to_string(), layout.torch_shape(&shape)));
     });
     let mut state = StateDict::new();
     for (name, shape) in shapes {

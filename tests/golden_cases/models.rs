@@ -19,7 +19,9 @@ fn alexnet<E: Element>(run: &mut Run<E>) {
     formula::fill(&mut net, &run.case.attrs);
     let x = run.images("x");
     // The features of 224x224 images are 6x6 already: the average that follows changes nothing.
-    let features = net.features(&mut Tape::infer(), x.clone()).value;
+    let g = &mut Tape::infer();
+    let maps = net.features(g, x.clone());
+    let features = g.flatten_chw(maps).value;
     let n = features.shape()[0];
     for name in ["features", "avgpool"] {
         run.sampled(name, &[n, 256, 6, 6], &features);
@@ -33,7 +35,9 @@ fn cifar_alexnet<E: Element>(run: &mut Run<E>) {
     let mut net = AlexNet::<E>::cifar(classes(run, 10), &mut Rng::seed(0));
     formula::fill(&mut net, &case.attrs);
     let (x, labels) = (run.images("x"), case.integers("labels"));
-    let features = net.features(&mut Tape::infer(), x.clone()).value;
+    let g = &mut Tape::infer();
+    let maps = net.features(g, x.clone());
+    let features = g.flatten_chw(maps).value;
     run.sampled("features", &[labels.len(), 256, 2, 2], &features);
 
     // Gradients without dropout: evaluation mode.

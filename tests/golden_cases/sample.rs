@@ -50,7 +50,8 @@ impl<E: Element> Run<'_, E> {
             let Some(g) = gradients.param(p) else { return };
             let values: Vec<f64> = g.data().iter().map(|v| v.to_f64()).collect();
             let axes = p.layout.axes();
-            let values = if axes.is_empty() { values } else { permute(g.shape(), &values, axes).1 };
+            let values =
+                if axes.is_empty() { values } else { permute(&p.layout.view(g.shape()), &values, axes).1 };
             found.push((name.to_string(), values));
         });
         for (name, values) in found {

@@ -15,7 +15,7 @@ pub(crate) mod tile;
 
 use crate::parallel::Shared;
 use crate::simd::isa;
-use crate::{Element, Epilogue};
+use crate::{Element, Epilogue, profile};
 use drive::{Right, multiply};
 use left::{ColumnMajor, RowMajor};
 use output::{Finish, Output, RowMap};
@@ -80,15 +80,24 @@ impl<'a, E> Matrix<'a, E> {
     }
 }
 
+fn span<E: Element>(a: &Matrix<'_, E>, b: &Matrix<'_, E>) -> profile::Span {
+    profile::span("gemm", "").work(|| {
+        let [m, k, n] = [a.rows, a.cols, b.cols].map(|x| x as f64);
+        (2.0 * m * n * k, (m * k + k * n + m * n) * size_of::<E>() as f64)
+    })
+}
+
 /// C = epilogue(A·B), C m x n row-major, on all threads.
 #[track_caller]
 pub fn gemm<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E], epilogue: &Epilogue<'_, E>) {
+    let _span = span(&a, &b);
     (E::compiled().product)(a, b, c, Finish::with(epilogue));
 }
 
 /// C += A·B, C m x n row-major, on all threads.
 #[track_caller]
 pub fn gemm_add<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E]) {
+    let _span = span(&a, &b);
     (E::compiled().product)(a, b, c, Finish::ADD);
 }
 

@@ -27,16 +27,39 @@ pub enum Layout {
     ConvTranspose,
     /// Here [in, out], there [out, in].
     Linear,
+    /// Here [pixels·c, out], there [out, c·pixels]: a linear layer on maps, flattened here as they lie.
+    LinearOnMap {
+        /// Height times width of the maps.
+        pixels: usize,
+    },
 }
 
 impl Layout {
-    /// For each axis of PyTorch's tensor, the axis of ours.
+    /// A shape of ours with the axes that [`Layout::axes`] counts.
+    pub fn view(self, ours: &[usize]) -> Vec<usize> {
+        match (self, ours) {
+            (Layout::LinearOnMap { pixels }, &[rows, out]) => vec![pixels, rows / pixels, out],
+            _ => ours.to_vec(),
+        }
+    }
+
+    /// PyTorch's shape of a tensor that has this shape here.
+    pub fn torch_shape(self, ours: &[usize]) -> Vec<usize> {
+        match self {
+            Layout::Plain => ours.to_vec(),
+            Layout::LinearOnMap { .. } => Layout::Linear.torch_shape(ours),
+            _ => self.axes().iter().map(|&a| ours[a]).collect(),
+        }
+    }
+
+    /// For each axis of PyTorch's order, the axis of ours (of [`Layout::view`]).
     pub fn axes(self) -> &'static [usize] {
         match self {
             Layout::Plain => &[],
             Layout::Conv => &[3, 2, 0, 1],
             Layout::ConvTranspose => &[2, 3, 0, 1],
             Layout::Linear => &[1, 0],
+            Layout::LinearOnMap { .. } => &[2, 1, 0],
         }
     }
 }

@@ -5,7 +5,7 @@
 //! its bounds (since PyTorch 2.15; 1 before).
 
 use super::elementwise::{Map, apply};
-use crate::{Element, Tape, Tensor, Var};
+use crate::{Element, Tape, Tensor, Var, profile};
 
 /// What backward keeps.
 #[derive(PartialEq)]
@@ -119,6 +119,7 @@ pub(crate) fn update<E: Element, F: Map<E>>(
 
 impl<E: Element> Tape<E> {
     fn pointwise<F: Pointwise<E>>(&mut self, x: Var<E>, f: F) -> Var<E> {
+        let _span = profile::span(F::NAME, "forward");
         let node = x.node;
         if !self.records(&[node]) {
             return map(x.value, f).into();

@@ -6,7 +6,7 @@
 use super::activation::update;
 use super::elementwise::{Map, apply, broadcast};
 use super::reduce::sum_to;
-use crate::{Element, Shape, Tape, Tensor, Var};
+use crate::{Element, Shape, Tape, Tensor, Var, profile};
 
 /// A function of two arguments. `PASSES` and `KEEPS` spare work: the gradient that is g itself, what no gradient needs.
 trait Binary<E>: Copy + Send + Sync + 'static {
@@ -136,6 +136,7 @@ fn combine<E: Element, F: Binary<E>>(shape: Shape, mut a: Tensor<E>, mut b: Tens
 impl<E: Element> Tape<E> {
     #[track_caller]
     fn binary<F: Binary<E>>(&mut self, a: Var<E>, b: Var<E>, f: F) -> Var<E> {
+        let _span = profile::span(F::NAME, "forward");
         let nodes @ [node_a, node_b] = [a.node, b.node];
         let shapes = [*a.shape(), *b.shape()];
         let shape = broadcast(F::NAME, &shapes[0], &shapes[1]);

@@ -8,7 +8,7 @@ use super::activation::update;
 use super::elementwise::Map;
 use crate::parallel::{self, GRAIN};
 use crate::simd::{Kernel, Simd};
-use crate::{Element, Rng, Tape, Tensor, Var};
+use crate::{Element, Rng, Tape, Tensor, Var, profile};
 
 /// Which elements are dropped: a stream at its place, and a threshold for 16 bits.
 #[derive(Clone)]
@@ -81,6 +81,7 @@ impl<E: Element> Tape<E> {
     /// of 2⁻¹⁶. Draws one number for each four elements from the tape's stream.
     #[track_caller]
     pub fn dropout(&mut self, x: Var<E>, p: f64) -> Var<E> {
+        let _span = profile::span("dropout", "forward");
         assert!((0.0..=1.0).contains(&p), "dropout: p = {p} is not in [0, 1]");
         if !self.is_training() || p == 0.0 {
             return x;
@@ -94,6 +95,7 @@ impl<E: Element> Tape<E> {
     /// x m / (1 - p) for a given mask m of x's elements.
     #[track_caller]
     pub fn dropout_with_mask(&mut self, x: Var<E>, mask: &[bool], p: f64) -> Var<E> {
+        let _span = profile::span("dropout", "forward");
         assert_eq!(mask.len(), x.value.len(), "dropout: the mask's length for x of shape {:?}", x.shape());
         assert!((0.0..1.0).contains(&p), "dropout: p = {p} is not in [0, 1)");
         let Var { value, node } = x;

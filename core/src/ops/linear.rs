@@ -4,7 +4,7 @@
 
 use super::conv::pointwise::After;
 use crate::gemm::{Matrix, gemm};
-use crate::{Activation, Element, Epilogue, Shape, Tape, Tensor, Var};
+use crate::{Activation, Element, Epilogue, Shape, Tape, Tensor, Var, profile};
 
 impl<E: Element> Tape<E> {
     /// y = act(x·w + b): [.., in] to [.., out], with weights [in, out] (torch.nn.Linear, transposed) and a bias `[out]`.
@@ -18,6 +18,7 @@ impl<E: Element> Tape<E> {
         activation: Activation,
     ) -> Var<E> {
         const OP: &str = "linear";
+        let _span = profile::span(OP, "forward");
         let shape = *x.shape();
         let [inputs, outputs] = weight.value.dims(OP);
         let Some((&last, leading)) = shape.split_last() else { panic!("{OP}: input is a scalar") };

@@ -5,7 +5,7 @@
 use super::elementwise::broadcast;
 use crate::gemm::{Matrix, gemm, gemm_add};
 use crate::parallel::{self, Shared};
-use crate::{Element, Epilogue, Shape, Tape, Tensor, Var};
+use crate::{Element, Epilogue, Shape, Tape, Tensor, Var, profile};
 
 /// For each place of the stack `full`, in order, which matrix of the stack `own` it uses.
 fn matrices(own: &Shape, full: &Shape) -> Vec<usize> {
@@ -72,6 +72,7 @@ impl<E: Element> Tape<E> {
     #[track_caller]
     pub fn matmul(&mut self, a: Var<E>, b: Var<E>) -> Var<E> {
         const OP: &str = "matmul";
+        let _span = profile::span(OP, "forward");
         let (a_shape, b_shape) = (*a.shape(), *b.shape());
         let (Some((a_batch, &[m, k])), Some((b_batch, &[b_k, n]))) =
             (a_shape.split_last_chunk::<2>(), b_shape.split_last_chunk::<2>())

@@ -11,7 +11,7 @@ use super::elementwise::{Map, apply};
 use super::reduce::{Sum, fold};
 use crate::parallel::{self, GRAIN, Shared};
 use crate::simd::{Kernel, Simd};
-use crate::{Activation, Element, Tape, Tensor, Var};
+use crate::{Activation, Element, Tape, Tensor, Var, profile};
 
 /// What a batch knows of its channels: `[C]` each.
 #[derive(Clone, Debug)]
@@ -329,6 +329,7 @@ impl<E: Element> Tape<E> {
         eps: f64,
         activation: Activation,
     ) -> (Var<E>, BatchStats<E>) {
+        let _span = profile::span("batch_norm", "forward");
         let c = check("batch_norm", &x.value, &[&gamma.value, &beta.value]);
         let rows = x.value.len() / c.max(1);
         assert!(
@@ -387,6 +388,7 @@ impl<E: Element> Tape<E> {
     /// the result, and without activation nothing.
     #[track_caller]
     pub fn affine(&mut self, x: Var<E>, scale: Var<E>, shift: Var<E>, activation: Activation) -> Var<E> {
+        let _span = profile::span("affine", "forward");
         let c = check("affine", &x.value, &[&scale.value, &shift.value]);
         let nodes = [x.node, scale.node, shift.node];
         let vectors_live = self.records(&nodes[1..]);

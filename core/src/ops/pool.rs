@@ -10,7 +10,7 @@ use super::separable::Taps;
 use crate::buffer::{Packed, Word};
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
-use crate::{Activation, Element, Tape, Tensor, Var};
+use crate::{Activation, Element, Tape, Tensor, Var, profile};
 
 /// Windows that slide over an image; pairs are [vertical, horizontal].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -292,6 +292,7 @@ impl<E: Element> Tape<E> {
         activation: Activation,
         indices: Option<&mut Vec<usize>>,
     ) -> Var<E> {
+        let _span = profile::span("max_pool2d", "forward");
         let node = x.node;
         let shape @ [_, _, w, c] = x.value.dims("max_pool2d");
         let (y, best) = max_forward::<E, T>(&x.value, spec, activation);

@@ -9,7 +9,7 @@ use super::elementwise::{Map, apply};
 use crate::buffer::Buffer;
 use crate::parallel::{self, GRAIN, Shared};
 use crate::simd::{Kernel, Simd};
-use crate::{Element, Shape, Tape, Tensor, Var};
+use crate::{Element, Shape, Tape, Tensor, Var, profile};
 
 /// An associative operation. Mark `join` with `#[inline(always)]`.
 pub(crate) trait Fold<E>: Copy + Send + Sync + 'static {
@@ -256,6 +256,7 @@ impl<E: Element> Tape<E> {
 
     #[track_caller]
     fn sum_over(&mut self, op: &'static str, x: Var<E>, axes: &[isize], keepdim: bool, mean: bool) -> Var<E> {
+        let _span = profile::span(op, "forward");
         let (node, shape) = (x.node, *x.shape());
         let (reduced, kept, wanted) = plan(op, &shape, axes, keepdim);
         let n: usize = shape.iter().zip(&reduced).filter(|&(_, &r)| r).map(|(&n, _)| n).product();
@@ -277,6 +278,7 @@ impl<E: Element> Tape<E> {
     /// split evenly among ties, as by PyTorch's `amax`. Panics over no elements.
     #[track_caller]
     pub fn max(&mut self, x: Var<E>, axes: &[isize], keepdim: bool) -> Var<E> {
+        let _span = profile::span("max", "forward");
         let (node, shape) = (x.node, *x.shape());
         let (reduced, kept, wanted) = plan("max", &shape, axes, keepdim);
         let empty = shape.iter().zip(&reduced).any(|(&n, &r)| r && n == 0);

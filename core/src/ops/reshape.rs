@@ -5,7 +5,7 @@
 
 use crate::parallel::{self, GRAIN, Shared};
 use crate::simd::{Kernel, Simd};
-use crate::{Element, Shape, Tape, Tensor, Var};
+use crate::{Element, Shape, Tape, Tensor, Var, profile};
 
 impl<E: Element> Tensor<E> {
     /// The axes in another order: axis i of the result is axis `axes[i]` of this. Panics unless `axes` is a permutation.
@@ -233,6 +233,7 @@ impl<E: Element> Tape<E> {
     /// The same elements in another shape; one extent may be -1, which is worked out from the others.
     #[track_caller]
     pub fn reshape(&mut self, x: Var<E>, shape: &[isize]) -> Var<E> {
+        let _span = profile::span("reshape", "forward");
         let (node, old) = (x.node, *x.shape());
         let known: usize = shape.iter().filter(|&&d| d != -1).map(|&d| d as usize).product();
         let holes = shape.iter().filter(|&&d| d == -1).count();
@@ -252,6 +253,7 @@ impl<E: Element> Tape<E> {
     /// The axes in another order: axis i of the result is axis `axes[i]` of x.
     #[track_caller]
     pub fn permute(&mut self, x: Var<E>, axes: &[usize]) -> Var<E> {
+        let _span = profile::span("permute", "forward");
         let node = x.node;
         let y = x.value.permute(axes);
         let mut back = vec![0; axes.len()];
@@ -270,6 +272,7 @@ impl<E: Element> Tape<E> {
     /// Tensors one after the other along an axis (negative ones count from the back); their other extents agree.
     #[track_caller]
     pub fn concat(&mut self, parts: Vec<Var<E>>, axis: isize) -> Var<E> {
+        let _span = profile::span("concat", "forward");
         let first = *parts.first().expect("concat: no tensors").shape();
         let axis = first.axis(axis);
         let mut dims = first.to_vec();
@@ -312,6 +315,7 @@ impl<E: Element> Tape<E> {
 
     #[track_caller]
     fn select_runs(&mut self, name: &'static str, x: Var<E>, axis: usize, runs: Vec<Run>) -> Var<E> {
+        let _span = profile::span(name, "forward");
         let (node, shape) = (x.node, *x.shape());
         let around = Around::new(&shape, axis);
         let mut dims = shape.to_vec();
@@ -359,6 +363,7 @@ impl<E: Element> Tape<E> {
     /// `torch.gather`. Panics for an index out of range.
     #[track_caller]
     pub fn gather(&mut self, x: Var<E>, axis: isize, index: &[usize], shape: impl Into<Shape>) -> Var<E> {
+        let _span = profile::span("gather", "forward");
         let (node, whole, shape) = (x.node, *x.shape(), shape.into());
         let axis = whole.axis(axis);
         let fits = shape.len() == whole.len() && (0..whole.len()).all(|a| a == axis || shape[a] <= whole[a]);

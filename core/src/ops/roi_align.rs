@@ -13,7 +13,7 @@
 
 use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd};
-use crate::{Element, Tape, Tensor, Var};
+use crate::{Element, Tape, Tensor, Var, profile};
 
 /// Channels that one task of backward takes.
 const CHANNELS: usize = 32;
@@ -191,6 +191,7 @@ impl<E: Element> Tape<E> {
     #[track_caller]
     pub fn roi_align(&mut self, maps: &[Var<E>], scales: &[f64], rois: &[Roi<E>], align: RoiAlign) -> Var<E> {
         const OP: &str = "roi_align";
+        let _span = profile::span(OP, "forward");
         assert!(
             !maps.is_empty() && maps.len() == scales.len(),
             "{OP}: {} maps, {} scales",

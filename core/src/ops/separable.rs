@@ -5,7 +5,7 @@
 
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
-use crate::{Element, Tape, Tensor, Var};
+use crate::{Element, Tape, Tensor, Var, profile};
 
 /// A sparse matrix by rows: for each output along an axis the inputs it sees, and their weights.
 pub(crate) struct Taps<E> {
@@ -141,6 +141,7 @@ impl<E: Element> Tape<E> {
         rows: Taps<E>,
         columns: Taps<E>,
     ) -> Var<E> {
+        let _span = profile::span(name, "forward");
         let node = x.node;
         let y = transform(&x.value, &rows, &columns);
         self.record(name, y, &[node], move |g, slots| {

@@ -3,7 +3,7 @@
 //! Backward, with ⟨·⟩ the sum along the axis: y (g - ⟨g y⟩) for softmax, g - e^y ⟨g⟩ for its logarithm.
 
 use crate::parallel::{self, Shared};
-use crate::{Element, Shape, Tape, Tensor, Var};
+use crate::{Element, Shape, Tape, Tensor, Var, profile};
 
 /// Elements of one task: exponentials cost about ten times a memory access.
 const PIECE: usize = 2048;
@@ -145,6 +145,7 @@ impl<E: Element> Tape<E> {
     /// The softmax along an axis (negative ones count from the back). Any shape of at least one axis.
     #[track_caller]
     pub fn softmax(&mut self, x: Var<E>, axis: isize) -> Var<E> {
+        let _span = profile::span("softmax", "forward");
         let lines = Lines::new(x.shape(), axis);
         let Var { value: mut y, node } = x;
         softmax(&mut y, lines);
@@ -161,6 +162,7 @@ impl<E: Element> Tape<E> {
     /// The logarithm of the softmax along an axis (negative ones count from the back). Any shape of at least one axis.
     #[track_caller]
     pub fn log_softmax(&mut self, x: Var<E>, axis: isize) -> Var<E> {
+        let _span = profile::span("log_softmax", "forward");
         let lines = Lines::new(x.shape(), axis);
         let Var { value: mut y, node } = x;
         log_softmax(&mut y, lines);

@@ -2,7 +2,7 @@
 
 use super::sweep::sweep;
 use super::{Rule, State};
-use crate::{Element, Gradients, Module, Tensor};
+use crate::{Element, Gradients, Module, Tensor, profile};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -44,6 +44,7 @@ impl<E: Element> Optimizer<E> {
     /// Changes every parameter that has a gradient; the others, and their states, stay as they are.
     /// All are cut into blocks that threads take from one list.
     pub fn step(&mut self, net: &mut impl Module<E>, gradients: &Gradients<E>) {
+        let _span = profile::span("optimizer", "step");
         // The values leave the network, so that one list of blocks can borrow them all, and return afterwards.
         let mut jobs = Vec::new();
         net.for_each_param(|name, p| {

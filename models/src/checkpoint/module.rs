@@ -53,14 +53,6 @@ impl fmt::Display for LoadReport {
     }
 }
 
-/// A tensor's shape in PyTorch's layout.
-fn torch_shape(layout: Layout, ours: &[usize]) -> Vec<usize> {
-    match layout.axes() {
-        [] => ours.to_vec(),
-        axes => axes.iter().map(|&a| ours[a]).collect(),
-    }
-}
-
 /// Calls `f(ours, theirs)` with the flat indices of the same element in both layouts.
 fn for_each_element(layout: Layout, ours: &[usize], mut f: impl FnMut(usize, usize)) {
     let numel: usize = ours.iter().product();
@@ -68,6 +60,7 @@ fn for_each_element(layout: Layout, ours: &[usize], mut f: impl FnMut(usize, usi
     if axes.is_empty() {
         return (0..numel).for_each(|i| f(i, i));
     }
+    let ours = layout.view(ours);
     // For each of our axes its stride in PyTorch's layout.
     let mut strides = vec![0; ours.len()];
     axes.iter().rev().fold(1, |stride, &a| {
@@ -109,7 +102,7 @@ fn encode<E: Element, const N: usize>(
 
 /// A tensor as a file holds it: float32 (float64 for f64), in the layout that PyTorch has for it.
 pub fn to_raw<E: Element>(t: &Tensor<E>, layout: Layout) -> RawTensor {
-    let shape = torch_shape(layout, t.shape());
+    let shape = layout.torch_shape(t.shape());
     if E::NAME == "f64" {
         RawTensor::new(Dtype::F64, shape, encode(t, layout, |v| v.to_f64().to_le_bytes()))
     } else {
@@ -119,7 +112,7 @@ pub fn to_raw<E: Element>(t: &Tensor<E>, layout: Layout) -> RawTensor {
 
 /// The tensor of a file in this library's layout. `shape` is ours; `None` where the file's is not its like.
 pub fn from_raw<E: Element>(raw: &RawTensor, shape: &[usize], layout: Layout) -> Option<Tensor<E>> {
-    if raw.shape() != torch_shape(layout, shape) {
+    if raw.shape() != layout.torch_shape(shape) {
         return None;
     }
     let mut t = Tensor::stale(shape);
@@ -172,7 +165,7 @@ pub fn load_matching<E: Element>(net: &mut impl Module<E>, state: &StateDict) ->
             }
             Some(loaded) => *tensor = loaded,
             None => {
-                let expected = torch_shape(layout, tensor.shape());
+                let expected = layout.torch_shape(tensor.shape());
                 report.misshapen.push((name.into(), expected, raw.shape().to_vec()));
                 return;
             }
@@ -253,6 +246,11 @@ mod tests {
         let theirs = conv.to_f32()[((4 + 2) * 2) * 3 + 1];
         assert_eq!(theirs, ((4 + 2) * 5 + 1) as f32);
         assert_eq!(state["fc.weight"].to_f32(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        // Two pixels of three channels each to one output.
+        let (layout, fc) = (Layout::LinearOnMap { pixels: 2 }, Tensor::<f32>::from_fn([6, 1], |i| i as f32));
+        let raw = to_raw(&fc, layout);
+        assert_eq!((raw.shape(), raw.to_f32()), (&[1, 6][..], vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0]));
+        assert_eq!(from_raw(&raw, &[6, 1], layout), Some(fc));
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! error. Formulas and constants are torchvision's (`torchvision.ops`), which adds 1e-7 to some denominators.
 
 use crate::scalar::{Dual, Scalar};
-use gradus_core::{Element, Tape, Tensor, Var, parallel};
+use gradus_core::{Element, Tape, Tensor, Var, parallel, profile};
 
 /// x1, y1, x2, y2, with x1 <= x2 and y1 <= y2.
 pub type BBox<S> = [S; 4];
@@ -184,6 +184,7 @@ impl Metric {
     /// The losses of paired boxes on the tape: two variables [N, 4] give `[N]`.
     #[track_caller]
     pub fn tape_loss<E: Element>(self, g: &mut Tape<E>, a: &Var<E>, b: &Var<E>) -> Var<E> {
+        let _span = profile::span("box_loss", "forward");
         assert_eq!(a.shape(), b.shape(), "{} loss of paired boxes", self.name());
         let pairs = boxes(&a.value).iter().zip(boxes(&b.value));
         let duals: Vec<Dual<E, 8>> =

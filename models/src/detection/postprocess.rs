@@ -8,7 +8,7 @@ use super::boxes::{self, BBox};
 use super::coder::BoxCoder;
 use super::nms::batched_nms;
 use super::{Config, Detections, rows};
-use gradus_core::{Element, Tape, Tensor};
+use gradus_core::{Element, Tape, Tensor, profile};
 
 /// Detections of a side less than this are dropped, in pixels.
 const MIN_SIDE: f64 = 1e-2;
@@ -23,6 +23,7 @@ pub fn detections<E: Element>(
     codes: &Tensor<E>,
     size: [usize; 2],
 ) -> Detections<E> {
+    let _span = profile::span("detections", "");
     let [_, classes] = logits.dims("detections");
     let probabilities = Tape::infer().softmax(logits.into(), -1).value;
     let codes: &[[E; 4]] = codes.data().as_chunks().0;

@@ -18,7 +18,7 @@ use super::sampler::{Sampler, Samples};
 use super::{Config, rows};
 use gradus_core::nn::Conv2d;
 use gradus_core::ops::conv::Conv;
-use gradus_core::{Activation, Element, Module, Rng, Tape, Tensor, Var, Visitor, init, parallel};
+use gradus_core::{Activation, Element, Module, Rng, Tape, Tensor, Var, Visitor, init, parallel, profile};
 
 /// Proposals of a side less than this are dropped, in pixels.
 const MIN_SIDE: f64 = 1e-3;
@@ -141,6 +141,7 @@ impl<E: Element> Rpn<E> {
         sizes: &[[usize; 2]],
         training: bool,
     ) -> Vec<Proposals<E>> {
+        let _span = profile::span("proposals", "");
         parallel::map(sizes.len(), |i| self.proposals_of(levels, anchors, i, sizes[i], training))
     }
 

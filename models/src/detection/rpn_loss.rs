@@ -10,7 +10,7 @@ use super::coder::BoxCoder;
 use super::matcher::Match;
 use super::rpn::{Predictions, Rpn};
 use gradus_core::ops::{BceWeights, Reduction};
-use gradus_core::{Element, Rng, Tape, Tensor, Var};
+use gradus_core::{Element, Rng, Tape, Tensor, Var, profile};
 
 /// Of smooth L1, in detection.
 pub(super) const BETA: f64 = 1.0 / 9.0;
@@ -49,6 +49,7 @@ fn cells_of<E: Element>(level: &Var<E>) -> usize {
 impl<E: Element> Rpn<E> {
     /// The anchors to train on, for each level, with the objects' boxes [n, 4] of each image in the pixels of the batch.
     pub fn choose(&self, anchors: &Anchors<E>, objects: &[Tensor<E>], rng: &Rng) -> Vec<Chosen<E>> {
+        let _span = profile::span("choose anchors", "");
         let mut chosen = vec![Chosen::default(); anchors.per_level.len()];
         for (image, objects) in objects.iter().enumerate() {
             let objects = boxes::boxes(objects);

@@ -7,7 +7,7 @@
 
 use super::boxes::boxes;
 use super::{Config, Masks, Target};
-use gradus_core::{Element, Tape, Tensor, parallel};
+use gradus_core::{Element, Tape, Tensor, parallel, profile};
 
 /// Images made ready.
 #[derive(Clone, Debug)]
@@ -62,6 +62,7 @@ impl Transform {
     /// One batch of images [h, w, 3]. Panics when there are none, or one is of another shape or empty.
     #[track_caller]
     pub fn batch<E: Element>(&self, images: &[Tensor<E>]) -> Batch<E> {
+        let _span = profile::span("transform", "");
         assert!(!images.is_empty(), "transform: no images");
         let sizes: Vec<[usize; 2]> = images.iter().map(|i| self.scaled(size_of(i))).collect();
         let padded = [0, 1].map(|axis| {

@@ -19,7 +19,7 @@ pub mod winograd;
 pub use op::{Affine, Conv, Fused};
 pub use spec::ConvSpec;
 
-use crate::{Element, Epilogue};
+use crate::{Element, Epilogue, profile};
 use std::sync::OnceLock;
 
 /// How a convolution is computed.
@@ -51,6 +51,15 @@ pub enum Pass {
 impl Pass {
     /// All three.
     pub const ALL: [Pass; 3] = [Pass::Forward, Pass::BackwardData, Pass::BackwardWeight];
+
+    /// As profiles name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pass::Forward => "forward",
+            Pass::BackwardData => "backward data",
+            Pass::BackwardWeight => "backward weight",
+        }
+    }
 }
 
 impl Algorithm {
@@ -133,6 +142,14 @@ fn asked() -> Option<Algorithm> {
     })
 }
 
+/// The span of a kernel: its multiply-adds by the definition, whatever the algorithm saves, and each tensor's bytes once.
+fn kernel<E: Element>(algorithm: Algorithm, spec: &ConvSpec, pass: Pass) -> profile::Span {
+    profile::span(algorithm.name(), pass.name()).work(|| {
+        let elements = spec.x_len() + spec.w_len() + spec.y_len();
+        (spec.flops(), (elements * size_of::<E>()) as f64)
+    })
+}
+
 /// y = act(scale · (x ∗ w) + bias + residual).
 #[track_caller]
 pub fn forward<E: Element>(
@@ -148,6 +165,7 @@ pub fn forward<E: Element>(
         (spec.x_len(), spec.w_len(), spec.y_len()),
         "conv2d: x, w, y of {spec:?}"
     );
+    let _span = kernel::<E>(algorithm, spec, Pass::Forward);
     (E::compiled().forward)(algorithm, spec, x, w, epilogue, y);
 }
 
@@ -176,6 +194,7 @@ pub fn backward_data<E: Element>(algorithm: Algorithm, spec: &ConvSpec, dy: &[E]
         (spec.y_len(), spec.w_len(), spec.x_len()),
         "conv2d: dy, w, dx of {spec:?}"
     );
+    let _span = kernel::<E>(algorithm, spec, Pass::BackwardData);
     (E::compiled().backward_data)(algorithm, spec, dy, w, dx);
 }
 
@@ -203,6 +222,7 @@ pub fn backward_weight<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E
         (spec.x_len(), spec.y_len(), spec.w_len()),
         "conv2d: x, dy, dw of {spec:?}"
     );
+    let _span = kernel::<E>(algorithm, spec, Pass::BackwardWeight);
     (E::compiled().backward_weight)(algorithm, spec, x, dy, dw);
 }
 

@@ -1,7 +1,7 @@
 //! Convolution on the tape.
 
 use super::{ConvSpec, Pass, backward_data, backward_weight, choose, forward, pointwise};
-use crate::{Activation, Element, Epilogue, Tape, Tensor, Var};
+use crate::{Activation, Element, Epilogue, Tape, Tensor, Var, profile};
 
 /// A convolution's parameters, besides its weights. Pairs are [vertical, horizontal].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +131,7 @@ impl<E: Element> Tape<E> {
         fused: Fused<E>,
     ) -> Var<E> {
         const OP: &str = "conv2d";
+        let _span = profile::span(OP, "forward");
         let spec = geometry.spec(OP, &x.value, &weight.value);
         let [oh, ow] = spec.out_hw();
         let mut y = Tensor::stale([spec.n, oh, ow, spec.c_out]);

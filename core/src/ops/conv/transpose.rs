@@ -6,7 +6,7 @@
 //! dy exchanged. C's weights [kh, kw, out / groups, in] are these, [kh, kw, in, out / groups], with two axes swapped.
 
 use super::{Conv, ConvSpec, Fused, Pass, backward_data, backward_weight, choose, forward, pointwise};
-use crate::{Element, Epilogue, Tape, Tensor, Var};
+use crate::{Element, Epilogue, Tape, Tensor, Var, profile};
 
 /// Swaps the last two axes of [kh, kw, a, b].
 fn swap_channels<E: Element>(w: &Tensor<E>) -> Tensor<E> {
@@ -37,6 +37,7 @@ impl<E: Element> Tape<E> {
         fused: Fused<E>,
     ) -> Var<E> {
         const OP: &str = "conv_transpose2d";
+        let _span = profile::span(OP, "forward");
         let ([n, h, w, c], [kh, kw, c_in, group_out]) = (x.value.dims(OP), weight.value.dims(OP));
         let Conv { stride, padding, dilation, groups } = geometry;
         assert!(

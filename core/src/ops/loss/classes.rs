@@ -7,7 +7,7 @@ use super::{Reduction, Times};
 use crate::ops::elementwise::apply;
 use crate::ops::reduce::sum_all;
 use crate::parallel::{self, Shared};
-use crate::{Element, Shape, Tape, Tensor, Var};
+use crate::{Element, Shape, Tape, Tensor, Var, profile};
 
 /// What a loss of classes can be told.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +137,7 @@ impl<E: Element> Tape<E> {
         labels: &[L],
         how: &ClassLoss<'_, E>,
     ) -> Var<E> {
+        let _span = profile::span("cross_entropy", "forward");
         let Var { value: mut x, node } = logits;
         let (shape, reduction) = (*x.shape(), how.reduction);
         let rows = Rows::new("cross_entropy", &shape, labels, how);
@@ -181,6 +182,7 @@ impl<E: Element> Tape<E> {
         labels: &[L],
         how: &ClassLoss<'_, E>,
     ) -> Var<E> {
+        let _span = profile::span("nll_loss", "forward");
         let Var { value: x, node } = log_probabilities;
         assert!(how.label_smoothing == 0.0, "nll_loss: label smoothing is for cross_entropy");
         let (shape, reduction) = (*x.shape(), how.reduction);

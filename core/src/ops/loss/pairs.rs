@@ -5,7 +5,7 @@
 use super::{Reduction, Times};
 use crate::ops::elementwise::{Map, apply};
 use crate::ops::reduce::sum_all;
-use crate::{Element, Tape, Tensor, Var};
+use crate::{Element, Tape, Tensor, Var, profile};
 
 /// A loss ℓ(x, t) of a pair, with a parameter p for each. Mark the methods with `#[inline(always)]`.
 trait Pair<E>: Copy + Send + Sync + 'static {
@@ -167,6 +167,7 @@ impl<E: Element> Tape<E> {
         [weight, p]: [Option<&Tensor<E>>; 2],
         reduction: Reduction,
     ) -> Var<E> {
+        let _span = profile::span(F::NAME, "forward");
         assert_eq!(x.shape(), t.shape(), "{}: shapes of x and target", F::NAME);
         let nodes = [x.node, t.node];
         let pairs = Pairs { x: x.value, t: t.value, p: p.cloned(), weight: weight.cloned() };
