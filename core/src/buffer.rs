@@ -1,7 +1,8 @@
 //! Aligned memory that returns to a pool when dropped, so that a training step allocates nothing after the second.
 //!
 //! Memory is always initialised: fresh memory is zero, memory from the pool holds what its last owner left. A buffer's
-//! capacity is its length rounded up to a size class (four to an octave: at most a fifth is wasted).
+//! capacity is its length rounded up to a size class (four to an octave: at most a fifth is wasted); where no block of its class
+//! is free, one of up to twice the capacity serves.
 
 use crate::Element;
 use crate::parallel::{self, GRAIN};
@@ -14,6 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Alignment in bytes: a cache line, and a vector of AVX-512.
 const ALIGN: usize = 64;
+
+/// A free block serves a request of at least this part of it.
+const IDLE: usize = 2;
 
 /// A huge page, in bytes.
 const HUGE: usize = 2 << 20;
@@ -128,15 +132,26 @@ impl<E: Element> Pool<E> {
     }
 
     fn take(&self, capacity: usize) -> Memory<E> {
-        let size = capacity * size_of::<E>();
+        let memory = self.reuse(capacity).unwrap_or_else(|| {
+            self.allocations.fetch_add(1, Relaxed);
+            self.bytes.fetch_add(capacity * size_of::<E>(), Relaxed);
+            Memory::new(capacity)
+        });
+        let size = memory.capacity * size_of::<E>();
         let used = self.in_use.fetch_add(size, Relaxed) + size;
         self.peak.fetch_max(used, Relaxed);
-        if let Some(memory) = self.lock().get_mut(&capacity).and_then(Vec::pop) {
-            return memory;
+        memory
+    }
+
+    /// The smallest free block that is large enough, and not so large that most of it would lie idle.
+    fn reuse(&self, capacity: usize) -> Option<Memory<E>> {
+        let mut free = self.lock();
+        let (&fitting, blocks) = free.range_mut(capacity..=capacity.saturating_mul(IDLE)).next()?;
+        let memory = blocks.pop();
+        if blocks.is_empty() {
+            free.remove(&fitting);
         }
-        self.allocations.fetch_add(1, Relaxed);
-        self.bytes.fetch_add(size, Relaxed);
-        Memory::new(capacity)
+        memory
     }
 
     fn put(&self, memory: Memory<E>) {
@@ -279,6 +294,30 @@ mod tests {
             assert!(c >= len && (len < 16 || c * 4 <= len * 5 + 4), "{len} {c}");
             assert_eq!(size_class(c), c);
         }
+    }
+
+    #[test]
+    fn a_free_block_serves_what_fills_half_of_it() {
+        let pool = Pool::<f32>::new();
+        let [large, small] = [1024, 512].map(|n| pool.take(n));
+        let place = large.ptr;
+        pool.put(large);
+        let counts = |pool: &Pool<f32>| (pool.stats().allocations, pool.stats().in_use / size_of::<f32>());
+        assert_eq!(counts(&pool), (2, 512));
+        // Less than half: a block of its own.
+        let tiny = pool.take(448);
+        assert_eq!(counts(&pool), (3, 512 + 448));
+        let half = pool.take(512);
+        assert_eq!((half.ptr, half.capacity), (place, 1024));
+        assert_eq!(counts(&pool), (3, 512 + 448 + 1024));
+        [small, tiny, half].into_iter().for_each(|m| pool.put(m));
+        assert_eq!(counts(&pool), (3, 0));
+        // Of several that are large enough, the smallest.
+        let fitting = pool.take(448);
+        assert_eq!(fitting.capacity, 448);
+        pool.put(fitting);
+        pool.trim();
+        assert_eq!(pool.stats().bytes, 0);
     }
 
     #[test]
