@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// Alignment in bytes: a cache line, and a vector of AVX-512.
 const ALIGN: usize = 64;
 
-/// A free block serves a request of at least this part of it.
-const IDLE: usize = 2;
+/// A free block serves a request that fills at least one part in so many of it.
+const PARTS: usize = 2;
 
 /// A huge page, in bytes.
 const HUGE: usize = 2 << 20;
@@ -146,7 +146,7 @@ impl<E: Element> Pool<E> {
     /// The smallest free block that is large enough, and not so large that most of it would lie idle.
     fn reuse(&self, capacity: usize) -> Option<Memory<E>> {
         let mut free = self.lock();
-        let (&fitting, blocks) = free.range_mut(capacity..=capacity.saturating_mul(IDLE)).next()?;
+        let (&fitting, blocks) = free.range_mut(capacity..=capacity.saturating_mul(PARTS)).next()?;
         let memory = blocks.pop();
         if blocks.is_empty() {
             free.remove(&fitting);
@@ -165,11 +165,6 @@ impl<E: Element> Pool<E> {
             self.bytes.fetch_sub(memory.capacity * size_of::<E>(), Relaxed);
             memory.free();
         }
-    }
-
-    /// Bytes in use now.
-    pub fn in_use(&self) -> usize {
-        self.in_use.load(Relaxed)
     }
 
     /// The counts.

@@ -106,12 +106,6 @@ pub fn finish() -> Option<Profile> {
     Some(profile)
 }
 
-/// What has been gathered so far; `None` if no profile is on.
-pub fn so_far() -> Option<Profile> {
-    let (since, profile) = gathered().as_ref().map(|(since, p)| (*since, p.clone()))?;
-    Some(Profile { wall: since.elapsed(), ..profile })
-}
-
 /// Opens a span that ends when the result is dropped.
 #[inline]
 #[must_use = "the span ends when this is dropped"]
@@ -164,7 +158,7 @@ impl Drop for Span {
         total.flops += flops;
         total.bytes += bytes;
         if profile.events.len() < MOST_EVENTS {
-            let in_use = f32::pool().in_use();
+            let in_use = f32::pool().stats().in_use;
             profile.events.push(Event { label, thread, start, length, flops, bytes, in_use });
         }
     }
@@ -207,6 +201,6 @@ mod tests {
         let length = profile.events.iter().find(|e| e.label.name == "outer").expect("kept").length;
         assert_eq!(outer.own + inner.own, length);
         assert_eq!(profile.totals.iter().filter(|(l, _)| ["before", "after"].contains(&l.name)).count(), 0);
-        assert!(!is_on() && so_far().is_none());
+        assert!(!is_on() && finish().is_none());
     }
 }

@@ -11,7 +11,7 @@ use gradus_core::init::{self, Fan};
 use gradus_core::nn::{Conv2d, Linear};
 use gradus_core::ops::PoolSpec;
 use gradus_core::ops::conv::Conv;
-use gradus_core::{Activation, Element, Layout, Module, Rng, Tape, Var, Visitor};
+use gradus_core::{Activation, Element, Module, Rng, Tape, Var, Visitor};
 
 /// Which of the two sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,10 +85,9 @@ impl<E: Element> AlexNet<E> {
             Conv2d::new(weight, geometry, true)
         });
         let pixels = size.map_side() * size.map_side();
-        let mut classifier = [(pixels * CHANNELS[4], 4096), (4096, 4096), (4096, classes)]
-            .map(|(i, o)| Linear::new(init::xavier_normal([i, o], init::RELU, rng), true));
-        classifier[0].weight.layout = Layout::LinearOnMap { pixels };
-        AlexNet { size, features, classifier }
+        let mut linear = |i, o| Linear::new(init::xavier_normal([i, o], init::RELU, rng), true);
+        let first = linear(pixels * CHANNELS[4], 4096).on_maps(pixels);
+        AlexNet { size, features, classifier: [first, linear(4096, 4096), linear(4096, classes)] }
     }
 
     /// For 32x32 images.
@@ -144,8 +143,7 @@ impl<E: Element> AlexNet<E> {
     #[track_caller]
     pub fn classify(&self, g: &mut Tape<E>, features: Var<E>) -> Var<E> {
         let [first, second, third] = &self.classifier;
-        let [n, h, w, c] = features.value.dims("classify");
-        let x = g.reshape(features, &[n as isize, (h * w * c) as isize]);
+        let x = g.flatten(features);
         let x = g.dropout(x, DROPOUT);
         let x = first.forward(g, x, Activation::Relu);
         let x = g.dropout(x, DROPOUT);

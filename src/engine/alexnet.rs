@@ -134,7 +134,7 @@ pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Exis
     } else {
         picture_of_training(&run, splits, transform, settings)?;
     }
-    trainer.run(|position| record(&mut run, position))?;
+    trainer.run(|position| record(&mut run, position, splits.classes().len()))?;
 
     let PositionOf::<Classification> { history, best_epoch, .. } = trainer.position().clone();
     let (_, net) = trainer.into_best()?;
@@ -152,8 +152,19 @@ pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Exis
     Ok(Summary { run, epochs: history.len(), best_epoch, val, test, confusion })
 }
 
+/// What to say of a validation loss no better than that of guessing, ln(classes) less a thousandth.
+fn learned_nothing(loss: f64, classes: usize) -> Option<String> {
+    let guessing = (classes as f64).ln();
+    (classes > 1 && loss > 0.999 * guessing).then(|| {
+        format!(
+            "a validation loss of {loss:.4} is no better than guessing among {classes} classes ({guessing:.4}). Where it stays so, \
+             the first steps have switched the network's units off: begin again with another --seed or a smaller --lr"
+        )
+    })
+}
+
 /// The last epoch's line in the run's log.
-fn record(run: &mut Run, position: &PositionOf<Classification>) -> Result<()> {
+fn record(run: &mut Run, position: &PositionOf<Classification>, classes: usize) -> Result<()> {
     let Some(e) = position.last() else { return Ok(()) };
     let (train, val) = (e.train.score(), e.score);
     eprintln!(
@@ -165,6 +176,9 @@ fn record(run: &mut Run, position: &PositionOf<Classification>) -> Result<()> {
         100.0 * val.accuracy,
         if position.best_epoch == e.epoch { ", the best so far" } else { "" }
     );
+    if let Some(warning) = learned_nothing(val.loss, classes) {
+        eprintln!("warning: {warning}");
+    }
     run.epoch(
         e.epoch,
         &[
@@ -212,4 +226,21 @@ fn pictures_of_validation(run: &Run, net: &AlexNet, splits: &Splits, transform: 
     let predicted = predictions(&logits).zip(&batch.labels).map(right).collect();
     grid("Validation images: labels", labels).save_png(run.file("val_batch0_labels.png"))?;
     grid("Validation images: predictions", predicted).save_png(run.file("val_batch0_pred.png"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_that_guesses_is_told_from_one_that_learns() {
+        // Validation losses on CIFAR-10: five epochs of a run whose units were off, and the first ones of three that learned.
+        for dead in [2.3034, 2.3033, 2.3032, 2.3031, 2.3030] {
+            assert!(learned_nothing(dead, 10).is_some_and(|w| w.contains("--seed")), "{dead}");
+        }
+        for alive in [2.1487, 1.7495, 1.6453] {
+            assert_eq!(learned_nothing(alive, 10), None);
+        }
+        assert_eq!(learned_nothing(0.0, 1), None);
+    }
 }

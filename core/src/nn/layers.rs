@@ -66,6 +66,12 @@ impl<E: Element> Linear<E> {
         }
     }
 
+    /// The same layer, for maps of so many pixels that [`Tape::flatten`] makes rows of.
+    pub fn on_maps(mut self, pixels: usize) -> Self {
+        self.weight.layout = Layout::LinearOnMap { pixels };
+        self
+    }
+
     /// [.., in] to [.., out], then the activation.
     #[track_caller]
     pub fn forward(&self, g: &mut Tape<E>, x: Var<E>, activation: Activation) -> Var<E> {

@@ -261,6 +261,14 @@ impl<E: Element> Tape<E> {
         self.record("permute", y, &[node], move |g, slots| slots.add(node, || g.permute(&back)))
     }
 
+    /// [N, ..] to [N, the rest], as it lies; a linear layer on it is [`crate::nn::Linear::on_maps`].
+    #[track_caller]
+    pub fn flatten(&mut self, x: Var<E>) -> Var<E> {
+        let n = *x.shape().first().expect("flatten: a scalar");
+        let rest: usize = x.shape()[1..].iter().product();
+        self.reshape(x, &[n as isize, rest as isize])
+    }
+
     /// [N, H, W, C] to [N, C·H·W], channels outermost: the order in which PyTorch's linear layers expect images.
     #[track_caller]
     pub fn flatten_chw(&mut self, x: Var<E>) -> Var<E> {

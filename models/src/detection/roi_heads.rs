@@ -15,7 +15,7 @@ use super::target::Target;
 use super::{Config, rows};
 use gradus_core::nn::Linear;
 use gradus_core::ops::{ClassLoss, Reduction};
-use gradus_core::{Activation, Element, Layout, Module, Rng, Tape, Tensor, Var, Visitor, init, profile};
+use gradus_core::{Activation, Element, Module, Rng, Tape, Tensor, Var, Visitor, init, profile};
 
 /// Cells across a region that the box head reads.
 pub const POOLED: usize = 7;
@@ -60,10 +60,9 @@ fn linear<E: Element>(input: usize, output: usize, rng: &mut Rng) -> Linear<E> {
 impl<E: Element> RoiHeads<E> {
     /// With random weights, for levels of so many channels.
     pub fn new(c: &Config, channels: usize, rng: &mut Rng) -> Self {
-        let mut fc6 = linear(channels * POOLED * POOLED, HIDDEN, rng);
-        fc6.weight.layout = Layout::LinearOnMap { pixels: POOLED * POOLED };
+        const PIXELS: usize = POOLED * POOLED;
         RoiHeads {
-            fc6,
+            fc6: linear(channels * PIXELS, HIDDEN, rng).on_maps(PIXELS),
             fc7: linear(HIDDEN, HIDDEN, rng),
             cls_score: linear(HIDDEN, c.num_classes, rng),
             bbox_pred: linear(HIDDEN, 4 * c.num_classes, rng),
@@ -83,8 +82,7 @@ impl<E: Element> RoiHeads<E> {
     /// Regions [k, 7, 7, c] to their features [k, 1024].
     #[track_caller]
     pub fn features(&self, g: &mut Tape<E>, pooled: Var<E>) -> Var<E> {
-        let [k, h, w, c] = pooled.value.dims("features");
-        let x = g.reshape(pooled, &[k as isize, (h * w * c) as isize]);
+        let x = g.flatten(pooled);
         let x = self.fc6.forward(g, x, Activation::Relu);
         self.fc7.forward(g, x, Activation::Relu)
     }
