@@ -82,6 +82,7 @@ pub fn response_picture(filter: &Filter) -> Option<Image> {
     let title = format!("{}: |H|, white is {largest:.2}", filter.name);
     canvas.text(&title, (12.0, 26.0), 15.0, Color::INK, Align::Left);
     let (l, t, s) = (left as f32, top as f32, SIDE as f32);
+    canvas.frame([l - 0.5, t - 0.5, l + s + 0.5, t + s + 0.5], 1.0, Color::INK);
     for (k, tick) in ["-π", "0", "π"].into_iter().enumerate() {
         let along = k as f32 * (s - 1.0) / 2.0;
         canvas.text(tick, (l + along, t + s + 18.0), 12.0, Color::INK, Align::Center);
@@ -94,7 +95,13 @@ pub fn response_picture(filter: &Filter) -> Option<Image> {
         Color::INK,
         Align::Center,
     );
-    canvas.text_upwards("vertical frequency", (16.0, t + s / 2.0), 12.0, Color::INK, Align::Center);
+    canvas.text_upwards(
+        "vertical frequency (radians a pixel)",
+        (16.0, t + s / 2.0),
+        12.0,
+        Color::INK,
+        Align::Center,
+    );
     Some(canvas.into_image())
 }
 

@@ -196,6 +196,18 @@ fn descent_tells_factors_verdict_and_steps() {
     assert_eq!((edge["verdict"].as_str(), edge["bound"].as_f64()), (Some("alternates"), Some(1.0)));
     assert_eq!(edge["rho"], serde_json::json!([0.0, -1.0]));
     assert_eq!(edge["final"], serde_json::json!([0.0, 1.0]));
+    // The double next to 0.2 times 10 is beyond 2; the rate that was typed is the bound.
+    let typed = json(&["--a", "1", "--b", "10", "--lr", "0.2"]);
+    assert_eq!((typed["verdict"].as_str(), typed["bound"].as_f64()), (Some("alternates"), Some(0.2)));
+    assert_eq!(json(&["--a", "1", "--b", "10", "--lr", "0.2001"])["verdict"], "diverges");
+    assert_eq!(json(&["--a", "1", "--b", "10", "--lr", "0.2", "--start", "1,0"])["verdict"], "converges");
+    // With momentum the steps are counted, and suffice.
+    for optimizer in ["momentum", "nesterov"] {
+        let fast = json(&["--a", "1", "--b", "100", "--optimizer", optimizer, "--lr", "auto"]);
+        let last: Vec<f64> = serde_json::from_value(fast["final"].clone()).unwrap();
+        assert_eq!((fast["verdict"].as_str(), &fast["steps"]), (Some("converges"), &fast["steps_needed"]));
+        assert!(last[0].hypot(last[1]) <= 1e-6 * 2f64.sqrt(), "{optimizer}: {last:?}");
+    }
     assert_eq!(json(&["--a", "1", "--b", "2", "--lr", "1.5"])["verdict"], "diverges");
     assert_eq!(json(&["--a", "0", "--b", "2", "--lr", "0.5"])["verdict"], "stays");
     assert_eq!(json(&["--a", "-1", "--b", "2", "--lr", "0.5"])["verdict"], "diverges");
@@ -228,6 +240,8 @@ fn iou_tells_value_gradient_and_kinks() {
     refused(&["iou", "3,0,1,1", "0,0,1,1"], &["inverted", "x1 <= x2"]);
     refused(&["iou", "0,0,1", "0,0,1,1"], &["not a box"]);
     refused(&["iou", "0,0,1,1"], &["two boxes"]);
+    refused(&["iou", "0,0,1e300,1e300", "0,0,1,1"], &["1e300", "scale both boxes"]);
+    refused(&["iou", "0,0,1,1", "0,0,1e-300,1"], &["1e-300", "scale both boxes"]);
 }
 
 #[test]
@@ -254,6 +268,8 @@ fn pictures_are_drawn_and_not_overwritten() {
         assert!(Path::new(&at(file)).is_file(), "{file}");
     }
     refused(&["filter", "box", photo, "-o", &at("edges.png")], &["edges.png", "exists already"]);
+    refused(&["filter", "box", photo, "-o", &at("x.jpg")], &["x.jpg", ".png"]);
+    refused(&["filter", "median", photo, "-o", &at("x.png"), "--response", &at("r.png")], &["not linear"]);
     refused(&["filter", "blur", photo, "-o", &at("x.png")], &["blur", "binomial"]);
     fs::write(at("text.png"), "no picture").unwrap();
     refused(&["filter", "box", &at("text.png"), "-o", &at("x.png")], &["text.png"]);

@@ -114,6 +114,14 @@ impl Quadratic {
         (self.min() > 0.0).then(|| Sgd { momentum: rate * rate, ..Sgd::new(4.0 / (low + high).powi(2)) })
     }
 
+    /// Nesterov's momentum with its usual parameters, η = 1 / max and μ = (√κ − 1) / (√κ + 1); its rate is 1 − 1 / √κ.
+    /// `None` unless every curvature is positive.
+    pub fn usual_nesterov(&self) -> Option<Sgd> {
+        let (low, high) = (self.min().sqrt(), self.max().sqrt());
+        let momentum = (high - low) / (high + low);
+        (self.min() > 0.0).then(|| Sgd { momentum, nesterov: true, ..Sgd::new(1.0 / self.max()) })
+    }
+
     /// The asymptotic rate: the largest absolute root over all coordinates. The error falls like its powers, or, where
     /// the root is double, like t times its powers. For gradient descent it is max |ρᵢ|.
     pub fn rate(&self, rule: &Sgd) -> f64 {
@@ -177,12 +185,31 @@ impl Quadratic {
         }
         path
     }
+
+    /// The first t with ‖w(t)‖ ≤ shrink ‖w(0)‖, by taking the optimiser's steps; `None` if there is none up to `most`.
+    pub fn steps_counted(&self, rule: &Sgd, start: &[f64], shrink: f64, most: u64) -> Option<u64> {
+        let norm = |w: &[f64]| w.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let (small, rule) = (shrink * norm(start), Rule::from(*rule));
+        let (mut w, mut state) = (start.to_vec(), State::default());
+        (0..=most).find(|_| {
+            let there = norm(&w) <= small;
+            let gradient: Vec<f64> = self.curvatures.iter().zip(&w).map(|(c, w)| c * w).collect();
+            rule.step(&mut w, &gradient, &mut state);
+            there
+        })
+    }
 }
 
 /// The least t with rateᵗ ≤ shrink, for a shrink in (0, 1) such as 1e-6: ⌈ln shrink / ln rate⌉. `None` where the rate
 /// is 1 or more.
 pub fn steps_needed(rate: f64, shrink: f64) -> Option<u64> {
     (rate < 1.0).then(|| (shrink.ln() / rate.ln()).ceil().max(1.0) as u64)
+}
+
+/// The bound on ηc: `rule` converges along a curvature c iff 0 < ηc < this.
+pub fn limit(rule: &Sgd) -> f64 {
+    let mu = rule.momentum;
+    if rule.nesterov { 2.0 * (1.0 + mu) / (1.0 + 2.0 * mu) } else { 2.0 * (1.0 + mu) }
 }
 
 /// p and q of the characteristic polynomial λ² − pλ + q of one coordinate.
@@ -200,7 +227,7 @@ fn excess(a: f64, b: f64, limit: f64) -> f64 {
 fn judge(rule: &Sgd, number: usize, c: f64) -> (Verdict, f64, String) {
     let (lr, mu, c) = (rule.lr, rule.momentum, c + rule.weight_decay);
     let root = Quadratic { curvatures: vec![c - rule.weight_decay] }.rate(rule);
-    let limit = if rule.nesterov { 2.0 * (1.0 + mu) / (1.0 + 2.0 * mu) } else { 2.0 * (1.0 + mu) };
+    let limit = limit(rule);
     let excess = excess(lr, c, limit);
     let says = |verdict, sign: &str| {
         let reason = if mu == 0.0 {
@@ -328,6 +355,12 @@ mod tests {
         assert_eq!((steps_needed(1.0, 0.1), steps_needed(0.0, 0.1)), (None, Some(1)));
         let heavy = q.best_heavy_ball().unwrap();
         assert!((q.rate(&heavy) - 99.0 / 101.0).abs() < 1e-7, "{}", q.rate(&heavy));
+        // The root is double: t times the powers of the rate, as in the text of claim D7.
+        assert_eq!(steps_needed(99.0 / 101.0, 1e-6), Some(691));
+        assert_eq!(q.steps_counted(&heavy, &[0.0, 1.0], 1e-6, 2000), Some(1074));
+        assert_eq!(q.steps_counted(&heavy, &[0.0, 1.0], 1e-6, 1073), None);
+        let nesterov = q.usual_nesterov().unwrap();
+        assert!((q.rate(&nesterov) - 0.99).abs() < 1e-7, "{}", q.rate(&nesterov));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::files;
 use crate::plot::{Chart, Scale, Series, Style};
 use clap::{Args, ValueEnum};
 use gradus_core::optim::{Adam, Rule, Sgd};
-use gradus_models::quadratic::{Quadratic, Verdict, steps_needed};
+use gradus_models::quadratic::{Quadratic, Verdict, limit, steps_needed};
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -46,10 +46,10 @@ pub struct Descent {
     /// The curvature along w2
     #[arg(long, allow_negative_numbers = true)]
     b: f64,
-    /// The learning rate η, or `auto` for the best constant one
+    /// The learning rate η, or `auto`: the best constant one (nesterov: 1 / max; adam: that of gd)
     #[arg(long, default_value = "auto", allow_hyphen_values = true)]
     lr: String,
-    /// The method; momentum is 0.9 (the best one with --lr auto)
+    /// The method; momentum is 0.9 (with --lr auto the one that goes with the rate)
     #[arg(long, value_enum, default_value = "gd")]
     optimizer: Optimizer,
     /// Steps to walk [default: until the error has shrunk to a millionth, at most 100,000]
@@ -82,7 +82,8 @@ pub struct DescentReport {
     pub last: [f64; 2],
     /// The learning rate.
     pub lr: f64,
-    /// Steps until the error has shrunk to a millionth, by the rate; none where it never does or none is known.
+    /// Steps until the error has shrunk to a millionth: by the factors, with momentum counted; none where it never does
+    /// or takes more than a count of 100,000.
     pub steps_needed: Option<u64>,
     /// Why.
     pub reason: String,
@@ -93,8 +94,13 @@ pub struct DescentReport {
 impl fmt::Display for DescentReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.verdict, self.reason)?;
-        writeln!(f, "  learning rate {}; factors {} and {}", self.lr, self.rho[0], self.rho[1])?;
-        match self.bound {
+        let [rho1, rho2] = self.rho.map(brief);
+        writeln!(
+            f,
+            "  learning rate {}; factors of a step of gradient descent {rho1} and {rho2}",
+            brief(self.lr)
+        )?;
+        match self.bound.map(brief) {
             Some(b) => {
                 writeln!(f, "  gradient descent converges from every start exactly for 0 < rate < {b}")?
             }
@@ -103,9 +109,14 @@ impl fmt::Display for DescentReport {
         if let Some(n) = self.steps_needed {
             writeln!(f, "  steps to shrink the error to a millionth: {n}")?;
         }
-        writeln!(f, "  after {} steps: ({}, {})", self.steps, self.last[0], self.last[1])?;
+        writeln!(f, "  after {} steps: ({}, {})", self.steps, brief(self.last[0]), brief(self.last[1]))?;
         self.pictures.iter().try_for_each(|p| writeln!(f, "  picture: {p}"))
     }
+}
+
+/// With an exponent where there would be many zeros.
+fn brief(value: f64) -> String {
+    if value == 0.0 || (1e-4..1e7).contains(&value.abs()) { value.to_string() } else { format!("{value:e}") }
 }
 
 fn number(name: &str, text: &str) -> Result<f64> {
@@ -121,17 +132,18 @@ impl Descent {
 
     fn rule(&self, q: &Quadratic) -> Result<Rule> {
         if self.lr == "auto" {
-            let best = if self.optimizer == Optimizer::Momentum { q.best_heavy_ball() } else { None };
             let plain = q.best_step().ok_or_else(|| {
                 Error::input(format!("--lr auto: no rate is best for a = {}, b = {}", self.a, self.b)).remedy(
                     "it needs positive curvatures; where one is 0 that coordinate never moves, where one is \
                              negative the loss has no least value; name a rate to see it happen",
                 )
             })?;
-            return Ok(match self.optimizer {
-                Optimizer::Momentum => best.unwrap_or(Sgd::new(plain)).into(),
-                other => Self::rule_of(other, plain),
-            });
+            let own = match self.optimizer {
+                Optimizer::Momentum => q.best_heavy_ball(),
+                Optimizer::Nesterov => q.usual_nesterov(),
+                Optimizer::Gd | Optimizer::Adam => None,
+            };
+            return Ok(own.map_or(Self::rule_of(self.optimizer, plain), Rule::from));
         }
         let lr = number("--lr", &self.lr)?;
         if lr <= 0.0 {
@@ -168,10 +180,9 @@ impl Descent {
         }
         let q = Quadratic::new(vec![self.a, self.b]);
         let (rule, start) = (self.rule(&q)?, self.start()?);
-        let lr = rule.lr();
         let (mut report, path) = descend(&q, rule, start, self.steps)?;
         if let Some(out) = &self.out {
-            report.pictures = draw(out, self.force, &q, lr, &path)?;
+            report.pictures = draw(out, self.force, &q, &rule, &path)?;
         }
         Ok(report)
     }
@@ -187,9 +198,8 @@ pub fn descend(
     let lr = rule.lr();
     let (verdict, reason, needed) = match &rule {
         Rule::Sgd(sgd) => {
-            let (verdict, reason) = q.verdict(sgd, &start);
-            let converges = verdict == Verdict::Converges;
-            (Some(verdict.name()), reason, steps_needed(q.rate(sgd), SHRINK).filter(|_| converges))
+            let (verdict, reason, needed) = judge(q, sgd, start);
+            (Some(verdict.name()), reason, needed)
         }
         Rule::Adam(_) => (None, "Adam: observed, not proven".to_string(), None),
     };
@@ -216,13 +226,38 @@ pub fn descend(
     Ok((report, path))
 }
 
+/// What becomes of the path, why, and the steps until the error has shrunk to a millionth.
+pub fn judge(q: &Quadratic, sgd: &Sgd, start: [f64; 2]) -> (Verdict, String, Option<u64>) {
+    let (verdict, reason) = on_the_bound(q, sgd, start).unwrap_or_else(|| q.verdict(sgd, &start));
+    let by_rate = steps_needed(q.rate(sgd), SHRINK).filter(|_| verdict == Verdict::Converges);
+    // With momentum the error falls like t times the powers of the rate: the rate alone promises too much.
+    let count = |n| if sgd.momentum == 0.0 { Some(n) } else { q.steps_counted(sgd, &start, SHRINK, LONGEST) };
+    (verdict, reason, by_rate.and_then(count))
+}
+
+/// Few decimals are doubles: exact arithmetic on the double next to 0.2 would put it beyond the bound 2 / 10. A rate that
+/// rounds to the bound is the bound.
+fn on_the_bound(q: &Quadratic, sgd: &Sgd, start: [f64; 2]) -> Option<(Verdict, String)> {
+    let bound = q.bound().filter(|b| sgd.momentum == 0.0 && *b == sgd.lr)?;
+    let steep = (0..2).find(|&i| 2.0 / q.curvatures()[i] == bound && start[i] != 0.0)?;
+    let (number, c) = (steep + 1, q.curvatures()[steep]);
+    let reason =
+        format!("w{number} is multiplied by 1 - {bound} * {c} = -1 each step: the rate is the bound");
+    Some((Verdict::Alternates, reason))
+}
+
 /// The three pictures: path over contours, loss, region of convergence.
-fn draw(out: &Path, force: bool, q: &Quadratic, lr: f64, path: &[Vec<f64>]) -> Result<Vec<String>> {
+fn draw(out: &Path, force: bool, q: &Quadratic, rule: &Rule, path: &[Vec<f64>]) -> Result<Vec<String>> {
     files::create_folder(out)?;
+    // Adam's region is not known: its rate is shown over that of gradient descent.
+    let judged = match rule {
+        Rule::Sgd(sgd) => *sgd,
+        Rule::Adam(_) => Sgd::new(rule.lr()),
+    };
     let charts = [
         ("path.png", path_chart(q, path)),
         ("loss.png", loss_chart(q, path)),
-        ("region.png", region_chart(q, lr)),
+        ("region.png", region_chart(q, &judged)),
     ];
     let mut pictures = Vec::new();
     for (name, chart) in charts {
@@ -271,23 +306,29 @@ pub fn loss_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
     Chart::new("Loss by step", "step", "loss").y_scale(Scale::Log).with(Series::line("", points))
 }
 
-/// Which learning rates converge, over the ratio of the curvatures, in units of the smaller one.
-pub fn region_chart(q: &Quadratic, lr: f64) -> Chart {
+/// Which learning rates converge with this momentum, over the ratio of the curvatures, in units of the smaller one.
+pub fn region_chart(q: &Quadratic, rule: &Sgd) -> Chart {
+    let plain = rule.momentum == 0.0;
+    let most = limit(rule);
+    let kind = if rule.nesterov { "Nesterov's momentum" } else { "momentum" };
+    let (title, bound) = if plain {
+        ("Where gradient descent converges".to_string(), "limit 2/max".to_string())
+    } else {
+        (format!("Where {kind} {:.2} converges", rule.momentum), format!("limit {most:.2}/max"))
+    };
     let kappas: Vec<f64> = (0..=120).map(|i| 10f64.powf(f64::from(i) / 30.0)).collect();
     let curve = |f: &dyn Fn(f64) -> f64| kappas.iter().map(|&k| (f(k), k)).collect::<Vec<_>>();
-    let mut chart = Chart::new(
-        "Where gradient descent converges",
-        "learning rate x smaller curvature",
-        "ratio of the curvatures",
-    )
-    .x_scale(Scale::Log)
-    .y_scale(Scale::Log)
-    .with(Series::new("converges", curve(&|k| 2.0 / k), Style::Area))
-    .with(Series::line("limit 2/max", curve(&|k| 2.0 / k)))
-    .with(Series::line("best rate 2/(min + max)", curve(&|k| 2.0 / (1.0 + k))));
+    let mut chart = Chart::new(&title, "learning rate x smaller curvature", "ratio of the curvatures")
+        .x_scale(Scale::Log)
+        .y_scale(Scale::Log)
+        .with(Series::new("converges", curve(&|k| most / k), Style::Area))
+        .with(Series::line(&bound, curve(&|k| most / k)));
+    if plain {
+        chart = chart.with(Series::line("best rate 2/(min + max)", curve(&|k| 2.0 / (1.0 + k))));
+    }
     if let Some(kappa) = q.condition() {
         let least = q.curvatures().iter().copied().fold(f64::INFINITY, f64::min);
-        chart = chart.with(Series::new("here", vec![(lr * least, kappa)], Style::Dots));
+        chart = chart.with(Series::new("here", vec![(rule.lr * least, kappa)], Style::Dots));
     }
     chart
 }

@@ -119,6 +119,16 @@ impl FilterArgs {
             return Err(Error::input(format!("there is no filter `{}`", self.name))
                 .remedy(format!("choose {names}, or all")));
         };
+        if let (Kind::Median, Some(file)) = (filter.kind, &self.response) {
+            return Err(Error::input(format!(
+                "{}: the median is not linear and has no frequency response",
+                file.display()
+            ))
+            .remedy("leave --response out"));
+        }
+        for file in std::iter::once(&self.out).chain(&self.response) {
+            is_png(file)?;
+        }
         let image = Image::open(&self.input)?;
         global.print(&self.one(filter, &image, self.out.clone(), self.response.clone())?)
     }
@@ -152,6 +162,16 @@ impl FilterArgs {
             why: f.why,
         })
     }
+}
+
+/// Results are PNG: a name that says otherwise is a mistake.
+fn is_png(file: &Path) -> Result<()> {
+    let extension = file.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    if ["jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff"].contains(&extension.as_str()) {
+        return Err(Error::input(format!("{}: results are written as PNG", file.display()))
+            .remedy("give it a name that ends in .png"));
+    }
+    Ok(())
 }
 
 fn draw_response(f: &Filter, path: &Path, force: bool) -> Result<()> {

@@ -106,6 +106,9 @@ impl fmt::Display for Field {
     }
 }
 
+/// With greater coordinates or smaller sides, areas or their squares would leave the range of floating point.
+const GREATEST: f64 = 1e75;
+
 fn parse(text: &str) -> Result<BBox<f64>> {
     let wrong = || {
         Error::input(format!("`{text}` is not a box"))
@@ -115,6 +118,11 @@ fn parse(text: &str) -> Result<BBox<f64>> {
         text.split(',').map(|t| t.trim().parse()).collect::<Result<_, _>>().map_err(|_| wrong())?;
     let b: BBox<f64> = numbers.try_into().map_err(|_| wrong())?;
     check(&b).map_err(Error::input)?;
+    let thin = |side: f64| side > 0.0 && side < 1.0 / GREATEST;
+    if b.iter().any(|v| v.abs() > GREATEST) || thin(b[2] - b[0]) || thin(b[3] - b[1]) {
+        return Err(Error::input(format!("box {text}: its area is beyond the range of the numbers"))
+            .remedy("scale both boxes alike, IoU does not change"));
+    }
     Ok(b)
 }
 

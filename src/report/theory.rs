@@ -95,7 +95,7 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
     page.table(&rows).command("gradus descent --a 1 --b 4 --lr 0.25");
     let q = Quadratic::new(vec![1.0, 10.0]);
     page.figure(
-        &region_chart(&q, 0.18).image(),
+        &region_chart(&q, &Sgd::new(0.18)).image(),
         "Which rates converge: left of the limit. The dot is the path below.",
     )?;
     page.part("q1d", "(d) When it is slow").text(

@@ -9,6 +9,7 @@
 //! Every number is the library's; the page draws. A request that asks for nonsense gets 400 and the reason.
 
 use super::http::{Request, Response};
+use crate::cli::descent::judge;
 use crate::error::{Error, Result};
 use crate::filtering::{Shown, filter, response_picture};
 use crate::image::{Image, Limits};
@@ -17,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use gradus_core::optim::{Adam, Rule, Sgd};
 use gradus_models::detection::boxes::{BBox, Metric, check, kinks, relation};
 use gradus_models::filters::{Border, Filter, Kernel3, Kind, find};
-use gradus_models::quadratic::{Quadratic, Verdict, steps_needed};
+use gradus_models::quadratic::Quadratic;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
@@ -112,14 +113,12 @@ fn descent(q: Descending) -> Result<Value> {
         other => return Err(Error::input(format!("there is no optimizer `{other}`"))),
     };
     let bowl = Quadratic::new(vec![q.a, q.b]);
-    let judged = sgd.map(|rule| bowl.verdict(&rule, &q.start));
-    let converges = judged.as_ref().is_some_and(|j| j.0 == Verdict::Converges);
-    let needed = sgd.filter(|_| converges).and_then(|rule| steps_needed(bowl.rate(&rule), 1e-6));
+    let judged = sgd.map(|rule| judge(&bowl, &rule, q.start));
     let rule = sgd.map_or(Rule::from(Adam::new(q.lr)), Rule::from);
     let path = bowl.descend(rule, &q.start, STEPS);
     let losses: Vec<f64> = path.iter().map(|w| bowl.loss(w)).collect();
-    let (verdict, reason) =
-        judged.map_or(("observed", "Adam: observed, not proven".into()), |(v, why)| (v.name(), why));
+    let (verdict, reason, needed) = judged
+        .map_or(("observed", "Adam: observed, not proven".into(), None), |(v, why, n)| (v.name(), why, n));
     Ok(json!({
         "rho": bowl.factors(q.lr), "verdict": verdict, "reason": reason, "bound": bowl.bound(),
         "best": bowl.best_step(), "steps_needed": needed, "path": path, "losses": losses,
