@@ -1,7 +1,7 @@
 //! Claim B4, over the evaluation that `gradus evaluate` prints (`gradus::metrics::coco`).
 
 use gradus::metrics::coco::{Category, Detection, Evaluation, GroundTruth, Kind, NAMES, Truth, evaluate};
-use gradus_proofs::property::{ensure, few, holds_with, refuted};
+use gradus_proofs::property::{ensure, holds, refuted};
 use proptest::prelude::*;
 
 type Bounds = [f64; 4];
@@ -85,7 +85,7 @@ impl Scene {
 
 #[test]
 fn b4_the_numbers_lie_between_0_and_1() {
-    holds_with(few(300), scene(), |s| {
+    holds(scene(), |s| {
         let stats = s.evaluate().stats;
         ensure(stats.iter().all(|v| *v == -1.0 || (0.0..=1.0).contains(v)), || format!("{stats:?}"))
     });
@@ -94,7 +94,7 @@ fn b4_the_numbers_lie_between_0_and_1() {
 /// The theorem's bound: precision k / (k + 2^-52), and means of 101 and of at most 30 values.
 #[test]
 fn b4_perfect_detections_have_ap_1() {
-    holds_with(few(300), scene(), |s| {
+    holds(scene(), |s| {
         for (name, v) in NAMES.iter().zip(s.perfect().evaluate().stats) {
             // AR1 counts one detection an image and category alone.
             let right = v == -1.0 || *name == "AR1" || (v - 1.0).abs() <= 1e-12;
@@ -106,7 +106,7 @@ fn b4_perfect_detections_have_ap_1() {
 
 #[test]
 fn b4_a_monotone_change_of_scores_changes_nothing() {
-    holds_with(few(300), scene(), |s| {
+    holds(scene(), |s| {
         let before = s.evaluate();
         let monotone: [fn(f64) -> f64; 4] = [|s| 2.0 * s, |s| 8.0 * s - 5.0, f64::exp, f64::sqrt];
         // Distinct multiples of 2^-10 in (0, 1) stay distinct under these.
