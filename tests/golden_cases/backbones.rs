@@ -39,6 +39,18 @@ fn loss<E: Element>(run: &mut Run<E>, g: Tape<E>, y: &Var<E>) -> Gradients<E> {
     g.backward_from([(y.node, seed)])
 }
 
+/// The gradients of MobileNetV2's features 0 to 7.
+const BEFORE_THE_UNIT: [&str; 8] = [
+    "out.gradsample.0.",
+    "out.gradsample.1.",
+    "out.gradsample.2.",
+    "out.gradsample.3.",
+    "out.gradsample.4.",
+    "out.gradsample.5.",
+    "out.gradsample.6.",
+    "out.gradsample.7.",
+];
+
 fn mobilenet<E: Element>(run: &mut Run<E>) {
     let training = run.case.flag("training");
     let mut net = MobileNetV2Features::<E>::new(Norm::Trained, &mut Rng::seed(0));
@@ -52,10 +64,13 @@ fn mobilenet<E: Element>(run: &mut Run<E>) {
         return;
     }
     if E::NAME == "f32" {
-        // Not derived. Without fused multiply-adds the gradients of blocks 0 to 7 differ by up to 3.4e-3 while all maps and the
-        // gradients of later blocks stay within the op's own bound: as if a unit fell on the other side of a kink of ReLU6.
-        // Which unit was not traced. PyTorch's f32 is off by 1.6e-4 here, and by 8e-3 in the detector on this network.
-        run.allow("out.gradsample.", 200_000.0);
+        // One unit of block 8's depthwise convolution, number 12,517, stands 1.7e-6 above ReLU6's kink at 0, where f32 is off
+        // by up to 1.7e-5. Without fused multiply-adds f32 puts it on the other side, and no other unit of the network: that
+        // unit alone, put there in f64, moves the gradients of the blocks before by up to 3.54e-3 of the greatest and those
+        // of later blocks by less than 2e-6. So 3.54e-3 are added to the op's own bound, 16,384 roundoffs.
+        for block in BEFORE_THE_UNIT {
+            run.allow(block, 16_384.0 + 3.54e-3 / f32::UNIT_ROUNDOFF);
+        }
     }
     net.for_each(|name, slot| {
         let Slot::Buffer(t) = slot else { return };
