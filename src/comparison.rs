@@ -206,8 +206,9 @@ impl Comparison {
     /// Adds table, charts and pictures to a page.
     pub fn show(&self, page: &mut Page) -> Result<()> {
         page.table(&self.rows());
-        for (_, chart) in self.charts() {
-            page.figure(&chart.image(), "Over the epochs of training.")?;
+        let says = ["The loss of each epoch.", "COCO's AP of boxes on the test images after each epoch."];
+        for ((_, chart), says) in self.charts().into_iter().zip(says) {
+            page.figure(&chart.image(), says)?;
         }
         for (name, picture) in &self.pictures {
             page.figure(picture, &format!("{name}: what both find, at the same scale."))?;

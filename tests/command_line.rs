@@ -57,8 +57,8 @@ fn reported(run: &str, folder: &Path) {
     }
     assert!(!page.contains("http") && !page.contains("merror"));
     let four = page.split("id=\"q4\"").nth(1).unwrap().split("id=\"q5\"").next().unwrap();
-    assert_eq!(four.matches("<figure>").count(), 15);
-    assert_eq!(four.matches("(Synthetic shapes)\">").count(), 15);
+    assert_eq!(four.matches("<figure>").count(), 16);
+    assert_eq!(four.matches("(Synthetic shapes)\">").count(), 16);
     assert_eq!(json["pdf"].is_string(), out.join("report.pdf").is_file());
     refused(&["report", "--alexnet", run, "-o", out.to_str().unwrap()], &["exists already", "--force"]);
     refused(

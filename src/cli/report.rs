@@ -47,6 +47,9 @@ pub struct Report {
     /// Compute a few seconds' worth of analyses instead of all images'
     #[arg(long)]
     quick: bool,
+    /// Leave out the data sets' pictures, and draw what detectors find on plain gray: for a page that may be passed on
+    #[arg(long)]
+    plain: bool,
     /// Overwrite an existing report
     #[arg(long)]
     force: bool,
@@ -81,6 +84,7 @@ impl Report {
         let (trained, detectors) = (self.trained()?, self.detectors()?);
         let mut page = Page::new("Homework: descent, filters, IoU, AlexNet, detectors");
         page.text("One command made this page; below the figures stand the commands that made them.");
+        page.command(&self.command(global));
         page.links(&theory::PARTS);
         theory::descent(&mut page)?;
         theory::filters(&mut page)?;
@@ -92,7 +96,7 @@ impl Report {
             None => (tour::train(global, &run)?.0, tour::SOURCE.into()),
         };
         let depth = if self.quick { Depth::quick() } else { Depth::full() };
-        let trained = Trained { run: &run, splits: &splits, source: &source };
+        let trained = Trained { run: &run, splits: &splits, source: &source, plain: self.plain };
         classifier::section(&mut page, &trained, &depth, global.seed)?;
         detectors::section(&mut page, detectors.as_ref())?;
         theory::sources(&mut page);
@@ -103,6 +107,27 @@ impl Report {
             pdf: made.then(|| pdf.display().to_string()),
             seconds: start.elapsed().as_secs_f64(),
         })
+    }
+
+    /// What was typed.
+    fn command(&self, global: &Global) -> String {
+        let named = |name: &str, values: &[String]| {
+            if values.is_empty() { String::new() } else { format!(" --{name} {}", values.join(" ")) }
+        };
+        let paths = |p: &[PathBuf]| p.iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
+        let flag = |name: &str, set: bool| if set { format!(" --{name}") } else { String::new() };
+        [
+            "gradus report".into(),
+            named("alexnet", &paths(self.alexnet.as_slice())),
+            named("cifar", self.cifar.as_slice()),
+            named("detectors", &paths(self.detectors.as_deref().unwrap_or_default())),
+            named("pedestrians", self.pedestrians.as_slice()),
+            named("image", &paths(&self.image)),
+            flag("quick", self.quick),
+            flag("plain", self.plain),
+            format!(" --seed {} -o {}", global.seed, self.out.display()),
+        ]
+        .concat()
     }
 
     fn detectors(&self) -> Result<Option<Question>> {
@@ -117,7 +142,7 @@ impl Report {
             photos: self.image.clone(),
             weights: "last".into(),
             score: 0.5,
-            plain: false,
+            plain: self.plain,
         }))
     }
 

@@ -77,7 +77,7 @@ pub fn run(global: &Global) -> Result<()> {
     let descent = theory::descent(&mut page)?;
     theory::filters(&mut page)?;
     let iou = theory::iou(&mut page)?;
-    let trained = Trained { run: &run, splits: &splits, source: SOURCE };
+    let trained = Trained { run: &run, splits: &splits, source: SOURCE, plain: false };
     classifier::section(&mut page, &trained, &Depth::quick(), global.seed)?;
     let detectors = detectors(&mut page, folder, global.seed)?;
     theory::sources(&mut page);

@@ -5,8 +5,7 @@ use crate::data::detection::{self, TestSplit};
 use crate::engine::detection::{Plan, Recipe};
 use crate::engine::detector::{self, Settings};
 use crate::error::Result;
-use crate::image::Image;
-use crate::report::Page;
+use crate::report::{self, Page};
 use crate::run::Existing;
 use gradus_models::detection::{BackboneKind, Config};
 use std::path::{Path, PathBuf};
@@ -70,11 +69,7 @@ fn show(page: &mut Page, comparison: &Comparison, folder: &Path) -> Result<()> {
          weights from ImageNet or COCO and hours. AP is COCO's average precision: 1 is perfect, 0 finds nothing; AP50 asks \
          for an overlap (IoU) of one half alone."
     ));
-    comparison.show(page)?;
-    for run in [&comparison.a, &comparison.b] {
-        let image = Image::open(Path::new(&run.run).join("val_batch0_pred.png"))?;
-        page.figure(&image, &format!("{}: what is found in synthetic test scenes.", run.model))?;
-    }
+    report::detectors::answer(page, comparison, false)?;
     let [a, b] = [&comparison.a.run, &comparison.b.run];
     page.origin("");
     page.command(&format!("gradus compare {a} {b} --data {SCENES} -o {}", folder.join("compared").display()));

@@ -9,6 +9,7 @@ use crate::engine::model::Classifier;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::progress::Progress;
+use crate::run::Run;
 use crate::run::status::Status;
 use gradus_core::{Rng, Tensor};
 use gradus_models::AlexNet;
@@ -67,12 +68,15 @@ pub struct Trained<'a> {
     pub splits: &'a Splits,
     /// How `--data` names it.
     pub source: &'a str,
+    /// Whether the data's own pictures are left out, where they may not be passed on.
+    pub plain: bool,
 }
 
 impl Trained<'_> {
     /// What makes the figures that no other command makes alone.
     fn command(&self) -> String {
-        format!("gradus report --alexnet {} --cifar {} -o report", self.run.display(), self.source)
+        let plain = if self.plain { " --plain" } else { "" };
+        format!("gradus report --alexnet {} --cifar {}{plain} -o report", self.run.display(), self.source)
     }
 }
 
@@ -108,6 +112,10 @@ fn images(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<
         splits.test.len(),
         splits.classes().len()
     ));
+    if trained.plain {
+        page.text("The images themselves, and what is drawn from them, are left out here: this page may be passed on.");
+        return Ok(());
+    }
     let [raw, normalised] = samples::raw_and_normalised(&splits.train, transform, 24)?;
     page.figure(&raw, "Training images as they are.")?;
     page.figure(
@@ -162,8 +170,11 @@ fn training(
         ]
     });
     page.table(&std::iter::once(head.map(String::from).to_vec()).chain(rows).collect::<Vec<_>>());
-    let curves = trained.run.join("results.png");
-    page.figure(&Image::open(&curves)?, "The same as curves.")?;
+    for (quantity, chart) in Run::curves(trained.run)? {
+        if matches!(quantity.as_str(), "loss" | "accuracy") {
+            page.figure(&chart.image(), &format!("The {quantity} of each epoch."))?;
+        }
+    }
     results(page, trained, &status);
     Ok(())
 }
@@ -181,7 +192,7 @@ fn results(page: &mut Page, trained: &Trained<'_>, status: &Status) {
     if trained.splits.dataset().name() == "CIFAR-10" {
         for published in [
             ["published, pytorch-image-classification", "21", "76.13", "74.79"],
-            ["published, the exercise's copy", "", "76.95", "76.78"],
+            ["published, the exercise's copy", "–", "76.95", "76.78"],
         ] {
             rows.push(published.map(String::from).to_vec());
         }
@@ -213,6 +224,10 @@ fn errors(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<
         &Image::open(&matrix)?,
         "Which class was taken for which, on the test images; the diagonal is right.",
     )?;
+    page.command(&format!("gradus evaluate {} --data {}", trained.run.display(), trained.source));
+    if trained.plain {
+        return Ok(());
+    }
     let test = &trained.splits.test;
     let outputs = Outputs::of(&model.net, test, model.arch.transform())?;
     page.figure(
@@ -220,7 +235,7 @@ fn errors(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<
         "The 36 test images that the network is surest of and wrong about: the probability of what each is, and below it of what \
          it was taken for.",
     )?;
-    page.command(&format!("gradus evaluate {} --data {}", trained.run.display(), trained.source));
+    page.command(&trained.command());
     Ok(())
 }
 
@@ -289,15 +304,17 @@ fn inside(
         &imagine(&model.net, &named, ways, &transform.normalise, &Rng::seed(seed)),
         &format!(
             "Inputs taken for a class: the best of {} images of noise, as the notebook searches, beside {} steps of gradient \
-             ascent on the class's log-probability from faint noise.",
+             ascent on the class's log-probability from faint noise. What convinces the network need not look like the class.",
             depth.searched, depth.ascended
         ),
     )?;
     page.figure(&first_filters(&model.net), "The first layer's filters, each spread over the full range.")?;
-    page.figure(
-        &responses(&model.net, &trained.splits.test.take(5), transform, 7)?,
-        "Test images and what the first layer's first seven filters make of them.",
-    )?;
+    if !trained.plain {
+        page.figure(
+            &responses(&model.net, &trained.splits.test.take(5), transform, 7)?,
+            "Test images and what the first layer's first seven filters make of them.",
+        )?;
+    }
     page.command(&trained.command());
     Ok(())
 }

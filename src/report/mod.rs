@@ -68,9 +68,9 @@ fn rich(text: &str) -> String {
     inline(text, escape, |m| mathml(m, DisplayMode::Inline))
 }
 
-/// Without mathematics' dollar signs: for places that hold text alone.
+/// Without mathematics' dollar signs and backslashes: for places that hold text alone.
 fn bare(text: &str) -> String {
-    escape(&text.replace('$', ""))
+    escape(&text.replace(['$', '\\'], ""))
 }
 
 impl Page {
@@ -158,10 +158,12 @@ impl Page {
     }
 }
 
-/// Whether every cell of a column, but for the head's, begins like a number.
+/// Whether every cell of a column, but for the head's, begins like a number or stands for the lack of one.
 fn numeric(rows: &[Vec<String>], column: usize) -> bool {
-    let starts = |c: &String| c.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
-    rows.len() > 1 && rows[1..].iter().all(|r| r.get(column).is_some_and(starts))
+    let missing = |c: &str| matches!(c, "–" | "never");
+    let starts = |c: &str| c.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
+    let mut cells = rows.iter().skip(1).map(|r| r.get(column).map_or("", String::as_str));
+    cells.clone().any(starts) && cells.all(|c| starts(c) || missing(c))
 }
 
 impl Block {
@@ -206,13 +208,14 @@ impl Block {
 }
 
 fn table(rows: &[Vec<String>], out: &mut String) {
-    out.push_str("<div class=\"scroll\"><table>\n");
+    // What may be wider than a phone can be scrolled with keys too.
+    out.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table\"><table>\n");
     for (i, row) in rows.iter().enumerate() {
-        let tag = if i == 0 { "th" } else { "td" };
+        let (open, close) = if i == 0 { ("th scope=\"col\"", "th") } else { ("td", "td") };
         out.push_str("<tr>");
         for (column, cell) in row.iter().enumerate() {
             let class = if numeric(rows, column) { " class=\"number\"" } else { "" };
-            let _ = write!(out, "<{tag}{class}>{}</{tag}>", rich(cell));
+            let _ = write!(out, "<{open}{class}>{}</{close}>", rich(cell));
         }
         out.push_str("</tr>\n");
     }

@@ -7,9 +7,10 @@ use crate::cli::iou::charts;
 use crate::error::Result;
 use crate::filtering::{Shown, filter, response_picture};
 use crate::image::{Image, Limits, caption_grid};
+use gradus_core::Rng;
 use gradus_core::optim::Sgd;
 use gradus_models::detection::boxes::Metric;
-use gradus_models::filters::{Border, Filter, find};
+use gradus_models::filters::{Border, Filter, Kernel3, Kind, find};
 use gradus_models::quadratic::Quadratic;
 
 /// Of a path that is drawn.
@@ -30,9 +31,9 @@ pub const PARTS: [[&str; 3]; 15] = [
     ["3 (a)", "Why IoU lies between 0 and 1", "q3a"],
     ["3 (b)", "Where IoU is not differentiable, and what that means for a loss", "q3b"],
     ["4", "AlexNet", "q4"],
-    ["5 (a)", "A detector fine-tuned", "q5"],
-    ["5 (b)", "A detector on another backbone", "q5"],
-    ["5 (c)", "Both compared", "q5"],
+    ["5 (a)", "A detector fine-tuned", "q5a"],
+    ["5 (b)", "A detector on another backbone", "q5b"],
+    ["5 (c)", "Both compared", "q5c"],
     ["", "Sources and acknowledgements", "sources"],
 ];
 
@@ -55,16 +56,16 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
     page.text("The loss is a quadratic with curvatures $a$ and $b$:");
     page.formula("L(w) = \\frac{1}{2}\\left(a\\,w_1^2 + b\\,w_2^2\\right).");
     page.part("q1a", "(a) Gradient and minimiser").text(
-        "$\\nabla L = (a w_1, b w_2)$. For $a, b > 0$ both terms are non-negative and vanish only together: $w = 0$ is \
-         the minimiser, and there is no other.",
+        "$\\nabla L = (a w_1, b w_2)$. For $a, b > 0$ both terms of the loss are non-negative and vanish only together: \
+         $w = 0$ is the minimiser, and there is no other.",
     );
     page.part("q1b", "(b) A step").text(
         "$w \\leftarrow w - \\eta \\nabla L$ multiplies $w_1$ by $\\rho_1 = 1 - \\eta a$ and $w_2$ by \
          $\\rho_2 = 1 - \\eta b$. After $t$ steps $w_i(t) = \\rho_i^t\\, w_i(0)$; the coordinates do not see each other.",
     );
     page.part("q1c", "(c) Exactly when it converges").text(
-        "$|\\rho_i|^t \\to 0$ if and only if $|\\rho_i| < 1$. So from a start with both coordinates not zero, descent \
-         converges to the minimiser exactly when",
+        "$|\\rho_i|^t \\to 0$ if and only if $|\\rho_i| < 1$, that is $0 < \\eta a < 2$ and $0 < \\eta b < 2$. So from a \
+         start with both coordinates not zero, and for $a, b > 0$, descent converges to the minimiser exactly when",
     );
     page.formula("0 < \\eta < \\frac{2}{\\max(a, b)}.").text(
         "At the limit the steep coordinate alternates for ever; beyond it diverges. Without curvature a coordinate never \
@@ -86,7 +87,7 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
             a.to_string(),
             b.to_string(),
             format!("{lr:.4}"),
-            format!("{:.3}, {:.3}", report.rho[0], report.rho[1]),
+            format!("{:.4}, {:.4}", report.rho[0], report.rho[1]),
             report.verdict.clone(),
             report.steps_needed.map_or("never".into(), |n| n.to_string()),
         ]);
@@ -100,11 +101,13 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
     )?;
     page.part("q1d", "(d) When it is slow").text(
         "When $a$ and $b$ differ much. The rate must be small for the steep direction, and the flat one then hardly moves. \
-         The best constant rate is $2/(a+b)$; even with it a step shrinks the error only by",
+         What counts is the greater of $|1 - \\eta a|$ and $|1 - \\eta b|$. It is least where both are equal, \
+         $1 - \\eta \\min(a, b) = \\eta \\max(a, b) - 1$: the best constant rate is $2/(a+b)$, and even with it a step \
+         multiplies the error by",
     );
     page.formula("\\frac{\\kappa - 1}{\\kappa + 1}, \\qquad \\kappa = \\frac{\\max(a,b)}{\\min(a,b)},").text(
-        "so that the number of steps grows like $\\kappa$: the last row of the table. Momentum turns $\\kappa$ into \
-         $\\sqrt{\\kappa}$.",
+        "so that a millionth of the error takes $t = \\ln 10^6 / \\ln \\frac{\\kappa + 1}{\\kappa - 1} \\approx 6.9\\,\\kappa$ \
+         steps: the last two rows of the table. Momentum turns $\\kappa$ into $\\kappa^{1/2}$.",
     );
     let (_, path) = descend(&q, Sgd::new(0.18).into(), [1.0, 1.0], Some(SHOWN_STEPS))?;
     page.figure(
@@ -122,7 +125,38 @@ fn photograph() -> Result<Image> {
     Ok(Image::decode(include_bytes!("../../assets/camera.png"), &Limits::default())?.crop(150, 40, 256, 256))
 }
 
+/// The same with noise: normal of deviation 20, and one pixel of 25 black or white.
+fn noisy(photo: &Image) -> Image {
+    let mut rng = Rng::seed(0).stream("noise");
+    let mut value = |v: &u8| match rng.below(50) {
+        0 => 0,
+        1 => u8::MAX,
+        _ => (f64::from(*v) + 20.0 * rng.normal()).round().clamp(0.0, 255.0) as u8,
+    };
+    let gray = photo.clone().to_gray8();
+    Image::from_u8(gray.width(), gray.height(), 1, gray.as_u8().iter().map(&mut value).collect())
+}
+
+/// A filter's weights in LaTeX's language; `None` for the median.
+fn weights(f: &Filter) -> Option<String> {
+    let matrix = |w: &Kernel3| {
+        let rows = w.map(|row| row.map(|v| v.to_string()).join(" & "));
+        format!("\\begin{{pmatrix}} {} \\end{{pmatrix}}", rows.join(" \\\\ "))
+    };
+    match &f.kind {
+        Kind::Linear { weights, divisor: 1 } => Some(matrix(weights)),
+        Kind::Linear { weights, divisor } => Some(format!("\\frac{{1}}{{{divisor}}} {}", matrix(weights))),
+        Kind::Magnitude { x, y } => {
+            Some(format!("\\sqrt{{g_x^2 + g_y^2}}, \\quad g_x: {}, \\; g_y: {}", matrix(x), matrix(y)))
+        }
+        Kind::Median => None,
+    }
+}
+
 fn show(page: &mut Page, photo: &Image, f: &Filter) -> Result<()> {
+    if let Some(weights) = weights(f) {
+        page.formula(&weights);
+    }
     let shown = filter(f, photo, Border::Reflect, Shown::Signed).image.to_rgb8();
     let pair = [(photo.clone().to_rgb8(), "before".to_string()), (shown, f.name.to_string())];
     page.figure(&caption_grid("", &pair, 2, 256), &format!("{}: {}", f.name, f.why))?;
@@ -145,6 +179,15 @@ pub fn filters(page: &mut Page) -> Result<()> {
         ("q2d", "(d) Noise reduction", &["box", "median"]),
     ] {
         page.part(name, heading);
+        let photo = if name == "q2d" {
+            page.text(
+                "The photograph has noise here: normal of deviation 20, and one pixel of 25 black or white. The mean leaves \
+                 a third of the first and smears the second; the median removes the second.",
+            );
+            noisy(&photo)
+        } else {
+            photo.clone()
+        };
         for f in shown.iter().filter_map(|n| find(n)) {
             show(page, &photo, f)?;
         }
@@ -176,10 +219,15 @@ pub fn iou(page: &mut Page) -> Result<f64> {
     ))
     .command("gradus iou 0,0,4,2 1,1,5,3");
     page.part("q3b", "(b) Where it is not differentiable").text(
-        "It is made of maxima and minima of coordinates, and has kinks where edges meet. Kinks alone would not keep it from \
-         being a loss; ReLU has them too. The obstacle is the plateau: boxes that are apart have IoU 0 all around, and a \
-         gradient of exactly 0 says nothing about where to go. GIoU, DIoU and CIoU mend that: each is at most IoU, and \
-         their gradients pull boxes together that are apart.",
+        "With $I$ the intersection's area and $U = A + B - I$ the union's, inside of a region where no edge passes another",
+    );
+    page.formula("\\nabla \\frac{I}{U} = \\frac{U\\,\\nabla I - I\\,\\nabla U}{U^2}.").text(
+        "$I$ is made of minima and maxima of coordinates: a kink lies where an edge of one box passes an edge of the other \
+         that bounds the intersection, and where the boxes begin to touch. Where both boxes are points, $0/0$, no value makes \
+         it continuous. Kinks alone would not keep it from being a loss; they have measure zero, and ReLU has them too. The \
+         obstacle is the plateau: boxes that are apart have IoU 0 all around, and a gradient of exactly 0 says nothing about \
+         where to go. GIoU, DIoU and CIoU mend that: each is at most IoU, and their gradients pull boxes together that are \
+         apart.",
     );
     let [values, slopes] = charts();
     page.figure(&values.image(), "Four measures as a unit box moves past another.")?;

@@ -25,6 +25,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::plot::Chart;
 use events::Events;
 use results::Results;
 
@@ -162,6 +163,14 @@ impl Run {
         line.extend(values.iter().map(|&(name, v)| (name.to_string(), v.into())));
         self.note(&line)?;
         self.results.image().save_png(self.file(results::PNG))
+    }
+
+    /// The curves of the run in a folder: (quantity, chart), as `results.png` shows them.
+    ///
+    /// # Errors
+    /// `results.csv` cannot be read or is damaged.
+    pub fn curves(folder: &Path) -> Result<Vec<(String, Chart)>> {
+        Ok(Results::open(folder)?.charts())
     }
 
     /// Adds a JSON object as a line to `log.jsonl`. One with a number `epoch` is forgotten with its epoch.

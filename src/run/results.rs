@@ -81,8 +81,14 @@ impl Results {
         files::write_atomic(&self.path, text.as_bytes())
     }
 
-    /// All curves: quantities of one name share a panel.
+    /// All curves.
     pub fn image(&self) -> Image {
+        let charts: Vec<Chart> = self.charts().into_iter().map(|c| c.1).collect();
+        grid(&charts, if charts.len() > 4 { 3 } else { 2 })
+    }
+
+    /// Each quantity and its curves: those of one name share a panel.
+    pub fn charts(&self) -> Vec<(String, Chart)> {
         let columns: Vec<(&str, &str)> =
             self.names.iter().map(|n| n.split_once('/').unwrap_or(("", n))).collect();
         let mut quantities: Vec<&str> = Vec::new();
@@ -93,10 +99,10 @@ impl Results {
         }
         let chart = |quantity: &&str| {
             let parts = columns.iter().enumerate().filter(|(_, c)| c.1 == *quantity);
-            parts.fold(panel(quantity), |chart, (i, (part, _))| self.add_curve(chart, i, part))
+            let filled = parts.fold(panel(quantity), |chart, (i, (part, _))| self.add_curve(chart, i, part));
+            (quantity.to_string(), filled)
         };
-        let charts: Vec<Chart> = quantities.iter().map(chart).collect();
-        grid(&charts, if charts.len() > 4 { 3 } else { 2 })
+        quantities.iter().map(chart).collect()
     }
 
     fn add_curve(&self, chart: Chart, column: usize, part: &str) -> Chart {
