@@ -330,6 +330,18 @@ mod tests {
     }
 
     #[test]
+    fn other_aspect_ratios_cost() {
+        // I = 1 x 2, U = 4 + 8 - 2, hull 3 x 4, centres (1, 1) apart; widths over heights 1 and 1/2.
+        let (a, b): (BBox<f64>, BBox<f64>) = ([0.0, 0.0, 2.0, 2.0], [1.0, 0.0, 3.0, 4.0]);
+        let v = 4.0 / std::f64::consts::PI.powi(2) * (1f64.atan() - 0.5f64.atan()).powi(2);
+        let penalty = v * v / (1.0 - 0.2 + v);
+        assert!((penalty - 0.00209078).abs() < 1e-8);
+        // 1e-7 is added to v's divisor, to the union and to the hull: less than 1e-7 in the sum.
+        assert!((Metric::Ciou.of(&a, &b) - (0.2 - 2.0 / 25.0 - penalty)).abs() < 1e-7);
+        assert!((Metric::Ciou.loss(&a, &b) - (1.0 - 0.2 + 2.0 / 25.0 + penalty)).abs() < 1e-7);
+    }
+
+    #[test]
     fn gradients_equal_central_differences() {
         let (a, b) = ([0.1, 0.2, 4.0, 2.3], [1.0, 1.1, 5.0, 3.7]);
         // CIoU is not among them: its α carries no gradient.
