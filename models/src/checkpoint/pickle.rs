@@ -9,7 +9,12 @@
 //! stack slot and one memo entry, each string is compared with what is left of the file before it is read, and the
 //! number of instructions is bounded. Memory is thus at most the file's size and a fixed sum.
 
-use super::Format;
+mod input;
+mod value;
+
+pub(super) use input::Input;
+pub(super) use value::{Id, Pickle, Value};
+
 use super::error::{Problem, quote};
 use std::collections::HashMap;
 use std::io::Read;
@@ -19,104 +24,6 @@ const LONGEST_PROGRAM: usize = 1 << 21;
 /// Characters of a qualified name.
 const LONGEST_NAME: usize = 1000;
 const ORDERED_DICT: &str = "collections.OrderedDict";
-
-/// The place of a value in its [`Pickle`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Id(u32);
-
-/// A Python object, as far as weights need them.
-#[derive(Debug)]
-pub(super) enum Value {
-    None,
-    Bool(bool),
-    Int(i128),
-    /// Its value says nothing about weights.
-    Float,
-    Str(Box<str>),
-    Tuple(Vec<Id>),
-    List(Vec<Id>),
-    /// In order of insertion; a key may come again, and then the last one counts.
-    Dict(Vec<(Id, Id)>),
-    /// A class or function on the list, by its qualified name.
-    Global(&'static str),
-    /// What the function would return for a tuple of arguments.
-    Call(&'static str, Id),
-    /// An object kept outside the pickle, by its key.
-    Persistent(Id),
-}
-
-impl Value {
-    /// A few words for a message.
-    pub fn describe(&self) -> String {
-        match self {
-            Value::None => "None".into(),
-            Value::Bool(value) => value.to_string(),
-            Value::Int(value) => value.to_string(),
-            Value::Float => "a float".into(),
-            Value::Str(text) => quote(text),
-            Value::Tuple(_) | Value::List(_) => "a list".into(),
-            Value::Dict(_) => "a dictionary".into(),
-            Value::Global(name) | Value::Call(name, _) => name.to_string(),
-            Value::Persistent(_) => "a storage".into(),
-        }
-    }
-}
-
-/// What a pickle builds.
-#[derive(Debug)]
-pub(super) struct Pickle {
-    pub root: Id,
-    values: Vec<Value>,
-}
-
-impl std::ops::Index<Id> for Pickle {
-    type Output = Value;
-
-    fn index(&self, id: Id) -> &Value {
-        &self.values[id.0 as usize]
-    }
-}
-
-impl Pickle {
-    pub fn values(&self) -> &[Value] {
-        &self.values
-    }
-}
-
-/// Bytes of a reader, at most so many.
-pub(super) struct Input<R> {
-    pub reader: R,
-    /// Bytes not yet read.
-    pub left: u64,
-    /// The file's format, for messages.
-    pub format: Format,
-}
-
-impl<R: Read> Input<R> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Problem> {
-        let mut bytes = [0; N];
-        self.fill(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn bytes(&mut self, n: u64) -> Result<Vec<u8>, Problem> {
-        if n > self.left {
-            return Err(self.ends());
-        }
-        let mut bytes = vec![0; n as usize];
-        self.fill(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Problem> {
-        self.left = self.left.checked_sub(bytes.len() as u64).ok_or_else(|| self.ends())?;
-        self.reader.read_exact(bytes).map_err(|e| Problem::reading(self.format, e))
-    }
-
-    fn ends(&self) -> Problem {
-        Problem::malformed(self.format, "it ends in the middle of its pickle")
-    }
-}
 
 /// Reads one pickle, in which only the functions and classes `globals` may be named.
 pub(super) fn read<R: Read>(
@@ -420,6 +327,7 @@ impl<R: Read> Machine<'_, R> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Format;
     use super::*;
 
     fn load(program: &[u8]) -> Result<Pickle, Problem> {

@@ -8,6 +8,8 @@ pub mod depthwise;
 pub mod direct;
 pub mod im2col;
 mod op;
+#[cfg(test)]
+mod op_tests;
 pub(crate) mod pointwise;
 mod product;
 pub mod spec;

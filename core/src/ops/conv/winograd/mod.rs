@@ -20,7 +20,10 @@
 // Indices of points and taps name the same place in two arrays: loops over them say so.
 #![allow(clippy::needless_range_loop)]
 
+mod gradient;
 mod transform;
+
+pub use gradient::backward_weight;
 
 use super::ConvSpec;
 use super::product::{MAX_ROWS, Product, Rows, tile_vectors};
@@ -44,15 +47,8 @@ pub fn tiles(spec: &ConvSpec, m: usize) -> usize {
 
 /// A block's tiles, at most: enough that U, read once a block, costs little, and few enough for the second cache.
 const BLOCK: usize = 48;
-/// The same for the weights' gradient, whose sums are read and written once a block.
-const GRADIENT_BLOCK: usize = 128;
 /// Elements of a block's points on one side, at most, if that leaves 24 tiles.
 const BLOCK_LEN: usize = 4 * 1024 * 1024;
-/// Channels of one range of the weights' gradient.
-const RANGE: usize = 128;
-/// Elements of all partial sums of the weights' gradient, at most, and parts.
-const PARTIAL_LEN: usize = 8 * 1024 * 1024;
-const PARTS: usize = 16;
 /// Pieces of work that are enough for all threads.
 const PIECES: usize = 16;
 
@@ -457,151 +453,6 @@ fn adjoint<E: Element>(spec: &ConvSpec, w: &[E]) -> (ConvSpec, Buffer<E>) {
 pub fn backward_data<E: Element, const M: usize>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
     let (back, turned) = adjoint(spec, w);
     forward::<E, M>(&back, dy, &turned, &Epilogue::default(), dx);
-}
-
-/// dw = ∂⟨dy, x ∗ w⟩ / ∂w, in tiles of M x M.
-pub fn backward_weight<E: Element, const M: usize>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
-    if x.is_empty() || dy.is_empty() {
-        return dw.fill(E::ZERO);
-    }
-    let (lanes, _) = E::dispatch(Registers);
-    let tiles = Tiles::new(spec, M);
-    let even = |c: usize| c.div_ceil(c.div_ceil(RANGE)).next_multiple_of(lanes);
-    let (rows, columns) = (even(spec.c_in), even(spec.c_out));
-    let (down, across) = (spec.c_in.div_ceil(rows), spec.c_out.div_ceil(columns));
-    let points = (M + 2) * (M + 2);
-    let block = tiles.block(GRADIENT_BLOCK, rows.max(columns));
-    // Parts: enough pieces of work, each of a few blocks, within the room for partial sums.
-    let sums = points * spec.c_in * spec.c_out;
-    let parts =
-        PARTS.min(PARTIAL_LEN / sums).min((4 * PIECES).div_ceil(down * across)).min(tiles.total / block);
-    let part = tiles.total.div_ceil(parts.max(1)).next_multiple_of(block);
-    let parts = tiles.total.div_ceil(part);
-    let range = |i: usize, step: usize, end: usize| i * step..end.min((i + 1) * step);
-    let zeros = Buffer::zeros(spec.c_in.max(spec.c_out));
-    let [oh, ow] = spec.out_hw();
-    let partial = parallel::map(parts * down * across, |i| {
-        let (i, across_i) = (i / across, i % across);
-        let (part_i, down_i) = (i / down, i % down);
-        let (c_in, c_out) = (range(down_i, rows, spec.c_in), range(across_i, columns, spec.c_out));
-        let mut sums = Planes::new(points, c_in.len(), c_out.len(), lanes);
-        E::dispatch(Sums::<E, M> {
-            x: Points {
-                images: Images { data: x, h: spec.h, w: spec.w, c: spec.c_in },
-                tiles,
-                padding: spec.padding,
-                channels: c_in,
-                zeros: &zeros,
-            },
-            dy: Points {
-                images: Images { data: dy, h: oh, w: ow, c: spec.c_out },
-                tiles,
-                padding: [0; 2],
-                channels: c_out,
-                zeros: &zeros,
-            },
-            tiles: range(part_i, part, tiles.total),
-            block,
-            sums: &mut sums,
-        });
-        sums
-    });
-    let dw = Shared::new(dw);
-    parallel::for_each(spec.c_in, |row| {
-        for across_i in 0..across {
-            let piece = |part| &partial[(part * down + row / rows) * across + across_i];
-            let sums: Vec<&Planes<E>> = (0..parts).map(piece).collect();
-            let columns = range(across_i, columns, spec.c_out);
-            E::dispatch(TapGradients::<E, M> { spec, sums: &sums, row, first: row % rows, columns, dw });
-        }
-    });
-}
-
-/// Σ_tiles V ⊗ (A dy Aᵀ) for a range of channels of x and of dy.
-struct Sums<'a, E: Element, const M: usize> {
-    x: Points<'a, E>,
-    dy: Points<'a, E>,
-    tiles: Range<usize>,
-    block: usize,
-    sums: &'a mut Planes<E>,
-}
-
-impl<E: Element, const M: usize> Kernel<E> for Sums<'_, E, M> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd<E>>(self, s: S) {
-        let (rows, columns) = (self.x.channels.len(), self.dy.channels.len());
-        let points = (M + 2) * (M + 2);
-        let panel_vectors = tile_vectors(S::REGISTERS, S::LANES, columns);
-        let mut v = Planes::<E>::new(points, self.block, rows, S::LANES);
-        let mut z = Planes::<E>::new(points, self.block, columns, S::LANES);
-        let Range { start, end } = self.tiles;
-        for first in (start..end).step_by(self.block) {
-            let tiles = first..end.min(first + self.block);
-            self.x.map::<Input, S, M>(s, tiles.clone(), &mut v);
-            self.dy.map::<OutputGradient, S, M>(s, tiles.clone(), &mut z);
-            for k in 0..points {
-                // SAFETY: the planes have room for whole register tiles.
-                unsafe {
-                    let product = Product {
-                        a: v.data.as_ptr().add(k * v.plane),
-                        a_rows: Rows::Every(1),
-                        step: v.ld,
-                        b: z.data.as_ptr().add(k * z.plane),
-                        panel: panel_vectors * S::LANES,
-                        ld: z.ld,
-                        c: self.sums.data.as_mut_ptr().add(k * self.sums.plane),
-                        c_row: self.sums.ld,
-                        rows,
-                        depth: tiles.len(),
-                        next: z.data.as_ptr().wrapping_add((k + 1) * z.plane),
-                        panel_vectors,
-                        vectors: columns.div_ceil(S::LANES),
-                        add: first > start,
-                    };
-                    product.run(s);
-                }
-            }
-        }
-    }
-}
-
-/// dw of one input channel: Gᵀ (Σ_parts sums) G.
-struct TapGradients<'a, E: Element, const M: usize> {
-    spec: &'a ConvSpec,
-    sums: &'a [&'a Planes<E>],
-    row: usize,
-    /// The row's place in the sums.
-    first: usize,
-    columns: Range<usize>,
-    dw: Shared<'a, E>,
-}
-
-impl<E: Element, const M: usize> Kernel<E> for TapGradients<'_, E, M> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd<E>>(self, s: S) {
-        let ConvSpec { c_in, c_out, .. } = *self.spec;
-        for o in self.columns.clone().step_by(S::LANES) {
-            let mut g = [[s.zero(); POINTS]; POINTS];
-            for sums in self.sums {
-                let at = self.first * sums.ld + o - self.columns.start;
-                for i in 0..M + 2 {
-                    for j in 0..M + 2 {
-                        g[i][j] = s.add(g[i][j], s.read(&sums.data[(i * (M + 2) + j) * sums.plane + at..]));
-                    }
-                }
-            }
-            both_axes::<WeightGradient, S, E, M>(s, &mut g);
-            for i in 0..3 {
-                for j in 0..3 {
-                    let at = ((i * 3 + j) * c_in + self.row) * c_out + o;
-                    // SAFETY: a piece writes its input channel's row alone.
-                    s.write_tail(unsafe { self.dw.slice(at..at + S::LANES.min(c_out - o)) }, g[i][j]);
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

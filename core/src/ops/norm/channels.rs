@@ -1,0 +1,167 @@
+//! An affine map and an activation of each channel, forward and backward.
+
+use super::*;
+
+/// The map of each channel, z = (x - mean) · scale + shift, y = min(max(z, low), high): `[C]` each.
+#[derive(Clone)]
+pub(super) struct Channels<E: Element> {
+    pub mean: Tensor<E>,
+    pub scale: Tensor<E>,
+    pub shift: Tensor<E>,
+    low: E,
+    high: E,
+}
+
+impl<E: Element> Channels<E> {
+    pub fn new(mean: Tensor<E>, scale: Tensor<E>, shift: Tensor<E>, activation: Activation) -> Self {
+        let (low, high) = match activation {
+            Activation::None => (E::NEG_INFINITY, E::INFINITY),
+            Activation::Relu => (E::ZERO, E::INFINITY),
+            Activation::Relu6 => (E::ZERO, E::from_f64(6.0)),
+        };
+        Channels { mean, scale, shift, low, high }
+    }
+
+    fn len(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// y, in place where nobody else owns x.
+    pub fn forward(&self, mut x: Tensor<E>) -> Tensor<E> {
+        let c = self.len();
+        let piece = (GRAIN / c.max(1)).max(1) * c;
+        if x.is_unique() {
+            parallel::chunks(x.data_mut(), piece, |_, y| E::dispatch(Forward { at: self, x: None, y }));
+            return x;
+        }
+        let mut y = Tensor::stale(*x.shape());
+        parallel::chunks(y.data_mut(), piece, |i, y| {
+            let x = Some(&x.data()[i * piece..][..y.len()]);
+            E::dispatch(Forward { at: self, x, y });
+        });
+        y
+    }
+
+    /// Σ g' and Σ g' (x - mean) of each channel, `[C]` each.
+    pub fn sums(&self, x: &Tensor<E>, g: &Tensor<E>) -> [Tensor<E>; 2] {
+        let c = self.len();
+        let rows = x.len() / c.max(1);
+        let n = rows.div_ceil(block_rows(c));
+        let mut partial = Tensor::<E>::stale([n, 2 * c]);
+        let out = Shared::new(partial.data_mut());
+        blocks(rows, c, |b, range| {
+            // SAFETY: one part for each block.
+            let (sum, dot) = unsafe { out.slice(b * 2 * c..(b + 1) * 2 * c) }.split_at_mut(c);
+            E::dispatch(BlockSums { at: self, x: &x.data()[range.clone()], g: &g.data()[range], sum, dot });
+        });
+        let mut total = Tensor::stale([2 * c]);
+        fold(partial.data(), total.data_mut(), [1, n, 2 * c], Sum);
+        let (sum, dot) = total.data().split_at(c);
+        [Tensor::from_slice([c], sum), Tensor::from_slice([c], dot)]
+    }
+
+    /// scale · (g' - a - (x - mean) · b) in place of g.
+    pub fn backward(&self, x: &Tensor<E>, g: &mut Tensor<E>, a: &[E], b: &[E]) {
+        let c = self.len();
+        let piece = (GRAIN / c.max(1)).max(1) * c;
+        parallel::chunks(g.data_mut(), piece, |i, d| {
+            E::dispatch(Backward { at: self, x: &x.data()[i * piece..][..d.len()], d, a, b });
+        });
+    }
+}
+
+struct Forward<'a, E: Element> {
+    at: &'a Channels<E>,
+    /// None: y holds x.
+    x: Option<&'a [E]>,
+    y: &'a mut [E],
+}
+
+#[inline(always)]
+fn bound<E: Element>(z: E, low: E, high: E) -> E {
+    high.min(low.max(z))
+}
+
+impl<E: Element> Kernel<E> for Forward<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, _: S) {
+        let Channels { mean, scale, shift, low, high } = self.at;
+        let (c, low, high) = (mean.len(), *low, *high);
+        let (mean, scale, shift) = (&mean.data()[..c], &scale.data()[..c], &shift.data()[..c]);
+        match self.x {
+            None => {
+                for y in self.y.chunks_exact_mut(c) {
+                    for k in 0..c {
+                        y[k] = bound((y[k] - mean[k]) * scale[k] + shift[k], low, high);
+                    }
+                }
+            }
+            Some(x) => {
+                for (y, x) in self.y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                    for k in 0..c {
+                        y[k] = bound((x[k] - mean[k]) * scale[k] + shift[k], low, high);
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct BlockSums<'a, E: Element> {
+    at: &'a Channels<E>,
+    x: &'a [E],
+    g: &'a [E],
+    sum: &'a mut [E],
+    dot: &'a mut [E],
+}
+
+impl<E: Element> Kernel<E> for BlockSums<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, _: S) {
+        let Channels { mean, scale, shift, low, high } = self.at;
+        let (c, low, high) = (mean.len(), *low, *high);
+        let (mean, scale, shift) = (&mean.data()[..c], &scale.data()[..c], &shift.data()[..c]);
+        let (sum, dot) = (&mut self.sum[..c], &mut self.dot[..c]);
+        sum.fill(E::ZERO);
+        dot.fill(E::ZERO);
+        for (x, g) in self.x.chunks_exact(c).zip(self.g.chunks_exact(c)) {
+            for k in 0..c {
+                let d = x[k] - mean[k];
+                let z = d * scale[k] + shift[k];
+                let g = if z > low && z < high { g[k] } else { E::ZERO };
+                sum[k] += g;
+                dot[k] += g * d;
+            }
+        }
+    }
+}
+
+struct Backward<'a, E: Element> {
+    at: &'a Channels<E>,
+    x: &'a [E],
+    /// Holds g.
+    d: &'a mut [E],
+    a: &'a [E],
+    b: &'a [E],
+}
+
+impl<E: Element> Kernel<E> for Backward<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, _: S) {
+        let Channels { mean, scale, shift, low, high } = self.at;
+        let (c, low, high) = (mean.len(), *low, *high);
+        let (mean, scale, shift) = (&mean.data()[..c], &scale.data()[..c], &shift.data()[..c]);
+        let (a, b) = (&self.a[..c], &self.b[..c]);
+        for (x, g) in self.x.chunks_exact(c).zip(self.d.chunks_exact_mut(c)) {
+            for k in 0..c {
+                let d = x[k] - mean[k];
+                let z = d * scale[k] + shift[k];
+                let passed = if z > low && z < high { g[k] } else { E::ZERO };
+                g[k] = scale[k] * (passed - a[k] - d * b[k]);
+            }
+        }
+    }
+}
