@@ -242,6 +242,7 @@ fn iou_tells_value_gradient_and_kinks() {
     refused(&["iou", "0,0,1,1"], &["two boxes"]);
     refused(&["iou", "0,0,1e300,1e300", "0,0,1,1"], &["1e300", "scale both boxes"]);
     refused(&["iou", "0,0,1,1", "0,0,1e-300,1"], &["1e-300", "scale both boxes"]);
+    refused(&["iou", "0,0,4,2", "1,1,5,3", "-o", "pictures"], &["--field"]);
 }
 
 #[test]

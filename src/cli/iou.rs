@@ -132,6 +132,10 @@ impl Iou {
         if let (true, Some(out)) = (self.field, &self.out) {
             return global.print(&Field { pictures: draw(out, self.force)? });
         }
+        if self.out.is_some() {
+            return Err(Error::input("-o is where the pictures of --field go, and two boxes draw none")
+                .remedy("leave out -o, or draw a moving box: gradus iou --field -o DIR"));
+        }
         let [a, b] = &self.boxes[..] else {
             return Err(Error::input("two boxes are needed").remedy("such as: gradus iou 0,0,4,2 1,1,5,3"));
         };
