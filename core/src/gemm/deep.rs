@@ -4,8 +4,7 @@ use super::Matrix;
 use super::drive::{Right, Sweep, multiply};
 use super::left::{Left, blocks};
 use super::output::{Finish, Output, RowMap};
-use super::pack::Packed;
-use super::tile::MAX_MR;
+use super::pack::{Packed, geometry};
 use crate::Element;
 use crate::buffer::Buffer;
 use crate::parallel::{self, Shared};
@@ -38,7 +37,7 @@ pub(crate) fn multiply_deep<E: Element>(
     let blocks = blocks(count, len);
     let mut sums = Buffer::<E>::stale(pieces * rows * cols);
     let shared = Shared::new(&mut sums);
-    let step = rows.div_ceil(down).next_multiple_of(MAX_MR);
+    let step = rows.div_ceil(down).next_multiple_of(geometry::<E>(isa).1);
     let down = rows.div_ceil(step);
     parallel::for_each(down * pieces, |i| {
         let (r, piece) = (i % down * step, i / down);

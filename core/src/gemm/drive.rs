@@ -9,6 +9,7 @@
 use super::left::{Block, KC, Left, blocks};
 use super::output::{Finish, Output};
 use super::pack::{Packed, Panels, Stack};
+use super::planes;
 use super::tile::{Ahead, MAX_MR, Panel, Strip, Target, tile};
 use crate::Element;
 use crate::parallel;
@@ -157,6 +158,11 @@ impl<E: Element> Kernel<E> for Sweep<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
+        if S::LANES == 16 && planes::serve::<E>(self.b.isa()) {
+            // SAFETY: `check` found the rows and columns in C; sweeps that run together have distinct rows or columns; the
+            // instruction set is there, or `dispatch_on` had chosen another.
+            return unsafe { self.run_on_tiles(s) };
+        }
         let mut strips: [Strip<E>; GROUP] = std::array::from_fn(|_| Strip::new());
         let mr = self.b.mr();
         let panels: Vec<_> = self.panels.clone().map(|p| self.b.panel(p)).collect();

@@ -11,10 +11,15 @@ pub(crate) mod left;
 pub(crate) mod output;
 pub(crate) mod pack;
 pub mod peak;
+#[cfg(target_arch = "x86_64")]
+mod planes;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "no_planes.rs"]
+mod planes;
 pub(crate) mod tile;
 
 use crate::parallel::Shared;
-use crate::simd::isa;
+use crate::simd::{Isa, isa};
 use crate::{Element, Epilogue, profile};
 use drive::{Right, multiply};
 use left::{ColumnMajor, RowMajor};
@@ -130,15 +135,24 @@ const FEW_ROWS: usize = 16;
 /// Elements of B up to which it is packed beforehand: it then stays in the second cache.
 const SMALL: usize = 192 * 1024;
 
+/// The instruction set that serves a product: tiles of 32 x 32 with a depth of 32 are no use to a thin one.
+pub(crate) fn suited(rows: usize, depth: usize, cols: usize) -> Isa {
+    match isa() {
+        Isa::Amx if rows <= FEW_ROWS || depth < 16 || cols < 16 => Isa::Avx512,
+        isa => isa,
+    }
+}
+
 pub(crate) fn run<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E], finish: Finish<'_, E>) {
     assert_eq!(a.cols, b.rows, "gemm: {} x {} times {} x {}", a.rows, a.cols, b.rows, b.cols);
     assert_eq!(c.len(), a.rows * b.cols, "gemm: the result is {} x {}", a.rows, b.cols);
-    if a.rows <= FEW_ROWS || b.cols <= 32 {
-        product(a, &Packed::in_place_on(isa(), b), c, b.cols, finish, true);
+    let isa = suited(a.rows, b.rows, b.cols);
+    if a.rows <= FEW_ROWS || (b.cols <= 32 && !planes::serve::<E>(isa)) {
+        product(a, &Packed::in_place_on(isa, b), c, b.cols, finish, true);
     } else if b.rows * b.cols <= SMALL {
-        product(a, &Packed::stack(&[b]), c, b.cols, finish, true);
+        product(a, &Packed::stack_on(isa, &[b], true), c, b.cols, finish, true);
     } else {
-        by_right(a, Right::Fresh(Stack { isa: isa(), parts: &[b] }), c, b.cols, finish, true);
+        by_right(a, Right::Fresh(Stack { isa, parts: &[b] }), c, b.cols, finish, true);
     }
 }
 

@@ -4,8 +4,8 @@
 //! ⌈nv / NV⌉ panels whose widths differ by at most one vector; the last vector is filled up with zeros. Where few
 //! rows of A pay for it, whole vectors of a row-major B are read where they lie and only a ragged last panel is packed.
 
-use super::Matrix;
 use super::tile::{Panel, tile_shape};
+use super::{Matrix, planes};
 use crate::Element;
 use crate::buffer::Buffer;
 use crate::parallel::{self, Shared};
@@ -106,6 +106,9 @@ impl<E: Element> Kernel<E> for Geometry {
 
 /// Lanes, rows of a tile, vectors of a tile.
 pub(super) fn geometry<E: Element>(isa: Isa) -> (usize, usize, usize) {
+    if planes::serve::<E>(isa) {
+        return (16, planes::ROWS, planes::VECTORS);
+    }
     E::dispatch_on(isa, Geometry)
 }
 
@@ -130,7 +133,7 @@ impl<'a, E: Element> Packed<'a, E> {
 
     /// As [`Packed::stack`], for an instruction set, and on the calling thread alone if not `spread`.
     #[track_caller]
-    pub(super) fn stack_on(isa: Isa, parts: &[Matrix<'_, E>], spread: bool) -> Packed<'static, E> {
+    pub(crate) fn stack_on(isa: Isa, parts: &[Matrix<'_, E>], spread: bool) -> Packed<'static, E> {
         let cols = parts.first().map_or(0, |m| m.cols);
         assert!(parts.iter().all(|m| m.cols == cols), "gemm: stacked matrices differ in width");
         let mut packed = Packed::empty(isa, parts.iter().map(|m| m.rows).sum(), cols);
@@ -145,13 +148,25 @@ impl<'a, E: Element> Packed<'a, E> {
     fn empty(isa: Isa, depth: usize, cols: usize) -> Packed<'static, E> {
         let (lanes, mr, nv) = geometry::<E>(isa);
         let panels = Panels::new(cols, lanes, nv);
+        if planes::serve::<E>(isa) {
+            let mut buffer = Buffer::<E>::stale(planes::panel_len(depth, cols.div_ceil(lanes)));
+            for p in 0..panels.count {
+                let (before, vectors) = (panels.start(p), panels.extent(p).2);
+                // SAFETY: panels lie one behind the other in the buffer, of f32.
+                unsafe {
+                    let panel = buffer.as_mut_ptr().add(planes::panel_len(depth, before));
+                    planes::clear_last(panel.cast(), depth, vectors);
+                }
+            }
+            return Packed { isa, depth, panels, mr, first_packed: 0, matrix: None, buffer };
+        }
         let buffer = Buffer::stale(depth * cols.next_multiple_of(lanes));
         Packed { isa, depth, panels, mr, first_packed: 0, matrix: None, buffer }
     }
 
     /// B read where it lies, but for a last panel that is no whole number of vectors. A transposed one is packed.
     pub(super) fn in_place_on(isa: Isa, b: Matrix<'a, E>) -> Packed<'a, E> {
-        if b.transposed {
+        if b.transposed || planes::serve::<E>(isa) {
             return Packed::stack_on(isa, &[b], true);
         }
         let (lanes, mr, nv) = geometry::<E>(isa);
@@ -172,7 +187,7 @@ impl<'a, E: Element> Packed<'a, E> {
         let pack = |rows: Range<usize>| {
             let rows = (rows.start, rows.len());
             // SAFETY: ranges of rows are apart, and so are parts.
-            E::dispatch_on(isa, PackRows { part, panels, first, rows, depth, above, out });
+            E::dispatch_on(isa, PackRows { isa, part, panels, first, rows, depth, above, out });
         };
         if spread { parallel::ranges(part.rows, PIECE, pack) } else { pack(0..part.rows) }
     }
@@ -207,6 +222,10 @@ impl<'a, E: Element> Packed<'a, E> {
             Some(m) if p < self.first_packed => {
                 Panel { ptr: m.data.as_ptr().wrapping_add(col), ld: m.ld, vectors, col, cols }
             }
+            _ if planes::serve::<E>(self.isa) => {
+                let before = planes::panel_len(self.depth, self.panels.start(p));
+                Panel { ptr: self.buffer.as_ptr().wrapping_add(before), ld: 0, vectors, col, cols }
+            }
             _ => {
                 let before = self.panels.start(p) - self.panels.start(self.first_packed);
                 let ptr = self.buffer.as_ptr().wrapping_add(self.depth * before * self.panels.lanes);
@@ -218,6 +237,7 @@ impl<'a, E: Element> Packed<'a, E> {
 
 /// Packs some rows of a part into every panel from `first` on.
 struct PackRows<'a, E: Element> {
+    isa: Isa,
     part: &'a Matrix<'a, E>,
     panels: Panels,
     first: usize,
@@ -231,8 +251,29 @@ impl<E: Element> Kernel<E> for PackRows<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let PackRows { part, panels, first, rows: (from, count), depth, above, out } = self;
+        let PackRows { isa, part, panels, first, rows: (from, count), depth, above, out } = self;
         assert!(from + count <= part.rows && above + part.rows <= depth && panels.cols == part.cols);
+        if S::LANES == 16 && planes::serve::<E>(isa) {
+            for p in first..panels.count {
+                let (col, cols, vectors) = panels.extent(p);
+                let src = part.block(from, count, col, cols);
+                let transposed = part.transposed;
+                let src = planes::Source {
+                    data: src.data.as_ptr().cast(),
+                    ld: src.ld,
+                    transposed,
+                    rows: count,
+                    cols,
+                };
+                // SAFETY: E is f32; a matrix holds its block; rows `above + from ..` of a panel lie in the buffer, and no
+                // other call writes them.
+                unsafe {
+                    let panel = out.as_mut_ptr().add(planes::panel_len(depth, panels.start(p)));
+                    planes::pack_right(&src, above + from, vectors, panel.cast());
+                }
+            }
+            return;
+        }
         let base = panels.start(first);
         // A few rows over all panels: the source is read as it lies.
         let mut row = from;

@@ -13,11 +13,13 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 F, BW, DQ, VL.
     Avx512,
+    /// The same, with AMX's tiles of bf16 for matrix products.
+    Amx,
 }
 
 impl Isa {
     /// Every instruction set, the best last.
-    pub const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Amx];
 
     /// The name that `GRADUS_ISA` takes.
     pub fn name(self) -> &'static str {
@@ -25,6 +27,7 @@ impl Isa {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            Isa::Amx => "amx",
         }
     }
 
@@ -42,6 +45,8 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl")
                     && Isa::Avx2.is_available()
             }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => Isa::Avx512.is_available() && super::amx::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
         }
@@ -56,7 +61,7 @@ impl Isa {
             return Ok(Isa::ALL.into_iter().rev().find(|i| i.is_available()).unwrap_or(Isa::Portable));
         };
         let isa = Isa::ALL.into_iter().find(|i| i.name() == name);
-        let isa = isa.ok_or_else(|| format!("GRADUS_ISA={name}: not one of avx512, avx2, portable"))?;
+        let isa = isa.ok_or_else(|| format!("GRADUS_ISA={name}: not one of amx, avx512, avx2, portable"))?;
         if isa.is_available() { Ok(isa) } else { Err(format!("GRADUS_ISA={name}: this processor lacks it")) }
     }
 }
@@ -78,7 +83,7 @@ pub(crate) fn dispatch_f32_on<K: Kernel<f32>>(isa: Isa, kernel: K) -> K::Output 
     match isa {
         // SAFETY: is_available() found the instruction set on this processor.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 if isa.is_available() => unsafe { run_avx512(kernel) },
+        Isa::Avx512 | Isa::Amx if isa.is_available() => unsafe { run_avx512(kernel) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 if isa.is_available() => unsafe { run_avx2(kernel) },

@@ -9,9 +9,11 @@
 //! [`Element::dispatch`]: crate::Element::dispatch
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(crate) mod avx512;
 mod dispatch;
 mod portable;
 

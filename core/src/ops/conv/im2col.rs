@@ -14,9 +14,8 @@ use crate::gemm::deep::multiply_deep;
 use crate::gemm::drive::{Right, multiply};
 use crate::gemm::left::ColumnMajor;
 use crate::gemm::output::{Finish, Output, Pixels, RowMap};
-use crate::gemm::{Matrix, Packed};
+use crate::gemm::{Matrix, Packed, suited};
 use crate::parallel::Shared;
-use crate::simd::isa;
 use crate::{Element, Epilogue};
 use gather::{Gather, GatherTransposed, Source};
 
@@ -87,7 +86,8 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
         let map = RowMap::Grid { pixels, base: 0, image: oh * ow * c, row: ow * c, col: c };
         let epilogue = group_epilogue(epilogue, g * co);
         let out = Output { c: part, map, finish: Finish::with(&epilogue) };
-        multiply(&gather, Right::Packed(&Packed::new(w)), out, true);
+        let isa = suited(pixels.len(), taps.len() * ci, co);
+        multiply(&gather, Right::Packed(&Packed::stack_on(isa, &[w], true)), out, true);
     }
 }
 
@@ -135,7 +135,8 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
             let map =
                 RowMap::Grid { pixels, base, image: spec.h * spec.w * c, row: sy * spec.w * c, col: sx * c };
             let out = Output { c: part, map, finish: Finish::SET };
-            multiply(&gather, Right::Packed(&Packed::stack(&parts)), out, true);
+            let isa = suited(pixels.len(), taps.len() * co, ci);
+            multiply(&gather, Right::Packed(&Packed::stack_on(isa, &parts, true)), out, true);
         }
     }
 }
@@ -155,20 +156,21 @@ pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut 
         let source = Source { data: x, h: spec.h, w: spec.w, ld: spec.c_in, channel: g * ci, run: ci };
         let gather = GatherTransposed { source, pixels, step: spec.stride, taps: &taps };
         let (dw, dy) = (&mut dw[g * co..], &dy[g * co..]);
+        let isa = suited(taps.len() * ci, pixels.len(), co);
         if inner {
             let per = extent[0] * extent[1];
             let pixel = |i: usize| Matrix::strided(&dy[i * spec.c_out..], spec.n, co, per * spec.c_out);
             let parts: Vec<_> = (0..per).map(pixel).collect();
             let map = RowMap::Even { ld: spec.c_out };
             let out = Output { c: Shared::new(dw), map, finish: Finish::SET };
-            multiply(&gather, Right::Packed(&Packed::stack(&parts)), out, true);
+            multiply(&gather, Right::Packed(&Packed::stack_on(isa, &parts, true)), out, true);
         } else {
             let dy = Matrix::strided(dy, pixels.len(), co, spec.c_out);
             if (&taps[..], spec.stride, extent) == (&[[0; 2]][..], [1; 2], [spec.h, spec.w]) {
                 let x = Matrix::strided(&x[g * ci..], pixels.len(), ci, spec.c_in);
-                multiply_deep(isa(), &ColumnMajor(x.t()), dy, dw, spec.c_out);
+                multiply_deep(isa, &ColumnMajor(x.t()), dy, dw, spec.c_out);
             } else {
-                multiply_deep(isa(), &gather, dy, dw, spec.c_out);
+                multiply_deep(isa, &gather, dy, dw, spec.c_out);
             }
         }
     }

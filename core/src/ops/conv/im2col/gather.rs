@@ -10,7 +10,7 @@
 use crate::Element;
 use crate::gemm::left::{Block, Left};
 use crate::gemm::output::Pixels;
-use crate::gemm::tile::{MAX_MR, Segment, Strip};
+use crate::gemm::tile::{MAX_MR, MAX_PACKED, Segment, Strip};
 use crate::simd::{Isa, Kernel, Simd};
 
 /// Images as they lie in memory, and the channels of one group.
@@ -192,7 +192,7 @@ impl<E: Element> Kernel<E> for Columns<'_, '_, E> {
         let len = block.steps.len();
         for (j, strip) in strips.iter_mut().enumerate() {
             let row = row + j * mr;
-            let mut runs = [Run::default(); MAX_MR];
+            let mut runs = [Run::default(); MAX_PACKED];
             let runs = gather.runs(row, mr.min(count - j * mr), &mut runs);
             let mut dst = strip.room(block.segments.len() * len, mr);
             for (i, segment) in block.segments.clone().enumerate() {
@@ -219,7 +219,7 @@ impl<E: Element> Kernel<E> for Columns<'_, '_, E> {
 impl<E: Element> GatherTransposed<'_, E> {
     /// The runs of rows `row .. row + count`.
     #[inline(always)]
-    fn runs<'r>(&self, row: usize, count: usize, runs: &'r mut [Run; MAX_MR]) -> &'r [Run] {
+    fn runs<'r>(&self, row: usize, count: usize, runs: &'r mut [Run; MAX_PACKED]) -> &'r [Run] {
         let x = &self.source;
         let mut n = 0;
         for i in 0..count {

@@ -1,0 +1,407 @@
+//! Products of f32 on the tile unit, which multiplies bf16 alone.
+//!
+//! Every f32 is a sum of three numbers of bf16 (8 significant bits each): x = x₁ + x₂ + x₃, x₁ nearest to x, x₂ nearest to
+//! x - x₁, x₃ the rest, so that |x₂| <= 2⁻⁸|x| and |x₃| <= 2⁻¹⁶|x|. Products of bf16 are exact in f32. Of the nine in a·b six are
+//! summed, a₁b₁ + (a₁b₂ + a₂b₁) + (a₁b₃ + a₂b₂ + a₃b₁); what is left out is below 2⁻²³|a b| (Henry, Tang, Heinecke, "Leveraging
+//! the bfloat16 artificial intelligence datatype for higher-precision computations", 2019). With u = 2⁻²⁴ a sum of k
+//! products is within γ_n Σ|a||b|, n = min(k, 16) + 6⌈k/32⌉ + 4, of the true one: chains of 16 fused multiply-adds, added up. That
+//! is an f32 product's accuracy or better, in a sixth of 16 times the speed. Numbers beyond 3.39·10³⁸, infinities and NaN
+//! give NaN; below 10⁻³³ the small planes are subnormal and count as 0.
+//!
+//! Depth is cut into chunks of 32. In a chunk element t < 16 of a row stands beside element t + 16, in one word: so that
+//! both operands are made by shifts and masks alone.
+
+use super::drive::Sweep;
+use super::output::Finish;
+use super::tile::{MAX_MR, MAX_PACKED, Panel, Strip, Target, finish_stored};
+use crate::Element;
+use crate::buffer::Buffer;
+use crate::simd::amx::{Product, TILE, Tiles, multiply};
+use crate::simd::avx512::Avx512;
+use crate::simd::{Isa, Simd, prefetch};
+use std::any::TypeId;
+use std::arch::x86_64::*;
+
+/// Steps of depth that one instruction takes.
+pub(super) const CHUNK: usize = 32;
+/// Rows that are multiplied together.
+pub(super) const ROWS: usize = 32;
+/// Vectors of columns that are multiplied together.
+pub(super) const VECTORS: usize = 2;
+/// Summands of a number.
+const PLANES: usize = 3;
+
+/// Whether products of E on this instruction set are made here.
+pub(super) fn serve<E: Element>(isa: Isa) -> bool {
+    isa == Isa::Amx && TypeId::of::<E>() == TypeId::of::<f32>()
+}
+
+/// The f32 that a packed panel takes for `depth` rows of so many vectors.
+pub(super) const fn panel_len(depth: usize, vectors: usize) -> usize {
+    depth.div_ceil(CHUNK) * vectors * PLANES * (TILE / 4)
+}
+
+/// The high halves of words.
+const HIGH: i32 = 0xffff_0000_u32 as i32;
+
+/// The planes of 16 numbers, each in the high half of its word.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn split(x: __m512) -> [__m512i; PLANES] {
+    let nearest = |x: __m512i| {
+        _mm512_and_si512(_mm512_add_epi32(x, _mm512_set1_epi32(0x8000)), _mm512_set1_epi32(HIGH))
+    };
+    let first = nearest(_mm512_castps_si512(x));
+    let rest = _mm512_sub_ps(x, _mm512_castsi512_ps(first));
+    let second = nearest(_mm512_castps_si512(rest));
+    let third = _mm512_sub_ps(rest, _mm512_castsi512_ps(second));
+    [first, second, _mm512_castps_si512(third)]
+}
+
+/// Numbers t and t + 16 in word t, plane by plane, `plane` words of 16 bits apart.
+///
+/// # Safety
+/// 64 bytes are writable at `to` and in each plane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn store_pairs(low: __m512, high: __m512, to: *mut u16, plane: usize) {
+    let (low, high) = (split(low), split(high));
+    for p in 0..PLANES {
+        // (low >> 16) | (high & HIGH)
+        let pair = _mm512_ternarylogic_epi32::<0xf8>(
+            _mm512_srli_epi32::<16>(low[p]),
+            high[p],
+            _mm512_set1_epi32(HIGH),
+        );
+        // SAFETY: the caller's.
+        unsafe { _mm512_storeu_si512(to.add(p * plane).cast(), pair) };
+    }
+}
+
+/// As [`store_pairs`], of the numbers t (or t + 16, if `upper`) alone, and of those in the mask alone.
+///
+/// # Safety
+/// As there; other threads may write other halves of the same words.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn store_some(x: __m512, mask: __mmask16, upper: bool, to: *mut u16, plane: usize) {
+    // Bit t to bit 2t.
+    let mut m = u32::from(mask);
+    for (shift, keep) in [(8, 0x00ff_00ff), (4, 0x0f0f_0f0f), (2, 0x3333_3333), (1, 0x5555_5555)] {
+        m = (m | m << shift) & keep;
+    }
+    for (p, x) in split(x).into_iter().enumerate() {
+        let (x, m) = if upper { (x, m << 1) } else { (_mm512_srli_epi32::<16>(x), m) };
+        // SAFETY: the caller's.
+        unsafe { _mm512_mask_storeu_epi16(to.add(p * plane).cast(), m, x) };
+    }
+}
+
+/// A mask of lanes from .. from + n.
+fn lanes(from: usize, n: usize) -> __mmask16 {
+    (((1u32 << n) - 1) << from) as __mmask16
+}
+
+/// A block of a right operand in memory.
+pub(super) struct Source {
+    pub data: *const f32,
+    pub ld: usize,
+    pub transposed: bool,
+    pub rows: usize,
+    pub cols: usize,
+}
+
+/// Packs a block as rows `at .. at + rows` of a panel of so many vectors. The rest of its last vector is 0.
+///
+/// # Safety
+/// The block is readable, the panel holds the rows, and no other call writes them. The machine has AVX-512.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub(super) unsafe fn pack_right(src: &Source, at: usize, vectors: usize, panel: *mut f32) {
+    // SAFETY: the caller's.
+    let s = unsafe { Avx512::assume() };
+    let plane = vectors * TILE / 2;
+    let end = at + src.rows;
+    let mut copy = [0f32; CHUNK * 16];
+    for chunk in at / CHUNK..end.div_ceil(CHUNK) {
+        let (from, to) =
+            (at.max(chunk * CHUNK) - chunk * CHUNK, end.min((chunk + 1) * CHUNK) - chunk * CHUNK);
+        let row = chunk * CHUNK + from - at;
+        for v in 0..vectors {
+            let n = src.cols.saturating_sub(16 * v).min(16);
+            // SAFETY: rows row .. row + to - from and n columns from 16 v on lie in the block.
+            unsafe {
+                let dst = panel.cast::<u16>().add(chunk * PLANES * plane + v * TILE / 2);
+                let (mut block, mut ld) = (src.data.wrapping_add(row * src.ld + 16 * v), src.ld);
+                if src.transposed {
+                    let base = src.data.wrapping_add(16 * v * src.ld + row);
+                    transpose_into(s, base, src.ld, to - from, n, &mut copy);
+                    (block, ld) = (copy.as_ptr(), 16);
+                }
+                let mask = lanes(0, n);
+                if to - from == CHUNK {
+                    for t in 0..16 {
+                        let low = _mm512_maskz_loadu_ps(mask, block.wrapping_add(t * ld));
+                        let high = _mm512_maskz_loadu_ps(mask, block.wrapping_add((t + 16) * ld));
+                        store_pairs(low, high, dst.add(t * 32), plane);
+                    }
+                } else {
+                    for t in from..to {
+                        let x = _mm512_maskz_loadu_ps(mask, block.wrapping_add((t - from) * ld));
+                        store_some(x, 0xffff, t >= 16, dst.add(t % 16 * 32), plane);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// copy[t·16 + j] = src[j·ld + t] for t < rows <= 32, j < cols <= 16.
+///
+/// # Safety
+/// They are readable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn transpose_into(
+    s: Avx512,
+    src: *const f32,
+    ld: usize,
+    rows: usize,
+    cols: usize,
+    copy: &mut [f32; CHUNK * 16],
+) {
+    for t in (0..rows).step_by(16) {
+        // SAFETY: the caller's; the copy has 32 rows of 16.
+        unsafe {
+            if cols == 16 && t + 16 <= rows {
+                s.transpose(src.add(t), ld, copy.as_mut_ptr().add(t * 16), 16);
+            } else {
+                for t in t..rows.min(t + 16) {
+                    for j in 0..cols {
+                        copy[t * 16 + j] = *src.add(j * ld + t);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Clears what no row of B fills of a panel's last chunk.
+///
+/// # Safety
+/// The panel holds `depth` rows of so many vectors.
+pub(super) unsafe fn clear_last(panel: *mut f32, depth: usize, vectors: usize) {
+    if !depth.is_multiple_of(CHUNK) {
+        let (before, all) = (panel_len(depth / CHUNK * CHUNK, vectors), panel_len(depth, vectors));
+        // SAFETY: the caller's.
+        unsafe { panel.add(before).write_bytes(0, all - before) };
+    }
+}
+
+/// 32 rows of the left operand over a block of depth: [chunk][plane][2][16 rows][32].
+struct Left {
+    words: *mut u16,
+}
+
+impl Left {
+    /// The u16 of a chunk, and of a plane.
+    const CHUNK: usize = PLANES * Self::PLANE;
+    const PLANE: usize = TILE;
+
+    /// Where a row begins in a chunk.
+    #[inline(always)]
+    fn row(&self, chunk: usize, row: usize) -> *mut u16 {
+        self.words.wrapping_add(chunk * Self::CHUNK + row * 32)
+    }
+
+    /// Writes elements k .. k + len of a row.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn put_run(&self, row: usize, k: usize, src: *const f32, len: usize) {
+        let mut t = 0;
+        while t < len {
+            let (chunk, at) = ((k + t) / CHUNK, (k + t) % CHUNK);
+            let to = self.row(chunk, row);
+            // SAFETY: the caller's: the run is readable, the chunk is there.
+            unsafe {
+                if at == 0 && len - t >= CHUNK {
+                    let (low, high) = (_mm512_loadu_ps(src.add(t)), _mm512_loadu_ps(src.add(t + 16)));
+                    store_pairs(low, high, to, Self::PLANE);
+                    t += CHUNK;
+                } else {
+                    let lane = at % 16;
+                    let n = (16 - lane).min(len - t);
+                    let mask = lanes(lane, n);
+                    let x = _mm512_maskz_loadu_ps(mask, src.wrapping_add(t).wrapping_sub(lane));
+                    store_some(x, mask, at >= 16, to, Self::PLANE);
+                    t += n;
+                }
+            }
+        }
+    }
+
+    /// Writes elements k .. k + len of rows row .. row + 16, from src[t·16 + i].
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn put_columns(&self, s: Avx512, row: usize, k: usize, src: *const f32, len: usize) {
+        let mut rows = [0f32; 16 * CHUNK];
+        let mut t = 0;
+        while t < len {
+            let (chunk, at) = ((k + t) / CHUNK, (k + t) % CHUNK);
+            // SAFETY: the caller's: the columns are readable, the chunk is there.
+            unsafe {
+                if at == 0 && len - t >= CHUNK {
+                    for half in 0..2 {
+                        s.transpose(
+                            src.add((t + 16 * half) * 16),
+                            16,
+                            rows.as_mut_ptr().add(16 * half),
+                            CHUNK,
+                        );
+                    }
+                    for i in 0..16 {
+                        let low = _mm512_loadu_ps(rows.as_ptr().add(i * CHUNK));
+                        let high = _mm512_loadu_ps(rows.as_ptr().add(i * CHUNK + 16));
+                        store_pairs(low, high, self.row(chunk, row + i), Self::PLANE);
+                    }
+                    t += CHUNK;
+                } else {
+                    let lane = at % 16;
+                    let n = (16 - lane).min(len - t);
+                    let mut steps = [0f32; 16 * 16];
+                    src.add(t * 16).copy_to_nonoverlapping(steps.as_mut_ptr().add(lane * 16), n * 16);
+                    s.transpose(steps.as_ptr(), 16, rows.as_mut_ptr(), CHUNK);
+                    for i in 0..16 {
+                        let x = _mm512_loadu_ps(rows.as_ptr().add(i * CHUNK));
+                        store_some(x, lanes(lane, n), at >= 16, self.row(chunk, row + i), Self::PLANE);
+                    }
+                    t += n;
+                }
+            }
+        }
+    }
+
+    /// Clears some rows of all chunks.
+    unsafe fn clear(&self, rows: std::ops::Range<usize>, chunks: usize) {
+        for chunk in 0..chunks {
+            for plane in 0..PLANES {
+                let to = self.row(chunk, rows.start).wrapping_add(plane * Self::PLANE);
+                // SAFETY: the caller's: rows and chunks are there.
+                unsafe { to.write_bytes(0, rows.len() * 32) };
+            }
+        }
+    }
+}
+
+/// Writes strips of `mr` rows each, and lists the chunks that any of them fills.
+///
+/// # Safety
+/// The strips are readable; the left operand holds `chunks` chunks, of which the strips fill steps `shift ..
+/// shift + depth`, and no others.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[allow(clippy::too_many_arguments)]
+unsafe fn fill(
+    left: &Left,
+    strips: &[Strip<f32>],
+    packed: bool,
+    mr: usize,
+    shift: usize,
+    depth: usize,
+    chunks: usize,
+    live: &mut Vec<u32>,
+) {
+    live.clear();
+    let mut all = false;
+    let mut seen = vec![false; chunks];
+    // SAFETY: the caller's.
+    unsafe {
+        let s = Avx512::assume();
+        for (j, strip) in strips.iter().enumerate() {
+            if strip.segments.iter().map(|s| s.len).sum::<usize>() == depth {
+                all = true;
+            } else {
+                left.clear(j * mr..(j + 1) * mr, chunks);
+            }
+            for (q, segment) in strip.segments.iter().enumerate() {
+                let k = shift + segment.k;
+                if packed {
+                    left.put_columns(s, j * mr, k, strip.addresses[q], segment.len);
+                } else {
+                    for i in 0..mr {
+                        left.put_run(j * mr + i, k, strip.addresses[q * mr + i], segment.len);
+                    }
+                }
+                seen[k / CHUNK..(k + segment.len).div_ceil(CHUNK)].fill(true);
+            }
+        }
+    }
+    live.extend((0..chunks as u32).filter(|&c| all || seen[c as usize]));
+}
+
+#[repr(C, align(64))]
+struct Sums([f32; ROWS * 32]);
+
+impl<E: Element> Sweep<'_, E> {
+    /// Rows by panels, over one block of the depth.
+    ///
+    /// # Safety
+    /// As for a sweep; E is f32, and the machine has tiles.
+    #[inline(always)]
+    pub(super) unsafe fn run_on_tiles<S: Simd<E>>(self, s: S) {
+        let packed = self.a.packed();
+        let mr = if packed { MAX_PACKED } else { MAX_MR };
+        let mut strips: [Strip<E>; ROWS / MAX_MR] = std::array::from_fn(|_| Strip::new());
+        let panels: Vec<Panel<E>> = self.panels.clone().map(|p| self.b.panel(p)).collect();
+        let depth = self.block.segments.len() * self.block.steps.len();
+        let (first_chunk, shift) = (self.k / CHUNK, self.k % CHUNK);
+        let chunks = (shift + depth).div_ceil(CHUNK);
+        let mut buffer = Buffer::<f32>::stale(chunks.max(1) * Left::CHUNK / 2);
+        let left = Left { words: buffer.as_mut_ptr().cast() };
+        let (mut live, mut sums) = (Vec::with_capacity(chunks), Sums([0.0; ROWS * 32]));
+        let Finish { add, epilogue } = self.out.finish;
+        let c = self.out.c.as_mut_ptr();
+        // SAFETY: the caller's; the buffer holds its chunks; sweeps that run together write distinct rows or columns.
+        unsafe {
+            // Steps before and behind the block's, in its first and last chunk, are never written again.
+            if chunks > 0 {
+                left.clear(0..ROWS, 1);
+                Left { words: left.row(chunks - 1, 0) }.clear(0..ROWS, 1);
+            }
+            let _tiles = Tiles::configure();
+            for first in self.rows.clone().step_by(ROWS) {
+                let count = ROWS.min(self.rows.end - first);
+                let strips = &mut strips[..count.div_ceil(mr)];
+                strips.iter_mut().for_each(Strip::clear);
+                let mut offsets = [[0; MAX_MR]; ROWS / MAX_MR];
+                for i in 0..count {
+                    offsets[i / MAX_MR][i % MAX_MR] = self.out.map.offset(first + i);
+                }
+                if depth > 0 {
+                    self.a.strips(self.b.isa(), first, count, mr, self.block, strips);
+                }
+                let strips = &*(std::ptr::from_ref(strips) as *const [Strip<f32>]);
+                fill(&left, strips, packed, mr, shift, depth, chunks, &mut live);
+                for panel in &panels {
+                    let right = panel.ptr.wrapping_add(panel_len(first_chunk * CHUNK, panel.vectors));
+                    let (col, cols) = (self.col + panel.col, panel.cols);
+                    for &row in offsets.as_flattened().iter().take(count) {
+                        prefetch(c.wrapping_add(row + col));
+                        prefetch(c.wrapping_add(row + col + cols - 1));
+                    }
+                    let job = Product {
+                        left: left.words.cast(),
+                        right: right.cast(),
+                        chunks: &live,
+                        out: sums.0.as_mut_ptr(),
+                    };
+                    multiply(job, PLANES, count.div_ceil(16), panel.vectors);
+                    for (g, &offsets) in offsets.iter().enumerate().take(count.div_ceil(MAX_MR)) {
+                        let rows = MAX_MR.min(count - g * MAX_MR);
+                        let target = Target { c, offsets, rows, col, cols, add, epilogue };
+                        let sums = sums.0.as_ptr().add(g * MAX_MR * 32).cast::<E>();
+                        finish_stored(s, sums, 32, panel.vectors, &target);
+                    }
+                }
+            }
+        }
+    }
+}
