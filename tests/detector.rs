@@ -236,7 +236,7 @@ fn four_scenes_are_learned_by_heart() {
         ..Config::new(kind, 2)
     };
     let mut net = Detector::new(config, &mut Rng::seed(1));
-    let plan = Plan { epochs: 60, batch: 4, lr: 1e-3, recipe: Recipe::FromScratch, seed: 1 };
+    let plan = Plan { epochs: 120, batch: 4, lr: 1e-3, recipe: Recipe::FromScratch, seed: 1 };
     let task = Detection::new(plan, &part, part.clone(), false);
     let ap50 = |net: &Detector| judge(net, data.classes(), &part, "scenes").unwrap().boxes.stats[1];
     assert!(ap50(&net) < 0.1, "before: AP50 {}", ap50(&net));
@@ -252,7 +252,7 @@ fn four_scenes_are_learned_by_heart() {
     }
     let (first, last) = (losses[0], losses[plan.epochs - 1]);
     assert!(losses.iter().all(|l| *l < 10.0) && last < 0.5 * first, "the losses: {losses:?}");
-    assert!(ap50(&net) > 0.5, "after: AP50 {}", ap50(&net));
+    assert!(ap50(&net) > 0.8, "after: AP50 {}", ap50(&net));
 }
 
 /// Weights with a NaN in them are refused by name, whoever reads them.

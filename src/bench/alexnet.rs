@@ -1,6 +1,7 @@
 //! The CIFAR-10 AlexNet: a training step (forward, backward, Adam) and inference of 256 images.
 
 use super::{median, peak_mib};
+use gradus_core::gemm::Precision;
 use gradus_core::optim::{Adam, Optimizer};
 use gradus_core::{Rng, Tape, init, parallel, simd};
 use gradus_models::AlexNet;
@@ -59,7 +60,7 @@ pub fn run(runs: usize) -> AlexNetBench {
     });
     AlexNetBench {
         threads: parallel::threads(),
-        precision: "f32",
+        precision: Precision::get().name(),
         isa: simd::isa().name(),
         train: Rate::of(train),
         infer: Rate::of(infer),

@@ -3,6 +3,7 @@
 
 use super::{median, peak_mib};
 use crate::error::{Error, Result};
+use gradus_core::gemm::Precision;
 use gradus_core::optim::{Optimizer, Sgd};
 use gradus_core::{Rng, Tape, Tensor, init};
 use gradus_models::detection::{BackboneKind, Config, Detector, Masks, Target};
@@ -103,6 +104,7 @@ pub fn run(models: &[String], runs: usize, threads: usize) -> Result<DetectorBen
         let mut command = Command::new(&program);
         command.args(["bench", "detector", "--json", "--here", "--model", model]);
         command.args(["--runs", &runs.to_string(), "--threads", &threads.to_string()]);
+        command.args(["--precision", Precision::get().name()]);
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = output.map_err(|e| Error::failure(format!("{}: {e}", program.display())))?;
         let failed =

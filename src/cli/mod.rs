@@ -29,6 +29,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use gradus_core::gemm::Precision;
+
 /// Train, run and understand convolutional networks on a CPU.
 ///
 /// Without a command: the tour, on data that the program draws itself; it takes under three minutes on two cores and
@@ -44,7 +46,7 @@ use std::process::ExitCode;
   gradus predict runs/alexnet photo.jpg
   gradus train --help                                 every command teaches its options
 
-Environment: GRADUS_ISA=avx512|avx2|portable and GRADUS_CONV=im2col|winograd|direct force an instruction set and a
+Environment: GRADUS_ISA=amx|avx512|avx2|portable and GRADUS_CONV=im2col|winograd|direct force an instruction set and a
 convolution algorithm."
 )]
 struct Cli {
@@ -63,6 +65,9 @@ pub struct Global {
     /// Threads to compute with [default: all cores]; the results' bits do not depend on it
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    /// What products and convolutions read: f32, or bf16 (mixed precision; faster where the processor has AMX)
+    #[arg(long, global = true, value_name = "P", default_value = "f32", value_parser = precision)]
+    pub precision: Precision,
     /// The seed of everything random
     #[arg(long, global = true, value_name = "N", default_value_t = 1234)]
     pub seed: u64,
@@ -91,6 +96,11 @@ enum Command {
     Bench(bench::Bench),
 }
 
+fn precision(text: &str) -> std::result::Result<Precision, String> {
+    let found = Precision::ALL.into_iter().find(|p| p.name() == text);
+    found.ok_or_else(|| "choose f32 or bf16".into())
+}
+
 impl Global {
     /// Prints a command's result: for people, or as one JSON value.
     pub fn print(&self, result: &(impl Serialize + Display)) -> Result<()> {
@@ -112,6 +122,7 @@ impl Global {
 
 fn run(cli: Cli) -> Result<()> {
     gradus_core::simd::Isa::from_env().map_err(Error::input)?;
+    cli.global.precision.set();
     if let Some(n) = cli.global.threads {
         rayon::ThreadPoolBuilder::new()
             .num_threads(n.into())

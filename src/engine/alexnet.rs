@@ -9,6 +9,7 @@ use crate::image::caption_grid;
 use crate::metrics::confusion::Confusion;
 use crate::plot;
 use crate::run::{Existing, Run};
+use gradus_core::gemm::Precision;
 use gradus_core::optim::Adam;
 use gradus_core::{Rng, Tape, simd};
 use gradus_models::AlexNet;
@@ -49,6 +50,9 @@ pub struct Settings {
     pub seed: u64,
     /// The instruction set: it decides the last bits.
     pub isa: String,
+    /// Of products' operands.
+    #[serde(default = "super::single_precision")]
+    pub precision: String,
 }
 
 impl Settings {
@@ -68,6 +72,7 @@ impl Settings {
             one_cycle: plan.one_cycle,
             seed: plan.seed,
             isa: simd::isa().name().into(),
+            precision: Precision::get().name().into(),
         }
     }
 

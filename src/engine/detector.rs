@@ -14,6 +14,7 @@ use crate::image::{Image, Object, picture_rows};
 use crate::metrics::coco::{Category, Evaluation, NAMES, recalls};
 use crate::plot::{self, Chart, Series};
 use crate::run::{Existing, Run};
+use gradus_core::gemm::Precision;
 use gradus_core::{Module, Rng, simd};
 use gradus_models::checkpoint::pretrain;
 use gradus_models::detection::{BackboneKind, Config, Detector};
@@ -66,6 +67,9 @@ pub struct Settings {
     pub seed: u64,
     /// The instruction set: it decides the last bits.
     pub isa: String,
+    /// Of products' operands.
+    #[serde(default = "super::single_precision")]
+    pub precision: String,
 }
 
 impl Settings {
@@ -96,6 +100,7 @@ impl Settings {
             recipe: plan.recipe,
             seed: plan.seed,
             isa: simd::isa().name().into(),
+            precision: Precision::get().name().into(),
         })
     }
 

@@ -10,3 +10,8 @@ pub mod lr_range;
 pub mod model;
 pub mod state;
 pub mod trainer;
+
+/// Of runs that were begun before there was a choice.
+fn single_precision() -> String {
+    gradus_core::gemm::Precision::F32.name().into()
+}

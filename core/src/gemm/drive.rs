@@ -26,11 +26,17 @@ pub(crate) enum Right<'a, E: Element> {
 }
 
 impl<E: Element> Right<'_, E> {
-    fn isa(&self) -> Isa {
+    pub fn isa(&self) -> Isa {
         match self {
             Right::Packed(b) => b.isa(),
             Right::Fresh(b) => b.isa,
         }
+    }
+
+    /// The elements that a task keeps in the second cache.
+    fn block(&self) -> usize {
+        let small = planes::serve::<E>(self.isa()) && planes::planes() == 1;
+        if small { 3 * B_BLOCK } else { B_BLOCK }
     }
 
     fn rows(&self) -> usize {
@@ -68,7 +74,7 @@ pub(crate) fn multiply<E: Element>(a: &dyn Left<E>, b: Right<'_, E>, out: Output
     });
 }
 
-/// Elements of B that a task keeps in the second cache.
+/// Elements of B that a task keeps in the second cache, of 6 bytes each or less.
 const B_BLOCK: usize = 192 * 1024;
 
 fn run_task<E: Element>(
@@ -80,7 +86,7 @@ fn run_task<E: Element>(
     panels: Range<usize>,
 ) {
     let all = b.panels();
-    let group = (B_BLOCK / (KC * all.widest())).max(1);
+    let group = (b.block() / (KC * all.widest())).max(1);
     for first in panels.clone().step_by(group) {
         let panels = first..panels.end.min(first + group);
         let mut k = 0;
@@ -158,7 +164,7 @@ impl<E: Element> Kernel<E> for Sweep<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        if S::LANES == 16 && planes::serve::<E>(self.b.isa()) {
+        if S::LANES == 16 && self.b.planes() > 0 {
             // SAFETY: `check` found the rows and columns in C; sweeps that run together have distinct rows or columns; the
             // instruction set is there, or `dispatch_on` had chosen another.
             return unsafe { self.run_on_tiles(s) };

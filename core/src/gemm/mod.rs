@@ -16,6 +16,7 @@ mod planes;
 #[cfg(not(target_arch = "x86_64"))]
 #[path = "no_planes.rs"]
 mod planes;
+pub(crate) mod precision;
 pub(crate) mod tile;
 
 use crate::parallel::Shared;
@@ -26,6 +27,8 @@ use left::{ColumnMajor, RowMajor};
 use output::{Finish, Output, RowMap};
 pub use pack::Packed;
 use pack::Stack;
+pub use precision::Precision;
+use precision::operand;
 
 /// A matrix in memory, row-major or its transpose.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +77,12 @@ impl<'a, E> Matrix<'a, E> {
     /// Whether columns, not rows, are runs.
     pub(crate) fn is_transposed(&self) -> bool {
         self.transposed
+    }
+
+    /// The elements from its first to its last.
+    fn span(&self) -> &'a [E] {
+        let (runs, len) = if self.transposed { (self.cols, self.rows) } else { (self.rows, self.cols) };
+        &self.data[..if runs == 0 || len == 0 { 0 } else { (runs - 1) * self.ld + len }]
     }
 
     /// A part of it.
@@ -147,6 +156,8 @@ pub(crate) fn run<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E], f
     assert_eq!(a.cols, b.rows, "gemm: {} x {} times {} x {}", a.rows, a.cols, b.rows, b.cols);
     assert_eq!(c.len(), a.rows * b.cols, "gemm: the result is {} x {}", a.rows, b.cols);
     let isa = suited(a.rows, b.rows, b.cols);
+    let b_data = operand(isa, b.span());
+    let b = Matrix { data: &b_data, ..b };
     if a.rows <= FEW_ROWS || (b.cols <= 32 && !planes::serve::<E>(isa)) {
         product(a, &Packed::in_place_on(isa, b), c, b.cols, finish, true);
     } else if b.rows * b.cols <= SMALL {
@@ -178,6 +189,8 @@ fn by_right<E: Element>(
     spread: bool,
 ) {
     let out = Output { c: Shared::new(c), map: RowMap::Even { ld: ldc }, finish };
+    let a_data = operand(b.isa(), a.span());
+    let a = Matrix { data: &a_data, ..a };
     if a.transposed {
         multiply(&ColumnMajor(a), b, out, spread);
     } else {

@@ -55,6 +55,8 @@ pub struct Packed<'a, E: Element> {
     depth: usize,
     panels: Panels,
     mr: usize,
+    /// Summands of a number (`planes`).
+    planes: usize,
     /// Panels from here on are in the buffer, those before in the matrix.
     first_packed: usize,
     matrix: Option<Matrix<'a, E>>,
@@ -149,19 +151,20 @@ impl<'a, E: Element> Packed<'a, E> {
         let (lanes, mr, nv) = geometry::<E>(isa);
         let panels = Panels::new(cols, lanes, nv);
         if planes::serve::<E>(isa) {
-            let mut buffer = Buffer::<E>::stale(planes::panel_len(depth, cols.div_ceil(lanes)));
+            let planes = planes::planes();
+            let mut buffer = Buffer::<E>::stale(planes::panel_len(planes, depth, cols.div_ceil(lanes)));
             for p in 0..panels.count {
                 let (before, vectors) = (panels.start(p), panels.extent(p).2);
                 // SAFETY: panels lie one behind the other in the buffer, of f32.
                 unsafe {
-                    let panel = buffer.as_mut_ptr().add(planes::panel_len(depth, before));
-                    planes::clear_last(panel.cast(), depth, vectors);
+                    let panel = buffer.as_mut_ptr().add(planes::panel_len(planes, depth, before));
+                    planes::clear_last(planes, panel.cast(), depth, vectors);
                 }
             }
-            return Packed { isa, depth, panels, mr, first_packed: 0, matrix: None, buffer };
+            return Packed { isa, depth, panels, mr, planes, first_packed: 0, matrix: None, buffer };
         }
         let buffer = Buffer::stale(depth * cols.next_multiple_of(lanes));
-        Packed { isa, depth, panels, mr, first_packed: 0, matrix: None, buffer }
+        Packed { isa, depth, panels, mr, planes: 0, first_packed: 0, matrix: None, buffer }
     }
 
     /// B read where it lies, but for a last panel that is no whole number of vectors. A transposed one is packed.
@@ -174,7 +177,8 @@ impl<'a, E: Element> Packed<'a, E> {
         let first_packed = panels.count - usize::from(!b.cols.is_multiple_of(lanes));
         let width = b.cols.next_multiple_of(lanes) - panels.start(first_packed) * lanes;
         let buffer = Buffer::stale(b.rows * width);
-        let mut packed = Packed { isa, depth: b.rows, panels, mr, first_packed, matrix: Some(b), buffer };
+        let mut packed =
+            Packed { isa, depth: b.rows, panels, mr, planes: 0, first_packed, matrix: Some(b), buffer };
         packed.fill(&b, 0, true);
         packed
     }
@@ -182,12 +186,13 @@ impl<'a, E: Element> Packed<'a, E> {
     /// Packs a matrix below `above` rows.
     fn fill(&mut self, part: &Matrix<'_, E>, above: usize, spread: bool) {
         let (panels, first, depth, isa) = (self.panels, self.first_packed, self.depth, self.isa);
+        let planes = self.planes;
         let spread = spread && self.buffer.len() > GRAIN;
         let out = Shared::new(&mut self.buffer);
         let pack = |rows: Range<usize>| {
             let rows = (rows.start, rows.len());
             // SAFETY: ranges of rows are apart, and so are parts.
-            E::dispatch_on(isa, PackRows { isa, part, panels, first, rows, depth, above, out });
+            E::dispatch_on(isa, PackRows { planes, part, panels, first, rows, depth, above, out });
         };
         if spread { parallel::ranges(part.rows, PIECE, pack) } else { pack(0..part.rows) }
     }
@@ -206,6 +211,11 @@ impl<'a, E: Element> Packed<'a, E> {
         self.isa
     }
 
+    /// Summands of a number, 0 where it is packed as it is.
+    pub(super) fn planes(&self) -> usize {
+        self.planes
+    }
+
     /// Rows of a tile.
     pub(super) fn mr(&self) -> usize {
         self.mr
@@ -222,8 +232,8 @@ impl<'a, E: Element> Packed<'a, E> {
             Some(m) if p < self.first_packed => {
                 Panel { ptr: m.data.as_ptr().wrapping_add(col), ld: m.ld, vectors, col, cols }
             }
-            _ if planes::serve::<E>(self.isa) => {
-                let before = planes::panel_len(self.depth, self.panels.start(p));
+            _ if self.planes > 0 => {
+                let before = planes::panel_len(self.planes, self.depth, self.panels.start(p));
                 Panel { ptr: self.buffer.as_ptr().wrapping_add(before), ld: 0, vectors, col, cols }
             }
             _ => {
@@ -237,7 +247,8 @@ impl<'a, E: Element> Packed<'a, E> {
 
 /// Packs some rows of a part into every panel from `first` on.
 struct PackRows<'a, E: Element> {
-    isa: Isa,
+    /// 0 where a row is packed as it is.
+    planes: usize,
     part: &'a Matrix<'a, E>,
     panels: Panels,
     first: usize,
@@ -251,28 +262,11 @@ impl<E: Element> Kernel<E> for PackRows<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let PackRows { isa, part, panels, first, rows: (from, count), depth, above, out } = self;
+        let PackRows { planes, part, panels, first, rows: (from, count), depth, above, out } = self;
         assert!(from + count <= part.rows && above + part.rows <= depth && panels.cols == part.cols);
-        if S::LANES == 16 && planes::serve::<E>(isa) {
-            for p in first..panels.count {
-                let (col, cols, vectors) = panels.extent(p);
-                let src = part.block(from, count, col, cols);
-                let transposed = part.transposed;
-                let src = planes::Source {
-                    data: src.data.as_ptr().cast(),
-                    ld: src.ld,
-                    transposed,
-                    rows: count,
-                    cols,
-                };
-                // SAFETY: E is f32; a matrix holds its block; rows `above + from ..` of a panel lie in the buffer, and no
-                // other call writes them.
-                unsafe {
-                    let panel = out.as_mut_ptr().add(planes::panel_len(depth, panels.start(p)));
-                    planes::pack_right(&src, above + from, vectors, panel.cast());
-                }
-            }
-            return;
+        if S::LANES == 16 && planes > 0 {
+            // SAFETY: E is f32.
+            return unsafe { self.run_for_tiles() };
         }
         let base = panels.start(first);
         // A few rows over all panels: the source is read as it lies.
@@ -293,6 +287,34 @@ impl<E: Element> Kernel<E> for PackRows<'_, E> {
                     } else {
                         pack_plain(s, src.data.as_ptr(), src.ld, len, cols, dst, width);
                     }
+                }
+            }
+            row += len;
+        }
+    }
+}
+
+impl<E: Element> PackRows<'_, E> {
+    /// Packs planes for tiles.
+    ///
+    /// # Safety
+    /// E is f32, the machine has AVX-512.
+    unsafe fn run_for_tiles(self) {
+        let PackRows { planes, part, panels, first, rows: (from, count), depth, above, out } = self;
+        let mut row = from;
+        while row < from + count {
+            // A chunk over all panels, so that the source is read as it lies; or all rows, where those are its columns.
+            let chunk = planes::CHUNK - (above + row) % planes::CHUNK;
+            let len = (from + count - row).min(if part.transposed { count } else { chunk });
+            for p in first..panels.count {
+                let (col, cols, vectors) = panels.extent(p);
+                let Matrix { data, ld, transposed, .. } = part.block(row, len, col, cols);
+                let src = planes::Source { data: data.as_ptr().cast(), ld, transposed, rows: len, cols };
+                // SAFETY: a matrix holds its block; rows `above + row ..` of a panel lie in the buffer, and no other call
+                // writes them.
+                unsafe {
+                    let panel = out.as_mut_ptr().add(planes::panel_len(planes, depth, panels.start(p)));
+                    planes::pack_right(planes, &src, above + row, vectors, panel.cast());
                 }
             }
             row += len;

@@ -13,6 +13,7 @@
 
 use super::drive::Sweep;
 use super::output::Finish;
+use super::precision::Precision;
 use super::tile::{MAX_MR, MAX_PACKED, Panel, Strip, Target, finish_stored};
 use crate::Element;
 use crate::buffer::Buffer;
@@ -28,8 +29,10 @@ pub(super) const CHUNK: usize = 32;
 pub(super) const ROWS: usize = 32;
 /// Vectors of columns that are multiplied together.
 pub(super) const VECTORS: usize = 2;
-/// Summands of a number.
-const PLANES: usize = 3;
+/// Summands of a number: in mixed precision the first alone.
+pub(super) fn planes() -> usize {
+    if Precision::get() == Precision::Bf16 { 1 } else { 3 }
+}
 
 /// Whether products of E on this instruction set are made here.
 pub(super) fn serve<E: Element>(isa: Isa) -> bool {
@@ -37,8 +40,8 @@ pub(super) fn serve<E: Element>(isa: Isa) -> bool {
 }
 
 /// The f32 that a packed panel takes for `depth` rows of so many vectors.
-pub(super) const fn panel_len(depth: usize, vectors: usize) -> usize {
-    depth.div_ceil(CHUNK) * vectors * PLANES * (TILE / 4)
+pub(super) const fn panel_len(planes: usize, depth: usize, vectors: usize) -> usize {
+    depth.div_ceil(CHUNK) * vectors * planes * (TILE / 4)
 }
 
 /// The high halves of words.
@@ -47,15 +50,17 @@ const HIGH: i32 = 0xffff_0000_u32 as i32;
 /// The planes of 16 numbers, each in the high half of its word.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn split(x: __m512) -> [__m512i; PLANES] {
+fn split<const P: usize>(x: __m512) -> [__m512i; P] {
     let nearest = |x: __m512i| {
         _mm512_and_si512(_mm512_add_epi32(x, _mm512_set1_epi32(0x8000)), _mm512_set1_epi32(HIGH))
     };
-    let first = nearest(_mm512_castps_si512(x));
-    let rest = _mm512_sub_ps(x, _mm512_castsi512_ps(first));
-    let second = nearest(_mm512_castps_si512(rest));
-    let third = _mm512_sub_ps(rest, _mm512_castsi512_ps(second));
-    [first, second, _mm512_castps_si512(third)]
+    let mut planes = [_mm512_setzero_si512(); P];
+    let mut rest = x;
+    for plane in &mut planes {
+        *plane = nearest(_mm512_castps_si512(rest));
+        rest = _mm512_sub_ps(rest, _mm512_castsi512_ps(*plane));
+    }
+    planes
 }
 
 /// Numbers t and t + 16 in word t, plane by plane, `plane` words of 16 bits apart.
@@ -64,9 +69,9 @@ fn split(x: __m512) -> [__m512i; PLANES] {
 /// 64 bytes are writable at `to` and in each plane.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn store_pairs(low: __m512, high: __m512, to: *mut u16, plane: usize) {
-    let (low, high) = (split(low), split(high));
-    for p in 0..PLANES {
+unsafe fn store_pairs<const P: usize>(low: __m512, high: __m512, to: *mut u16, plane: usize) {
+    let (low, high) = (split::<P>(low), split::<P>(high));
+    for p in 0..P {
         // (low >> 16) | (high & HIGH)
         let pair = _mm512_ternarylogic_epi32::<0xf8>(
             _mm512_srli_epi32::<16>(low[p]),
@@ -84,13 +89,13 @@ unsafe fn store_pairs(low: __m512, high: __m512, to: *mut u16, plane: usize) {
 /// As there; other threads may write other halves of the same words.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn store_some(x: __m512, mask: __mmask16, upper: bool, to: *mut u16, plane: usize) {
+unsafe fn store_some<const P: usize>(x: __m512, mask: __mmask16, upper: bool, to: *mut u16, plane: usize) {
     // Bit t to bit 2t.
     let mut m = u32::from(mask);
     for (shift, keep) in [(8, 0x00ff_00ff), (4, 0x0f0f_0f0f), (2, 0x3333_3333), (1, 0x5555_5555)] {
         m = (m | m << shift) & keep;
     }
-    for (p, x) in split(x).into_iter().enumerate() {
+    for (p, x) in split::<P>(x).into_iter().enumerate() {
         let (x, m) = if upper { (x, m << 1) } else { (_mm512_srli_epi32::<16>(x), m) };
         // SAFETY: the caller's.
         unsafe { _mm512_mask_storeu_epi16(to.add(p * plane).cast(), m, x) };
@@ -116,7 +121,7 @@ pub(super) struct Source {
 /// # Safety
 /// The block is readable, the panel holds the rows, and no other call writes them. The machine has AVX-512.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-pub(super) unsafe fn pack_right(src: &Source, at: usize, vectors: usize, panel: *mut f32) {
+unsafe fn pack_right_of<const P: usize>(src: &Source, at: usize, vectors: usize, panel: *mut f32) {
     // SAFETY: the caller's.
     let s = unsafe { Avx512::assume() };
     let plane = vectors * TILE / 2;
@@ -130,7 +135,7 @@ pub(super) unsafe fn pack_right(src: &Source, at: usize, vectors: usize, panel: 
             let n = src.cols.saturating_sub(16 * v).min(16);
             // SAFETY: rows row .. row + to - from and n columns from 16 v on lie in the block.
             unsafe {
-                let dst = panel.cast::<u16>().add(chunk * PLANES * plane + v * TILE / 2);
+                let dst = panel.cast::<u16>().add(chunk * P * plane + v * TILE / 2);
                 let (mut block, mut ld) = (src.data.wrapping_add(row * src.ld + 16 * v), src.ld);
                 if src.transposed {
                     let base = src.data.wrapping_add(16 * v * src.ld + row);
@@ -140,17 +145,36 @@ pub(super) unsafe fn pack_right(src: &Source, at: usize, vectors: usize, panel: 
                 let mask = lanes(0, n);
                 if to - from == CHUNK {
                     for t in 0..16 {
-                        let low = _mm512_maskz_loadu_ps(mask, block.wrapping_add(t * ld));
-                        let high = _mm512_maskz_loadu_ps(mask, block.wrapping_add((t + 16) * ld));
-                        store_pairs(low, high, dst.add(t * 32), plane);
+                        let (low, high) = (block.wrapping_add(t * ld), block.wrapping_add((t + 16) * ld));
+                        if !src.transposed {
+                            prefetch(low.wrapping_add(CHUNK * ld));
+                            prefetch(high.wrapping_add(CHUNK * ld));
+                        }
+                        let low = _mm512_maskz_loadu_ps(mask, low);
+                        let high = _mm512_maskz_loadu_ps(mask, high);
+                        store_pairs::<P>(low, high, dst.add(t * 32), plane);
                     }
                 } else {
                     for t in from..to {
                         let x = _mm512_maskz_loadu_ps(mask, block.wrapping_add((t - from) * ld));
-                        store_some(x, 0xffff, t >= 16, dst.add(t % 16 * 32), plane);
+                        store_some::<P>(x, 0xffff, t >= 16, dst.add(t % 16 * 32), plane);
                     }
                 }
             }
+        }
+    }
+}
+
+/// As [`pack_right_of`], of so many planes.
+///
+/// # Safety
+/// As there.
+pub(super) unsafe fn pack_right(planes: usize, src: &Source, at: usize, vectors: usize, panel: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe {
+        match planes {
+            1 => pack_right_of::<1>(src, at, vectors, panel),
+            _ => pack_right_of::<3>(src, at, vectors, panel),
         }
     }
 }
@@ -189,22 +213,23 @@ unsafe fn transpose_into(
 ///
 /// # Safety
 /// The panel holds `depth` rows of so many vectors.
-pub(super) unsafe fn clear_last(panel: *mut f32, depth: usize, vectors: usize) {
+pub(super) unsafe fn clear_last(planes: usize, panel: *mut f32, depth: usize, vectors: usize) {
     if !depth.is_multiple_of(CHUNK) {
-        let (before, all) = (panel_len(depth / CHUNK * CHUNK, vectors), panel_len(depth, vectors));
+        let (before, all) =
+            (panel_len(planes, depth / CHUNK * CHUNK, vectors), panel_len(planes, depth, vectors));
         // SAFETY: the caller's.
         unsafe { panel.add(before).write_bytes(0, all - before) };
     }
 }
 
 /// 32 rows of the left operand over a block of depth: [chunk][plane][2][16 rows][32].
-struct Left {
+struct Left<const P: usize> {
     words: *mut u16,
 }
 
-impl Left {
+impl<const P: usize> Left<P> {
     /// The u16 of a chunk, and of a plane.
-    const CHUNK: usize = PLANES * Self::PLANE;
+    const CHUNK: usize = P * Self::PLANE;
     const PLANE: usize = TILE;
 
     /// Where a row begins in a chunk.
@@ -225,14 +250,14 @@ impl Left {
             unsafe {
                 if at == 0 && len - t >= CHUNK {
                     let (low, high) = (_mm512_loadu_ps(src.add(t)), _mm512_loadu_ps(src.add(t + 16)));
-                    store_pairs(low, high, to, Self::PLANE);
+                    store_pairs::<P>(low, high, to, Self::PLANE);
                     t += CHUNK;
                 } else {
                     let lane = at % 16;
                     let n = (16 - lane).min(len - t);
                     let mask = lanes(lane, n);
                     let x = _mm512_maskz_loadu_ps(mask, src.wrapping_add(t).wrapping_sub(lane));
-                    store_some(x, mask, at >= 16, to, Self::PLANE);
+                    store_some::<P>(x, mask, at >= 16, to, Self::PLANE);
                     t += n;
                 }
             }
@@ -261,7 +286,7 @@ impl Left {
                     for i in 0..16 {
                         let low = _mm512_loadu_ps(rows.as_ptr().add(i * CHUNK));
                         let high = _mm512_loadu_ps(rows.as_ptr().add(i * CHUNK + 16));
-                        store_pairs(low, high, self.row(chunk, row + i), Self::PLANE);
+                        store_pairs::<P>(low, high, self.row(chunk, row + i), Self::PLANE);
                     }
                     t += CHUNK;
                 } else {
@@ -272,7 +297,7 @@ impl Left {
                     s.transpose(steps.as_ptr(), 16, rows.as_mut_ptr(), CHUNK);
                     for i in 0..16 {
                         let x = _mm512_loadu_ps(rows.as_ptr().add(i * CHUNK));
-                        store_some(x, lanes(lane, n), at >= 16, self.row(chunk, row + i), Self::PLANE);
+                        store_some::<P>(x, lanes(lane, n), at >= 16, self.row(chunk, row + i), Self::PLANE);
                     }
                     t += n;
                 }
@@ -283,7 +308,7 @@ impl Left {
     /// Clears some rows of all chunks.
     unsafe fn clear(&self, rows: std::ops::Range<usize>, chunks: usize) {
         for chunk in 0..chunks {
-            for plane in 0..PLANES {
+            for plane in 0..P {
                 let to = self.row(chunk, rows.start).wrapping_add(plane * Self::PLANE);
                 // SAFETY: the caller's: rows and chunks are there.
                 unsafe { to.write_bytes(0, rows.len() * 32) };
@@ -299,8 +324,8 @@ impl Left {
 /// shift + depth`, and no others.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 #[allow(clippy::too_many_arguments)]
-unsafe fn fill(
-    left: &Left,
+unsafe fn fill<const P: usize>(
+    left: &Left<P>,
     strips: &[Strip<f32>],
     packed: bool,
     mr: usize,
@@ -327,6 +352,11 @@ unsafe fn fill(
                     left.put_columns(s, j * mr, k, strip.addresses[q], segment.len);
                 } else {
                     for i in 0..mr {
+                        // The next row, until the processor sees that it is a run.
+                        for line in (0..segment.len.min(128)).step_by(16) {
+                            let next = strip.addresses[q * mr + (i + 1) % mr];
+                            prefetch(next.wrapping_add(line));
+                        }
                         left.put_run(j * mr + i, k, strip.addresses[q * mr + i], segment.len);
                     }
                 }
@@ -347,6 +377,17 @@ impl<E: Element> Sweep<'_, E> {
     /// As for a sweep; E is f32, and the machine has tiles.
     #[inline(always)]
     pub(super) unsafe fn run_on_tiles<S: Simd<E>>(self, s: S) {
+        // SAFETY: the caller's.
+        unsafe {
+            match self.b.planes() {
+                1 => self.on_tiles::<S, 1>(s),
+                _ => self.on_tiles::<S, 3>(s),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn on_tiles<S: Simd<E>, const P: usize>(self, s: S) {
         let packed = self.a.packed();
         let mr = if packed { MAX_PACKED } else { MAX_MR };
         let mut strips: [Strip<E>; ROWS / MAX_MR] = std::array::from_fn(|_| Strip::new());
@@ -354,8 +395,8 @@ impl<E: Element> Sweep<'_, E> {
         let depth = self.block.segments.len() * self.block.steps.len();
         let (first_chunk, shift) = (self.k / CHUNK, self.k % CHUNK);
         let chunks = (shift + depth).div_ceil(CHUNK);
-        let mut buffer = Buffer::<f32>::stale(chunks.max(1) * Left::CHUNK / 2);
-        let left = Left { words: buffer.as_mut_ptr().cast() };
+        let mut buffer = Buffer::<f32>::stale(chunks.max(1) * Left::<P>::CHUNK / 2);
+        let left = Left::<P> { words: buffer.as_mut_ptr().cast() };
         let (mut live, mut sums) = (Vec::with_capacity(chunks), Sums([0.0; ROWS * 32]));
         let Finish { add, epilogue } = self.out.finish;
         let c = self.out.c.as_mut_ptr();
@@ -364,7 +405,7 @@ impl<E: Element> Sweep<'_, E> {
             // Steps before and behind the block's, in its first and last chunk, are never written again.
             if chunks > 0 {
                 left.clear(0..ROWS, 1);
-                Left { words: left.row(chunks - 1, 0) }.clear(0..ROWS, 1);
+                Left::<P> { words: left.row(chunks - 1, 0) }.clear(0..ROWS, 1);
             }
             let _tiles = Tiles::configure();
             for first in self.rows.clone().step_by(ROWS) {
@@ -381,7 +422,7 @@ impl<E: Element> Sweep<'_, E> {
                 let strips = &*(std::ptr::from_ref(strips) as *const [Strip<f32>]);
                 fill(&left, strips, packed, mr, shift, depth, chunks, &mut live);
                 for panel in &panels {
-                    let right = panel.ptr.wrapping_add(panel_len(first_chunk * CHUNK, panel.vectors));
+                    let right = panel.ptr.wrapping_add(panel_len(P, first_chunk * CHUNK, panel.vectors));
                     let (col, cols) = (self.col + panel.col, panel.cols);
                     for &row in offsets.as_flattened().iter().take(count) {
                         prefetch(c.wrapping_add(row + col));
@@ -393,7 +434,7 @@ impl<E: Element> Sweep<'_, E> {
                         chunks: &live,
                         out: sums.0.as_mut_ptr(),
                     };
-                    multiply(job, PLANES, count.div_ceil(16), panel.vectors);
+                    multiply(job, P, count.div_ceil(16), panel.vectors);
                     for (g, &offsets) in offsets.iter().enumerate().take(count.div_ceil(MAX_MR)) {
                         let rows = MAX_MR.min(count - g * MAX_MR);
                         let target = Target { c, offsets, rows, col, cols, add, epilogue };

@@ -14,6 +14,7 @@ use crate::gemm::deep::multiply_deep;
 use crate::gemm::drive::{Right, multiply};
 use crate::gemm::left::ColumnMajor;
 use crate::gemm::output::{Finish, Output, Pixels, RowMap};
+use crate::gemm::precision::operand;
 use crate::gemm::{Matrix, Packed, suited};
 use crate::parallel::Shared;
 use crate::{Element, Epilogue};
@@ -76,6 +77,8 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
     let pixels = Pixels { images: spec.n, extent: [oh, ow], images_inner: inner };
     let zeros = Buffer::zeros(ci);
     let y = Shared::new(y);
+    let isa = suited(pixels.len(), taps.len() * ci, co);
+    let (x, w) = (&*operand(isa, x), &*operand(isa, w));
     for g in 0..spec.groups {
         let source = Source { data: x, h: spec.h, w: spec.w, ld: spec.c_in, channel: g * ci, run: ci };
         let gather = Gather { source, pixels, step: spec.stride, taps: &taps, zeros: &zeros };
@@ -86,7 +89,6 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
         let map = RowMap::Grid { pixels, base: 0, image: oh * ow * c, row: ow * c, col: c };
         let epilogue = group_epilogue(epilogue, g * co);
         let out = Output { c: part, map, finish: Finish::with(&epilogue) };
-        let isa = suited(pixels.len(), taps.len() * ci, co);
         multiply(&gather, Right::Packed(&Packed::stack_on(isa, &[w], true)), out, true);
     }
 }
@@ -110,6 +112,8 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
     }
     let (ci, co, [sy, sx]) = (spec.group_in(), spec.group_out(), spec.stride);
     let (zeros, dx) = (Buffer::zeros(co), Shared::new(dx));
+    let isa = suited(spec.n * spec.h * spec.w / (sy * sx), spec.kernel[0] * spec.kernel[1] * co, ci);
+    let (dy, w) = (&*operand(isa, dy), &*operand(isa, w));
     for phase in 0..sy.min(spec.h) * sx.min(spec.w) {
         let (py, px) = (phase / sx.min(spec.w), phase % sx.min(spec.w));
         let (rows, cols) = (phase_taps(spec, 0, py), phase_taps(spec, 1, px));
@@ -135,7 +139,6 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
             let map =
                 RowMap::Grid { pixels, base, image: spec.h * spec.w * c, row: sy * spec.w * c, col: sx * c };
             let out = Output { c: part, map, finish: Finish::SET };
-            let isa = suited(pixels.len(), taps.len() * co, ci);
             multiply(&gather, Right::Packed(&Packed::stack_on(isa, &parts, true)), out, true);
         }
     }
@@ -152,11 +155,12 @@ pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut 
     }
     let inner = images_inner(spec.n, extent, [spec.h, spec.w], spec.stride, &taps);
     let pixels = Pixels { images: spec.n, extent, images_inner: inner };
+    let isa = suited(taps.len() * ci, pixels.len(), co);
+    let (x, dy) = (&*operand(isa, x), &*operand(isa, dy));
     for g in 0..spec.groups {
         let source = Source { data: x, h: spec.h, w: spec.w, ld: spec.c_in, channel: g * ci, run: ci };
         let gather = GatherTransposed { source, pixels, step: spec.stride, taps: &taps };
         let (dw, dy) = (&mut dw[g * co..], &dy[g * co..]);
-        let isa = suited(taps.len() * ci, pixels.len(), co);
         if inner {
             let per = extent[0] * extent[1];
             let pixel = |i: usize| Matrix::strided(&dy[i * spec.c_out..], spec.n, co, per * spec.c_out);

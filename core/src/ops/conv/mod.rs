@@ -21,6 +21,8 @@ pub mod winograd;
 pub use op::{Affine, Conv, Fused};
 pub use spec::ConvSpec;
 
+use crate::gemm::precision::{self, Operand, operand};
+use crate::simd::Isa;
 use crate::{Element, Epilogue, profile};
 use std::sync::OnceLock;
 
@@ -105,6 +107,7 @@ pub fn choose(spec: &ConvSpec, pass: Pass) -> Algorithm {
     match spec {
         _ if spec.c_in <= 4 && direct::applies(spec) => Algorithm::Direct,
         _ if depthwise::applies(spec) => Algorithm::Depthwise,
+        _ if precision::on_tiles::<f32>() => Algorithm::Im2col,
         _ if pass == Pass::BackwardWeight && has_few_pixels(spec) => Algorithm::Im2col,
         _ if spec.c_in.min(spec.c_out) >= 16 && winograd::applies(spec) => tiling(spec),
         _ => Algorithm::Im2col,
@@ -131,6 +134,11 @@ fn tiling(spec: &ConvSpec) -> Algorithm {
         .filter(|&(m, _)| winograd::tiles(spec, m) >= ENOUGH && products(m) < direct)
         .min_by_key(|&(m, _)| products(m))
         .map_or(Algorithm::Im2col, |(_, algorithm)| algorithm)
+}
+
+/// What Winograd's maps read: in mixed precision a copy in bf16.
+fn rounded<E: Element>(x: &[E]) -> Operand<'_, E> {
+    operand(Isa::Portable, x)
 }
 
 /// What `GRADUS_CONV` asks for, read once. Panics when it names no algorithm.
@@ -183,8 +191,8 @@ pub(crate) fn forward_by<E: Element>(
         Algorithm::Im2col => im2col::forward(spec, x, w, epilogue, y),
         Algorithm::Depthwise => depthwise::forward(spec, x, w, epilogue, y),
         Algorithm::Direct => direct::forward(spec, x, w, epilogue, y),
-        Algorithm::Winograd4 => winograd::forward::<E, 4>(spec, x, w, epilogue, y),
-        Algorithm::Winograd2 => winograd::forward::<E, 2>(spec, x, w, epilogue, y),
+        Algorithm::Winograd4 => winograd::forward::<E, 4>(spec, &rounded(x), &rounded(w), epilogue, y),
+        Algorithm::Winograd2 => winograd::forward::<E, 2>(spec, &rounded(x), &rounded(w), epilogue, y),
     }
 }
 
@@ -211,8 +219,8 @@ pub(crate) fn backward_data_by<E: Element>(
         Algorithm::Im2col => im2col::backward_data(spec, dy, w, dx),
         Algorithm::Depthwise => depthwise::backward_data(spec, dy, w, dx),
         Algorithm::Direct => direct::backward_data(spec, dy, w, dx),
-        Algorithm::Winograd4 => winograd::backward_data::<E, 4>(spec, dy, w, dx),
-        Algorithm::Winograd2 => winograd::backward_data::<E, 2>(spec, dy, w, dx),
+        Algorithm::Winograd4 => winograd::backward_data::<E, 4>(spec, &rounded(dy), &rounded(w), dx),
+        Algorithm::Winograd2 => winograd::backward_data::<E, 2>(spec, &rounded(dy), &rounded(w), dx),
     }
 }
 
@@ -239,7 +247,7 @@ pub(crate) fn backward_weight_by<E: Element>(
         Algorithm::Im2col => im2col::backward_weight(spec, x, dy, dw),
         Algorithm::Depthwise => depthwise::backward_weight(spec, x, dy, dw),
         Algorithm::Direct => direct::backward_weight(spec, x, dy, dw),
-        Algorithm::Winograd4 => winograd::backward_weight::<E, 4>(spec, x, dy, dw),
-        Algorithm::Winograd2 => winograd::backward_weight::<E, 2>(spec, x, dy, dw),
+        Algorithm::Winograd4 => winograd::backward_weight::<E, 4>(spec, &rounded(x), &rounded(dy), dw),
+        Algorithm::Winograd2 => winograd::backward_weight::<E, 2>(spec, &rounded(x), &rounded(dy), dw),
     }
 }

@@ -1,0 +1,138 @@
+//! Mixed precision: products of operands rounded to bf16 are the sums of the rounded products, to within f32's rounding. A
+//! process of its own, since the precision is one for all of it.
+
+use gradus_core::gemm::{Matrix, Precision, gemm};
+use gradus_core::ops::conv::{self, Algorithm, ConvSpec, Pass};
+use gradus_core::simd::Isa;
+use gradus_core::{Epilogue, Rng};
+
+fn random(n: usize, seed: u64) -> Vec<f32> {
+    let mut rng = Rng::seed(seed);
+    (0..n).map(|_| rng.range(-1.0, 1.0) as f32).collect()
+}
+
+/// The nearest number of 8 significant bits.
+fn rounded(x: f32) -> f64 {
+    let (x, unit) = (f64::from(x), (f64::from(x).abs().log2().floor() - 7.0).exp2());
+    if x == 0.0 { 0.0 } else { (x / unit).round() * unit }
+}
+
+/// A sum of products: of rounded operands, of exact ones, of absolute values.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    rounded: f64,
+    exact: f64,
+    size: f64,
+    terms: usize,
+}
+
+impl Sum {
+    fn add(&mut self, a: f32, b: f32) {
+        self.rounded += rounded(a) * rounded(b);
+        self.exact += f64::from(a) * f64::from(b);
+        self.size += (rounded(a) * rounded(b)).abs();
+        self.terms += 1;
+    }
+
+    /// γ_(k+6) Σ|a||b|: what any order of summing may lose (Higham, §3.1).
+    fn bound(&self) -> f64 {
+        let n = (self.terms + 6) as f64 * f64::from(f32::EPSILON) / 2.0;
+        n / (1.0 - n) * self.size
+    }
+}
+
+/// Each result is its rounded sum, to within the bound where `strict`. The control: on average it is far from the exact one.
+fn check(got: &[f32], sums: &[Sum], strict: bool, what: &str) {
+    let (mut to_rounded, mut to_exact) = (0.0, 0.0);
+    for (&got, sum) in got.iter().zip(sums) {
+        let off = f64::from(got) - sum.rounded;
+        assert!(!strict || off.abs() <= sum.bound(), "{what}: {got}, not {} +- {}", sum.rounded, sum.bound());
+        to_rounded += off.powi(2);
+        to_exact += (f64::from(got) - sum.exact).powi(2);
+    }
+    assert!(
+        to_rounded < 1e-4 * to_exact,
+        "{what}: {to_rounded:e} from rounded sums, {to_exact:e} from exact ones"
+    );
+}
+
+fn products() {
+    for (m, n, k) in [(1, 40, 70), (5, 7, 3), (40, 70, 130), (70, 33, 16), (300, 90, 600)] {
+        for transposed in [false, true] {
+            let (a, b) = (random(m * k, 1), random(k * n, 2));
+            let (x, y) = if transposed {
+                (Matrix::new(&a, k, m).t(), Matrix::new(&b, n, k).t())
+            } else {
+                (Matrix::new(&a, m, k), Matrix::new(&b, k, n))
+            };
+            let mut c = vec![0.0; m * n];
+            gemm(x, y, &mut c, &Epilogue::default());
+            let sum = |at: usize| {
+                let (i, j, mut sum) = (at / n, at % n, Sum::default());
+                for t in 0..k {
+                    let (p, q) = if transposed { (t * m + i, j * k + t) } else { (i * k + t, t * n + j) };
+                    sum.add(a[p], b[q]);
+                }
+                sum
+            };
+            let sums: Vec<Sum> = (0..c.len()).map(sum).collect();
+            check(&c, &sums, true, &format!("{m} x {n} x {k}, transposed: {transposed}"));
+        }
+    }
+}
+
+fn convolutions() {
+    for (nhwc, c_out, kernel, stride, padding) in
+        [([2, 9, 10, 20], 24, 3, 1, 1), ([1, 13, 11, 33], 17, 3, 2, 1), ([2, 6, 7, 40], 50, 1, 1, 0)]
+    {
+        let spec = ConvSpec::square(nhwc, c_out, kernel, stride, padding);
+        let [oh, ow] = spec.out_hw();
+        let (x, w, dy) = (random(spec.x_len(), 3), random(spec.w_len(), 4), random(spec.y_len(), 5));
+        let mut sums = [spec.y_len(), spec.x_len(), spec.w_len()].map(|len| vec![Sum::default(); len]);
+        for (n, p, q) in (0..spec.n * oh * ow).map(|i| (i / (oh * ow), i / ow % oh, i % ow)) {
+            for t in 0..kernel * kernel {
+                let (i, j) = (p * stride + t / kernel, q * stride + t % kernel);
+                if i < padding || j < padding || i - padding >= spec.h || j - padding >= spec.w {
+                    continue;
+                }
+                for (c, o) in (0..spec.c_in).flat_map(|c| (0..c_out).map(move |o| (c, o))) {
+                    let xi = ((n * spec.h + i - padding) * spec.w + j - padding) * spec.c_in + c;
+                    let (wi, yi) = ((t * spec.c_in + c) * c_out + o, ((n * oh + p) * ow + q) * c_out + o);
+                    sums[0][yi].add(x[xi], w[wi]);
+                    sums[1][xi].add(dy[yi], w[wi]);
+                    sums[2][wi].add(x[xi], dy[yi]);
+                }
+            }
+        }
+        for (pass, sums) in Pass::ALL.into_iter().zip(&sums) {
+            for algorithm in [Algorithm::Im2col, conv::choose(&spec, pass)] {
+                let mut out = vec![0.0; sums.len()];
+                let plain = Epilogue::default();
+                match pass {
+                    Pass::Forward => conv::forward(algorithm, &spec, &x, &w, &plain, &mut out),
+                    Pass::BackwardData => conv::backward_data(algorithm, &spec, &dy, &w, &mut out),
+                    Pass::BackwardWeight => conv::backward_weight(algorithm, &spec, &x, &dy, &mut out),
+                }
+                let what = format!("{algorithm:?} {pass:?} {spec:?}");
+                check(&out, sums, algorithm == Algorithm::Im2col, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn operands_are_rounded_and_nothing_else() {
+    Precision::Bf16.set();
+    products();
+    convolutions();
+    // The same on the machine's other instruction sets, each in its own process.
+    const AGAIN: &str = "GRADUS_BF16_AGAIN";
+    if std::env::var_os(AGAIN).is_none() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let this = std::env::current_exe().expect("the test's own path");
+            let run = std::process::Command::new(this).env(AGAIN, "1").env("GRADUS_ISA", isa.name()).output();
+            let run = run.expect("the test runs itself");
+            assert!(run.status.success(), "{isa}: {}", String::from_utf8_lossy(&run.stdout));
+        }
+    }
+}
