@@ -344,6 +344,17 @@ mod tests {
     }
 
     #[test]
+    fn what_no_object_defines_has_no_curve() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = Run::open(dir.path(), &PLAN, Existing::Refuse).unwrap();
+        let values =
+            [("box/AP", 0.5), ("box/AP_small", -1.0), ("box/AR1", -1.0), ("mask/AR1", 0.25), ("gain", -1.0)];
+        run.epoch(1, &values).unwrap();
+        let names: Vec<String> = Run::curves(dir.path()).unwrap().into_iter().map(|c| c.0).collect();
+        assert_eq!(names, ["AP", "AR1", "gain"]);
+    }
+
+    #[test]
     fn the_setting_that_differs_is_named_however_deep() {
         let object = |v: Value| v.as_object().cloned().unwrap();
         let then = object(serde_json::json!({"lr": 1, "config": {"sizes": {"min": 3}, "n": 1}, "data": "a"}));

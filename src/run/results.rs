@@ -10,6 +10,11 @@ use crate::plot::{Chart, Scale, Series, grid};
 pub(super) const CSV: &str = "results.csv";
 pub(super) const PNG: &str = "results.png";
 
+/// Whether it is COCO's -1: a precision or a recall of objects of which there are none.
+fn undefined(quantity: &str, value: f64) -> bool {
+    value == -1.0 && (quantity.starts_with("AP") || quantity.starts_with("AR"))
+}
+
 #[derive(Debug)]
 pub(super) struct Results {
     path: PathBuf,
@@ -92,8 +97,9 @@ impl Results {
         let columns: Vec<(&str, &str)> =
             self.names.iter().map(|n| n.split_once('/').unwrap_or(("", n))).collect();
         let mut quantities: Vec<&str> = Vec::new();
-        for (_, quantity) in &columns {
-            if !quantities.contains(quantity) {
+        for (i, (_, quantity)) in columns.iter().enumerate() {
+            let nothing = !self.rows.is_empty() && self.rows.iter().all(|r| undefined(quantity, r.1[i]));
+            if !quantities.contains(quantity) && !nothing {
                 quantities.push(quantity);
             }
         }
@@ -106,7 +112,9 @@ impl Results {
     }
 
     fn add_curve(&self, chart: Chart, column: usize, part: &str) -> Chart {
-        let points = self.rows.iter().map(|(epoch, values)| (*epoch as f64, values[column])).collect();
+        let quantity = self.names[column].rsplit('/').next().unwrap_or_default();
+        let value = |v: f64| if undefined(quantity, v) { f64::NAN } else { v };
+        let points = self.rows.iter().map(|(epoch, values)| (*epoch as f64, value(values[column]))).collect();
         let name = match part {
             "train" => "training",
             "val" => "validation",

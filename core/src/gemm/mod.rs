@@ -3,7 +3,8 @@
 //! After Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008): a tile of C stays in
 //! registers (`tile`) while a strip of A and a panel of B pass; B is packed into panels (`pack`); A is read where it
 //! lies or copied strip by strip (`left`); blocks of the depth keep both in the caches (`drive`). A convolution is the same product
-//! with another left operand (`ops::conv::im2col`).
+//! with another left operand (`ops::conv::im2col`). Where the processor multiplies tiles of bf16, f32 is made of those (`planes`);
+//! mixed precision (`precision`) needs but one product of bf16 a number.
 
 pub(crate) mod deep;
 pub(crate) mod drive;

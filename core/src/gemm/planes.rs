@@ -5,7 +5,7 @@
 //! summed, a₁b₁ + (a₁b₂ + a₂b₁) + (a₁b₃ + a₂b₂ + a₃b₁); what is left out is below 2⁻²³|a b| (Henry, Tang, Heinecke, "Leveraging
 //! the bfloat16 artificial intelligence datatype for higher-precision computations", 2019). With u = 2⁻²⁴ a sum of k
 //! products is within γ_n Σ|a||b|, n = min(k, 16) + 6⌈k/32⌉ + 4, of the true one: chains of 16 fused multiply-adds, added up. That
-//! is an f32 product's accuracy or better, in a sixth of 16 times the speed. Numbers beyond 3.39·10³⁸, infinities and NaN
+//! is an f32 product's accuracy or better, for six of the sixteen products that tiles make in the time of one multiply-add. Numbers beyond 3.39·10³⁸, infinities and NaN
 //! give NaN; below 10⁻³³ the small planes are subnormal and count as 0.
 //!
 //! Depth is cut into chunks of 32. In a chunk element t < 16 of a row stands beside element t + 16, in one word: so that
