@@ -35,8 +35,8 @@ impl<E: Element> Right<'_, E> {
 
     /// The elements that a task keeps in the second cache.
     fn block(&self) -> usize {
-        let small = planes::serve::<E>(self.isa()) && planes::planes() == 1;
-        if small { 3 * B_BLOCK } else { B_BLOCK }
+        // In one plane an element takes a third of the room.
+        if planes::of::<E>(self.isa()) == 1 { 3 * B_BLOCK } else { B_BLOCK }
     }
 
     fn rows(&self) -> usize {

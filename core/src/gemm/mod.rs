@@ -157,9 +157,9 @@ pub(crate) fn run<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E], f
     assert_eq!(a.cols, b.rows, "gemm: {} x {} times {} x {}", a.rows, a.cols, b.rows, b.cols);
     assert_eq!(c.len(), a.rows * b.cols, "gemm: the result is {} x {}", a.rows, b.cols);
     let isa = suited(a.rows, b.rows, b.cols);
-    let b_data = operand(isa, b.span());
-    let b = Matrix { data: &b_data, ..b };
-    if a.rows <= FEW_ROWS || (b.cols <= 32 && !planes::serve::<E>(isa)) {
+    let data = operand(isa, b.span());
+    let b = Matrix { data: &data, ..b };
+    if a.rows <= FEW_ROWS || (b.cols <= 32 && planes::of::<E>(isa) == 0) {
         product(a, &Packed::in_place_on(isa, b), c, b.cols, finish, true);
     } else if b.rows * b.cols <= SMALL {
         product(a, &Packed::stack_on(isa, &[b], true), c, b.cols, finish, true);
@@ -190,8 +190,8 @@ fn by_right<E: Element>(
     spread: bool,
 ) {
     let out = Output { c: Shared::new(c), map: RowMap::Even { ld: ldc }, finish };
-    let a_data = operand(b.isa(), a.span());
-    let a = Matrix { data: &a_data, ..a };
+    let data = operand(b.isa(), a.span());
+    let a = Matrix { data: &data, ..a };
     if a.transposed {
         multiply(&ColumnMajor(a), b, out, spread);
     } else {

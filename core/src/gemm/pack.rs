@@ -4,6 +4,7 @@
 //! ⌈nv / NV⌉ panels whose widths differ by at most one vector; the last vector is filled up with zeros. Where few
 //! rows of A pay for it, whole vectors of a row-major B are read where they lie and only a ragged last panel is packed.
 
+use super::precision::operand;
 use super::tile::{Panel, tile_shape};
 use super::{Matrix, planes};
 use crate::Element;
@@ -55,7 +56,7 @@ pub struct Packed<'a, E: Element> {
     depth: usize,
     panels: Panels,
     mr: usize,
-    /// Summands of a number (`planes`).
+    /// Summands of a number (`planes`), 0 where it is packed as it is.
     planes: usize,
     /// Panels from here on are in the buffer, those before in the matrix.
     first_packed: usize,
@@ -108,7 +109,7 @@ impl<E: Element> Kernel<E> for Geometry {
 
 /// Lanes, rows of a tile, vectors of a tile.
 pub(super) fn geometry<E: Element>(isa: Isa) -> (usize, usize, usize) {
-    if planes::serve::<E>(isa) {
+    if planes::of::<E>(isa) > 0 {
         return (16, planes::ROWS, planes::VECTORS);
     }
     E::dispatch_on(isa, Geometry)
@@ -127,10 +128,12 @@ impl<'a, E: Element> Packed<'a, E> {
         Packed::stack(&[b])
     }
 
-    /// Packs matrices of equal width that lie above one another.
+    /// Packs matrices of equal width that lie above one another, rounded if the precision asks for it.
     #[track_caller]
     pub fn stack(parts: &[Matrix<'_, E>]) -> Packed<'static, E> {
-        Packed::stack_on(isa(), parts, true)
+        let rounded: Vec<_> = parts.iter().map(|m| operand(isa(), m.span())).collect();
+        let parts: Vec<_> = parts.iter().zip(&rounded).map(|(m, data)| Matrix { data, ..*m }).collect();
+        Packed::stack_on(isa(), &parts, true)
     }
 
     /// As [`Packed::stack`], for an instruction set, and on the calling thread alone if not `spread`.
@@ -150,8 +153,8 @@ impl<'a, E: Element> Packed<'a, E> {
     fn empty(isa: Isa, depth: usize, cols: usize) -> Packed<'static, E> {
         let (lanes, mr, nv) = geometry::<E>(isa);
         let panels = Panels::new(cols, lanes, nv);
-        if planes::serve::<E>(isa) {
-            let planes = planes::planes();
+        let planes = planes::of::<E>(isa);
+        if planes > 0 {
             let mut buffer = Buffer::<E>::stale(planes::panel_len(planes, depth, cols.div_ceil(lanes)));
             for p in 0..panels.count {
                 let (before, vectors) = (panels.start(p), panels.extent(p).2);
@@ -164,12 +167,12 @@ impl<'a, E: Element> Packed<'a, E> {
             return Packed { isa, depth, panels, mr, planes, first_packed: 0, matrix: None, buffer };
         }
         let buffer = Buffer::stale(depth * cols.next_multiple_of(lanes));
-        Packed { isa, depth, panels, mr, planes: 0, first_packed: 0, matrix: None, buffer }
+        Packed { isa, depth, panels, mr, planes, first_packed: 0, matrix: None, buffer }
     }
 
     /// B read where it lies, but for a last panel that is no whole number of vectors. A transposed one is packed.
     pub(super) fn in_place_on(isa: Isa, b: Matrix<'a, E>) -> Packed<'a, E> {
-        if b.transposed || planes::serve::<E>(isa) {
+        if b.transposed || planes::of::<E>(isa) > 0 {
             return Packed::stack_on(isa, &[b], true);
         }
         let (lanes, mr, nv) = geometry::<E>(isa);
@@ -308,13 +311,12 @@ impl<E: Element> PackRows<'_, E> {
             let len = (from + count - row).min(if part.transposed { count } else { chunk });
             for p in first..panels.count {
                 let (col, cols, vectors) = panels.extent(p);
-                let Matrix { data, ld, transposed, .. } = part.block(row, len, col, cols);
-                let src = planes::Source { data: data.as_ptr().cast(), ld, transposed, rows: len, cols };
-                // SAFETY: a matrix holds its block; rows `above + row ..` of a panel lie in the buffer, and no other call
-                // writes them.
+                let src = part.block(row, len, col, cols);
+                // SAFETY: E is f32; rows `above + row ..` of a panel lie in the buffer, and no other call writes them.
                 unsafe {
                     let panel = out.as_mut_ptr().add(planes::panel_len(planes, depth, panels.start(p)));
-                    planes::pack_right(planes, &src, above + row, vectors, panel.cast());
+                    let src = &*std::ptr::from_ref(&src).cast::<Matrix<'_, f32>>();
+                    planes::pack_right(planes, src, above + row, vectors, panel.cast());
                 }
             }
             row += len;

@@ -3,18 +3,22 @@
 //! Every f32 is a sum of three numbers of bf16 (8 significant bits each): x = x₁ + x₂ + x₃, x₁ nearest to x, x₂ nearest to
 //! x - x₁, x₃ the rest, so that |x₂| <= 2⁻⁸|x| and |x₃| <= 2⁻¹⁶|x|. Products of bf16 are exact in f32. Of the nine in a·b six are
 //! summed, a₁b₁ + (a₁b₂ + a₂b₁) + (a₁b₃ + a₂b₂ + a₃b₁); what is left out is below 2⁻²³|a b| (Henry, Tang, Heinecke, "Leveraging
-//! the bfloat16 artificial intelligence datatype for higher-precision computations", 2019). With u = 2⁻²⁴ a sum of k
-//! products is within γ_n Σ|a||b|, n = min(k, 16) + 6⌈k/32⌉ + 4, of the true one: chains of 16 fused multiply-adds, added up. That
-//! is an f32 product's accuracy or better, for six of the sixteen products that tiles make in the time of one multiply-add. Numbers beyond 3.39·10³⁸, infinities and NaN
-//! give NaN; below 10⁻³³ the small planes are subnormal and count as 0.
+//! the bfloat16 artificial intelligence datatype for higher-precision computations", 2019).
+//!
+//! With u = 2⁻²⁴ a sum of k products is within γ_n Σ|a||b|, n = min(k, 16) + 7⌈k/32⌉ + 4, of the true one. A chunk of 32 steps is six
+//! tile products: each makes chains of at most 16 fused multiply-adds, adds two of them (1), and adds that to the sum (6 a
+//! chunk); what is left out is below 2u. The six planes' products are at most 1.016 |a b| together, which the seventh a chunk
+//! and the last 1 cover. From 35 steps on that is less than γ_k, the bound of k multiply-adds one after the other. Numbers
+//! beyond 3.39·10³⁸, infinities and NaN give NaN; below 10⁻³³ the small planes are subnormal and count as 0.
 //!
 //! Depth is cut into chunks of 32. In a chunk element t < 16 of a row stands beside element t + 16, in one word: so that
 //! both operands are made by shifts and masks alone.
 
+use super::Matrix;
 use super::drive::Sweep;
 use super::output::Finish;
 use super::precision::Precision;
-use super::tile::{MAX_MR, MAX_PACKED, Panel, Strip, Target, finish_stored};
+use super::tile::{MAX_MR, MAX_PACKED, Panel, Strip, Target, finish};
 use crate::Element;
 use crate::buffer::Buffer;
 use crate::simd::amx::{Product, TILE, Tiles, multiply};
@@ -29,14 +33,15 @@ pub(super) const CHUNK: usize = 32;
 pub(super) const ROWS: usize = 32;
 /// Vectors of columns that are multiplied together.
 pub(super) const VECTORS: usize = 2;
-/// Summands of a number: in mixed precision the first alone.
-pub(super) fn planes() -> usize {
-    if Precision::get() == Precision::Bf16 { 1 } else { 3 }
-}
 
-/// Whether products of E on this instruction set are made here.
-pub(super) fn serve<E: Element>(isa: Isa) -> bool {
-    isa == Isa::Amx && TypeId::of::<E>() == TypeId::of::<f32>()
+/// The summands of a number in products of E on this instruction set, in mixed precision the first alone; 0 where the
+/// products are not made here.
+pub(super) fn of<E: Element>(isa: Isa) -> usize {
+    match Precision::get() {
+        _ if isa != Isa::Amx || TypeId::of::<E>() != TypeId::of::<f32>() => 0,
+        Precision::F32 => 3,
+        Precision::Bf16 => 1,
+    }
 }
 
 /// The f32 that a packed panel takes for `depth` rows of so many vectors.
@@ -107,21 +112,12 @@ fn lanes(from: usize, n: usize) -> __mmask16 {
     (((1u32 << n) - 1) << from) as __mmask16
 }
 
-/// A block of a right operand in memory.
-pub(super) struct Source {
-    pub data: *const f32,
-    pub ld: usize,
-    pub transposed: bool,
-    pub rows: usize,
-    pub cols: usize,
-}
-
 /// Packs a block as rows `at .. at + rows` of a panel of so many vectors. The rest of its last vector is 0.
 ///
 /// # Safety
-/// The block is readable, the panel holds the rows, and no other call writes them. The machine has AVX-512.
+/// The panel holds the rows, and no other call writes them. The machine has AVX-512.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn pack_right_of<const P: usize>(src: &Source, at: usize, vectors: usize, panel: *mut f32) {
+unsafe fn pack_right_of<const P: usize>(src: &Matrix<'_, f32>, at: usize, vectors: usize, panel: *mut f32) {
     // SAFETY: the caller's.
     let s = unsafe { Avx512::assume() };
     let plane = vectors * TILE / 2;
@@ -136,9 +132,9 @@ unsafe fn pack_right_of<const P: usize>(src: &Source, at: usize, vectors: usize,
             // SAFETY: rows row .. row + to - from and n columns from 16 v on lie in the block.
             unsafe {
                 let dst = panel.cast::<u16>().add(chunk * P * plane + v * TILE / 2);
-                let (mut block, mut ld) = (src.data.wrapping_add(row * src.ld + 16 * v), src.ld);
+                let (mut block, mut ld) = (src.data.as_ptr().wrapping_add(row * src.ld + 16 * v), src.ld);
                 if src.transposed {
-                    let base = src.data.wrapping_add(16 * v * src.ld + row);
+                    let base = src.data.as_ptr().wrapping_add(16 * v * src.ld + row);
                     transpose_into(s, base, src.ld, to - from, n, &mut copy);
                     (block, ld) = (copy.as_ptr(), 16);
                 }
@@ -169,7 +165,13 @@ unsafe fn pack_right_of<const P: usize>(src: &Source, at: usize, vectors: usize,
 ///
 /// # Safety
 /// As there.
-pub(super) unsafe fn pack_right(planes: usize, src: &Source, at: usize, vectors: usize, panel: *mut f32) {
+pub(super) unsafe fn pack_right(
+    planes: usize,
+    src: &Matrix<'_, f32>,
+    at: usize,
+    vectors: usize,
+    panel: *mut f32,
+) {
     // SAFETY: the caller's.
     unsafe {
         match planes {
@@ -365,6 +367,43 @@ unsafe fn fill<const P: usize>(
         }
     }
     live.extend((0..chunks as u32).filter(|&c| all || seen[c as usize]));
+}
+
+/// Finishes at most MAX_MR rows of one or two vectors, whose sums lie in memory, rows `ld` apart.
+///
+/// # Safety
+/// The sums are readable; the target is as for [`finish`].
+#[inline(always)]
+unsafe fn finish_stored<S: Simd<E>, E: Element>(
+    s: S,
+    sums: *const E,
+    ld: usize,
+    vectors: usize,
+    c: &Target<'_, E>,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        match vectors {
+            1 => finish::<S, E, MAX_MR, 1>(s, stored(s, sums, ld), c),
+            _ => finish::<S, E, MAX_MR, 2>(s, stored(s, sums, ld), c),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn stored<S: Simd<E>, E: Element, const NV: usize>(
+    s: S,
+    sums: *const E,
+    ld: usize,
+) -> [[S::V; NV]; MAX_MR] {
+    let mut acc = [[s.zero(); NV]; MAX_MR];
+    for i in 0..MAX_MR {
+        for v in 0..NV {
+            // SAFETY: the caller's.
+            acc[i][v] = unsafe { s.load(sums.add(i * ld + v * S::LANES)) };
+        }
+    }
+    acc
 }
 
 #[repr(C, align(64))]

@@ -51,7 +51,7 @@ impl Precision {
 
 /// Whether products of bf16 are made by tiles.
 pub(crate) fn on_tiles<E: Element>() -> bool {
-    Precision::get() == Precision::Bf16 && super::planes::serve::<E>(isa())
+    super::planes::of::<E>(isa()) == 1
 }
 
 /// An operand, or its copy in bf16.
@@ -72,7 +72,7 @@ impl<E: Element> Deref for Operand<'_, E> {
 
 /// An operand of a product on `isa`: rounded, if the precision asks for it and the product does not do so itself.
 pub(crate) fn operand<E: Element>(isa: Isa, x: &[E]) -> Operand<'_, E> {
-    let itself = super::planes::serve::<E>(isa) || TypeId::of::<E>() != TypeId::of::<f32>();
+    let itself = super::planes::of::<E>(isa) > 0 || TypeId::of::<E>() != TypeId::of::<f32>();
     if Precision::get() == Precision::F32 || itself {
         return Operand::AsItIs(x);
     }

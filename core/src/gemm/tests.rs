@@ -93,8 +93,7 @@ impl Problem {
         };
         by_right(a, right, &mut c, ldc, finish, true);
         let u = E::UNIT_ROUNDOFF;
-        // On tiles (`planes`): chains of 16 fused multiply-adds, six sums a chunk, and what the split leaves out.
-        let terms = if planes::serve::<E>(self.isa) { k.min(16) + 6 * k.div_ceil(32) + 4 } else { k };
+        let terms = if planes::of::<E>(self.isa) > 0 { k.min(16) + 7 * k.div_ceil(32) + 4 } else { k };
         for i in 0..m {
             for j in 0..n {
                 let (mut want, mut size) = (0.0, 0.0);

@@ -238,46 +238,12 @@ unsafe fn multiply<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     acc
 }
 
-/// Finishes at most MAX_MR rows of one or two vectors, whose sums lie in memory, rows `ld` apart.
+/// C = act(scale · (acc + C) + bias + residual), on the target's rows and columns; (+ C) where it adds.
 ///
 /// # Safety
-/// The sums are readable; the target is as for [`tile`].
+/// The target is as for [`tile`].
 #[inline(always)]
-pub(super) unsafe fn finish_stored<S: Simd<E>, E: Element>(
-    s: S,
-    sums: *const E,
-    ld: usize,
-    vectors: usize,
-    c: &Target<'_, E>,
-) {
-    // SAFETY: the caller's.
-    unsafe {
-        match vectors {
-            1 => finish::<S, E, MAX_MR, 1>(s, stored(s, sums, ld), c),
-            _ => finish::<S, E, MAX_MR, 2>(s, stored(s, sums, ld), c),
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn stored<S: Simd<E>, E: Element, const NV: usize>(
-    s: S,
-    sums: *const E,
-    ld: usize,
-) -> [[S::V; NV]; MAX_MR] {
-    let mut acc = [[s.zero(); NV]; MAX_MR];
-    for i in 0..MAX_MR {
-        for v in 0..NV {
-            // SAFETY: the caller's.
-            acc[i][v] = unsafe { s.load(sums.add(i * ld + v * S::LANES)) };
-        }
-    }
-    acc
-}
-
-/// C = act(scale · (acc + C) + bias + residual), on the target's rows and columns; (+ C) where it adds.
-#[inline(always)]
-unsafe fn finish<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
+pub(super) unsafe fn finish<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     s: S,
     mut acc: [[S::V; NV]; MR],
     c: &Target<'_, E>,

@@ -289,8 +289,8 @@ fn direct_sums(case: &Case<f32>) -> Vec<f32> {
     y
 }
 
-/// Errors on average, against those of a direct sum: a bound on what the choice of Winograd's points gains, and on what products of
-/// bf16 lose.
+/// Errors on average, against those of a sum term by term: what the choice of Winograd's points gains, and that six products of
+/// bf16 lose nothing. Measured: im2col 0.31 on tiles and 0.71 to 0.72 elsewhere, Winograd 0.62 to 0.64 and 1.85 to 1.92.
 #[test]
 fn each_algorithm_is_about_as_exact_as_a_direct_sum() {
     let case = Case::<f32>::new(ConvSpec::square([1, 32, 32, 64], 32, 3, 1, 1), 5);
@@ -302,7 +302,7 @@ fn each_algorithm_is_about_as_exact_as_a_direct_sum() {
     let of = |algorithm| error(case.compute(algorithm, Pass::Forward));
     let direct = error(direct_sums(&case));
     for (algorithm, most) in
-        [(Algorithm::Im2col, 1.1), (Algorithm::Winograd2, 1.5), (Algorithm::Winograd4, 3.5)]
+        [(Algorithm::Im2col, 0.8), (Algorithm::Winograd2, 0.7), (Algorithm::Winograd4, 2.1)]
     {
         let ratio = of(algorithm) / direct;
         assert!(ratio < most, "{algorithm:?}: {ratio}");

@@ -26,6 +26,12 @@ impl<E: Element> Channels<E> {
         self.mean.len()
     }
 
+    /// Mean, scale and shift of c channels; the bounds.
+    #[inline(always)]
+    fn maps(&self, c: usize) -> ([&[E]; 3], [E; 2]) {
+        ([&self.mean, &self.scale, &self.shift].map(|t| &t.data()[..c]), [self.low, self.high])
+    }
+
     /// y, in place where nobody else owns x.
     pub fn forward(&self, mut x: Tensor<E>) -> Tensor<E> {
         let c = self.len();
@@ -86,9 +92,8 @@ impl<E: Element> Kernel<E> for Forward<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, _: S) {
-        let Channels { mean, scale, shift, low, high } = self.at;
-        let (c, low, high) = (mean.len(), *low, *high);
-        let (mean, scale, shift) = (&mean.data()[..c], &scale.data()[..c], &shift.data()[..c]);
+        let c = self.at.len();
+        let ([mean, scale, shift], [low, high]) = self.at.maps(c);
         match self.x {
             None => {
                 for y in self.y.chunks_exact_mut(c) {
@@ -120,9 +125,8 @@ impl<E: Element> Kernel<E> for BlockSums<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, _: S) {
-        let Channels { mean, scale, shift, low, high } = self.at;
-        let (c, low, high) = (mean.len(), *low, *high);
-        let (mean, scale, shift) = (&mean.data()[..c], &scale.data()[..c], &shift.data()[..c]);
+        let c = self.at.len();
+        let ([mean, scale, shift], [low, high]) = self.at.maps(c);
         let (sum, dot) = (&mut self.sum[..c], &mut self.dot[..c]);
         sum.fill(E::ZERO);
         dot.fill(E::ZERO);
@@ -151,9 +155,8 @@ impl<E: Element> Kernel<E> for Backward<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, _: S) {
-        let Channels { mean, scale, shift, low, high } = self.at;
-        let (c, low, high) = (mean.len(), *low, *high);
-        let (mean, scale, shift) = (&mean.data()[..c], &scale.data()[..c], &shift.data()[..c]);
+        let c = self.at.len();
+        let ([mean, scale, shift], [low, high]) = self.at.maps(c);
         let (a, b) = (&self.a[..c], &self.b[..c]);
         for (x, g) in self.x.chunks_exact(c).zip(self.d.chunks_exact_mut(c)) {
             for k in 0..c {
