@@ -9,7 +9,6 @@
 use super::left::{Block, KC, Left, blocks};
 use super::output::{Finish, Output};
 use super::pack::{Packed, Panels, Stack};
-use super::planes;
 use super::tile::{Ahead, MAX_MR, Panel, Strip, Target, tile};
 use crate::Element;
 use crate::parallel;
@@ -31,12 +30,6 @@ impl<E: Element> Right<'_, E> {
             Right::Packed(b) => b.isa(),
             Right::Fresh(b) => b.isa,
         }
-    }
-
-    /// The elements that a task keeps in the second cache.
-    fn block(&self) -> usize {
-        // In one plane an element takes a third of the room.
-        if planes::of::<E>(self.isa()) == 1 { 3 * B_BLOCK } else { B_BLOCK }
     }
 
     fn rows(&self) -> usize {
@@ -86,7 +79,7 @@ fn run_task<E: Element>(
     panels: Range<usize>,
 ) {
     let all = b.panels();
-    let group = (b.block() / (KC * all.widest())).max(1);
+    let group = (B_BLOCK / (KC * all.widest())).max(1);
     for first in panels.clone().step_by(group) {
         let panels = first..panels.end.min(first + group);
         let mut k = 0;
@@ -119,12 +112,13 @@ struct Grid {
 }
 
 impl Grid {
-    /// Tasks of about a million multiply-adds, at most 64, at least 64 rows each where there are so many. Where tasks pack
+    /// One task below four million multiply-adds, which take less time than a thread to wake; else tasks of about a million, at most 64, at least 64 rows each where there are so many. Where tasks pack
     /// B, they are long, so that it is packed few times.
     /// Where strips of A are copied, each serves panels enough to pay for it.
     fn new<E: Element>(rows: usize, b: &Right<'_, E>, copied: bool) -> Grid {
         let panels = b.panels();
-        let tasks = ((rows * panels.cols * b.rows()) >> 20).clamp(1, 64);
+        let millions = (rows * panels.cols * b.rows()) >> 20;
+        let tasks = if millions < 4 { 1 } else { millions.min(64) };
         let (down, across) = match b {
             Right::Packed(_) => {
                 let least = if panels.cols * b.rows() > 1 << 18 { 128 } else { 64 };
