@@ -145,10 +145,13 @@ const FEW_ROWS: usize = 16;
 /// Elements of B up to which it is packed beforehand: it then stays in the second cache.
 const SMALL: usize = 192 * 1024;
 
-/// The instruction set that serves a product: tiles of 32 x 32 with a depth of 32 are no use to a thin one.
+/// The depth from which on a product on tiles keeps γ_k, the bound of k multiply-adds one after the other (`planes`).
+const LEAST_DEPTH: usize = 35;
+
+/// The instruction set that serves a product: tiles of 32 x 32 are no use to a thin one, nor to a shallow one.
 pub(crate) fn suited(rows: usize, depth: usize, cols: usize) -> Isa {
     match isa() {
-        Isa::Amx if rows <= FEW_ROWS || depth < 16 || cols < 16 => Isa::Avx512,
+        Isa::Amx if rows <= FEW_ROWS || depth < LEAST_DEPTH || cols < 16 => Isa::Avx512,
         isa => isa,
     }
 }

@@ -8,8 +8,9 @@
 //! With u = 2⁻²⁴ a sum of k products is within γ_n Σ|a||b|, n = min(k, 16) + 7⌈k/32⌉ + 4, of the true one. A chunk of 32 steps is six
 //! tile products: each makes chains of at most 16 fused multiply-adds, adds two of them (1), and adds that to the sum (6 a
 //! chunk); what is left out is below 2u. The six planes' products are at most 1.016 |a b| together, which the seventh a chunk
-//! and the last 1 cover. From 35 steps on that is less than γ_k, the bound of k multiply-adds one after the other. Numbers
-//! beyond 3.39·10³⁸, infinities and NaN give NaN; below 10⁻³³ the small planes are subnormal and count as 0.
+//! and the last 1 cover. From 35 steps on that is less than γ_k, the bound of k multiply-adds one after the other; shallower
+//! products are left to vectors (`suited`). Numbers beyond 3.39·10³⁸, infinities and NaN give NaN; below 10⁻³³ the small planes are
+//! subnormal and count as 0.
 //!
 //! Depth is cut into chunks of 32. In a chunk element t < 16 of a row stands beside element t + 16, in one word: so that
 //! both operands are made by shifts and masks alone.
