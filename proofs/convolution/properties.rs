@@ -5,7 +5,7 @@
 
 use gradus_core::gemm::{Matrix, gemm};
 use gradus_core::ops::conv::{
-    Algorithm, Conv, ConvSpec, Fused, Pass, backward_data, backward_weight, forward,
+    Algorithm, Conv, ConvSpec, Fused, Pass, backward_data, backward_weight, forward, phases,
 };
 use gradus_core::{Epilogue, Rng, Tape, Tensor};
 use gradus_proofs::property::{ensure, few, holds, holds_with, on_each_instruction_set, refuted};
@@ -108,10 +108,20 @@ fn depthwise_spec() -> impl Strategy<Value = ConvSpec> {
     })
 }
 
-/// 3x3, stride 1.
-fn winograd_spec() -> impl Strategy<Value = ConvSpec> {
-    (1..3usize, 1..11usize, 1..11usize, 1..40usize, 1..40usize, 1..3usize)
-        .prop_map(|(n, h, w, c_in, c_out, padding)| ConvSpec::square([n, h, w, c_in], c_out, 3, 1, padding))
+/// r x r, stride 1.
+fn winograd_spec(r: usize) -> impl Strategy<Value = ConvSpec> {
+    (1..3usize, 1..11usize, 1..11usize, 1..40usize, 1..40usize, r / 2..r).prop_map(
+        move |(n, h, w, c_in, c_out, padding)| ConvSpec::square([n, h, w, c_in], c_out, r, 1, padding),
+    )
+}
+
+/// Two to three strides wide.
+fn phases_spec() -> impl Strategy<Value = ConvSpec> {
+    (1..3usize, 5..20usize, 5..20usize, 1..8usize, 1..40usize, 0..4usize, 5..=6usize)
+        .prop_map(|(n, h, w, c_in, c_out, padding, k)| {
+            ConvSpec::square([n, h, w, c_in], c_out, k, 2, padding)
+        })
+        .prop_filter("the kernel fits", |s| s.h.min(s.w) + 2 * s.padding[0] >= s.kernel[0])
 }
 
 fn uniform(rng: &mut Rng) -> f32 {
@@ -202,9 +212,14 @@ fn times_root(poly: &[Rational], p: Rational) -> Vec<Rational> {
 }
 
 impl Maps {
-    /// By Lagrange's formula: row i of B holds the coefficients of Π_{j≠i} (z - p_j), whose denominators are in G; the last
-    /// row, of the point ∞, those of Π (z - p_j).
-    fn new(m: usize, points: &[Rational]) -> Maps {
+    /// For m outputs and r taps, by Lagrange's formula: row i of B holds the coefficients of Π_{j≠i} (z - p_j), whose
+    /// denominators are in G; the last row, of the point ∞, those of Π (z - p_j).
+    fn new(m: usize, r: usize) -> Maps {
+        let points = match m + r - 1 {
+            4 => vec![q(0, 1), q(1, 1), q(-1, 1)],
+            6 => vec![q(0, 1), q(5, 8), q(-5, 8), q(3, 2), q(-3, 2)],
+            n => unreachable!("{n} points"),
+        };
         let one = q(1, 1);
         let others = |i: usize| points.iter().enumerate().filter(move |(j, _)| *j != i).map(|(_, &p)| p);
         let mut b: Vec<Vec<Rational>> =
@@ -212,19 +227,13 @@ impl Maps {
         b.iter_mut().for_each(|row| row.push(q(0, 1)));
         b.push(points.iter().fold(vec![one], |poly, &p| times_root(&poly, p)));
         let denominator = |i: usize| others(i).fold(one, |d, p| d * (points[i] - p));
-        let mut g: Vec<Vec<Rational>> =
-            (0..points.len()).map(|i| (0..3).map(|j| points[i].pow(j) / denominator(i)).collect()).collect();
-        g.push(vec![q(0, 1), q(0, 1), one]);
-        let at_infinity = |k: usize| if k == m - 1 { one } else { q(0, 1) };
-        let row = |k: usize| points.iter().map(|p| p.pow(k as u32)).chain([at_infinity(k)]).collect();
+        let last = |k: usize, count: usize| if k == count - 1 { one } else { q(0, 1) };
+        let mut g: Vec<Vec<Rational>> = (0..points.len())
+            .map(|i| (0..r).map(|j| points[i].pow(j as u32) / denominator(i)).collect())
+            .collect();
+        g.push((0..r).map(|j| last(j, r)).collect());
+        let row = |k: usize| points.iter().map(|p| p.pow(k as u32)).chain([last(k, m)]).collect();
         Maps { a: (0..m).map(row).collect(), g, b }
-    }
-
-    fn of(algorithm: Algorithm) -> Maps {
-        match algorithm {
-            Algorithm::Winograd4 => Maps::new(4, &[q(0, 1), q(5, 8), q(-5, 8), q(3, 2), q(-3, 2)]),
-            _ => Maps::new(2, &[q(0, 1), q(1, 1), q(-1, 1)]),
-        }
     }
 
     /// α = max_k Σ_i |A_ki| Σ_j |G_ij| Σ_l |B_il|; for the gradient of the weights A and G change their places.
@@ -236,35 +245,43 @@ impl Maps {
             points.clone().fold(q(0, 1), |s, i| s + entry(i).abs() * other(i) * total(&self.b[i]))
         };
         let rows: Vec<Rational> = match pass {
-            Pass::BackwardWeight => (0..3).map(|j| through(&|i| self.g[i][j], &column)).collect(),
+            Pass::BackwardWeight => {
+                (0..self.g[0].len()).map(|j| through(&|i| self.g[i][j], &column)).collect()
+            }
             _ => self.a.iter().map(|row| through(&|i| row[i], &|i| total(&self.g[i]))).collect(),
         };
         rows.into_iter().fold(q(0, 1), |best, r| if r > best { r } else { best })
     }
 }
 
+/// The tilings: outputs and taps on an axis, and α.
+fn tilings() -> [(usize, usize, Rational); 3] {
+    [(2, 3, q(8, 1)), (4, 3, q(423_859, 17_850)), (2, 5, q(9_608_119, 285_600))]
+}
+
 #[test]
 fn c1_winograds_maps_compute_the_convolution() {
     // Σ_i A_ki G_ij B_il = [l = k + j], and the amplification that the text states.
-    for (algorithm, m) in [(Algorithm::Winograd2, 2), (Algorithm::Winograd4, 4)] {
-        let maps = Maps::of(algorithm);
-        for (k, j, l) in (0..m).flat_map(|k| (0..3 * (m + 2)).map(move |i| (k, i % 3, i / 3))) {
-            let sum = (0..m + 2).fold(q(0, 1), |s, i| s + maps.a[k][i] * maps.g[i][j] * maps.b[i][l]);
-            assert_eq!(sum, q(i128::from(l == k + j), 1), "{algorithm:?} {k} {j} {l}");
+    for (m, r, alpha) in tilings() {
+        let (maps, n) = (Maps::new(m, r), m + r - 1);
+        for (k, j, l) in (0..m).flat_map(|k| (0..r * n).map(move |i| (k, i % r, i / r))) {
+            let sum = (0..n).fold(q(0, 1), |s, i| s + maps.a[k][i] * maps.g[i][j] * maps.b[i][l]);
+            assert_eq!(sum, q(i128::from(l == k + j), 1), "F({m}, {r}) {k} {j} {l}");
         }
+        assert_eq!(maps.amplification(Pass::Forward), alpha, "F({m}, {r})");
     }
-    assert_eq!(Maps::of(Algorithm::Winograd2).amplification(Pass::Forward), q(8, 1));
-    assert_eq!(Maps::of(Algorithm::Winograd4).amplification(Pass::Forward), q(423_859, 17_850));
 }
 
-/// Within γ_N α² T max|a| max|b| of the exact sum, N = T + 24, T the products at a point: channels, or tiles.
-fn within_winograds_bound(
-    case: &Case,
-    algorithm: Algorithm,
-    amplification: impl Fn(Pass) -> f64,
-) -> TestCaseResult {
-    let s = &case.spec;
-    let ([oh, ow], m) = (s.out_hw(), if algorithm == Algorithm::Winograd4 { 4 } else { 2 });
+/// Within γ_N α² T max|a| max|b| of the exact sum, N = T + 24, or T + 26 with five taps, T the products at a point:
+/// channels, or tiles.
+fn within_winograds_bound(case: &Case, algorithm: Algorithm) -> TestCaseResult {
+    let (m, s) = match algorithm {
+        Algorithm::Phases => (4, phases::unstrided(&case.spec)),
+        Algorithm::Winograd4 => (4, case.spec),
+        _ => (2, case.spec),
+    };
+    let ([oh, ow], r) = (s.out_hw(), s.kernel[0]);
+    let (maps, roundings) = (Maps::new(m, r), if r == 5 { 26 } else { 24 });
     let largest = |v: &[f32]| f64::from(v.iter().fold(0f32, |m, v| m.max(v.abs())));
     for pass in Pass::ALL {
         let (products, size) = match pass {
@@ -274,8 +291,8 @@ fn within_winograds_bound(
                 (s.n * oh.div_ceil(m) * ow.div_ceil(m), largest(&case.x) * largest(&case.dy))
             }
         };
-        let alpha = amplification(pass);
-        let bound = gamma::<f32>(products + 24) * alpha * alpha * products as f64 * size;
+        let alpha = maps.amplification(pass).to_f64();
+        let bound = gamma::<f32>(products + roundings) * alpha * alpha * products as f64 * size;
         for (i, (y, (sum, sizes, k))) in case.run(algorithm, pass).iter().zip(case.oracle(pass)).enumerate() {
             let (error, bound) = ((f64::from(*y) - sum).abs(), bound + gamma::<f64>(k) * sizes);
             ensure(error <= bound, || {
@@ -288,20 +305,20 @@ fn within_winograds_bound(
 
 #[test]
 fn c1_winograds_kernels() {
-    holds_with(few(FEW), (winograd_spec(), any::<u64>(), any::<bool>()), |(spec, seed, rough)| {
-        let case = Case::new(spec, if rough { uneven } else { uniform }, seed);
-        for algorithm in [Algorithm::Winograd2, Algorithm::Winograd4] {
-            let maps = Maps::of(algorithm);
-            within_winograds_bound(&case, algorithm, |pass| maps.amplification(pass).to_f64())?;
-        }
-        Ok(())
+    let specs = (winograd_spec(3), winograd_spec(5), phases_spec(), any::<u64>(), any::<bool>());
+    holds_with(few(FEW), specs, |(three, five, strided, seed, rough)| {
+        let case = |spec| Case::new(spec, if rough { uneven } else { uniform }, seed);
+        within_winograds_bound(&case(three), Algorithm::Winograd4)?;
+        within_winograds_bound(&case(three), Algorithm::Winograd2)?;
+        within_winograds_bound(&case(five), Algorithm::Winograd2)?;
+        within_winograds_bound(&case(strided), Algorithm::Phases)
     });
 }
 
 #[test]
 fn c1_control_winograd_within_the_direct_bound() {
     // A pixel spoils its whole tile, where the direct sum does not see it.
-    refuted((winograd_spec(), any::<u64>()), |(spec, seed)| {
+    refuted((winograd_spec(3), any::<u64>()), |(spec, seed)| {
         within_direct_bound(&Case::new(spec, uneven, seed), Algorithm::Winograd4)
     });
 }

@@ -10,6 +10,7 @@ pub mod im2col;
 mod op;
 #[cfg(test)]
 mod op_tests;
+pub mod phases;
 pub(crate) mod pointwise;
 mod product;
 pub mod spec;
@@ -37,8 +38,10 @@ pub enum Algorithm {
     Direct,
     /// In tiles of 4x4 outputs: 3x3, stride 1.
     Winograd4,
-    /// In tiles of 2x2 outputs: 3x3, stride 1.
+    /// In tiles of 2x2 outputs: 3x3 or 5x5, stride 1.
     Winograd2,
+    /// A strided one as one of stride 1, in tiles of 4x4 outputs: kernels of two to three strides.
+    Phases,
 }
 
 /// One of a convolution's three maps.
@@ -68,12 +71,13 @@ impl Pass {
 
 impl Algorithm {
     /// All of them.
-    pub const ALL: [Algorithm; 5] = [
+    pub const ALL: [Algorithm; 6] = [
         Algorithm::Im2col,
         Algorithm::Depthwise,
         Algorithm::Direct,
         Algorithm::Winograd4,
         Algorithm::Winograd2,
+        Algorithm::Phases,
     ];
 
     /// The name that `GRADUS_CONV` takes.
@@ -84,6 +88,7 @@ impl Algorithm {
             Algorithm::Direct => "direct",
             Algorithm::Winograd4 => "winograd",
             Algorithm::Winograd2 => "winograd2",
+            Algorithm::Phases => "phases",
         }
     }
 
@@ -93,7 +98,9 @@ impl Algorithm {
             Algorithm::Im2col => true,
             Algorithm::Depthwise => depthwise::applies(spec),
             Algorithm::Direct => direct::applies(spec),
-            Algorithm::Winograd4 | Algorithm::Winograd2 => winograd::applies(spec),
+            Algorithm::Winograd4 => winograd::applies(4, spec),
+            Algorithm::Winograd2 => winograd::applies(2, spec),
+            Algorithm::Phases => phases::applies(spec),
         }
     }
 }
@@ -104,12 +111,13 @@ pub fn choose(spec: &ConvSpec, pass: Pass) -> Algorithm {
     if let Some(asked) = asked().filter(|a| a.applies(spec)) {
         return asked;
     }
+    let sums_of_few = pass == Pass::BackwardWeight && has_few_pixels(spec);
     match spec {
+        _ if spec.c_in <= 4 && !sums_of_few && phases::applies(spec) && phases_pay(spec) => Algorithm::Phases,
         _ if spec.c_in <= 4 && direct::applies(spec) => Algorithm::Direct,
         _ if depthwise::applies(spec) => Algorithm::Depthwise,
-        _ if precision::on_tiles::<f32>() => Algorithm::Im2col,
-        _ if pass == Pass::BackwardWeight && has_few_pixels(spec) => Algorithm::Im2col,
-        _ if spec.c_in.min(spec.c_out) >= 16 && winograd::applies(spec) => tiling(spec),
+        _ if precision::on_tiles::<f32>() || sums_of_few => Algorithm::Im2col,
+        _ if spec.c_in.min(spec.c_out) >= 16 => tiling(spec),
         _ => Algorithm::Im2col,
     }
 }
@@ -125,15 +133,23 @@ fn has_few_pixels(spec: &ConvSpec) -> bool {
 /// The one with fewest multiplications, among the tilings with tiles enough to pay for the map of the weights.
 fn tiling(spec: &ConvSpec) -> Algorithm {
     const ENOUGH: usize = 96;
-    let taps = |out: usize, padding: usize| 3 * out - 2 * padding.min(out);
+    // Pairs of an output and a tap inside of the image, on an axis.
+    let taps = |out: usize, p: usize| (spec.kernel[0] * out).saturating_sub(p * (p + 1));
     let [oh, ow] = spec.out_hw();
     let direct = spec.n * taps(oh, spec.padding[0]) * taps(ow, spec.padding[1]);
-    let products = |m: usize| winograd::tiles(spec, m) * (m + 2) * (m + 2);
     [(4, Algorithm::Winograd4), (2, Algorithm::Winograd2)]
         .into_iter()
-        .filter(|&(m, _)| winograd::tiles(spec, m) >= ENOUGH && products(m) < direct)
-        .min_by_key(|&(m, _)| products(m))
+        .filter(|&(m, _)| winograd::applies(m, spec))
+        .map(|(m, algorithm)| (winograd::products(m, spec), algorithm))
+        .filter(|&((tiles, points), _)| tiles >= ENOUGH && tiles * points < direct)
+        .min_by_key(|&((tiles, points), _)| tiles * points)
         .map_or(Algorithm::Im2col, |(_, algorithm)| algorithm)
+}
+
+/// Whether there are channels enough to fill vectors, and Winograd's tiles pay.
+fn phases_pay(spec: &ConvSpec) -> bool {
+    let inner = phases::unstrided(spec);
+    inner.c_in.min(inner.c_out) >= 16 && tiling(&inner) == Algorithm::Winograd4
 }
 
 /// What Winograd's maps read: in mixed precision a copy in bf16.
@@ -191,8 +207,9 @@ pub(crate) fn forward_by<E: Element>(
         Algorithm::Im2col => im2col::forward(spec, x, w, epilogue, y),
         Algorithm::Depthwise => depthwise::forward(spec, x, w, epilogue, y),
         Algorithm::Direct => direct::forward(spec, x, w, epilogue, y),
-        Algorithm::Winograd4 => winograd::forward::<E, 4>(spec, &rounded(x), &rounded(w), epilogue, y),
-        Algorithm::Winograd2 => winograd::forward::<E, 2>(spec, &rounded(x), &rounded(w), epilogue, y),
+        Algorithm::Winograd4 => winograd::forward(4, spec, &rounded(x), &rounded(w), epilogue, y),
+        Algorithm::Winograd2 => winograd::forward(2, spec, &rounded(x), &rounded(w), epilogue, y),
+        Algorithm::Phases => phases::forward(spec, &rounded(x), &rounded(w), epilogue, y),
     }
 }
 
@@ -219,8 +236,9 @@ pub(crate) fn backward_data_by<E: Element>(
         Algorithm::Im2col => im2col::backward_data(spec, dy, w, dx),
         Algorithm::Depthwise => depthwise::backward_data(spec, dy, w, dx),
         Algorithm::Direct => direct::backward_data(spec, dy, w, dx),
-        Algorithm::Winograd4 => winograd::backward_data::<E, 4>(spec, &rounded(dy), &rounded(w), dx),
-        Algorithm::Winograd2 => winograd::backward_data::<E, 2>(spec, &rounded(dy), &rounded(w), dx),
+        Algorithm::Winograd4 => winograd::backward_data(4, spec, &rounded(dy), &rounded(w), dx),
+        Algorithm::Winograd2 => winograd::backward_data(2, spec, &rounded(dy), &rounded(w), dx),
+        Algorithm::Phases => phases::backward_data(spec, &rounded(dy), &rounded(w), dx),
     }
 }
 
@@ -247,7 +265,8 @@ pub(crate) fn backward_weight_by<E: Element>(
         Algorithm::Im2col => im2col::backward_weight(spec, x, dy, dw),
         Algorithm::Depthwise => depthwise::backward_weight(spec, x, dy, dw),
         Algorithm::Direct => direct::backward_weight(spec, x, dy, dw),
-        Algorithm::Winograd4 => winograd::backward_weight::<E, 4>(spec, &rounded(x), &rounded(dy), dw),
-        Algorithm::Winograd2 => winograd::backward_weight::<E, 2>(spec, &rounded(x), &rounded(dy), dw),
+        Algorithm::Winograd4 => winograd::backward_weight(4, spec, &rounded(x), &rounded(dy), dw),
+        Algorithm::Winograd2 => winograd::backward_weight(2, spec, &rounded(x), &rounded(dy), dw),
+        Algorithm::Phases => phases::backward_weight(spec, &rounded(x), &rounded(dy), dw),
     }
 }

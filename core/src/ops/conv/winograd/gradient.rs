@@ -1,7 +1,7 @@
 //! The gradient of the weights: dw = Gᵀ (Σ_t V_tc ⊙ (A dy Aᵀ)_to) G.
 //!
 //! Ranges of input and output channels are pieces of work, and so are parts of the tiles where there are few ranges; the parts' sums
-//! are added in order, and mapped back to 3x3 taps.
+//! are added in order, and mapped back to taps.
 
 use super::*;
 
@@ -13,8 +13,17 @@ const RANGE: usize = 128;
 const PARTIAL_LEN: usize = 8 * 1024 * 1024;
 const PARTS: usize = 16;
 
-/// dw = ∂⟨dy, x ∗ w⟩ / ∂w, in tiles of M x M.
-pub fn backward_weight<E: Element, const M: usize>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
+/// dw = ∂⟨dy, x ∗ w⟩ / ∂w, in tiles of m x m outputs.
+pub fn backward_weight<E: Element>(m: usize, spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
+    tiled!(backward_weight_in_tiles(m, spec, x, dy, dw));
+}
+
+fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
+    spec: &ConvSpec,
+    x: &[E],
+    dy: &[E],
+    dw: &mut [E],
+) {
     if x.is_empty() || dy.is_empty() {
         return dw.fill(E::ZERO);
     }
@@ -23,7 +32,7 @@ pub fn backward_weight<E: Element, const M: usize>(spec: &ConvSpec, x: &[E], dy:
     let even = |c: usize| c.div_ceil(c.div_ceil(RANGE)).next_multiple_of(lanes);
     let (rows, columns) = (even(spec.c_in), even(spec.c_out));
     let (down, across) = (spec.c_in.div_ceil(rows), spec.c_out.div_ceil(columns));
-    let points = (M + 2) * (M + 2);
+    let points = points(M, R) * points(M, R);
     let block = tiles.block(GRADIENT_BLOCK, rows.max(columns));
     // Parts: enough pieces of work, each of a few blocks, within the room for partial sums.
     let sums = points * spec.c_in * spec.c_out;
@@ -39,7 +48,7 @@ pub fn backward_weight<E: Element, const M: usize>(spec: &ConvSpec, x: &[E], dy:
         let (part_i, down_i) = (i / down, i % down);
         let (c_in, c_out) = (range(down_i, rows, spec.c_in), range(across_i, columns, spec.c_out));
         let mut sums = Planes::new(points, c_in.len(), c_out.len(), lanes);
-        E::dispatch(Sums::<E, M> {
+        E::dispatch(Sums::<E, M, R> {
             x: Points {
                 images: Images { data: x, h: spec.h, w: spec.w, c: spec.c_in },
                 tiles,
@@ -66,13 +75,13 @@ pub fn backward_weight<E: Element, const M: usize>(spec: &ConvSpec, x: &[E], dy:
             let piece = |part| &partial[(part * down + row / rows) * across + across_i];
             let sums: Vec<&Planes<E>> = (0..parts).map(piece).collect();
             let columns = range(across_i, columns, spec.c_out);
-            E::dispatch(TapGradients::<E, M> { spec, sums: &sums, row, first: row % rows, columns, dw });
+            E::dispatch(TapGradients::<E, M, R> { spec, sums: &sums, row, first: row % rows, columns, dw });
         }
     });
 }
 
 /// Σ_tiles V ⊗ (A dy Aᵀ) for a range of channels of x and of dy.
-struct Sums<'a, E: Element, const M: usize> {
+struct Sums<'a, E: Element, const M: usize, const R: usize> {
     x: Points<'a, E>,
     dy: Points<'a, E>,
     tiles: Range<usize>,
@@ -80,20 +89,20 @@ struct Sums<'a, E: Element, const M: usize> {
     sums: &'a mut Planes<E>,
 }
 
-impl<E: Element, const M: usize> Kernel<E> for Sums<'_, E, M> {
+impl<E: Element, const M: usize, const R: usize> Kernel<E> for Sums<'_, E, M, R> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
         let (rows, columns) = (self.x.channels.len(), self.dy.channels.len());
-        let points = (M + 2) * (M + 2);
+        let points = points(M, R) * points(M, R);
         let panel_vectors = tile_vectors(S::REGISTERS, S::LANES, columns);
         let mut v = Planes::<E>::new(points, self.block, rows, S::LANES);
         let mut z = Planes::<E>::new(points, self.block, columns, S::LANES);
         let Range { start, end } = self.tiles;
         for first in (start..end).step_by(self.block) {
             let tiles = first..end.min(first + self.block);
-            self.x.map::<Input, S, M>(s, tiles.clone(), &mut v);
-            self.dy.map::<OutputGradient, S, M>(s, tiles.clone(), &mut z);
+            self.x.map::<Input, S, M, R>(s, tiles.clone(), &mut v);
+            self.dy.map::<OutputGradient, S, M, R>(s, tiles.clone(), &mut z);
             for k in 0..points {
                 // SAFETY: the planes have room for whole register tiles.
                 unsafe {
@@ -121,7 +130,7 @@ impl<E: Element, const M: usize> Kernel<E> for Sums<'_, E, M> {
 }
 
 /// dw of one input channel: Gᵀ (Σ_parts sums) G.
-struct TapGradients<'a, E: Element, const M: usize> {
+struct TapGradients<'a, E: Element, const M: usize, const R: usize> {
     spec: &'a ConvSpec,
     sums: &'a [&'a Planes<E>],
     row: usize,
@@ -131,25 +140,25 @@ struct TapGradients<'a, E: Element, const M: usize> {
     dw: Shared<'a, E>,
 }
 
-impl<E: Element, const M: usize> Kernel<E> for TapGradients<'_, E, M> {
+impl<E: Element, const M: usize, const R: usize> Kernel<E> for TapGradients<'_, E, M, R> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let ConvSpec { c_in, c_out, .. } = *self.spec;
+        let (points, ConvSpec { c_in, c_out, .. }) = (points(M, R), *self.spec);
         for o in self.columns.clone().step_by(S::LANES) {
             let mut g = [[s.zero(); POINTS]; POINTS];
             for sums in self.sums {
                 let at = self.first * sums.ld + o - self.columns.start;
-                for i in 0..M + 2 {
-                    for j in 0..M + 2 {
-                        g[i][j] = s.add(g[i][j], s.read(&sums.data[(i * (M + 2) + j) * sums.plane + at..]));
+                for i in 0..points {
+                    for j in 0..points {
+                        g[i][j] = s.add(g[i][j], s.read(&sums.data[(i * points + j) * sums.plane + at..]));
                     }
                 }
             }
-            both_axes::<WeightGradient, S, E, M>(s, &mut g);
-            for i in 0..3 {
-                for j in 0..3 {
-                    let at = ((i * 3 + j) * c_in + self.row) * c_out + o;
+            both_axes::<WeightGradient, S, E, M, R>(s, &mut g);
+            for i in 0..R {
+                for j in 0..R {
+                    let at = ((i * R + j) * c_in + self.row) * c_out + o;
                     // SAFETY: a piece writes its input channel's row alone.
                     s.write_tail(unsafe { self.dw.slice(at..at + S::LANES.min(c_out - o)) }, g[i][j]);
                 }

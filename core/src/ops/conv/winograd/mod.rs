@@ -1,12 +1,12 @@
-//! Winograd's convolution: 3x3 taps, stride 1, in tiles of M x M outputs, M = 4 or 2.
+//! Winograd's convolution: R x R taps, stride 1, in tiles of M x M outputs: M = 4 or 2 of R = 3, M = 2 of R = 5.
 //!
-//! With N = M + 2, a tile's N x N input pixels and the 3x3 taps are mapped to N² points, where the convolution is a
-//! product: one for each pair of channels and point instead of 9 M² / N² (4 times as many for M = 4, 2.25 for M = 2).
+//! With N = M + R − 1, a tile's N x N input pixels and the taps are mapped to N² points, where the convolution is a
+//! product: one for each pair of channels and point, a part of the definition's R² M² (1/4, 1/2.25; 1/2.8 for R = 5).
 //! With V = Bᵀ d B for each tile and input channel, U = G g Gᵀ for each pair of channels:
 //!
 //! ```text
 //! forward             y  = Aᵀ (Σ_c V_tc ⊙ U_co) A: at each point a product of matrices, [tiles, in] by [in, out]
-//! gradient of input   the same, of dy, with the taps turned around and the channels exchanged, padding 2 − p
+//! gradient of input   the same, of dy, with the taps turned around and the channels exchanged, padding R − 1 − p
 //! gradient of weights dw = Gᵀ (Σ_t V_tc ⊙ (A dy Aᵀ)_to) G: at each point [in, tiles] by [tiles, out]
 //! ```
 //!
@@ -32,17 +32,53 @@ use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd};
 use crate::{Element, Epilogue};
 use std::ops::Range;
-use transform::{Input, Map, Output, OutputGradient, POINTS, Tile, Weight, WeightGradient, both_axes};
+use transform::{
+    Input, Map, Output, OutputGradient, POINTS, Tile, Weight, WeightGradient, both_axes, points,
+};
 
-/// Whether it serves this convolution.
-pub fn applies(spec: &ConvSpec) -> bool {
-    let ConvSpec { kernel, stride, padding, dilation, groups, .. } = *spec;
-    (kernel, stride, dilation, groups) == ([3; 2], [1; 2], [1; 2], 1) && padding.iter().all(|&p| p <= 2)
+/// Whether tiles of m x m outputs serve this convolution.
+pub fn applies(m: usize, spec: &ConvSpec) -> bool {
+    let ConvSpec { kernel: [r, across], stride, padding, dilation, groups, .. } = *spec;
+    matches!((m, r), (4 | 2, 3) | (2, 5))
+        && (across, stride, dilation, groups) == (r, [1; 2], [1; 2], 1)
+        && padding.iter().all(|&p| p < r)
 }
 
-/// Tiles of m x m outputs of all images.
-pub fn tiles(spec: &ConvSpec, m: usize) -> usize {
-    Tiles::new(spec, m).total
+/// Tiles of m x m outputs of all images, and points of each: products for each pair of channels.
+pub fn products(m: usize, spec: &ConvSpec) -> (usize, usize) {
+    let tiles = Tiles::new(spec, m);
+    (tiles.total, tiles.points * tiles.points)
+}
+
+/// Calls a pass that was compiled for tiles of m x m outputs and the spec's taps.
+macro_rules! tiled {
+    ($pass:ident($m:expr, $spec:expr $(, $operand:expr)*)) => {
+        match ($m, $spec.kernel[0]) {
+            (4, 3) => $pass::<E, 4, 3>($spec $(, $operand)*),
+            (2, 3) => $pass::<E, 2, 3>($spec $(, $operand)*),
+            (2, 5) => $pass::<E, 2, 5>($spec $(, $operand)*),
+            (m, _) => unreachable!("tiles of {m} x {m} outputs for {:?}", $spec),
+        }
+    };
+}
+use tiled;
+
+/// y = act(scale · (x ∗ w) + bias + residual), in tiles of m x m outputs.
+pub fn forward<E: Element>(
+    m: usize,
+    spec: &ConvSpec,
+    x: &[E],
+    w: &[E],
+    epilogue: &Epilogue<'_, E>,
+    y: &mut [E],
+) {
+    tiled!(forward_in_tiles(m, spec, x, w, epilogue, y));
+}
+
+/// dx = ∂⟨dy, x ∗ w⟩ / ∂x, in tiles of m x m.
+pub fn backward_data<E: Element>(m: usize, spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
+    let (back, turned) = adjoint(spec, w);
+    forward(m, &back, dy, &turned, &Epilogue::default(), dx);
 }
 
 /// A block's tiles, at most: enough that U, read once a block, costs little, and few enough for the second cache.
@@ -113,8 +149,9 @@ impl<E: Element> Planes<E> {
 /// The tiles of a convolution's output.
 #[derive(Clone, Copy)]
 struct Tiles {
-    /// Outputs on an axis of a tile.
+    /// Outputs on an axis of a tile, and points.
     m: usize,
+    points: usize,
     /// Of an image.
     rows: usize,
     columns: usize,
@@ -126,7 +163,7 @@ impl Tiles {
     fn new(spec: &ConvSpec, m: usize) -> Self {
         let [oh, ow] = spec.out_hw();
         let (rows, columns) = (oh.div_ceil(m), ow.div_ceil(m));
-        Tiles { m, rows, columns, total: spec.n * rows * columns }
+        Tiles { m, points: points(m, spec.kernel[0]), rows, columns, total: spec.n * rows * columns }
     }
 
     /// A tile's image and first output.
@@ -138,7 +175,7 @@ impl Tiles {
 
     /// The tiles of a block, `most` at most, for `channels` channels at each point.
     fn block(&self, most: usize, channels: usize) -> usize {
-        let points = (self.m + 2) * (self.m + 2);
+        let points = self.points * self.points;
         let most = (BLOCK_LEN / (points * channels)).clamp(24, most);
         self.total.div_ceil(self.total.div_ceil(most)).next_multiple_of(MAX_ROWS)
     }
@@ -156,9 +193,14 @@ struct Points<'a, E> {
 
 impl<E: Element> Points<'_, E> {
     #[inline(always)]
-    fn map<L: Map, S: Simd<E>, const M: usize>(&self, s: S, tiles: Range<usize>, to: &mut Planes<E>) {
+    fn map<L: Map, S: Simd<E>, const M: usize, const R: usize>(
+        &self,
+        s: S,
+        tiles: Range<usize>,
+        to: &mut Planes<E>,
+    ) {
         assert!(tiles.len() * to.ld <= to.plane && self.channels.len() <= to.ld);
-        let extent = L::extents(M).0;
+        let extent = L::extents(M, R).0;
         let mut patch = [[self.zeros.as_ptr(); POINTS]; POINTS];
         for (row, tile) in tiles.enumerate() {
             let (n, y, x) = self.tiles.origin(tile);
@@ -181,7 +223,7 @@ impl<E: Element> Points<'_, E> {
                 // SAFETY: the patch's addresses have LANES channels from c on; the row has room for whole vectors.
                 unsafe {
                     let to_row = to.data.as_mut_ptr().add(row * to.ld + c - start);
-                    vector_of_points::<L, S, E, M>(s, &patch, c, to_row, to.plane);
+                    vector_of_points::<L, S, E, M, R>(s, &patch, c, to_row, to.plane);
                 }
             }
         }
@@ -193,14 +235,14 @@ impl<E: Element> Points<'_, E> {
 /// # Safety
 /// The patch's addresses have c + LANES elements; every point's LANES elements at `to + k·plane` are writable.
 #[inline(always)]
-unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize>(
+unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize, const R: usize>(
     s: S,
     patch: &Tile<*const E>,
     c: usize,
     to: *mut E,
     plane: usize,
 ) {
-    let (extent, points) = L::extents(M);
+    let (extent, points) = L::extents(M, R);
     let mut x = [[s.zero(); POINTS]; POINTS];
     for i in 0..extent {
         for j in 0..extent {
@@ -208,7 +250,7 @@ unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize>(
             x[i][j] = unsafe { s.load(patch[i][j].wrapping_add(c)) };
         }
     }
-    both_axes::<L, S, E, M>(s, &mut x);
+    both_axes::<L, S, E, M, R>(s, &mut x);
     for (i, row) in x.iter().enumerate().take(points) {
         for (j, &v) in row.iter().enumerate().take(points) {
             // SAFETY: the caller's.
@@ -228,21 +270,22 @@ struct Weights<E: Element> {
 }
 
 impl<E: Element> Weights<E> {
-    /// From taps [3, 3, c_in, c_out].
-    fn new<const M: usize>(w: &[E], c_in: usize, c_out: usize) -> Self {
+    /// From taps [R, R, c_in, c_out].
+    fn new<const M: usize, const R: usize>(w: &[E], c_in: usize, c_out: usize) -> Self {
         let (lanes, registers) = E::dispatch(Registers);
         let panel_vectors = tile_vectors(registers, lanes, c_out);
         let width = panel_vectors * lanes;
         let panels = c_out.div_ceil(width);
         let plane = panels * c_in * width;
-        let mut data = Buffer::stale((M + 2) * (M + 2) * plane);
+        let points = points(M, R) * points(M, R);
+        let mut data = Buffer::stale(points * plane);
         let u = Shared::new(&mut data);
-        let strip = (4 * parallel::GRAIN / ((M + 2) * (M + 2) * width)).max(1);
+        let strip = (4 * parallel::GRAIN / (points * width)).max(1);
         let strips = c_in.div_ceil(strip);
         parallel::for_each(panels * strips, |i| {
             let (panel, from) = (i / strips, i % strips * strip);
             let rows = from..c_in.min(from + strip);
-            E::dispatch(MapWeights::<E, M> {
+            E::dispatch(MapWeights::<E, M, R> {
                 w,
                 c_in,
                 c_out,
@@ -258,7 +301,7 @@ impl<E: Element> Weights<E> {
 }
 
 /// Maps the taps of some input channels and a panel's output channels.
-struct MapWeights<'a, E, const M: usize> {
+struct MapWeights<'a, E, const M: usize, const R: usize> {
     w: &'a [E],
     c_in: usize,
     c_out: usize,
@@ -269,22 +312,22 @@ struct MapWeights<'a, E, const M: usize> {
     u: Shared<'a, E>,
 }
 
-impl<E: Element, const M: usize> Kernel<E> for MapWeights<'_, E, M> {
+impl<E: Element, const M: usize, const R: usize> Kernel<E> for MapWeights<'_, E, M, R> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let (points, tap) = (M + 2, self.c_in * self.c_out);
+        let (points, tap) = (points(M, R), self.c_in * self.c_out);
         let panel = self.columns.start * self.c_in;
         for row in self.rows {
             for o in self.columns.clone().step_by(S::LANES) {
                 let mut g = [[s.zero(); POINTS]; POINTS];
-                for i in 0..3 {
-                    for j in 0..3 {
-                        let at = (i * 3 + j) * tap + row * self.c_out + o;
+                for i in 0..R {
+                    for j in 0..R {
+                        let at = (i * R + j) * tap + row * self.c_out + o;
                         g[i][j] = s.read_tail(&self.w[at..][..S::LANES.min(self.c_out - o)]);
                     }
                 }
-                both_axes::<Weight, S, E, M>(s, &mut g);
+                both_axes::<Weight, S, E, M, R>(s, &mut g);
                 let at = panel + row * self.width + o - self.columns.start;
                 for i in 0..points {
                     for j in 0..points {
@@ -298,8 +341,8 @@ impl<E: Element, const M: usize> Kernel<E> for MapWeights<'_, E, M> {
     }
 }
 
-/// y = act(scale · (x ∗ w) + bias + residual), in tiles of M x M.
-pub fn forward<E: Element, const M: usize>(
+/// The forward pass in tiles of M x M.
+fn forward_in_tiles<E: Element, const M: usize, const R: usize>(
     spec: &ConvSpec,
     x: &[E],
     w: &[E],
@@ -309,7 +352,7 @@ pub fn forward<E: Element, const M: usize>(
     if y.is_empty() || x.is_empty() {
         return super::im2col::forward(spec, x, w, epilogue, y);
     }
-    let u = Weights::new::<M>(w, spec.c_in, spec.c_out);
+    let u = Weights::new::<M, R>(w, spec.c_in, spec.c_out);
     let tiles = Tiles::new(spec, M);
     let block = tiles.block(BLOCK, spec.c_in.max(spec.c_out));
     let blocks = tiles.total.div_ceil(block);
@@ -321,7 +364,7 @@ pub fn forward<E: Element, const M: usize>(
     let y = Shared::new(y);
     parallel::for_each(blocks * ranges, |i| {
         let (first, panel) = (i / ranges * block, i % ranges * range);
-        E::dispatch(Block::<E, M> {
+        E::dispatch(Block::<E, M, R> {
             spec,
             points: Points {
                 images: Images { data: x, h: spec.h, w: spec.w, c: spec.c_in },
@@ -340,7 +383,7 @@ pub fn forward<E: Element, const M: usize>(
 }
 
 /// A block of tiles by a range of panels of output channels.
-struct Block<'a, E: Element, const M: usize> {
+struct Block<'a, E: Element, const M: usize, const R: usize> {
     spec: &'a ConvSpec,
     points: Points<'a, E>,
     tiles: Range<usize>,
@@ -350,17 +393,17 @@ struct Block<'a, E: Element, const M: usize> {
     y: Shared<'a, E>,
 }
 
-impl<E: Element, const M: usize> Kernel<E> for Block<'_, E, M> {
+impl<E: Element, const M: usize, const R: usize> Kernel<E> for Block<'_, E, M, R> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
         let (spec, u, rows) = (self.spec, self.u, self.tiles.len());
-        let points = (M + 2) * (M + 2);
+        let points = points(M, R) * points(M, R);
         let first = self.panels.start * u.width;
         let columns = (self.panels.end * u.width).min(spec.c_out) - first;
         let mut v = Planes::<E>::new(points, rows, spec.c_in, S::LANES);
         let mut m = Planes::<E>::new(points, rows, columns, S::LANES);
-        self.points.map::<Input, S, M>(s, self.tiles.clone(), &mut v);
+        self.points.map::<Input, S, M, R>(s, self.tiles.clone(), &mut v);
         for k in 0..points {
             // SAFETY: the planes have room for whole register tiles, U for whole panels.
             unsafe {
@@ -394,19 +437,19 @@ impl<E: Element, const M: usize> Kernel<E> for Block<'_, E, M> {
     }
 }
 
-impl<E: Element, const M: usize> Block<'_, E, M> {
+impl<E: Element, const M: usize, const R: usize> Block<'_, E, M, R> {
     /// Maps a tile's vector of channels back to pixels and writes those inside.
     #[inline(always)]
     fn store<S: Simd<E>>(&self, s: S, m: &Planes<E>, row: usize, tile: usize, c: usize, channel: usize) {
         let mut x = [[s.zero(); POINTS]; POINTS];
-        for i in 0..M + 2 {
-            for j in 0..M + 2 {
+        let points = points(M, R);
+        for i in 0..points {
+            for j in 0..points {
                 // SAFETY: row and channel lie in the plane, whose rows are whole vectors.
-                x[i][j] =
-                    unsafe { s.load(m.data.as_ptr().add((i * (M + 2) + j) * m.plane + row * m.ld + c)) };
+                x[i][j] = unsafe { s.load(m.data.as_ptr().add((i * points + j) * m.plane + row * m.ld + c)) };
             }
         }
-        both_axes::<Output, S, E, M>(s, &mut x);
+        both_axes::<Output, S, E, M, R>(s, &mut x);
         let (n, y, left) = self.points.tiles.origin(tile);
         let [oh, ow] = self.spec.out_hw();
         let len = S::LANES.min(self.spec.c_out - channel);
@@ -430,14 +473,15 @@ impl<E: Element, const M: usize> Block<'_, E, M> {
 fn adjoint<E: Element>(spec: &ConvSpec, w: &[E]) -> (ConvSpec, Buffer<E>) {
     let ConvSpec { c_in, c_out, .. } = *spec;
     let [h, width] = spec.out_hw();
-    let padding = spec.padding.map(|p| 2 - p);
+    let taps = spec.kernel[0] * spec.kernel[1];
+    let padding = spec.padding.map(|p| spec.kernel[0] - 1 - p);
     let back = ConvSpec { h, w: width, c_in: c_out, c_out: c_in, padding, ..*spec };
     let mut turned = Buffer::stale(w.len());
     // Strips of output channels, so that reads and writes both stay in few lines.
     const STRIP: usize = 16;
     let tap = c_in * c_out;
     for (t, to) in turned.chunks_exact_mut(tap.max(1)).enumerate() {
-        let from = &w[(8 - t) * tap..][..tap];
+        let from = &w[(taps - 1 - t) * tap..][..tap];
         parallel::chunks(to, STRIP * c_in, |strip, to| {
             for (i, row) in from.chunks_exact(c_out).enumerate() {
                 for (o, &v) in row[strip * STRIP..].iter().take(STRIP).enumerate() {
@@ -449,12 +493,6 @@ fn adjoint<E: Element>(spec: &ConvSpec, w: &[E]) -> (ConvSpec, Buffer<E>) {
     (back, turned)
 }
 
-/// dx = ∂⟨dy, x ∗ w⟩ / ∂x, in tiles of M x M.
-pub fn backward_data<E: Element, const M: usize>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
-    let (back, turned) = adjoint(spec, w);
-    forward::<E, M>(&back, dy, &turned, &Epilogue::default(), dx);
-}
-
 #[cfg(test)]
 pub(super) mod error {
     //! The bound of the file's head, from the maps themselves.
@@ -462,32 +500,43 @@ pub(super) mod error {
     use super::super::Pass;
     use super::*;
 
-    struct Column<L, const M: usize>(usize, std::marker::PhantomData<L>);
+    struct Column<L, const M: usize, const R: usize>(usize, std::marker::PhantomData<L>);
 
-    impl<L: Map, const M: usize> Kernel<f64> for Column<L, M> {
+    impl<L: Map, const M: usize, const R: usize> Kernel<f64> for Column<L, M, R> {
         type Output = [f64; POINTS];
         fn run<S: Simd<f64>>(self, s: S) -> [f64; POINTS] {
             let unit = std::array::from_fn(|i| s.splat(if i == self.0 { 1.0 } else { 0.0 }));
-            let image = L::apply::<S, f64, M>(s, unit);
+            let image = L::apply::<S, f64, M, R>(s, unit);
             std::array::from_fn(|i| s.sum(image[i]) / S::LANES as f64)
         }
     }
 
     /// The absolute values of a map's matrix.
-    fn matrix<L: Map, const M: usize>() -> Vec<Vec<f64>> {
-        let (from, to) = L::extents(M);
+    fn matrix<L: Map, const M: usize, const R: usize>() -> Vec<Vec<f64>> {
+        let (from, to) = L::extents(M, R);
         let columns: Vec<_> =
-            (0..from).map(|j| f64::dispatch(Column::<L, M>(j, std::marker::PhantomData))).collect();
+            (0..from).map(|j| f64::dispatch(Column::<L, M, R>(j, std::marker::PhantomData))).collect();
         (0..to).map(|i| columns.iter().map(|c| c[i].abs()).collect()).collect()
     }
 
-    /// κ² for a pass.
-    pub(crate) fn amplification<const M: usize>(pass: Pass) -> f64 {
+    /// For m outputs and r taps: κ² of a pass, and the roundings of all maps on both axes, at most.
+    pub(crate) fn of(m: usize, r: usize, pass: Pass) -> (f64, f64) {
+        match (m, r) {
+            (4, 3) => (amplification::<4, 3>(pass), 24.0),
+            (2, 3) => (amplification::<2, 3>(pass), 24.0),
+            (2, 5) => (amplification::<2, 5>(pass), 26.0),
+            _ => unreachable!("{m} outputs, {r} taps"),
+        }
+    }
+
+    fn amplification<const M: usize, const R: usize>(pass: Pass) -> f64 {
         let sums = |m: Vec<Vec<f64>>| m.iter().map(|row| row.iter().sum::<f64>()).collect::<Vec<_>>();
-        let (input, weight) = (sums(matrix::<Input, M>()), sums(matrix::<Weight, M>()));
+        let (input, weight) = (sums(matrix::<Input, M, R>()), sums(matrix::<Weight, M, R>()));
         let (back, other) = match pass {
-            Pass::BackwardWeight => (matrix::<WeightGradient, M>(), sums(matrix::<OutputGradient, M>())),
-            _ => (matrix::<Output, M>(), weight),
+            Pass::BackwardWeight => {
+                (matrix::<WeightGradient, M, R>(), sums(matrix::<OutputGradient, M, R>()))
+            }
+            _ => (matrix::<Output, M, R>(), weight),
         };
         let row = |r: &Vec<f64>| r.iter().zip(&input).zip(&other).map(|((r, a), b)| r * a * b).sum::<f64>();
         back.iter().map(row).fold(0.0, f64::max).powi(2)

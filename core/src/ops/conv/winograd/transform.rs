@@ -1,24 +1,25 @@
 //! The maps of Winograd's and Toom-Cook's convolution, over vectors of channels.
 //!
-//! A product of polynomials is found from its values at enough points. For M outputs of a kernel of 3 taps there are
-//! N = M + 2 points: y = Aᵀ[(G g) ⊙ (Bᵀ d)], and in two dimensions the same along both axes (Lavin and Gray, Fast
-//! Algorithms for Convolutional Neural Networks, section 4). With the points 0, ±a, ±b, ∞ for M = 4 and
-//! n₀ = a²b², n_a = 2a²(a² − b²), n_b = 2b²(b² − a²):
+//! A product of polynomials is found from its values at enough points. For M outputs of a kernel of R taps there are
+//! N = M + R − 1 points: y = Aᵀ[(G g) ⊙ (Bᵀ d)], and in two dimensions the same along both axes (Lavin and Gray, Fast
+//! Algorithms for Convolutional Neural Networks, section 4). A and G evaluate polynomials, of M and of R coefficients, Bᵀ
+//! interpolates. With the six points 0, ±a, ±b, ∞ (M = 4 of R = 3, M = 2 of R = 5) and n₀ = a²b², n_a = 2a²(a² − b²),
+//! n_b = 2b²(b² − a²):
 //!
 //! ```text
-//! Bᵀ d: a²b² d₀ − (a²+b²) d₂ + d₄            Aᵀ m: m₀ + (m₁+m₂) + (m₃+m₄)            G g: g₀ / n₀
-//!       (d₄ − b² d₂) ± a (d₃ − b² d₁)              a (m₁−m₂) + b (m₃−m₄)                  (g₀ + a² g₂ ± a g₁) / n_a
-//!       (d₄ − a² d₂) ± b (d₃ − a² d₁)              a² (m₁+m₂) + b² (m₃+m₄)                (g₀ + b² g₂ ± b g₁) / n_b
-//!       a²b² d₁ − (a²+b²) d₃ + d₅                  a³ (m₁−m₂) + b³ (m₃−m₄) + m₅           g₂
+//! Bᵀ d: a²b² d₀ − (a²+b²) d₂ + d₄            A y: y₀                                    G g: g₀ / n₀
+//!       (d₄ − b² d₂) ± a (d₃ − b² d₁)             Σ_k (±a)ᵏ y_k                              Σ_j (±a)ʲ g_j / n_a
+//!       (d₄ − a² d₂) ± b (d₃ − a² d₁)             Σ_k (±b)ᵏ y_k                              Σ_j (±b)ʲ g_j / n_b
+//!       a²b² d₁ − (a²+b²) d₃ + d₅                 y_{M−1}                                    g_{R−1}
 //! ```
 //!
-//! for M = 2 the points are 0, ±1, ∞. The gradients need the transposed maps A and Gᵀ as well. The usual a = 1, b = 2
-//! costs digits; a = 5/8, b = 3/2 halves the error (see `winograd`), and its Bᵀ and Aᵀ are exact in binary.
+//! The passes need Aᵀ and Gᵀ as well. For M = 2 of R = 3 the points are 0, ±1, ∞. The usual a = 1, b = 2 costs digits;
+//! a = 5/8, b = 3/2 halves the error (see `winograd`), and its Bᵀ and A are exact in binary.
 
 use crate::Element;
 use crate::simd::Simd;
 
-/// The most points on an axis: N for M = 4.
+/// The most points on an axis.
 pub(super) const POINTS: usize = 6;
 /// A tile of vectors; the maps use its first rows and columns.
 pub(super) type Tile<V> = [[V; POINTS]; POINTS];
@@ -27,31 +28,41 @@ const A: f64 = 0.625;
 const B: f64 = 1.5;
 const A2: f64 = A * A;
 const B2: f64 = B * B;
-const NODE_0: f64 = A2 * B2;
-const NODE_A: f64 = 2.0 * A2 * (A2 - B2);
-const NODE_B: f64 = 2.0 * B2 * (B2 - A2);
+/// n₀, n_a, n_b.
+const NODES: [f64; 3] = [A2 * B2, 2.0 * A2 * (A2 - B2), 2.0 * B2 * (B2 - A2)];
 
-/// A linear map on one axis, for M outputs a tile.
+/// Points on an axis for m outputs of r taps.
+pub(super) const fn points(m: usize, r: usize) -> usize {
+    m + r - 1
+}
+
+/// A linear map on one axis, for M outputs a tile and R taps.
 pub(super) trait Map {
     /// The extents of its input and output.
-    fn extents(m: usize) -> (usize, usize);
+    fn extents(m: usize, r: usize) -> (usize, usize);
     /// The image of a vector; entries beyond the extents are of no account.
-    fn apply<S: Simd<E>, E: Element, const M: usize>(s: S, x: [S::V; POINTS]) -> [S::V; POINTS];
+    fn apply<S: Simd<E>, E: Element, const M: usize, const R: usize>(
+        s: S,
+        x: [S::V; POINTS],
+    ) -> [S::V; POINTS];
 }
 
 /// Applies a map along both axes.
 #[inline(always)]
-pub(super) fn both_axes<L: Map, S: Simd<E>, E: Element, const M: usize>(s: S, x: &mut Tile<S::V>) {
-    let (from, to) = L::extents(M);
+pub(super) fn both_axes<L: Map, S: Simd<E>, E: Element, const M: usize, const R: usize>(
+    s: S,
+    x: &mut Tile<S::V>,
+) {
+    let (from, to) = L::extents(M, R);
     for j in 0..from {
         let column = [x[0][j], x[1][j], x[2][j], x[3][j], x[4][j], x[5][j]];
-        let image = L::apply::<S, E, M>(s, column);
+        let image = L::apply::<S, E, M, R>(s, column);
         for i in 0..to {
             x[i][j] = image[i];
         }
     }
     for row in x.iter_mut().take(to) {
-        *row = L::apply::<S, E, M>(s, *row);
+        *row = L::apply::<S, E, M, R>(s, *row);
     }
 }
 
@@ -71,15 +82,57 @@ pub(super) struct Weight;
 /// Gᵀ: gradients of points to gradients of taps.
 pub(super) struct WeightGradient;
 
+/// The values at 0, ±a, ±b, ∞ of the polynomial with L coefficients x, the finite ones over n₀, n_a, n_b.
+#[inline(always)]
+fn values<S: Simd<E>, E: Element, const L: usize>(s: S, x: [S::V; POINTS], n: [f64; 3]) -> [S::V; POINTS] {
+    let at = |p: f64, n: f64| {
+        let term = |j: usize| c(s, p.powi(j as i32) / n);
+        let (mut even, mut odd) = (s.mul(term(0), x[0]), s.zero());
+        for j in (2..L).step_by(2) {
+            even = s.fma(term(j), x[j], even);
+        }
+        for (k, j) in (1..L).step_by(2).rev().enumerate() {
+            odd = if k == 0 { s.mul(term(j), x[j]) } else { s.fma(term(j), x[j], odd) };
+        }
+        (s.add(even, odd), s.sub(even, odd))
+    };
+    let (a, minus_a) = at(A, n[1]);
+    let (b, minus_b) = at(B, n[2]);
+    [s.mul(c(s, 1.0 / n[0]), x[0]), a, minus_a, b, minus_b, x[L - 1]]
+}
+
+/// The transposed map.
+#[inline(always)]
+fn coefficients<S: Simd<E>, E: Element, const L: usize>(
+    s: S,
+    m: [S::V; POINTS],
+    n: [f64; 3],
+) -> [S::V; POINTS] {
+    let (even_a, odd_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+    let (even_b, odd_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+    let mut x = [s.zero(); POINTS];
+    for (j, x) in x.iter_mut().enumerate().take(L) {
+        let (a, b) = if j % 2 == 0 { (even_a, even_b) } else { (odd_a, odd_b) };
+        let term = |p: f64, n: f64| c(s, p.powi(j as i32) / n);
+        let sum = if j == L - 1 { s.fma(term(B, n[2]), b, m[5]) } else { s.mul(term(B, n[2]), b) };
+        let sum = s.fma(term(A, n[1]), a, sum);
+        *x = if j == 0 { s.fma(c(s, 1.0 / n[0]), m[0], sum) } else { sum };
+    }
+    x
+}
+
 impl Map for Input {
     #[inline(always)]
-    fn extents(m: usize) -> (usize, usize) {
-        (m + 2, m + 2)
+    fn extents(m: usize, r: usize) -> (usize, usize) {
+        (points(m, r), points(m, r))
     }
     #[inline(always)]
-    fn apply<S: Simd<E>, E: Element, const M: usize>(s: S, d: [S::V; POINTS]) -> [S::V; POINTS] {
+    fn apply<S: Simd<E>, E: Element, const M: usize, const R: usize>(
+        s: S,
+        d: [S::V; POINTS],
+    ) -> [S::V; POINTS] {
         let z = s.zero();
-        if M == 2 {
+        if points(M, R) == 4 {
             return [s.sub(d[0], d[2]), s.add(d[2], d[1]), s.sub(d[2], d[1]), s.sub(d[3], d[1]), z, z];
         }
         let (a, b) = (c(s, A), c(s, B));
@@ -101,97 +154,74 @@ impl Map for Input {
 
 impl Map for Output {
     #[inline(always)]
-    fn extents(m: usize) -> (usize, usize) {
-        (m + 2, m)
+    fn extents(m: usize, r: usize) -> (usize, usize) {
+        (points(m, r), m)
     }
     #[inline(always)]
-    fn apply<S: Simd<E>, E: Element, const M: usize>(s: S, m: [S::V; POINTS]) -> [S::V; POINTS] {
-        let z = s.zero();
-        let (even_a, odd_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
-        if M == 2 {
-            return [s.add(m[0], even_a), s.add(odd_a, m[3]), z, z, z, z];
+    fn apply<S: Simd<E>, E: Element, const M: usize, const R: usize>(
+        s: S,
+        m: [S::V; POINTS],
+    ) -> [S::V; POINTS] {
+        if points(M, R) == 4 {
+            let (z, even, odd) = (s.zero(), s.add(m[1], m[2]), s.sub(m[1], m[2]));
+            return [s.add(m[0], even), s.add(odd, m[3]), z, z, z, z];
         }
-        let (even_b, odd_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
-        [
-            s.add(m[0], s.add(even_a, even_b)),
-            s.fma(c(s, A), odd_a, s.mul(c(s, B), odd_b)),
-            s.fma(c(s, A2), even_a, s.mul(c(s, B2), even_b)),
-            s.fma(c(s, A2 * A), odd_a, s.fma(c(s, B2 * B), odd_b, m[5])),
-            z,
-            z,
-        ]
+        coefficients::<S, E, M>(s, m, [1.0; 3])
     }
 }
 
 impl Map for OutputGradient {
     #[inline(always)]
-    fn extents(m: usize) -> (usize, usize) {
-        (m, m + 2)
+    fn extents(m: usize, r: usize) -> (usize, usize) {
+        (m, points(m, r))
     }
     #[inline(always)]
-    fn apply<S: Simd<E>, E: Element, const M: usize>(s: S, y: [S::V; POINTS]) -> [S::V; POINTS] {
-        let z = s.zero();
-        if M == 2 {
+    fn apply<S: Simd<E>, E: Element, const M: usize, const R: usize>(
+        s: S,
+        y: [S::V; POINTS],
+    ) -> [S::V; POINTS] {
+        if points(M, R) == 4 {
+            let z = s.zero();
             return [y[0], s.add(y[0], y[1]), s.sub(y[0], y[1]), y[1], z, z];
         }
-        let even_a = s.fma(c(s, A2), y[2], y[0]);
-        let even_b = s.fma(c(s, B2), y[2], y[0]);
-        let odd_a = s.fma(c(s, A), y[1], s.mul(c(s, A2 * A), y[3]));
-        let odd_b = s.fma(c(s, B), y[1], s.mul(c(s, B2 * B), y[3]));
-        [y[0], s.add(even_a, odd_a), s.sub(even_a, odd_a), s.add(even_b, odd_b), s.sub(even_b, odd_b), y[3]]
+        values::<S, E, M>(s, y, [1.0; 3])
     }
 }
 
 impl Map for Weight {
     #[inline(always)]
-    fn extents(m: usize) -> (usize, usize) {
-        (3, m + 2)
+    fn extents(m: usize, r: usize) -> (usize, usize) {
+        (r, points(m, r))
     }
     #[inline(always)]
-    fn apply<S: Simd<E>, E: Element, const M: usize>(s: S, g: [S::V; POINTS]) -> [S::V; POINTS] {
-        let z = s.zero();
-        if M == 2 {
-            let half = c(s, 0.5);
+    fn apply<S: Simd<E>, E: Element, const M: usize, const R: usize>(
+        s: S,
+        g: [S::V; POINTS],
+    ) -> [S::V; POINTS] {
+        if points(M, R) == 4 {
+            let (z, half) = (s.zero(), c(s, 0.5));
             let (even, odd) = (s.mul(half, s.add(g[0], g[2])), s.mul(half, g[1]));
             return [g[0], s.add(even, odd), s.sub(even, odd), g[2], z, z];
         }
-        let even_a = s.fma(c(s, A2 / NODE_A), g[2], s.mul(c(s, 1.0 / NODE_A), g[0]));
-        let even_b = s.fma(c(s, B2 / NODE_B), g[2], s.mul(c(s, 1.0 / NODE_B), g[0]));
-        let (odd_a, odd_b) = (s.mul(c(s, A / NODE_A), g[1]), s.mul(c(s, B / NODE_B), g[1]));
-        [
-            s.mul(c(s, 1.0 / NODE_0), g[0]),
-            s.add(even_a, odd_a),
-            s.sub(even_a, odd_a),
-            s.add(even_b, odd_b),
-            s.sub(even_b, odd_b),
-            g[2],
-        ]
+        values::<S, E, R>(s, g, NODES)
     }
 }
 
 impl Map for WeightGradient {
     #[inline(always)]
-    fn extents(m: usize) -> (usize, usize) {
-        (m + 2, 3)
+    fn extents(m: usize, r: usize) -> (usize, usize) {
+        (points(m, r), r)
     }
     #[inline(always)]
-    fn apply<S: Simd<E>, E: Element, const M: usize>(s: S, u: [S::V; POINTS]) -> [S::V; POINTS] {
-        let z = s.zero();
-        let (even_a, odd_a) = (s.add(u[1], u[2]), s.sub(u[1], u[2]));
-        if M == 2 {
-            let half = c(s, 0.5);
-            return [s.fma(half, even_a, u[0]), s.mul(half, odd_a), s.fma(half, even_a, u[3]), z, z, z];
+    fn apply<S: Simd<E>, E: Element, const M: usize, const R: usize>(
+        s: S,
+        u: [S::V; POINTS],
+    ) -> [S::V; POINTS] {
+        if points(M, R) == 4 {
+            let (z, half) = (s.zero(), c(s, 0.5));
+            let (even, odd) = (s.add(u[1], u[2]), s.sub(u[1], u[2]));
+            return [s.fma(half, even, u[0]), s.mul(half, odd), s.fma(half, even, u[3]), z, z, z];
         }
-        let (even_b, odd_b) = (s.add(u[3], u[4]), s.sub(u[3], u[4]));
-        let g0 = s.fma(c(s, 1.0 / NODE_A), even_a, s.mul(c(s, 1.0 / NODE_B), even_b));
-        let g2 = s.fma(c(s, A2 / NODE_A), even_a, s.fma(c(s, B2 / NODE_B), even_b, u[5]));
-        [
-            s.fma(c(s, 1.0 / NODE_0), u[0], g0),
-            s.fma(c(s, A / NODE_A), odd_a, s.mul(c(s, B / NODE_B), odd_b)),
-            g2,
-            z,
-            z,
-            z,
-        ]
+        coefficients::<S, E, R>(s, u, NODES)
     }
 }
