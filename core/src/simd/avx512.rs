@@ -42,6 +42,18 @@ impl Simd<f32> for Avx512 {
         unsafe { _mm512_storeu_ps(p, v) }
     }
     #[inline(always)]
+    unsafe fn stream(self, p: *mut f32, v: __m512) {
+        if p.addr().is_multiple_of(64) {
+            unsafe { _mm512_stream_ps(p, v) }
+        } else {
+            unsafe { _mm512_storeu_ps(p, v) }
+        }
+    }
+    #[inline(always)]
+    fn fence(self) {
+        unsafe { _mm_sfence() }
+    }
+    #[inline(always)]
     unsafe fn load_n(self, p: *const f32, n: usize) -> __m512 {
         unsafe { _mm512_maskz_loadu_ps(mask(n), p) }
     }

@@ -80,6 +80,19 @@ pub trait Simd<E>: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p .. p + LANES` is writable; no alignment is needed.
     unsafe fn store(self, p: *mut E, v: Self::V);
+    /// As `store`, for results that are larger than the caches and so are not read from them: past the caches, where p is
+    /// aligned, without reading the line first. [`Simd::fence`] must follow before another thread may read it.
+    ///
+    /// # Safety
+    /// As `store`.
+    #[inline(always)]
+    unsafe fn stream(self, p: *mut E, v: Self::V) {
+        // SAFETY: the caller's.
+        unsafe { self.store(p, v) }
+    }
+    /// Orders what was streamed before what follows.
+    #[inline(always)]
+    fn fence(self) {}
     /// Reads n <= LANES elements; the other lanes are 0, and their memory is not touched.
     ///
     /// # Safety

@@ -11,7 +11,7 @@
 use super::ConvSpec;
 use crate::buffer::Buffer;
 use crate::parallel;
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Simd, prefetch};
 use crate::{Element, Epilogue};
 use std::ops::Range;
 
@@ -21,6 +21,8 @@ const BLOCK: usize = 8;
 const TURN: usize = 4 * BLOCK;
 /// Pixels over which the weights' sums stay in registers.
 const SUM_BLOCK: usize = 16;
+/// Elements of a result that the caches do not hold until it is read.
+const FAR: usize = 2 * 1024 * 1024;
 /// Elements of one piece of work.
 const PIECE: usize = 64 * 1024;
 
@@ -165,11 +167,11 @@ impl<'a> Geometry<'a> {
     /// Computes every line; pieces are whole lines.
     fn run<E: Element>(&self, input: &[E], weights: &[E], epilogue: &Epilogue<'_, E>, out: &mut [E]) {
         let line = self.output[1] * self.spec.c_in;
-        let lines = PIECE.div_ceil(line.max(1));
+        let (lines, far) = (PIECE.div_ceil(line.max(1)), out.len() >= FAR);
         parallel::chunks(out, lines * line, |i, out| {
             let residual = epilogue.residual.map(|r| &r[i * lines * line..][..out.len()]);
             let epilogue = Epilogue { residual, ..*epilogue };
-            E::dispatch(Lines { geometry: self, first: i * lines, input, weights, out, epilogue });
+            E::dispatch(Lines { geometry: self, first: i * lines, input, weights, out, far, epilogue });
         });
     }
 }
@@ -181,6 +183,7 @@ struct Lines<'a, E> {
     input: &'a [E],
     weights: &'a [E],
     out: &'a mut [E],
+    far: bool,
     epilogue: Epilogue<'a, E>,
 }
 
@@ -210,8 +213,16 @@ impl<E: Element> Kernel<E> for Lines<'_, E> {
                         line_taps(g.spec, rows, y / rows.step, columns, stretch, &mut taps);
                         let input = &self.input[n * image..][..image];
                         let (taps, weights) = (&taps[..], self.weights);
-                        let mut run =
-                            Run { taps, axis: columns, c, input, weights, out: &mut *whole, epilogue };
+                        let mut run = Run {
+                            taps,
+                            axis: columns,
+                            c,
+                            input,
+                            weights,
+                            out: &mut *whole,
+                            far: self.far,
+                            epilogue,
+                        };
                         while end - start >= BLOCK {
                             run.block::<S, BLOCK>(s, start);
                             start += BLOCK;
@@ -222,6 +233,9 @@ impl<E: Element> Kernel<E> for Lines<'_, E> {
                     }
                 }
             }
+        }
+        if self.far {
+            s.fence();
         }
     }
 }
@@ -236,6 +250,7 @@ struct Run<'a, E> {
     weights: &'a [E],
     /// One line.
     out: &'a mut [E],
+    far: bool,
     epilogue: Epilogue<'a, E>,
 }
 
@@ -268,6 +283,10 @@ impl<E: Element> Run<'_, E> {
             unsafe {
                 let w = load::<S, E, TAIL>(s, self.weights.as_ptr().add(t.weight * self.c + c), n);
                 let x = self.input.as_ptr().add(at);
+                // What the next block reads, since each row of taps and each vector of channels is a run of its own.
+                if B > 1 {
+                    (0..B).for_each(|b| prefetch(x.wrapping_add((b + B) * step)));
+                }
                 for (b, acc) in acc.iter_mut().enumerate() {
                     *acc = s.fma(load::<S, E, TAIL>(s, x.add(b * step), n), w, *acc);
                 }
@@ -279,7 +298,7 @@ impl<E: Element> Run<'_, E> {
             // SAFETY: the pixel lies in the line, and so in the residual; c .. c + n are channels.
             unsafe {
                 let v = self.epilogue.vector(s, v, c, at, n);
-                store::<S, E, TAIL>(s, self.out.as_mut_ptr().add(at), v, n);
+                store::<S, E, TAIL>(s, self.out.as_mut_ptr().add(at), v, n, self.far);
             }
         }
     }
@@ -295,12 +314,20 @@ unsafe fn load<S: Simd<E>, E: Element, const TAIL: bool>(s: S, p: *const E, n: u
     unsafe { if TAIL { s.load_n(p, n) } else { s.load(p) } }
 }
 
+/// Streams where the result is `far`.
+///
 /// # Safety
 /// p .. p + n is writable.
 #[inline(always)]
-unsafe fn store<S: Simd<E>, E: Element, const TAIL: bool>(s: S, p: *mut E, v: S::V, n: usize) {
+unsafe fn store<S: Simd<E>, E: Element, const TAIL: bool>(s: S, p: *mut E, v: S::V, n: usize, far: bool) {
     // SAFETY: the caller's.
-    unsafe { if TAIL { s.store_n(p, v, n) } else { s.store(p, v) } }
+    unsafe {
+        match (TAIL, far) {
+            (true, _) => s.store_n(p, v, n),
+            (false, true) => s.stream(p, v),
+            (false, false) => s.store(p, v),
+        }
+    }
 }
 
 /// Sums of x·dy for each tap over consecutive lines of dy.
@@ -405,7 +432,9 @@ impl<E: Element> TapRun<'_, E> {
         }
         for (t, tap) in taps.iter().enumerate() {
             // SAFETY: as above.
-            unsafe { store::<S, E, TAIL>(s, self.sums.as_mut_ptr().add(tap.weight * self.c + c), acc[t], n) };
+            unsafe {
+                store::<S, E, TAIL>(s, self.sums.as_mut_ptr().add(tap.weight * self.c + c), acc[t], n, false)
+            };
         }
     }
 }

@@ -276,6 +276,13 @@ proptest! {
     }
 }
 
+/// A result beyond the caches is streamed past them, where a vector is aligned: here one in three.
+#[test]
+fn depthwise_results_beyond_the_caches() {
+    let spec = ConvSpec { groups: 132, ..ConvSpec::square([1, 254, 252, 132], 132, 3, 2, 1) };
+    Case::<f32>::new(spec, 2).check();
+}
+
 /// Everything an algorithm computes, as bits.
 #[cfg(feature = "rayon")]
 fn bits(case: &Case<f32>, algorithm: Algorithm) -> Vec<u32> {

@@ -5,8 +5,10 @@
 
 use super::*;
 
-/// A block's tiles, at most: the sums are read and written once a block.
-const GRADIENT_BLOCK: usize = 128;
+/// A block's tiles, at most, for r taps: the sums are read and written once a block, the points lie in the second cache.
+const fn most_tiles(r: usize) -> usize {
+    if r == 3 { 128 } else { 64 }
+}
 /// Channels of one range of the weights' gradient.
 const RANGE: usize = 128;
 /// Elements of all partial sums of the weights' gradient, at most, and parts.
@@ -33,7 +35,7 @@ fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
     let (rows, columns) = (even(spec.c_in), even(spec.c_out));
     let (down, across) = (spec.c_in.div_ceil(rows), spec.c_out.div_ceil(columns));
     let points = points(M, R) * points(M, R);
-    let block = tiles.block(GRADIENT_BLOCK, rows.max(columns));
+    let block = tiles.block(most_tiles(R), rows.max(columns));
     // Parts: enough pieces of work, each of a few blocks, within the room for partial sums.
     let sums = points * spec.c_in * spec.c_out;
     let parts =
