@@ -4,11 +4,13 @@
 //! live (leads to a parameter or an input whose gradient is wanted) records one closure that captures only what
 //! backward needs. `Tape::backward` runs the closures from the last to the first and drops each after use, so that
 //! buffers return to the pool as early as can be. The tape owns no values: a `Var` moves into an op, and an op whose
-//! input's buffer has no other owner may work in place.
+//! input's buffer has no other owner may work in place. A value that is cheap to make from what its own node keeps, as
+//! batch norm's from its input, need not be kept for the ops that read it: they make it again, to the same bits.
 
 use crate::nn::{Param, ParamId};
 use crate::{Element, Rng, Shape, Tensor, profile};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A node's place on its tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,6 +46,25 @@ impl<E: Element> Var<E> {
 /// What backward does for one node: takes ∂L/∂(its value), adds to its parents' gradients.
 type Backward<E> = Box<dyn FnOnce(Tensor<E>, &mut Slots<E>) + Send>;
 
+/// Makes a node's value again.
+type Again<E> = Arc<dyn Fn() -> Tensor<E> + Send + Sync>;
+
+/// A value that backward will read.
+pub(crate) enum Kept<E: Element> {
+    Value(Tensor<E>),
+    Again(Again<E>),
+}
+
+impl<E: Element> Kept<E> {
+    /// The value.
+    pub fn get(self) -> Tensor<E> {
+        match self {
+            Kept::Value(value) => value,
+            Kept::Again(again) => again(),
+        }
+    }
+}
+
 struct Node<E: Element> {
     name: &'static str,
     backward: Option<Backward<E>>,
@@ -74,6 +95,7 @@ impl<E: Element> Slots<E> {
 pub struct Tape<E: Element = f32> {
     nodes: Vec<Node<E>>,
     params: HashMap<ParamId, NodeId>,
+    again: HashMap<NodeId, Again<E>>,
     recording: bool,
     training: bool,
     rng: Option<Rng>,
@@ -81,7 +103,8 @@ pub struct Tape<E: Element = f32> {
 
 impl<E: Element> Tape<E> {
     fn with(recording: bool, training: bool, rng: Option<Rng>) -> Self {
-        Tape { nodes: Vec::new(), params: HashMap::new(), recording, training, rng }
+        let (nodes, params, again) = (Vec::new(), HashMap::new(), HashMap::new());
+        Tape { nodes, params, again, recording, training, rng }
     }
 
     /// Training: records, batch norm uses the batch's statistics, dropout draws from a stream split off `rng`.
@@ -162,6 +185,25 @@ impl<E: Element> Tape<E> {
         Var { value, node }
     }
 
+    /// Says how to make a recorded variable's value again, from what its own backward keeps anyway.
+    pub(crate) fn can_make_again(
+        &mut self,
+        y: &Var<E>,
+        make: impl Fn() -> Tensor<E> + Send + Sync + 'static,
+    ) {
+        if let Some(node) = y.node {
+            self.again.insert(node, Arc::new(make));
+        }
+    }
+
+    /// What an op keeps to read its operand in backward: the value, unless it can be made again.
+    pub(crate) fn keep(&self, x: Var<E>) -> Kept<E> {
+        match x.node.and_then(|node| self.again.get(&node)) {
+            Some(again) => Kept::Again(again.clone()),
+            None => Kept::Value(x.value),
+        }
+    }
+
     /// Gradients of a scalar with respect to all parameters and inputs. Consumes the recording.
     #[track_caller]
     pub fn backward(self, loss: &Var<E>) -> Gradients<E> {
@@ -178,6 +220,8 @@ impl<E: Element> Tape<E> {
     /// Gradients of Σ⟨seed, variable⟩.
     #[track_caller]
     pub fn backward_from(self, seeds: impl IntoIterator<Item = (Option<NodeId>, Tensor<E>)>) -> Gradients<E> {
+        // Each op holds its own now.
+        drop(self.again);
         let mut slots = Slots { slots: self.nodes.iter().map(|_| None).collect() };
         for (node, seed) in seeds {
             slots.add(node, || seed);

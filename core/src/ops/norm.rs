@@ -5,7 +5,7 @@
 //! computing sample variances*, 1979): μ = Σ_b (n_b m_b + Σ (x - m_b)) / m, M₂ = Σ_b Σ (x - m_b)² + 2 (m_b - μ) Σ (x - m_b) + n_b (m_b - μ)².
 //! Backward, with g' the gradient behind the activation and m rows:
 //! ∂β = Σ g', ∂γ = Σ g' x̂, ∂x = γ / √(σ² + ε) · (g' - ∂β / m - x̂ ∂γ / m). Whether the activation passes a gradient is computed anew
-//! from x, in the same way as in forward, so that y is not kept.
+//! from x, in the same way as in forward, so that y is not kept; a convolution that reads y makes it again as well.
 
 mod channels;
 
@@ -186,6 +186,7 @@ impl<E: Element> Tape<E> {
         let at = Channels::new(stats.mean.clone(), scale, beta.value, activation);
         let kept = self.records(&nodes).then(|| x.value.clone());
         let y = at.forward(x.value);
+        let again = kept.clone().map(|x| (at.clone(), x));
         let y = self.record("batch_norm", y, &nodes, move |mut g, slots| {
             let Some(x) = kept else { return };
             let [sum, dot] = at.sums(&x, &g);
@@ -199,6 +200,12 @@ impl<E: Element> Tape<E> {
             slots.add(nodes[1], || zip(&dot, &rstd, |d, r| d * r));
             slots.add(nodes[2], || sum);
         });
+        if let Some((at, x)) = again {
+            self.can_make_again(&y, move || {
+                let _span = profile::span("batch_norm", "again");
+                at.forward(x.clone())
+            });
+        }
         (y, stats)
     }
 

@@ -153,7 +153,7 @@ impl<E: Element> Tape<E> {
             return y.into();
         }
         let w = to_x.map(|_| weight.value.clone());
-        let x = to_w.map(|_| x.value);
+        let x = to_w.map(|_| self.keep(x));
         let after = pointwise::After { activation: fused.activation, scale, to_residual, to_bias };
         let kept = after.needs_result().then(|| y.clone());
         self.record(OP, y, &parents, move |dy, slots| {
@@ -171,7 +171,7 @@ impl<E: Element> Tape<E> {
                     let [kh, kw] = spec.kernel;
                     let mut dw = Tensor::stale([kh, kw, spec.group_in(), spec.c_out]);
                     let algorithm = choose(&spec, Pass::BackwardWeight);
-                    backward_weight(algorithm, &spec, x.data(), dp.data(), dw.data_mut());
+                    backward_weight(algorithm, &spec, x.get().data(), dp.data(), dw.data_mut());
                     dw
                 });
             }
