@@ -1,4 +1,4 @@
-//! `--profile`: where the time went, as a table for people and a trace for a viewer.
+//! `--profile`: where the time went, as a table for people, a trace for a viewer, and lines for a run's page.
 //!
 //! The table has a line for each op or kernel: own time, its share of the wall clock, and where the work is known the rate
 //! in GFLOP/s (multiply-adds of the definition, counted as two) and GB/s (each operand once). The trace is in the format
@@ -7,7 +7,7 @@
 use crate::error::{Error, Result};
 use crate::files;
 use gradus_core::Element;
-use gradus_core::profile::{self, Event, Profile, Total};
+use gradus_core::profile::{self, Event, Profile};
 use serde::Serialize;
 use std::fmt::{self, Write};
 use std::path::Path;
@@ -27,7 +27,47 @@ pub fn around(trace: &Path, work: impl FnOnce() -> Result<()>) -> Result<()> {
     result.and(written)
 }
 
-/// The profile as a table, the longest first.
+/// What one op or kernel took.
+#[derive(Debug, Serialize)]
+pub struct Line {
+    /// Name, and pass or algorithm.
+    pub op: String,
+    /// How often.
+    pub calls: u64,
+    /// Own time, of all calls.
+    pub seconds: f64,
+    /// Of the wall clock.
+    pub share: f64,
+    /// 10⁹ operations a second, where the work is known.
+    pub gflops: Option<f64>,
+    /// 10⁹ bytes a second, where they are known.
+    pub gbytes: Option<f64>,
+}
+
+/// What each op took, the longest first.
+pub fn lines(profile: &Profile) -> Vec<Line> {
+    let wall = profile.wall.as_secs_f64();
+    let mut lines: Vec<_> = profile
+        .totals
+        .iter()
+        .map(|(label, total)| {
+            let seconds = total.own.as_secs_f64();
+            let rate = |work: f64| (work > 0.0).then(|| work / seconds / 1e9);
+            Line {
+                op: label.to_string(),
+                calls: total.calls,
+                seconds,
+                share: seconds / wall,
+                gflops: rate(total.flops),
+                gbytes: rate(total.bytes),
+            }
+        })
+        .collect();
+    lines.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    lines
+}
+
+/// The profile as a table.
 struct Table<'a>(&'a Profile);
 
 /// Seconds in the unit that reads best.
@@ -39,32 +79,25 @@ fn time(seconds: f64) -> String {
     }
 }
 
-/// `work` a second in units of 10^9, where it is known.
-fn rate(work: f64, total: &Total) -> String {
-    if work > 0.0 { format!("{:.1}", work / total.own.as_secs_f64() / 1e9) } else { String::new() }
-}
-
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wall = self.0.wall.as_secs_f64();
-        let mut lines: Vec<_> = self.0.totals.iter().map(|(label, t)| (label.to_string(), *t)).collect();
-        lines.sort_by_key(|(_, t)| std::cmp::Reverse(t.own));
-        let inside: f64 = lines.iter().map(|(_, t)| t.own.as_secs_f64()).sum();
-        let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max("outside of ops".len());
+        let lines = lines(self.0);
+        let inside: f64 = lines.iter().map(|l| l.seconds).sum();
+        let width = lines.iter().map(|l| l.op.len()).max().unwrap_or(0).max("outside of ops".len());
         let (calls, time_, each, share, gflops, gbytes) =
             ("calls", "time", "a call", "share", "GFLOP/s", "GB/s");
         writeln!(f, "{:width$} {calls:>8} {time_:>9} {each:>9} {share:>7} {gflops:>8} {gbytes:>6}", "")?;
-        for (name, t) in &lines {
-            let own = t.own.as_secs_f64();
+        let rate = |r: Option<f64>| r.map_or(String::new(), |r| format!("{r:.1}"));
+        for Line { op, calls, seconds, share, gflops, gbytes } in &lines {
             writeln!(
                 f,
-                "{name:width$} {:>8} {:>9} {:>9} {:>5.1} % {:>8} {:>6}",
-                t.calls,
-                time(own),
-                time(own / t.calls as f64),
-                100.0 * own / wall,
-                rate(t.flops, t),
-                rate(t.bytes, t),
+                "{op:width$} {calls:>8} {:>9} {:>9} {:>5.1} % {:>8} {:>6}",
+                time(*seconds),
+                time(seconds / *calls as f64),
+                100.0 * share,
+                rate(*gflops),
+                rate(*gbytes),
             )?;
         }
         let outside = (wall - inside).max(0.0);
@@ -150,7 +183,7 @@ fn write_trace(profile: &Profile, path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gradus_core::profile::Label;
+    use gradus_core::profile::{Label, Total};
     use std::time::Duration;
 
     fn sample() -> Profile {

@@ -106,6 +106,13 @@ pub fn finish() -> Option<Profile> {
     Some(profile)
 }
 
+/// The totals until now, without the events. `None` if it was not started.
+pub fn so_far() -> Option<Profile> {
+    let gathered = gathered();
+    let (since, profile) = gathered.as_ref()?;
+    Some(Profile { wall: since.elapsed(), totals: profile.totals.clone(), events: Vec::new() })
+}
+
 /// Opens a span that ends when the result is dropped.
 #[inline]
 #[must_use = "the span ends when this is dropped"]
@@ -189,6 +196,7 @@ mod tests {
             }
         }
         let most = began.elapsed();
+        let so_far = so_far().expect("started");
         let profile = finish().expect("started");
         drop(span("after", ""));
         let (outer, inner) = (
@@ -201,6 +209,8 @@ mod tests {
         let length = profile.events.iter().find(|e| e.label.name == "outer").expect("kept").length;
         assert_eq!(outer.own + inner.own, length);
         assert_eq!(profile.totals.iter().filter(|(l, _)| ["before", "after"].contains(&l.name)).count(), 0);
-        assert!(!is_on() && finish().is_none());
+        assert_eq!(so_far.totals, profile.totals);
+        assert!(so_far.wall <= profile.wall && so_far.events.is_empty());
+        assert!(!is_on() && finish().is_none() && super::so_far().is_none());
     }
 }

@@ -27,10 +27,12 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::plot::Chart;
 use events::Events;
+use gradus_core::profile;
 use results::Results;
 
 const ARGS: &str = "args.json";
 const LOG: &str = "log.jsonl";
+const OPS: &str = "ops.json";
 /// What a run consists of: these are removed where a run is replaced, and nothing else.
 const OWN: [&str; 9] = [
     ARGS,
@@ -151,7 +153,8 @@ impl Run {
     }
 
     /// Records an epoch (counted from 1): the same names each time, `part/quantity` or `quantity`, such as
-    /// `train/loss`, `val/accuracy`, `lr`. Quantities of one name share a panel of `results.png`.
+    /// `train/loss`, `val/accuracy`, `lr`. Quantities of one name share a panel of `results.png`. Under a profile,
+    /// `ops.json` tells what each op took since it began.
     pub fn epoch(&mut self, epoch: usize, values: &[(&str, f64)]) -> Result<()> {
         if epoch <= self.epochs() {
             self.rewind(epoch - 1)?;
@@ -162,6 +165,10 @@ impl Run {
         line.insert("epoch".into(), epoch.into());
         line.extend(values.iter().map(|&(name, v)| (name.to_string(), v.into())));
         self.note(&line)?;
+        if let Some(profile) = profile::so_far() {
+            let ops = serde_json::to_vec_pretty(&crate::profile::lines(&profile)).map_err(internal)?;
+            files::write_atomic(self.file(OPS), &ops)?;
+        }
         self.results.image().save_png(self.file(results::PNG))
     }
 

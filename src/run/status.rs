@@ -38,6 +38,8 @@ pub struct Status {
     pub seconds_left: Option<f64>,
     /// Since the run last wrote anything.
     pub quiet_seconds: Option<f64>,
+    /// What each op took, the longest first, where the run is profiled; null elsewhere.
+    pub ops: Value,
     /// Name, caption and version of each picture there is; the version changes with the picture.
     pub pictures: Vec<(String, String, u64)>,
 }
@@ -45,10 +47,11 @@ pub struct Status {
 impl Status {
     /// Of the run in a folder, as its files are now. What is missing or cut off is left out.
     pub fn of(folder: &Path) -> Self {
-        let settings = files::read(folder.join("args.json"), TEXT)
-            .ok()
-            .and_then(|b| serde_json::from_slice::<Value>(&b).ok())
-            .unwrap_or(Value::Null);
+        let json = |name: &str| {
+            let text = files::read(folder.join(name), TEXT).ok();
+            text.and_then(|b| serde_json::from_slice::<Value>(&b).ok()).unwrap_or(Value::Null)
+        };
+        let settings = json("args.json");
         let log = files::read(folder.join("log.jsonl"), TEXT).unwrap_or_default();
         let lines =
             log.split(|b| *b == b'\n').filter_map(|l| serde_json::from_slice::<Map<String, Value>>(l).ok());
@@ -64,6 +67,7 @@ impl Status {
             images_per_second: epochs.last().and_then(|e| number(e, "images_per_second")),
             seconds_left: (!recent.is_empty()).then_some(each * left),
             quiet_seconds: quiet(folder),
+            ops: json(super::OPS),
             pictures: pictures(folder),
             result: notes.into_iter().next_back().map_or(Value::Null, Value::Object),
             settings,

@@ -186,6 +186,16 @@ fn the_watch_page_follows_a_run_and_its_restart() {
     let points = "document.querySelectorAll('#curves figure')[0].querySelectorAll('circle').length";
     browser.wait(&format!("{points} === 6"));
 
+    // What each op takes, once the run is profiled.
+    let hidden = "document.querySelector('#profile').hidden";
+    browser.wait(hidden);
+    gradus_core::profile::start();
+    drop(gradus_core::profile::span("matmul", "forward").work(|| (2e9, 0.0)));
+    train(&mut run, 3..=3);
+    let ops = "document.querySelector('#ops').textContent";
+    browser.wait(&format!("!{hidden} && {ops}.includes('matmul forward')"));
+    gradus_core::profile::finish();
+
     // Interrupted, rewound, resumed to the end.
     let mut run = Run::open(&folder, &settings, Existing::Resume).unwrap();
     run.rewind(2).unwrap();

@@ -47,20 +47,21 @@ impl<E: Element> Tape<E> {
         self.record(OP, y, &parents, move |dy, slots| {
             let dz = after.backward(dy, kept, to_x.or(to_w).is_some(), slots);
             let dz_matrix = Matrix::new(dz.data(), rows, outputs);
-            if let Some(w) = w {
-                slots.add(to_x, || {
-                    let mut dx = Tensor::stale(shape);
-                    let w = Matrix::new(w.data(), inputs, outputs);
-                    gemm(dz_matrix, w.t(), dx.data_mut(), &Epilogue::default());
-                    dx
-                });
-            }
+            // In this order, since x's buffer may then serve its gradient.
             if let Some(x) = x {
                 slots.add(to_w, || {
                     let mut dw = Tensor::stale([inputs, outputs]);
                     let x = Matrix::new(x.data(), rows, inputs);
                     gemm(x.t(), dz_matrix, dw.data_mut(), &Epilogue::default());
                     dw
+                });
+            }
+            if let Some(w) = w {
+                slots.add(to_x, || {
+                    let mut dx = Tensor::stale(shape);
+                    let w = Matrix::new(w.data(), inputs, outputs);
+                    gemm(dz_matrix, w.t(), dx.data_mut(), &Epilogue::default());
+                    dx
                 });
             }
         })

@@ -158,14 +158,7 @@ impl<E: Element> Tape<E> {
         let kept = after.needs_result().then(|| y.clone());
         self.record(OP, y, &parents, move |dy, slots| {
             let dp = after.backward(dy, kept, to_x.or(to_w).is_some(), slots);
-            if let Some(w) = w {
-                slots.add(to_x, || {
-                    let mut dx = Tensor::stale([spec.n, spec.h, spec.w, spec.c_in]);
-                    let algorithm = choose(&spec, Pass::BackwardData);
-                    backward_data(algorithm, &spec, dp.data(), w.data(), dx.data_mut());
-                    dx
-                });
-            }
+            // In this order, since x's buffer may then serve its gradient.
             if let Some(x) = x {
                 slots.add(to_w, || {
                     let [kh, kw] = spec.kernel;
@@ -173,6 +166,14 @@ impl<E: Element> Tape<E> {
                     let algorithm = choose(&spec, Pass::BackwardWeight);
                     backward_weight(algorithm, &spec, x.get().data(), dp.data(), dw.data_mut());
                     dw
+                });
+            }
+            if let Some(w) = w {
+                slots.add(to_x, || {
+                    let mut dx = Tensor::stale([spec.n, spec.h, spec.w, spec.c_in]);
+                    let algorithm = choose(&spec, Pass::BackwardData);
+                    backward_data(algorithm, &spec, dp.data(), w.data(), dx.data_mut());
+                    dx
                 });
             }
         })

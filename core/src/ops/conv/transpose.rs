@@ -107,20 +107,21 @@ impl<E: Element> Tape<E> {
         let kept = after.needs_result().then(|| y.clone());
         self.record(OP, y, &parents, move |dy, slots| {
             let dp = after.backward(dy, kept, to_x.or(to_w).is_some(), slots);
-            if let Some(w) = swapped {
-                slots.add(to_x, || {
-                    let mut dx = Tensor::stale([n, h, spec.out_hw()[1], c]);
-                    let algorithm = choose(&spec, Pass::Forward);
-                    forward(algorithm, &spec, dp.data(), w.data(), &Epilogue::default(), dx.data_mut());
-                    dx
-                });
-            }
+            // In this order, since x's buffer may then serve its gradient.
             if let Some(x) = x {
                 slots.add(to_w, || {
                     let mut dw = Tensor::stale([kh, kw, group_out, c]);
                     let algorithm = choose(&spec, Pass::BackwardWeight);
                     backward_weight(algorithm, &spec, dp.data(), x.data(), dw.data_mut());
                     swap_channels(&dw)
+                });
+            }
+            if let Some(w) = swapped {
+                slots.add(to_x, || {
+                    let mut dx = Tensor::stale([n, h, spec.out_hw()[1], c]);
+                    let algorithm = choose(&spec, Pass::Forward);
+                    forward(algorithm, &spec, dp.data(), w.data(), &Epilogue::default(), dx.data_mut());
+                    dx
                 });
             }
         })
