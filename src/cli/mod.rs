@@ -46,8 +46,8 @@ use gradus_core::gemm::Precision;
   gradus predict runs/alexnet photo.jpg
   gradus train --help                                 every command teaches its options
 
-Environment: GRADUS_ISA=amx|avx512|avx2|portable and GRADUS_CONV=im2col|winograd|direct force an instruction set and a
-convolution algorithm."
+Environment: GRADUS_ISA=amx|avx512|avx2|portable forces an instruction set, GRADUS_CONV=im2col|winograd|winograd2|phases|direct
+a convolution algorithm."
 )]
 struct Cli {
     #[command(flatten)]
