@@ -62,7 +62,7 @@ def commands(args):
         sys.exit("gradus itself could not be built")
     each = lambda f: {work: f(work) for work in ("alexnet", "conv")}
     runs = {"alexnet": "15", "conv": "7"}  # as in the peers
-    found = {"gradus": each(lambda w: [gradus, "bench", w, "--threads", args.threads, "--runs", runs[w], "--json"])}
+    found = {"gradus": each(lambda w: [gradus, "bench", w, "--threads", args.threads, "--json"])}
     wanted = lambda name: name not in args.without
     if wanted("PyTorch") and has(args.torch_python, "torch"):
         torch = [args.torch_python, script("torch_bench.py")]
@@ -81,9 +81,9 @@ def commands(args):
 def measured(command, threads):
     """The figures of one run: row of the table -> number."""
     env = os.environ | {"RAYON_NUM_THREADS": threads}
-    done = subprocess.run(command, stdout=subprocess.PIPE, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
     if done.returncode:
-        say(f"failed with {done.returncode}: {' '.join(command)}")
+        say(f"failed with {done.returncode}: {' '.join(command)}\n{done.stderr}")
         return {}
     result = json.loads(done.stdout)
     if isinstance(result, list):
@@ -132,6 +132,7 @@ def main():
                     say(f"{work}, round {turn + 1} of {args.rounds}: {product}")
                     for row, value in measured(command[work], args.threads).items():
                         results[product].setdefault(row, []).append(value)
+                        say(f"  {row}: {number(value)}")
     table(results)
 
 

@@ -74,14 +74,14 @@ fn alexnet() -> Value {
     let images = draw(&device);
     let labels = Tensor::<1, Int>::random([BATCH], Distribution::Uniform(0.0, 10.0), &device);
 
-    let train = median(3, 15, || {
+    let train = median(3, 7, || {
         let current = net.take().unwrap();
         let grads = loss.forward(current.forward(images.clone()), labels.clone()).backward();
         let grads = GradientsParams::from_grads(grads, &current);
         net = Some(adam.step(1e-3, current, grads));
     });
     let (net, images) = (net.unwrap().valid(), draw(&plain));
-    let infer = median(2, 11, || {
+    let infer = median(2, 7, || {
         net.forward(images.clone());
     });
     alexnet_report(train, infer)

@@ -65,12 +65,12 @@ fn main() -> Result<()> {
         let loss = loss::cross_entropy(&net.forward(&images, true)?, &labels)?;
         adam.backward_step(&loss)
     };
-    let train = median(3, 15, || step(&mut adam).unwrap());
+    let train = median(3, 7, || step(&mut adam).unwrap());
 
     // The same weights as constants, so that nothing is recorded.
     let constants = variables.data().lock().unwrap().iter().map(|(k, v)| (k.clone(), v.detach())).collect();
     let fixed = AlexNet::new(VarBuilder::from_tensors(constants, DType::F32, &device))?;
-    let infer = median(2, 11, || drop(fixed.forward(&images, false).unwrap()));
+    let infer = median(2, 7, || drop(fixed.forward(&images, false).unwrap()));
     println!("{:#}", alexnet_report(train, infer));
     Ok(())
 }
