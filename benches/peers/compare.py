@@ -17,7 +17,6 @@ def arguments():
     p.add_argument("--torch-python", default=sys.executable, help="a Python that has torch")
     p.add_argument("--onnx-python", default=sys.executable, help="a Python that has onnxruntime and onnx")
     p.add_argument("--without", nargs="*", default=[], metavar="NAME", help="burn, candle, PyTorch, onnxruntime")
-    p.add_argument("--candle-mkl", action="store_true", help="candle with its feature mkl")
     p.add_argument("--build-only", action="store_true")
     args = p.parse_args()
     args.work = args.work or ["alexnet", "conv"]
@@ -30,10 +29,10 @@ def say(*words):
     print(*words, file=sys.stderr, flush=True)
 
 
-def build(folder, name, flags="", features=()):
+def build(folder, name, flags=""):
     """Path of the release build of the package in `folder`; `None` where it could not be built."""
     target = os.environ.get("CARGO_TARGET_DIR", folder / "target")
-    command = ["cargo", "build", "--release", "--bin", name, *(f"--features={f}" for f in features)]
+    command = ["cargo", "build", "--release", "--bin", name]
     say(f"building {name}")
     try:
         subprocess.run(command, cwd=folder, check=True, env=os.environ | ({"RUSTFLAGS": flags} if flags else {}))
@@ -70,8 +69,7 @@ def commands(args):
         found["PyTorch, channels last"] = each(lambda w: [*torch, w, args.threads, "cl"])
     if wanted("burn") and (burn := build(HERE / "burn", "gradus-peer-burn", native)):
         found["burn"] = each(lambda w: [burn, w])
-    mkl = ["mkl"] if args.candle_mkl else []
-    if wanted("candle") and (candle := build(HERE / "candle", "gradus-peer-candle", native, mkl)):
+    if wanted("candle") and (candle := build(HERE / "candle", "gradus-peer-candle", native)):
         found["candle"] = {"alexnet": [candle]}
     if wanted("onnxruntime") and has(args.onnx_python, "onnxruntime, onnx"):
         found["onnxruntime"] = {"alexnet": [args.onnx_python, script("onnx_bench.py"), args.threads]}
