@@ -8,11 +8,14 @@
 //!
 //! With a multiplier m = c_out / c_in above 1, the input's channels are repeated m times, which leaves m = 1.
 
+mod axis;
+
 use super::ConvSpec;
 use crate::buffer::Buffer;
 use crate::parallel;
 use crate::simd::{Kernel, Simd, prefetch};
 use crate::{Element, Epilogue};
+use axis::{Axis, LineTap, Stretch, line_taps};
 use std::ops::Range;
 
 /// Pixels whose sums are in registers together.
@@ -29,111 +32,6 @@ const PIECE: usize = 64 * 1024;
 /// Whether it serves this convolution.
 pub fn applies(spec: &ConvSpec) -> bool {
     spec.groups == spec.c_in && spec.c_in > 0
-}
-
-/// A tap, and the input it reads for position 0 of the output.
-#[derive(Clone, Copy)]
-struct Tap {
-    index: usize,
-    offset: isize,
-}
-
-/// Positions that have the same taps.
-struct Stretch {
-    positions: Range<usize>,
-    taps: Vec<Tap>,
-}
-
-/// One axis of a gather, for one residue: out[i·step + residue] = Σ_taps in[i·stride + offset], i < len.
-struct Axis {
-    step: usize,
-    residue: usize,
-    stride: usize,
-    len: usize,
-    limit: usize,
-    taps: Vec<Tap>,
-}
-
-impl Axis {
-    /// Forward: one residue.
-    fn forward(spec: &ConvSpec, a: usize) -> Axis {
-        let taps = (0..spec.kernel[a])
-            .map(|index| Tap {
-                index,
-                offset: (index * spec.dilation[a]) as isize - spec.padding[a] as isize,
-            })
-            .collect();
-        let (len, limit) = (spec.out_hw()[a], [spec.h, spec.w][a]);
-        Axis { step: 1, residue: 0, stride: spec.stride[a], len, limit, taps }
-    }
-
-    /// The gradient of the input: one for each residue.
-    fn backward(spec: &ConvSpec, a: usize) -> Vec<Axis> {
-        let (step, extent, limit) = (spec.stride[a], [spec.h, spec.w][a], spec.out_hw()[a]);
-        let residue = |residue: usize| {
-            let offset = |t: usize| (residue + spec.padding[a]) as isize - (t * spec.dilation[a]) as isize;
-            let taps = (0..spec.kernel[a])
-                .filter(|&t| offset(t).rem_euclid(step as isize) == 0)
-                .map(|index| Tap { index, offset: offset(index).div_euclid(step as isize) })
-                .collect();
-            Axis { step, residue, stride: 1, len: (extent - residue).div_ceil(step), limit, taps }
-        };
-        (0..step.min(extent)).map(residue).collect()
-    }
-
-    /// Where tap t reads at position i, unless outside.
-    fn source(&self, i: usize, t: &Tap) -> Option<usize> {
-        let at = (i * self.stride) as isize + t.offset;
-        (0..self.limit as isize).contains(&at).then_some(at as usize)
-    }
-
-    /// Cut where the set of taps that read inside changes: border positions one by one, and the interior.
-    fn stretches(&self) -> Vec<Stretch> {
-        let interior = self.interior();
-        let middle = (!interior.is_empty()).then(|| interior.clone());
-        let single = |i: usize| i..i + 1;
-        let (left, right) = ((0..interior.start).map(single), (interior.end..self.len).map(single));
-        let taps = |i: usize| self.taps.iter().filter(|t| self.source(i, t).is_some()).copied().collect();
-        left.chain(middle)
-            .chain(right)
-            .map(|positions| Stretch { taps: taps(positions.start), positions })
-            .collect()
-    }
-
-    /// The positions where every tap reads inside.
-    fn interior(&self) -> Range<usize> {
-        let inside = |i: &usize| self.taps.iter().all(|t| self.source(*i, t).is_some());
-        let start = (0..self.len).find(inside).unwrap_or(self.len);
-        let end = (start..self.len).find(|i| !inside(i)).unwrap_or(self.len);
-        start..end
-    }
-}
-
-/// A tap of a line: the input pixel that position 0 reads, and the weights' row.
-#[derive(Clone, Copy)]
-struct LineTap {
-    at: isize,
-    weight: usize,
-}
-
-/// The taps of a stretch of the line at vertical position i: every vertical tap by every horizontal one.
-fn line_taps(
-    spec: &ConvSpec,
-    rows: &Axis,
-    i: usize,
-    columns: &Axis,
-    stretch: &Stretch,
-    taps: &mut Vec<LineTap>,
-) {
-    taps.clear();
-    for r in &rows.taps {
-        if let Some(row) = rows.source(i, r) {
-            taps.extend(stretch.taps.iter().map(|t| LineTap {
-                at: (row * columns.limit) as isize + t.offset,
-                weight: r.index * spec.kernel[1] + t.index,
-            }));
-        }
-    }
 }
 
 /// The axes of a gather, by residue, with the horizontal ones' stretches.

@@ -20,8 +20,11 @@
 // Indices of points and taps name the same place in two arrays: loops over them say so.
 #![allow(clippy::needless_range_loop)]
 
+#[cfg(test)]
+pub(super) mod error;
 mod gradient;
 mod transform;
+mod weights;
 
 pub use gradient::backward_weight;
 
@@ -35,6 +38,7 @@ use std::ops::Range;
 use transform::{
     Input, Map, Output, OutputGradient, POINTS, Tile, Weight, WeightGradient, both_axes, points,
 };
+use weights::Weights;
 
 /// Whether tiles of m x m outputs serve this convolution.
 pub fn applies(m: usize, spec: &ConvSpec) -> bool {
@@ -259,88 +263,6 @@ unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize, const
     }
 }
 
-/// U of all points: row `in` of the p-th panel of point k is at `k·plane + (p·c_in + in)·width`.
-struct Weights<E: Element> {
-    data: Buffer<E>,
-    plane: usize,
-    /// Vectors of a panel, and columns.
-    panel_vectors: usize,
-    width: usize,
-    panels: usize,
-}
-
-impl<E: Element> Weights<E> {
-    /// From taps [R, R, c_in, c_out].
-    fn new<const M: usize, const R: usize>(w: &[E], c_in: usize, c_out: usize) -> Self {
-        let (lanes, registers) = E::dispatch(Registers);
-        let panel_vectors = tile_vectors(registers, lanes, c_out);
-        let width = panel_vectors * lanes;
-        let panels = c_out.div_ceil(width);
-        let plane = panels * c_in * width;
-        let points = points(M, R) * points(M, R);
-        let mut data = Buffer::stale(points * plane);
-        let u = Shared::new(&mut data);
-        let strip = (4 * parallel::GRAIN / (points * width)).max(1);
-        let strips = c_in.div_ceil(strip);
-        parallel::for_each(panels * strips, |i| {
-            let (panel, from) = (i / strips, i % strips * strip);
-            let rows = from..c_in.min(from + strip);
-            E::dispatch(MapWeights::<E, M, R> {
-                w,
-                c_in,
-                c_out,
-                rows,
-                columns: panel * width..c_out.min((panel + 1) * width),
-                width,
-                plane,
-                u,
-            });
-        });
-        Weights { data, plane, panel_vectors, width, panels }
-    }
-}
-
-/// Maps the taps of some input channels and a panel's output channels.
-struct MapWeights<'a, E, const M: usize, const R: usize> {
-    w: &'a [E],
-    c_in: usize,
-    c_out: usize,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    width: usize,
-    plane: usize,
-    u: Shared<'a, E>,
-}
-
-impl<E: Element, const M: usize, const R: usize> Kernel<E> for MapWeights<'_, E, M, R> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd<E>>(self, s: S) {
-        let (points, tap) = (points(M, R), self.c_in * self.c_out);
-        let panel = self.columns.start * self.c_in;
-        for row in self.rows {
-            for o in self.columns.clone().step_by(S::LANES) {
-                let mut g = [[s.zero(); POINTS]; POINTS];
-                for i in 0..R {
-                    for j in 0..R {
-                        let at = (i * R + j) * tap + row * self.c_out + o;
-                        g[i][j] = s.read_tail(&self.w[at..][..S::LANES.min(self.c_out - o)]);
-                    }
-                }
-                both_axes::<Weight, S, E, M, R>(s, &mut g);
-                let at = panel + row * self.width + o - self.columns.start;
-                for i in 0..points {
-                    for j in 0..points {
-                        let at = (i * points + j) * self.plane + at;
-                        // SAFETY: a piece writes its input channels' rows of its panel alone.
-                        s.write(unsafe { self.u.slice(at..at + S::LANES) }, g[i][j]);
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// The forward pass in tiles of M x M.
 fn forward_in_tiles<E: Element, const M: usize, const R: usize>(
     spec: &ConvSpec,
@@ -491,54 +413,4 @@ fn adjoint<E: Element>(spec: &ConvSpec, w: &[E]) -> (ConvSpec, Buffer<E>) {
         });
     }
     (back, turned)
-}
-
-#[cfg(test)]
-pub(super) mod error {
-    //! The bound of the file's head, from the maps themselves.
-
-    use super::super::Pass;
-    use super::*;
-
-    struct Column<L, const M: usize, const R: usize>(usize, std::marker::PhantomData<L>);
-
-    impl<L: Map, const M: usize, const R: usize> Kernel<f64> for Column<L, M, R> {
-        type Output = [f64; POINTS];
-        fn run<S: Simd<f64>>(self, s: S) -> [f64; POINTS] {
-            let unit = std::array::from_fn(|i| s.splat(if i == self.0 { 1.0 } else { 0.0 }));
-            let image = L::apply::<S, f64, M, R>(s, unit);
-            std::array::from_fn(|i| s.sum(image[i]) / S::LANES as f64)
-        }
-    }
-
-    /// The absolute values of a map's matrix.
-    fn matrix<L: Map, const M: usize, const R: usize>() -> Vec<Vec<f64>> {
-        let (from, to) = L::extents(M, R);
-        let columns: Vec<_> =
-            (0..from).map(|j| f64::dispatch(Column::<L, M, R>(j, std::marker::PhantomData))).collect();
-        (0..to).map(|i| columns.iter().map(|c| c[i].abs()).collect()).collect()
-    }
-
-    /// For m outputs and r taps: κ² of a pass, and the roundings of all maps on both axes, at most.
-    pub(crate) fn of(m: usize, r: usize, pass: Pass) -> (f64, f64) {
-        match (m, r) {
-            (4, 3) => (amplification::<4, 3>(pass), 24.0),
-            (2, 3) => (amplification::<2, 3>(pass), 24.0),
-            (2, 5) => (amplification::<2, 5>(pass), 26.0),
-            _ => unreachable!("{m} outputs, {r} taps"),
-        }
-    }
-
-    fn amplification<const M: usize, const R: usize>(pass: Pass) -> f64 {
-        let sums = |m: Vec<Vec<f64>>| m.iter().map(|row| row.iter().sum::<f64>()).collect::<Vec<_>>();
-        let (input, weight) = (sums(matrix::<Input, M, R>()), sums(matrix::<Weight, M, R>()));
-        let (back, other) = match pass {
-            Pass::BackwardWeight => {
-                (matrix::<WeightGradient, M, R>(), sums(matrix::<OutputGradient, M, R>()))
-            }
-            _ => (matrix::<Output, M, R>(), weight),
-        };
-        let row = |r: &Vec<f64>| r.iter().zip(&input).zip(&other).map(|((r, a), b)| r * a * b).sum::<f64>();
-        back.iter().map(row).fold(0.0, f64::max).powi(2)
-    }
 }

@@ -1,0 +1,109 @@
+//! Which inputs a position reads, axis by axis, and where the border cuts taps off.
+
+use super::super::ConvSpec;
+use std::ops::Range;
+
+/// A tap, and the input it reads for position 0 of the output.
+#[derive(Clone, Copy)]
+pub(super) struct Tap {
+    pub index: usize,
+    pub offset: isize,
+}
+
+/// Positions that have the same taps.
+pub(super) struct Stretch {
+    pub positions: Range<usize>,
+    pub taps: Vec<Tap>,
+}
+
+/// One axis of a gather, for one residue: out[i·step + residue] = Σ_taps in[i·stride + offset], i < len.
+pub(super) struct Axis {
+    pub step: usize,
+    pub residue: usize,
+    pub stride: usize,
+    pub len: usize,
+    pub limit: usize,
+    pub taps: Vec<Tap>,
+}
+
+impl Axis {
+    /// Forward: one residue.
+    pub fn forward(spec: &ConvSpec, a: usize) -> Axis {
+        let taps = (0..spec.kernel[a])
+            .map(|index| Tap {
+                index,
+                offset: (index * spec.dilation[a]) as isize - spec.padding[a] as isize,
+            })
+            .collect();
+        let (len, limit) = (spec.out_hw()[a], [spec.h, spec.w][a]);
+        Axis { step: 1, residue: 0, stride: spec.stride[a], len, limit, taps }
+    }
+
+    /// The gradient of the input: one for each residue.
+    pub fn backward(spec: &ConvSpec, a: usize) -> Vec<Axis> {
+        let (step, extent, limit) = (spec.stride[a], [spec.h, spec.w][a], spec.out_hw()[a]);
+        let residue = |residue: usize| {
+            let offset = |t: usize| (residue + spec.padding[a]) as isize - (t * spec.dilation[a]) as isize;
+            let taps = (0..spec.kernel[a])
+                .filter(|&t| offset(t).rem_euclid(step as isize) == 0)
+                .map(|index| Tap { index, offset: offset(index).div_euclid(step as isize) })
+                .collect();
+            Axis { step, residue, stride: 1, len: (extent - residue).div_ceil(step), limit, taps }
+        };
+        (0..step.min(extent)).map(residue).collect()
+    }
+
+    /// Where tap t reads at position i, unless outside.
+    pub fn source(&self, i: usize, t: &Tap) -> Option<usize> {
+        let at = (i * self.stride) as isize + t.offset;
+        (0..self.limit as isize).contains(&at).then_some(at as usize)
+    }
+
+    /// Cut where the set of taps that read inside changes: border positions one by one, and the interior.
+    pub fn stretches(&self) -> Vec<Stretch> {
+        let interior = self.interior();
+        let middle = (!interior.is_empty()).then(|| interior.clone());
+        let single = |i: usize| i..i + 1;
+        let (left, right) = ((0..interior.start).map(single), (interior.end..self.len).map(single));
+        let taps = |i: usize| self.taps.iter().filter(|t| self.source(i, t).is_some()).copied().collect();
+        left.chain(middle)
+            .chain(right)
+            .map(|positions| Stretch { taps: taps(positions.start), positions })
+            .collect()
+    }
+
+    /// The positions where every tap reads inside.
+    pub fn interior(&self) -> Range<usize> {
+        let inside = |i: &usize| self.taps.iter().all(|t| self.source(*i, t).is_some());
+        let start = (0..self.len).find(inside).unwrap_or(self.len);
+        let end = (start..self.len).find(|i| !inside(i)).unwrap_or(self.len);
+        start..end
+    }
+}
+
+/// A tap of a line: the input pixel that position 0 reads, and the weights' row.
+#[derive(Clone, Copy)]
+pub(super) struct LineTap {
+    pub at: isize,
+    pub weight: usize,
+}
+
+/// The taps of a stretch of the line at vertical position i: every vertical tap by every horizontal one.
+pub(super) fn line_taps(
+    spec: &ConvSpec,
+    rows: &Axis,
+    i: usize,
+    columns: &Axis,
+    stretch: &Stretch,
+    taps: &mut Vec<LineTap>,
+) {
+    taps.clear();
+    for r in &rows.taps {
+        if let Some(row) = rows.source(i, r) {
+            taps.extend(stretch.taps.iter().map(|t| LineTap {
+                at: (row * columns.limit) as isize + t.offset,
+                weight: r.index * spec.kernel[1] + t.index,
+            }));
+        }
+    }
+}

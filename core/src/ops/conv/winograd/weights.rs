@@ -1,0 +1,85 @@
+//! The taps mapped to points, U = G g Gᵀ for each pair of channels, in panels as the products read them.
+
+use super::*;
+
+/// U of all points: row `in` of the p-th panel of point k is at `k·plane + (p·c_in + in)·width`.
+pub(super) struct Weights<E: Element> {
+    pub data: Buffer<E>,
+    pub plane: usize,
+    /// Vectors of a panel, and columns.
+    pub panel_vectors: usize,
+    pub width: usize,
+    pub panels: usize,
+}
+
+impl<E: Element> Weights<E> {
+    /// From taps [R, R, c_in, c_out].
+    pub fn new<const M: usize, const R: usize>(w: &[E], c_in: usize, c_out: usize) -> Self {
+        let (lanes, registers) = E::dispatch(Registers);
+        let panel_vectors = tile_vectors(registers, lanes, c_out);
+        let width = panel_vectors * lanes;
+        let panels = c_out.div_ceil(width);
+        let plane = panels * c_in * width;
+        let points = points(M, R) * points(M, R);
+        let mut data = Buffer::stale(points * plane);
+        let u = Shared::new(&mut data);
+        let strip = (4 * parallel::GRAIN / (points * width)).max(1);
+        let strips = c_in.div_ceil(strip);
+        parallel::for_each(panels * strips, |i| {
+            let (panel, from) = (i / strips, i % strips * strip);
+            let rows = from..c_in.min(from + strip);
+            E::dispatch(MapWeights::<E, M, R> {
+                w,
+                c_in,
+                c_out,
+                rows,
+                columns: panel * width..c_out.min((panel + 1) * width),
+                width,
+                plane,
+                u,
+            });
+        });
+        Weights { data, plane, panel_vectors, width, panels }
+    }
+}
+
+/// Maps the taps of some input channels and a panel's output channels.
+struct MapWeights<'a, E, const M: usize, const R: usize> {
+    w: &'a [E],
+    c_in: usize,
+    c_out: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    width: usize,
+    plane: usize,
+    u: Shared<'a, E>,
+}
+
+impl<E: Element, const M: usize, const R: usize> Kernel<E> for MapWeights<'_, E, M, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) {
+        let (points, tap) = (points(M, R), self.c_in * self.c_out);
+        let panel = self.columns.start * self.c_in;
+        for row in self.rows {
+            for o in self.columns.clone().step_by(S::LANES) {
+                let mut g = [[s.zero(); POINTS]; POINTS];
+                for i in 0..R {
+                    for j in 0..R {
+                        let at = (i * R + j) * tap + row * self.c_out + o;
+                        g[i][j] = s.read_tail(&self.w[at..][..S::LANES.min(self.c_out - o)]);
+                    }
+                }
+                both_axes::<Weight, S, E, M, R>(s, &mut g);
+                let at = panel + row * self.width + o - self.columns.start;
+                for i in 0..points {
+                    for j in 0..points {
+                        let at = (i * points + j) * self.plane + at;
+                        // SAFETY: a piece writes its input channels' rows of its panel alone.
+                        s.write(unsafe { self.u.slice(at..at + S::LANES) }, g[i][j]);
+                    }
+                }
+            }
+        }
+    }
+}
