@@ -81,6 +81,7 @@ pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod parallel;
+mod pool;
 pub mod profile;
 pub mod random;
 pub mod schedule;

@@ -1,0 +1,392 @@
+//! Memory asked of the system in large chunks and handed out in ranges.
+//!
+//! A request takes the smallest free range that holds it, the first in place of several equal ones, and leaves the rest of
+//! it free; a range that comes back is joined to its free neighbours (best fit with coalescing: Knuth, "The art of computer
+//! programming" 1, 2.5). What lies free in many pieces then serves the next large request, whatever sizes were asked for before.
+//! Small requests have chunks of their own: they live long or shortly, and would cut the others' ranges to pieces.
+//!
+//! Memory is always initialised: fresh memory is zero, returned memory holds what its last owner left. Fresh
+//! memory is untouched: the part of a chunk that nobody has asked for costs no page.
+
+use crate::Element;
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Alignment and unit of all ranges, in bytes: a cache line, and a vector of AVX-512.
+const LINE: usize = 64;
+/// A huge page, in bytes.
+const HUGE: usize = 2 << 20;
+/// Requests below this size, in bytes, are small.
+const SMALL: usize = 256 << 10;
+
+/// Asks the system to back fresh memory with huge pages: their first touch costs one fault and not 512, and they fill
+/// one place of the address translation's cache and not 512. A wish: nothing depends on it.
+fn prefer_huge_pages(ptr: *mut u8, bytes: usize) {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        unsafe extern "C" {
+            fn madvise(
+                addr: *mut std::ffi::c_void,
+                length: usize,
+                advice: std::ffi::c_int,
+            ) -> std::ffi::c_int;
+        }
+        const MADV_HUGEPAGE: std::ffi::c_int = 14;
+        // SAFETY: the range was just allocated, and begins at a page; the advice changes no contents.
+        unsafe { madvise(ptr.cast(), bytes, MADV_HUGEPAGE) };
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    let _ = (ptr, bytes);
+}
+
+/// Memory of the system.
+struct Chunk {
+    block: NonNull<u8>,
+    layout: Layout,
+    /// Where its first whole huge page begins.
+    start: NonNull<u8>,
+    size: usize,
+    /// Bytes from the start on that were ever handed out.
+    touched: usize,
+}
+
+// SAFETY: it owns its memory, as a Vec does.
+unsafe impl Send for Chunk {}
+
+impl Chunk {
+    /// `size` bytes of zeros, or `None` where the system has none.
+    fn new(size: usize) -> Option<Chunk> {
+        // The alignment is made by hand: the system's zeros are untouched only where it is not asked for one.
+        let layout = Layout::from_size_align(size.checked_add(HUGE)?, 16).ok()?;
+        // SAFETY: the layout's size is not 0.
+        let block = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        // SAFETY: less than HUGE bytes ahead, in a block of `size` more.
+        let start = unsafe { block.add(block.align_offset(HUGE)) };
+        prefer_huge_pages(start.as_ptr(), size);
+        Some(Chunk { block, layout, start, size, touched: 0 })
+    }
+
+    fn free(self) {
+        // SAFETY: allocated in `new` with this layout; `self` is consumed.
+        unsafe { dealloc(self.block.as_ptr(), self.layout) }
+    }
+}
+
+/// Where a range begins.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Place {
+    chunk: usize,
+    offset: usize,
+}
+
+/// Chunks and what is free of them.
+struct Arena {
+    /// The least size of a chunk, in bytes.
+    least: usize,
+    chunks: Vec<Option<Chunk>>,
+    /// Free ranges, no two of them neighbours: bytes by place, and the same by size.
+    by_place: BTreeMap<Place, usize>,
+    by_size: BTreeSet<(usize, Place)>,
+    allocations: usize,
+}
+
+impl Arena {
+    const fn new(least: usize) -> Self {
+        Arena {
+            least,
+            chunks: Vec::new(),
+            by_place: BTreeMap::new(),
+            by_size: BTreeSet::new(),
+            allocations: 0,
+        }
+    }
+
+    fn add(&mut self, place: Place, size: usize) {
+        self.by_place.insert(place, size);
+        self.by_size.insert((size, place));
+    }
+
+    fn remove(&mut self, place: Place, size: usize) {
+        self.by_place.remove(&place);
+        self.by_size.remove(&(size, place));
+    }
+
+    fn take(&mut self, size: usize) -> (Place, NonNull<u8>) {
+        let least = (size, Place { chunk: 0, offset: 0 });
+        let found = self.by_size.range(least..).next().copied();
+        let (free, place) = found.unwrap_or_else(|| self.grow(size));
+        self.remove(place, free);
+        if free > size {
+            self.add(Place { offset: place.offset + size, ..place }, free - size);
+        }
+        let chunk = self.chunks[place.chunk].as_mut().expect("a chunk with a free range");
+        if place.offset + size > chunk.touched {
+            chunk.touched = place.offset + size;
+            self.allocations += 1;
+        }
+        // SAFETY: the range lies in the chunk.
+        (place, unsafe { chunk.start.add(place.offset) })
+    }
+
+    /// A new chunk, all of it free: its size and place.
+    fn grow(&mut self, size: usize) -> (usize, Place) {
+        let whole = size.checked_next_multiple_of(HUGE).unwrap_or(usize::MAX);
+        let chunk = Chunk::new(whole.max(self.least)).or_else(|| Chunk::new(whole));
+        let chunk = chunk.unwrap_or_else(|| {
+            handle_alloc_error(
+                Layout::from_size_align(size, LINE).expect("tensor larger than the address space"),
+            )
+        });
+        let index = self.chunks.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.chunks.push(None);
+            self.chunks.len() - 1
+        });
+        let found = (chunk.size, Place { chunk: index, offset: 0 });
+        self.chunks[index] = Some(chunk);
+        self.add(found.1, found.0);
+        found
+    }
+
+    fn put(&mut self, mut place: Place, mut size: usize) {
+        let before = self.by_place.range(..place).next_back().map(|(&p, &n)| (p, n));
+        if let Some((p, n)) = before.filter(|&(p, n)| p.chunk == place.chunk && p.offset + n == place.offset)
+        {
+            self.remove(p, n);
+            (place, size) = (p, size + n);
+        }
+        let after = Place { offset: place.offset + size, ..place };
+        if let Some(&n) = self.by_place.get(&after) {
+            self.remove(after, n);
+            size += n;
+        }
+        self.add(place, size);
+    }
+
+    fn trim(&mut self) {
+        for index in 0..self.chunks.len() {
+            let place = Place { chunk: index, offset: 0 };
+            if let Some(chunk) = self.chunks[index].take_if(|c| self.by_place.get(&place) == Some(&c.size)) {
+                self.remove(place, chunk.size);
+                chunk.free();
+            }
+        }
+    }
+
+    fn touched(&self) -> usize {
+        self.chunks.iter().flatten().map(|c| c.touched).sum()
+    }
+}
+
+/// Counts of a pool's traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolStats {
+    /// How often a request was served from memory that was fresh, since the start.
+    pub allocations: usize,
+    /// Bytes that were ever handed out, in use or waiting.
+    pub bytes: usize,
+    /// Bytes in use now.
+    pub in_use: usize,
+    /// The most bytes in use at any time.
+    pub peak: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Use {
+    now: usize,
+    peak: usize,
+}
+
+/// Memory of the system for elements, and what is free of it.
+pub struct Pool<E> {
+    small: Mutex<Arena>,
+    large: Mutex<Arena>,
+    used: Mutex<Use>,
+    element: PhantomData<fn(E)>,
+}
+
+impl<E: Element> Default for Pool<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Every lock is left with whole tables, also by a panic elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<E: Element> Pool<E> {
+    /// An empty pool.
+    pub const fn new() -> Self {
+        Pool {
+            small: Mutex::new(Arena::new(2 * HUGE)),
+            large: Mutex::new(Arena::new(if cfg!(miri) { 2 * HUGE } else { 64 * HUGE })),
+            used: Mutex::new(Use { now: 0, peak: 0 }),
+            element: PhantomData,
+        }
+    }
+
+    fn arena(&self, size: usize) -> MutexGuard<'_, Arena> {
+        lock(if size < SMALL { &self.small } else { &self.large })
+    }
+
+    /// Memory for `len` elements.
+    pub(crate) fn take(&self, len: usize) -> Memory<E> {
+        let size = len.max(1).checked_mul(size_of::<E>()).and_then(|n| n.checked_next_multiple_of(LINE));
+        let size = size.filter(|&n| n <= isize::MAX as usize).expect("tensor larger than the address space");
+        let (place, ptr) = self.arena(size).take(size);
+        let mut used = lock(&self.used);
+        used.now += size;
+        used.peak = used.peak.max(used.now);
+        Memory { ptr: ptr.cast(), size, place }
+    }
+
+    /// Takes memory of this pool back; its owner does not use it from here on.
+    pub(crate) fn put(&self, &Memory { size, place, .. }: &Memory<E>) {
+        lock(&self.used).now -= size;
+        self.arena(size).put(place, size);
+    }
+
+    /// Gives chunks of which nothing is in use back to the system.
+    pub fn trim(&self) {
+        lock(&self.small).trim();
+        lock(&self.large).trim();
+    }
+
+    /// The counts.
+    pub fn stats(&self) -> PoolStats {
+        let (allocations, bytes) = [&self.small, &self.large]
+            .map(|a| {
+                let a = lock(a);
+                (a.allocations, a.touched())
+            })
+            .into_iter()
+            .fold((0, 0), |sum, a| (sum.0 + a.0, sum.1 + a.1));
+        let Use { now, peak } = *lock(&self.used);
+        PoolStats { allocations, bytes, in_use: now, peak }
+    }
+}
+
+/// A range of a pool's memory: initialised, aligned to 64 bytes.
+pub(crate) struct Memory<E> {
+    pub ptr: NonNull<E>,
+    size: usize,
+    place: Place,
+}
+
+// SAFETY: it owns its range, as a Vec does.
+unsafe impl<E: Send> Send for Memory<E> {}
+// SAFETY: as above.
+unsafe impl<E: Sync> Sync for Memory<E> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+
+    /// Elements of a large request, in f32.
+    const LARGE: usize = SMALL / size_of::<f32>();
+
+    fn slice(m: &mut Memory<f32>) -> &mut [f32] {
+        // SAFETY: the range belongs to `m`.
+        unsafe { std::slice::from_raw_parts_mut(m.ptr.as_ptr(), m.size / size_of::<f32>()) }
+    }
+
+    #[test]
+    fn the_smallest_free_range_that_holds_it_serves() {
+        let pool = Pool::<f32>::new();
+        let sizes = [4, 1, 2, 1, 3, 1].map(|n| n * LARGE);
+        let held = sizes.map(|n| pool.take(n));
+        let [four, two, three] = [&held[0], &held[2], &held[4]];
+        [four, two, three].into_iter().for_each(|m| pool.put(m));
+        // Three in the range of three, for all that the range of four comes first; what is left of it then serves.
+        let again = [3, 1, 1, 3].map(|n| pool.take(n * LARGE).ptr);
+        // SAFETY: all in one chunk.
+        let expected = unsafe { [three.ptr, two.ptr, two.ptr.add(LARGE), four.ptr] };
+        assert_eq!(again, expected);
+    }
+
+    #[test]
+    fn neighbours_are_joined_in_any_order() {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let pool = Pool::<f32>::new();
+            let parts = [LARGE, 2 * LARGE, 3 * LARGE].map(|n| pool.take(n));
+            let last = pool.take(LARGE);
+            order.into_iter().for_each(|i| pool.put(&parts[i]));
+            let whole = pool.take(6 * LARGE);
+            assert_eq!(whole.ptr, parts[0].ptr, "{order:?}");
+            [whole, last].iter().for_each(|m| pool.put(m));
+            // And all of it is one free chunk.
+            assert_eq!(lock(&pool.large).by_place.len(), 1, "{order:?}");
+            pool.trim();
+            assert_eq!(pool.stats().bytes, 0);
+        }
+    }
+
+    #[test]
+    fn counts() {
+        let pool = Pool::<f32>::new();
+        let counts = |p: &Pool<f32>| {
+            let PoolStats { allocations, bytes, in_use, peak } = p.stats();
+            (allocations, [bytes, in_use, peak].map(|n| n / size_of::<f32>()))
+        };
+        let a = pool.take(2 * LARGE);
+        assert_eq!(counts(&pool), (1, [2 * LARGE; 3]));
+        // A line is the least.
+        let b = pool.take(1);
+        assert_eq!(counts(&pool), (2, [2 * LARGE + 16; 3]));
+        pool.put(&a);
+        assert_eq!(counts(&pool), (2, [2 * LARGE + 16, 16, 2 * LARGE + 16]));
+        // Not fresh; then partly so.
+        let c = pool.take(LARGE);
+        assert_eq!(counts(&pool).0, 2);
+        let d = pool.take(2 * LARGE);
+        assert_eq!(counts(&pool), (3, [3 * LARGE + 16; 3]));
+        // What is in use keeps its chunk.
+        pool.put(&b);
+        pool.put(&d);
+        pool.trim();
+        assert_eq!(counts(&pool).1[..2], [3 * LARGE, LARGE]);
+        pool.put(&c);
+        pool.trim();
+        assert_eq!(counts(&pool).1[..2], [0, 0]);
+    }
+
+    #[test]
+    fn memory_is_aligned_zero_when_fresh_and_never_shared() {
+        let pool = Pool::<f32>::new();
+        let mut rng = Rng::seed(5);
+        let mut held: Vec<(Memory<f32>, f32)> = Vec::new();
+        let steps = if cfg!(miri) { 40 } else { 4000 };
+        for step in 1..=steps {
+            if held.len() < 40 && rng.below(100) < 55 {
+                let most = if rng.below(2) == 0 { 300 } else { 4 * LARGE };
+                let mut memory = pool.take(1 + rng.below(most));
+                assert!(memory.ptr.as_ptr().addr().is_multiple_of(LINE));
+                let data = slice(&mut memory);
+                // Zero, or a whole number that a former owner left.
+                assert!(data.iter().all(|x| x.fract() == 0.0 && (0.0..step as f32).contains(x)));
+                data.fill(step as f32);
+                held.push((memory, step as f32));
+            } else if !held.is_empty() {
+                let (mut memory, stamp) = held.swap_remove(rng.below(held.len()));
+                assert!(slice(&mut memory).iter().all(|&x| x == stamp), "someone else wrote to it");
+                pool.put(&memory);
+            }
+        }
+        held.iter().for_each(|(m, _)| pool.put(m));
+        pool.trim();
+        assert_eq!((pool.stats().bytes, pool.stats().in_use), (0, 0));
+        // A chunk that comes back from the system is zero again.
+        assert!(slice(&mut pool.take(LARGE)).iter().all(|&x| x == 0.0));
+    }
+
+    #[test]
+    #[should_panic(expected = "tensor larger than the address space")]
+    fn a_size_that_no_address_has_is_refused() {
+        Pool::<f64>::new().take(usize::MAX / 8);
+    }
+}
