@@ -59,7 +59,10 @@ fn check(got: &[f32], sums: &[Sum], strict: bool, what: &str) {
 }
 
 fn products() {
-    for (m, n, k) in [(1, 40, 70), (5, 7, 3), (40, 70, 130), (70, 33, 16), (300, 90, 600)] {
+    let some = [(1, 40, 70), (5, 7, 3), (40, 70, 130), (70, 33, 16), (300, 90, 600)];
+    // Every tail of rows, and of columns and depth; from 17 rows, 35 steps and 16 columns on a product is made of bf16 itself.
+    let tails = (0..33).map(|i| (17 + i, 16 + i * 7 % 33, 35 + i * 13 % 64));
+    for (m, n, k) in some.into_iter().chain(tails) {
         for transposed in [false, true] {
             let (a, b) = (random(m * k, 1), random(k * n, 2));
             let (x, y) = if transposed {

@@ -46,7 +46,7 @@ use gradus_core::gemm::Precision;
   gradus predict runs/alexnet photo.jpg
   gradus train --help                                 every command teaches its options
 
-Environment: GRADUS_ISA=amx|avx512|avx2|portable forces an instruction set, GRADUS_CONV=im2col|winograd|winograd2|phases|direct
+Environment: GRADUS_ISA=amx|avx512bf16|avx512|avx2|portable forces an instruction set, GRADUS_CONV=im2col|winograd|winograd2|phases|direct
 a convolution algorithm."
 )]
 struct Cli {
@@ -65,7 +65,7 @@ pub struct Global {
     /// Threads to compute with [default: all cores]; the results' bits do not depend on it
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// What products and convolutions read: f32, or bf16 (mixed precision; faster where the processor has AMX)
+    /// What products and convolutions read: f32, or bf16 (mixed precision; faster where the processor has AMX or AVX512-BF16)
     #[arg(long, global = true, value_name = "P", default_value = "f32", value_parser = precision)]
     pub precision: Precision,
     /// The seed of everything random

@@ -9,6 +9,7 @@
 use super::left::{Block, KC, Left, blocks};
 use super::output::{Finish, Output};
 use super::pack::{Packed, Panels, Stack};
+use super::planes;
 use super::tile::{Ahead, MAX_MR, Panel, Strip, Target, tile};
 use crate::Element;
 use crate::parallel;
@@ -58,7 +59,11 @@ pub(crate) fn multiply<E: Element>(a: &dyn Left<E>, b: Right<'_, E>, out: Output
         return;
     }
     let blocks = blocks(count, len);
-    let grid = if spread { Grid::new(rows, &b, a.packed()) } else { Grid { rows, panels: panels.count } };
+    let grid = if spread {
+        Grid::new(rows, &b, a.packed() || planes::of::<E>(b.isa()) == 1)
+    } else {
+        Grid { rows, panels: panels.count }
+    };
     let across = panels.count.div_ceil(grid.panels);
     parallel::for_each(rows.div_ceil(grid.rows) * across, |i| {
         let (r, p) = (i / across * grid.rows, i % across * grid.panels);
@@ -114,7 +119,7 @@ struct Grid {
 impl Grid {
     /// One task below four million multiply-adds, which take less time than a thread to wake; else tasks of about a million, at most 64, at least 64 rows each where there are so many. Where tasks pack
     /// B, they are long, so that it is packed few times.
-    /// Where strips of A are copied, each serves panels enough to pay for it.
+    /// Where strips of A are copied, or rounded, each serves panels enough to pay for it.
     fn new<E: Element>(rows: usize, b: &Right<'_, E>, copied: bool) -> Grid {
         let panels = b.panels();
         let millions = (rows * panels.cols * b.rows()) >> 20;

@@ -151,7 +151,7 @@ const LEAST_DEPTH: usize = 35;
 /// The instruction set that serves a product: tiles of 32 x 32 are no use to a thin one, nor to a shallow one.
 pub(crate) fn suited(rows: usize, depth: usize, cols: usize) -> Isa {
     match isa() {
-        Isa::Amx if rows <= FEW_ROWS || depth < LEAST_DEPTH || cols < 16 => Isa::Avx512,
+        Isa::Amx | Isa::Avx512Bf16 if rows <= FEW_ROWS || depth < LEAST_DEPTH || cols < 16 => Isa::Avx512,
         isa => isa,
     }
 }

@@ -12,6 +12,8 @@
 //! products are left to vectors (`suited`). Numbers beyond 3.39·10³⁸, infinities and NaN give NaN; below 10⁻³³ the small planes are
 //! subnormal and count as 0.
 //!
+//! In mixed precision one product of bf16 makes a number: on tiles, or by dot products on vectors (`dot`), which read the same chunks.
+//!
 //! Depth is cut into chunks of 32. In a chunk element t < 16 of a row stands beside element t + 16, in one word: so that
 //! both operands are made by shifts and masks alone.
 
@@ -22,9 +24,9 @@ use super::precision::Precision;
 use super::tile::{MAX_MR, MAX_PACKED, Panel, Strip, Target, finish};
 use crate::Element;
 use crate::buffer::Buffer;
-use crate::simd::amx::{Product, TILE, Tiles, multiply};
+use crate::simd::amx::{self, Product, TILE, Tiles};
 use crate::simd::avx512::Avx512;
-use crate::simd::{Isa, Simd, prefetch};
+use crate::simd::{Isa, Simd, dot, prefetch};
 use std::any::TypeId;
 use std::arch::x86_64::*;
 
@@ -38,10 +40,11 @@ pub(super) const VECTORS: usize = 2;
 /// The summands of a number in products of E on this instruction set, in mixed precision the first alone; 0 where the
 /// products are not made here.
 pub(super) fn of<E: Element>(isa: Isa) -> usize {
-    match Precision::get() {
-        _ if isa != Isa::Amx || TypeId::of::<E>() != TypeId::of::<f32>() => 0,
-        Precision::F32 => 3,
-        Precision::Bf16 => 1,
+    match (Precision::get(), isa) {
+        _ if TypeId::of::<E>() != TypeId::of::<f32>() => 0,
+        (Precision::F32, Isa::Amx) => 3,
+        (Precision::Bf16, Isa::Amx | Isa::Avx512Bf16) => 1,
+        _ => 0,
     }
 }
 
@@ -414,7 +417,7 @@ impl<E: Element> Sweep<'_, E> {
     /// Rows by panels, over one block of the depth.
     ///
     /// # Safety
-    /// As for a sweep; E is f32, and the machine has tiles.
+    /// As for a sweep; E is f32, and the machine has what `of` says.
     #[inline(always)]
     pub(super) unsafe fn run_on_tiles<S: Simd<E>>(self, s: S) {
         // SAFETY: the caller's.
@@ -447,7 +450,7 @@ impl<E: Element> Sweep<'_, E> {
                 left.clear(0..ROWS, 1);
                 Left::<P> { words: left.row(chunks - 1, 0) }.clear(0..ROWS, 1);
             }
-            let _tiles = Tiles::configure();
+            let tiles = (self.b.isa() == Isa::Amx).then(|| Tiles::configure());
             for first in self.rows.clone().step_by(ROWS) {
                 let count = ROWS.min(self.rows.end - first);
                 let strips = &mut strips[..count.div_ceil(mr)];
@@ -474,7 +477,10 @@ impl<E: Element> Sweep<'_, E> {
                         chunks: &live,
                         out: sums.0.as_mut_ptr(),
                     };
-                    multiply(job, P, count.div_ceil(16), panel.vectors);
+                    match tiles {
+                        Some(_) => amx::multiply(job, P, count.div_ceil(16), panel.vectors),
+                        None => dot::multiply(job, count, panel.vectors),
+                    }
                     for (g, &offsets) in offsets.iter().enumerate().take(count.div_ceil(MAX_MR)) {
                         let rows = MAX_MR.min(count - g * MAX_MR);
                         let target = Target { c, offsets, rows, col, cols, add, epilogue };

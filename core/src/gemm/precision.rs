@@ -3,8 +3,9 @@
 //! In mixed precision the operands of matrix products and convolutions are rounded to bf16 (8 significant bits, the range of
 //! f32), and all else stays f32: parameters, sums, activations, gradients, optimisers. A product of two such numbers is
 //! exact in f32, so that a result is within γ_k Σ|a||b| of the sum of the rounded products, and those within 2⁻⁷|a b| of the true
-//! ones. Where the processor has tiles they take one product instead of six (`planes`); elsewhere operands are rounded
-//! beforehand, and nothing is gained but the same results. Convolutions by channel or of few channels stay f32.
+//! ones. Where the processor has tiles they take one product instead of six (`planes`), where it has dot products of bf16 two
+//! multiply-adds a lane instead of one (but Winograd's, which save more); elsewhere operands are rounded beforehand, and
+//! nothing is gained but the same results. Convolutions by channel or of few channels stay f32.
 
 use crate::Element;
 use crate::buffer::Buffer;
@@ -51,7 +52,7 @@ impl Precision {
 
 /// Whether products of bf16 are made by tiles.
 pub(crate) fn on_tiles<E: Element>() -> bool {
-    super::planes::of::<E>(isa()) == 1
+    isa() == Isa::Amx && super::planes::of::<E>(isa()) == 1
 }
 
 /// An operand, or its copy in bf16.

@@ -13,13 +13,15 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 F, BW, DQ, VL.
     Avx512,
-    /// The same, with AMX's tiles of bf16 for matrix products.
+    /// The same, with dot products of bf16 (AVX512-BF16) for matrix products in mixed precision.
+    Avx512Bf16,
+    /// AVX-512, with AMX's tiles of bf16 for matrix products.
     Amx,
 }
 
 impl Isa {
     /// Every instruction set, the best last.
-    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Amx];
+    pub const ALL: [Isa; 5] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16, Isa::Amx];
 
     /// The name that `GRADUS_ISA` takes.
     pub fn name(self) -> &'static str {
@@ -27,6 +29,7 @@ impl Isa {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            Isa::Avx512Bf16 => "avx512bf16",
             Isa::Amx => "amx",
         }
     }
@@ -46,6 +49,8 @@ impl Isa {
                     && Isa::Avx2.is_available()
             }
             #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => Isa::Avx512.is_available() && is_x86_feature_detected!("avx512bf16"),
+            #[cfg(target_arch = "x86_64")]
             Isa::Amx => Isa::Avx512.is_available() && super::amx::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
@@ -61,7 +66,9 @@ impl Isa {
             return Ok(Isa::ALL.into_iter().rev().find(|i| i.is_available()).unwrap_or(Isa::Portable));
         };
         let isa = Isa::ALL.into_iter().find(|i| i.name() == name);
-        let isa = isa.ok_or_else(|| format!("GRADUS_ISA={name}: not one of amx, avx512, avx2, portable"))?;
+        let isa = isa.ok_or_else(|| {
+            format!("GRADUS_ISA={name}: not one of amx, avx512bf16, avx512, avx2, portable")
+        })?;
         if isa.is_available() { Ok(isa) } else { Err(format!("GRADUS_ISA={name}: this processor lacks it")) }
     }
 }
@@ -83,7 +90,7 @@ pub(crate) fn dispatch_f32_on<K: Kernel<f32>>(isa: Isa, kernel: K) -> K::Output 
     match isa {
         // SAFETY: is_available() found the instruction set on this processor.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 | Isa::Amx if isa.is_available() => unsafe { run_avx512(kernel) },
+        Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx if isa.is_available() => unsafe { run_avx512(kernel) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 if isa.is_available() => unsafe { run_avx2(kernel) },

@@ -15,6 +15,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 mod dispatch;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod dot;
 mod portable;
 
 pub use dispatch::{Isa, isa};
