@@ -1,10 +1,20 @@
-//! Work spread over threads, cut by the shape of the work and never by the number of threads, so that results have
-//! the same bits on any number of them. Without the feature `rayon` the same pieces run one after the other.
+//! Work spread over threads. Sums are cut by the shape of the work and never by the number of threads, so that results have
+//! the same bits on any number of them; who makes a sum may depend on it. Without the feature `rayon` the same pieces run one after the other.
+//!
+//! Whoever shares work out takes part in it: a team is the caller and helpers from rayon's pool, and each takes the next
+//! piece until none is left. So the caller begins at once, while helpers wake each other in a tree, and a helper that is
+//! late costs nothing but its share.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 /// Below this many elements of light work, threads cost more than they give.
 pub const GRAIN: usize = 16 * 1024;
+
+thread_local! {
+    /// Whether this thread is at a piece of shared work.
+    static AT_WORK: Cell<bool> = const { Cell::new(false) };
+}
 
 /// The number of threads that work is spread over.
 pub fn threads() -> usize {
@@ -14,23 +24,135 @@ pub fn threads() -> usize {
     1
 }
 
-/// Whether the caller is one of the threads that work is spread over.
+/// Whether the caller is at a piece of work that was shared out.
 pub fn is_worker() -> bool {
-    #[cfg(feature = "rayon")]
-    return rayon::current_thread_index().is_some();
-    #[cfg(not(feature = "rayon"))]
-    false
+    AT_WORK.get()
+}
+
+/// Whether so many equal pieces keep the threads busy but for a fifth of the time, the last round counted. For cuts that
+/// say who makes a number and not how it is made: only those may look at the threads.
+pub(crate) fn is_even(pieces: usize) -> bool {
+    pieces * 5 >= pieces.next_multiple_of(threads()) * 4
+}
+
+/// Marks the thread as being at a piece of shared work, until it is dropped.
+struct AtWork {
+    before: bool,
+}
+
+impl AtWork {
+    fn new() -> Self {
+        AtWork { before: AT_WORK.replace(true) }
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        AT_WORK.set(self.before);
+    }
 }
 
 /// Calls `f(i)` for each i in 0..n, in any order, on all threads.
 pub fn for_each(n: usize, f: impl Fn(usize) + Send + Sync) {
     #[cfg(feature = "rayon")]
-    if n > 1 {
-        use rayon::prelude::*;
-        (0..n).into_par_iter().for_each(f);
-        return;
+    if n > 1 && threads() > 1 {
+        return team::share(n, &f);
     }
+    let _at_work = (n > 1).then(AtWork::new);
     (0..n).for_each(f);
+}
+
+#[cfg(feature = "rayon")]
+mod team {
+    use super::AtWork;
+    use std::hint::spin_loop;
+    use std::ops::Range;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::Release};
+
+    /// How often the caller looks whether its helpers are done before it goes to sleep: some tens of microseconds, about
+    /// what waking up would take.
+    const LOOKS: usize = 2000;
+    /// Turns of each member, where the pieces are many.
+    const TURNS: usize = 64;
+
+    struct Team<'a> {
+        f: &'a (dyn Fn(usize) + Sync),
+        /// A share for each member, consecutive pieces: who makes the neighbours of what it made before finds them in its cache.
+        shares: Vec<Share>,
+        /// Helpers that are not done.
+        helpers: AtomicUsize,
+    }
+
+    /// On lines of their own: members count in them all the time.
+    #[repr(align(128))]
+    struct Share {
+        /// The first piece that nobody took.
+        next: AtomicUsize,
+        end: usize,
+        /// Pieces that are taken at once.
+        turn: usize,
+    }
+
+    /// Calls `f` for each of 0..pieces, more than one, on the calling thread and others.
+    pub fn share(pieces: usize, f: &(dyn Fn(usize) + Sync)) {
+        let members = super::threads().min(pieces);
+        let share = |m: usize| {
+            let (from, end) = (m * pieces / members, (m + 1) * pieces / members);
+            Share { next: AtomicUsize::new(from), end, turn: ((end - from) / TURNS).max(1) }
+        };
+        let team =
+            Team { f, shares: (0..members).map(share).collect(), helpers: AtomicUsize::new(members - 1) };
+        rayon::in_place_scope(|scope| {
+            team.call(scope, 1..members);
+            team.work(0);
+            // Inside of other shared work, those who could help may all be busy.
+            if !super::is_worker() {
+                let done = |_: &usize| team.helpers.load(Relaxed) == 0;
+                (0..LOOKS).inspect(|_| spin_loop()).find(done);
+            }
+        });
+    }
+
+    impl Team<'_> {
+        /// Wakes these helpers: the first, who wakes the others by two more.
+        fn call<'s>(&'s self, scope: &rayon::Scope<'s>, members: Range<usize>) {
+            if members.is_empty() {
+                return;
+            }
+            scope.spawn(move |scope| {
+                let (me, others) = (members.start, members.start + 1..members.end);
+                if self.shares.iter().all(Share::is_empty) {
+                    self.helpers.fetch_sub(members.len(), Release);
+                    return;
+                }
+                let middle = others.start + others.len() / 2;
+                self.call(scope, others.start..middle);
+                self.call(scope, middle..others.end);
+                self.work(me);
+                self.helpers.fetch_sub(1, Release);
+            });
+        }
+
+        /// Takes pieces until there are none: of one's own share, then of the next members'.
+        fn work(&self, me: usize) {
+            let _at_work = AtWork::new();
+            let (before, own) = self.shares.split_at(me);
+            own.iter().chain(before).for_each(|share| share.work(self.f));
+        }
+    }
+
+    impl Share {
+        fn is_empty(&self) -> bool {
+            self.next.load(Relaxed) >= self.end
+        }
+
+        fn work(&self, f: &dyn Fn(usize)) {
+            while !self.is_empty() {
+                let first = self.next.fetch_add(self.turn, Relaxed);
+                (first..self.end.min(first + self.turn)).for_each(f);
+            }
+        }
+    }
 }
 
 /// Calls `f(range)` for consecutive ranges of at most `piece` that cover 0..n.
@@ -41,24 +163,19 @@ pub fn ranges(n: usize, piece: usize, f: impl Fn(Range<usize>) + Send + Sync) {
 
 /// Calls `f(i, chunk)` for the consecutive chunks of `piece` elements (the last may be shorter).
 pub fn chunks<T: Send>(data: &mut [T], piece: usize, f: impl Fn(usize, &mut [T]) + Send + Sync) {
-    let piece = piece.max(1);
-    #[cfg(feature = "rayon")]
-    if data.len() > piece {
-        use rayon::prelude::*;
-        data.par_chunks_mut(piece).enumerate().for_each(|(i, c)| f(i, c));
-        return;
-    }
-    data.chunks_mut(piece).enumerate().for_each(|(i, c)| f(i, c));
+    let (len, piece) = (data.len(), piece.max(1));
+    let data = Shared::new(data);
+    for_each(len.div_ceil(piece), |i| {
+        // SAFETY: chunks are apart.
+        f(i, unsafe { data.slice(i * piece..len.min((i + 1) * piece)) })
+    });
 }
 
 /// `f(i)` for each i in 0..n, in order of i.
 pub fn map<T: Send>(n: usize, f: impl Fn(usize) -> T + Send + Sync) -> Vec<T> {
-    #[cfg(feature = "rayon")]
-    if n > 1 {
-        use rayon::prelude::*;
-        return (0..n).into_par_iter().map(f).collect();
-    }
-    (0..n).map(f).collect()
+    let mut results: Vec<Option<T>> = (0..n).map(|_| None).collect();
+    chunks(&mut results, 1, |i, result| result[0] = Some(f(i)));
+    results.into_iter().flatten().collect()
 }
 
 /// A slice that threads write to at places that the caller keeps apart.
@@ -116,5 +233,92 @@ impl<'a, T> Shared<'a, T> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+}
+
+#[cfg(all(test, feature = "rayon"))]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    fn on<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+    }
+
+    fn counts(n: usize) -> Vec<usize> {
+        let counts: Vec<_> = (0..n).map(|_| AtomicUsize::new(0)).collect();
+        for_each(n, |i| {
+            counts[i].fetch_add(1, SeqCst);
+        });
+        counts.into_iter().map(AtomicUsize::into_inner).collect()
+    }
+
+    #[test]
+    fn each_piece_is_done_once() {
+        for n in [0, 1, 2, 3, 5, 17, 64, 1000, 4099] {
+            // From outside of the pool, too.
+            assert_eq!(counts(n), vec![1; n]);
+            for threads in [1, 2, 3, 16] {
+                assert_eq!(on(threads, || counts(n)), vec![1; n], "{n} pieces, {threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn results_stand_in_order_and_chunks_cover() {
+        for threads in [1, 2, 5] {
+            on(threads, || {
+                assert_eq!(map(1001, |i| i * i), (0..1001).map(|i| i * i).collect::<Vec<_>>());
+                let mut data = vec![0; 103];
+                chunks(&mut data, 10, |i, c| c.iter_mut().enumerate().for_each(|(j, x)| *x = 10 * i + j));
+                assert_eq!(data, (0..103).collect::<Vec<_>>());
+                let seen = Shared::new(&mut data);
+                // SAFETY: ranges are apart.
+                ranges(103, 7, |r| unsafe { seen.slice(r.clone()) }.iter_mut().for_each(|x| *x += r.len()));
+                assert_eq!(data.iter().sum::<usize>(), 103 * 102 / 2 + 98 * 7 + 5 * 5);
+            });
+        }
+    }
+
+    #[test]
+    fn shared_work_may_share_its_own() {
+        let sums = |_| map(50, |i| map(i, |j| j).iter().sum::<usize>());
+        let want: Vec<usize> = (0..50usize).map(|i| i * i.saturating_sub(1) / 2).collect();
+        for threads in [1, 2, 3] {
+            assert_eq!(on(threads, || map(20, sums)), vec![want.clone(); 20]);
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_whoever_shared_the_work_out_and_the_threads_go_on() {
+        for threads in [1, 2, 4] {
+            on(threads, || {
+                let bad = catch_unwind(AssertUnwindSafe(|| for_each(100, |i| assert_ne!(i, 61))));
+                assert!(bad.is_err() && !is_worker());
+                assert_eq!(counts(100), [1; 100]);
+            });
+        }
+    }
+
+    #[test]
+    fn threads_know_whether_they_are_at_shared_work() {
+        for threads in [1, 2, 4] {
+            on(threads, || {
+                assert!(!is_worker());
+                for_each(40, |_| assert!(is_worker()));
+                // One piece is not shared.
+                for_each(1, |_| assert!(!is_worker()));
+                assert!(!is_worker());
+            });
+        }
+    }
+
+    #[test]
+    fn pieces_are_even_where_four_fifths_of_the_threads_time_are_used() {
+        let even = |threads, pieces| on(threads, || is_even(pieces));
+        assert!((1..50).all(|n| even(1, n)));
+        assert!(even(2, 4) && even(2, 9) && !even(2, 1) && !even(2, 3));
+        assert!(even(16, 16) && even(16, 13) && even(16, 26) && !even(16, 12) && !even(16, 18));
     }
 }

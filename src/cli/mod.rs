@@ -120,20 +120,24 @@ impl Global {
     }
 }
 
+/// Of each thread, in bytes: a main thread's.
+const STACK: usize = 8 << 20;
+
 fn run(cli: Cli) -> Result<()> {
     gradus_core::simd::Isa::from_env().map_err(Error::input)?;
     cli.global.precision.set();
-    if let Some(n) = cli.global.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(n.into())
-            .build_global()
-            .map_err(|e| Error::failure(format!("threads: {e}")))?;
-    }
+    // 0: as many as there are processors.
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(cli.global.threads.map_or(0, Into::into))
+        .stack_size(STACK)
+        .build_global()
+        .map_err(|e| Error::failure(format!("threads: {e}")))?;
     crate::interrupt::listen();
-    match &cli.global.profile {
+    // On one of the pool's threads, which so need not be woken, nor hand over, where it shares out work.
+    rayon::scope(|_| match &cli.global.profile {
         Some(trace) => profile::around(trace, || dispatch(&cli.global, cli.command)),
         None => dispatch(&cli.global, cli.command),
-    }
+    })
 }
 
 fn dispatch(global: &Global, command: Option<Command>) -> Result<()> {
