@@ -32,7 +32,7 @@ pub(crate) fn multiply_deep<E: Element>(
     let pieces = (count * len / LEAST_PIECE).min(DEEP_TASKS.div_ceil(down));
     if pieces <= 1 || b.is_transposed() || cols == 0 || rows == 0 {
         let out = Output { c: Shared::new(c), map: RowMap::Even { ld: ldc }, finish: Finish::SET };
-        return multiply(a, Right::Packed(&Packed::stack_on(isa, &[b], true)), out, true);
+        return multiply(a, Right::Packed(&Packed::in_place_on(isa, b, true)), out, true);
     }
     let blocks = blocks(count, len);
     let mut sums = Buffer::<E>::stale(pieces * rows * cols);
@@ -47,7 +47,8 @@ pub(crate) fn multiply_deep<E: Element>(
         for (j, block) in blocks[mine].iter().enumerate() {
             let from = block.segments.start * len + block.steps.start;
             let b = b.block(from, block.segments.len() * block.steps.len(), 0, cols);
-            let b = &Packed::stack_on(isa, &[b], false);
+            // A few rows of A: packing would take longer than it saves.
+            let b = &Packed::in_place_on(isa, b, false);
             let finish = Finish::SET.of_block(j == 0, false);
             let out = Output { c, map: RowMap::Even { ld: cols }, finish };
             let (rows, panels) = (r..rows.min(r + step), 0..b.panels().count);

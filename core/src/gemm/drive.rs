@@ -1,10 +1,10 @@
 //! The loops around the tile.
 //!
-//! C is cut into tasks of rows by panels, by shape alone. A task goes over groups of panels that fit the second cache
+//! C is cut into tasks of rows by panels. A task goes over groups of panels that fit the second cache
 //! with a block of depth; over the blocks of depth, the sums between them kept in C; over its tiles of rows, whose
 //! strip of A stays in the first cache; over the group's panels. A large B is packed by the tasks themselves, a block at
-//! a time into memory that is still in the cache when it is read. Every sum is made by one task in one order: results have
-//! the same bits on any number of threads.
+//! a time into memory that is still in the cache when it is read. Every sum is made by one task, in an order that
+//! does not depend on the cut: results have the same bits on any number of threads.
 
 use super::left::{Block, KC, Left, blocks};
 use super::output::{Finish, Output};
@@ -48,6 +48,22 @@ impl<E: Element> Right<'_, E> {
     }
 }
 
+/// Elements of B up to which it is packed beforehand: it then stays in the second cache.
+const SMALL: usize = 192 * 1024;
+
+/// C = finish(A · B) for a B that nobody packed, on all threads. A large one is packed by the tasks, unless these are
+/// then too few for the threads.
+#[track_caller]
+pub(crate) fn multiply_stack<E: Element>(a: &dyn Left<E>, b: Stack<'_, E>, out: Output<'_, E>) {
+    let right = Right::Fresh(b);
+    let tasks = Grid::new(a.rows(), &right, a.packed()).tasks(a.rows(), right.panels().count);
+    if right.rows() * right.panels().cols > SMALL && parallel::is_even(tasks) {
+        multiply(a, right, out, true);
+    } else {
+        multiply(a, Right::Packed(&Packed::stack_on(b.isa, b.parts, true)), out, true);
+    }
+}
+
 /// C = finish(A · B), on all threads if `spread`.
 #[track_caller]
 pub(crate) fn multiply<E: Element>(a: &dyn Left<E>, b: Right<'_, E>, out: Output<'_, E>, spread: bool) {
@@ -65,7 +81,7 @@ pub(crate) fn multiply<E: Element>(a: &dyn Left<E>, b: Right<'_, E>, out: Output
         Grid { rows, panels: panels.count }
     };
     let across = panels.count.div_ceil(grid.panels);
-    parallel::for_each(rows.div_ceil(grid.rows) * across, |i| {
+    parallel::for_each(grid.tasks(rows, panels.count), |i| {
         let (r, p) = (i / across * grid.rows, i % across * grid.panels);
         let rows = r..rows.min(r + grid.rows);
         run_task(a, b, out, &blocks, rows, p..panels.count.min(p + grid.panels));
@@ -118,7 +134,7 @@ struct Grid {
 
 impl Grid {
     /// One task below four million multiply-adds, which take less time than a thread to wake; else tasks of about a million, at most 64, at least 64 rows each where there are so many. Where tasks pack
-    /// B, they are long, so that it is packed few times.
+    /// B, they are long, so that it is packed few times. Beside that at least a task a thread, of 64 rows or more.
     /// Where strips of A are copied, or rounded, each serves panels enough to pay for it.
     fn new<E: Element>(rows: usize, b: &Right<'_, E>, copied: bool) -> Grid {
         let panels = b.panels();
@@ -129,7 +145,8 @@ impl Grid {
                 let least = if panels.cols * b.rows() > 1 << 18 { 128 } else { 64 };
                 let down = tasks.min(rows.div_ceil(least));
                 let most = if copied { (panels.count / 6).max(1) } else { panels.count };
-                (down, (tasks.min(32) / down).clamp(1, most))
+                let across = (tasks.min(32) / down).clamp(1, most);
+                (down.max((parallel::threads() / across).min(rows / 64)), across)
             }
             Right::Fresh(_) => {
                 // Powers of two, so that tasks are as many for each thread.
@@ -139,6 +156,11 @@ impl Grid {
         };
         let (_, mr, _) = super::pack::geometry::<E>(b.isa());
         Grid { rows: rows.div_ceil(down).next_multiple_of(mr), panels: panels.count.div_ceil(across) }
+    }
+
+    /// The tasks that so many rows by panels are cut into.
+    fn tasks(&self, rows: usize, panels: usize) -> usize {
+        rows.div_ceil(self.rows) * panels.div_ceil(self.panels)
     }
 }
 

@@ -23,8 +23,8 @@ pub(crate) mod tile;
 use crate::parallel::Shared;
 use crate::simd::{Isa, isa};
 use crate::{Element, Epilogue, profile};
-use drive::{Right, multiply};
-use left::{ColumnMajor, RowMajor};
+use drive::{Right, multiply, multiply_stack};
+use left::{ColumnMajor, Left, RowMajor};
 use output::{Finish, Output, RowMap};
 pub use pack::Packed;
 use pack::Stack;
@@ -142,8 +142,6 @@ pub fn gemm_packed_serial<E: Element>(
 
 /// Rows of A up to which B is read in place.
 const FEW_ROWS: usize = 16;
-/// Elements of B up to which it is packed beforehand: it then stays in the second cache.
-const SMALL: usize = 192 * 1024;
 
 /// The depth from which on a product on tiles keeps γ_k, the bound of k multiply-adds one after the other (`planes`).
 const LEAST_DEPTH: usize = 35;
@@ -163,12 +161,10 @@ pub(crate) fn run<E: Element>(a: Matrix<'_, E>, b: Matrix<'_, E>, c: &mut [E], f
     let data = operand(isa, b.span());
     let b = Matrix { data: &data, ..b };
     if a.rows <= FEW_ROWS || (b.cols <= 32 && planes::of::<E>(isa) == 0) {
-        product(a, &Packed::in_place_on(isa, b), c, b.cols, finish, true);
-    } else if b.rows * b.cols <= SMALL {
-        product(a, &Packed::stack_on(isa, &[b], true), c, b.cols, finish, true);
-    } else {
-        by_right(a, Right::Fresh(Stack { isa, parts: &[b] }), c, b.cols, finish, true);
+        return product(a, &Packed::in_place_on(isa, b, true), c, b.cols, finish, true);
     }
+    let out = Output { c: Shared::new(c), map: RowMap::Even { ld: b.cols }, finish };
+    by_left(isa, a, |a| multiply_stack(a, Stack { isa, parts: &[b] }, out));
 }
 
 pub(crate) fn product<E: Element>(
@@ -181,24 +177,18 @@ pub(crate) fn product<E: Element>(
 ) {
     assert_eq!(a.cols, b.rows(), "gemm: {} x {} times {} x {}", a.rows, a.cols, b.rows(), b.cols());
     assert!(ldc >= b.cols(), "gemm: rows of {} columns {ldc} apart", b.cols());
-    by_right(a, Right::Packed(b), c, ldc, finish, spread);
+    let out = Output { c: Shared::new(c), map: RowMap::Even { ld: ldc }, finish };
+    by_left(b.isa(), a, |a| multiply(a, Right::Packed(b), out, spread));
 }
 
-fn by_right<E: Element>(
-    a: Matrix<'_, E>,
-    b: Right<'_, E>,
-    c: &mut [E],
-    ldc: usize,
-    finish: Finish<'_, E>,
-    spread: bool,
-) {
-    let out = Output { c: Shared::new(c), map: RowMap::Even { ld: ldc }, finish };
-    let data = operand(b.isa(), a.span());
+/// Hands a matrix on as left operand for an instruction set.
+fn by_left<E: Element>(isa: Isa, a: Matrix<'_, E>, multiply: impl FnOnce(&dyn Left<E>)) {
+    let data = operand(isa, a.span());
     let a = Matrix { data: &data, ..a };
     if a.transposed {
-        multiply(&ColumnMajor(a), b, out, spread);
+        multiply(&ColumnMajor(a));
     } else {
-        multiply(&RowMajor(a), b, out, spread);
+        multiply(&RowMajor(a));
     }
 }
 

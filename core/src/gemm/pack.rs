@@ -171,9 +171,9 @@ impl<'a, E: Element> Packed<'a, E> {
     }
 
     /// B read where it lies, but for a last panel that is no whole number of vectors. A transposed one is packed.
-    pub(super) fn in_place_on(isa: Isa, b: Matrix<'a, E>) -> Packed<'a, E> {
+    pub(super) fn in_place_on(isa: Isa, b: Matrix<'a, E>, spread: bool) -> Packed<'a, E> {
         if b.transposed || planes::of::<E>(isa) > 0 {
-            return Packed::stack_on(isa, &[b], true);
+            return Packed::stack_on(isa, &[b], spread);
         }
         let (lanes, mr, nv) = geometry::<E>(isa);
         let panels = Panels::new(b.cols, lanes, nv);
@@ -182,7 +182,7 @@ impl<'a, E: Element> Packed<'a, E> {
         let buffer = Buffer::stale(b.rows * width);
         let mut packed =
             Packed { isa, depth: b.rows, panels, mr, planes: 0, first_packed, matrix: Some(b), buffer };
-        packed.fill(&b, 0, true);
+        packed.fill(&b, 0, spread);
         packed
     }
 

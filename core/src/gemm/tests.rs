@@ -83,7 +83,7 @@ impl Problem {
         let right = match self.right {
             Side::Fresh => Right::Fresh(Stack { isa: self.isa, parts: &halves }),
             Side::InPlace => {
-                packed = Packed::in_place_on(self.isa, b);
+                packed = Packed::in_place_on(self.isa, b, true);
                 Right::Packed(&packed)
             }
             Side::Packed => {
@@ -91,7 +91,8 @@ impl Problem {
                 Right::Packed(&packed)
             }
         };
-        by_right(a, right, &mut c, ldc, finish, true);
+        let out = Output { c: Shared::new(&mut c), map: RowMap::Even { ld: ldc }, finish };
+        by_left(self.isa, a, |a| multiply(a, right, out, true));
         let u = E::UNIT_ROUNDOFF;
         let terms = if planes::of::<E>(self.isa) > 0 { k.min(16) + 7 * k.div_ceil(32) + 4 } else { k };
         for i in 0..m {

@@ -11,9 +11,10 @@ mod gather;
 use super::ConvSpec;
 use crate::buffer::Buffer;
 use crate::gemm::deep::multiply_deep;
-use crate::gemm::drive::{Right, multiply};
+use crate::gemm::drive::{Right, multiply, multiply_stack};
 use crate::gemm::left::ColumnMajor;
 use crate::gemm::output::{Finish, Output, Pixels, RowMap};
+use crate::gemm::pack::Stack;
 use crate::gemm::precision::operand;
 use crate::gemm::{Matrix, Packed, suited};
 use crate::parallel::Shared;
@@ -89,7 +90,7 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
         let map = RowMap::Grid { pixels, base: 0, image: oh * ow * c, row: ow * c, col: c };
         let epilogue = group_epilogue(epilogue, g * co);
         let out = Output { c: part, map, finish: Finish::with(&epilogue) };
-        multiply(&gather, Right::Packed(&Packed::stack_on(isa, &[w], true)), out, true);
+        multiply_stack(&gather, Stack { isa, parts: &[w] }, out);
     }
 }
 
@@ -139,7 +140,7 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
             let map =
                 RowMap::Grid { pixels, base, image: spec.h * spec.w * c, row: sy * spec.w * c, col: sx * c };
             let out = Output { c: part, map, finish: Finish::SET };
-            multiply(&gather, Right::Packed(&Packed::stack_on(isa, &parts, true)), out, true);
+            multiply_stack(&gather, Stack { isa, parts: &parts }, out);
         }
     }
 }

@@ -14,6 +14,8 @@ const RANGE: usize = 128;
 /// Elements of all partial sums of the weights' gradient, at most, and parts.
 const PARTIAL_LEN: usize = 8 * 1024 * 1024;
 const PARTS: usize = 16;
+/// How often ranges are halved for the sake of threads: more would map tiles again for too few products.
+const HALVINGS: usize = 3;
 
 /// dw = ∂⟨dy, x ∗ w⟩ / ∂w, in tiles of m x m outputs.
 pub fn backward_weight<E: Element>(m: usize, spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
@@ -42,6 +44,8 @@ fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
         PARTS.min(PARTIAL_LEN / sums).min((4 * PIECES).div_ceil(down * across)).min(tiles.total / block);
     let part = tiles.total.div_ceil(parts.max(1)).next_multiple_of(block);
     let parts = tiles.total.div_ceil(part);
+    let (rows, columns) = evened(spec, parts, rows, columns, lanes);
+    let (down, across) = (spec.c_in.div_ceil(rows), spec.c_out.div_ceil(columns));
     let range = |i: usize, step: usize, end: usize| i * step..end.min((i + 1) * step);
     let zeros = Buffer::zeros(spec.c_in.max(spec.c_out));
     let [oh, ow] = spec.out_hw();
@@ -80,6 +84,16 @@ fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
             E::dispatch(TapGradients::<E, M, R> { spec, sums: &sums, row, first: row % rows, columns, dw });
         }
     });
+}
+
+/// Ranges of input and output channels, smaller where pieces of the given ones would leave threads idle. The sums over
+/// tiles, which make the bits, are cut before.
+fn evened(spec: &ConvSpec, parts: usize, rows: usize, columns: usize, lanes: usize) -> (usize, usize) {
+    let half = |n: usize| (n / 2).next_multiple_of(lanes);
+    let smaller = |&(r, c): &(usize, usize)| Some(if r >= c { (half(r), c) } else { (r, half(c)) });
+    let even = |r, c| parallel::is_even(parts * spec.c_in.div_ceil(r) * spec.c_out.div_ceil(c));
+    let mut cuts = std::iter::successors(Some((rows, columns)), smaller).take(1 + HALVINGS);
+    cuts.find(|&(r, c)| even(r, c)).unwrap_or((rows, columns))
 }
 
 /// Σ_tiles V ⊗ (A dy Aᵀ) for a range of channels of x and of dy.

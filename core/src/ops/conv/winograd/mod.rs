@@ -87,7 +87,9 @@ pub fn backward_data<E: Element>(m: usize, spec: &ConvSpec, dy: &[E], w: &[E], d
 
 /// A block's tiles, at most: enough that U, read once a block, costs little, and few enough for the second cache.
 const BLOCK: usize = 48;
-/// Elements of a block's points on one side, at most, if that leaves 24 tiles.
+/// A block's tiles, at least, where they are so many.
+const LEAST_BLOCK: usize = 24;
+/// Elements of a block's points on one side, at most, if that leaves so many tiles.
 const BLOCK_LEN: usize = 4 * 1024 * 1024;
 /// Pieces of work that are enough for all threads.
 const PIECES: usize = 16;
@@ -180,7 +182,7 @@ impl Tiles {
     /// The tiles of a block, `most` at most, for `channels` channels at each point.
     fn block(&self, most: usize, channels: usize) -> usize {
         let points = self.points * self.points;
-        let most = (BLOCK_LEN / (points * channels)).clamp(24, most);
+        let most = (BLOCK_LEN / (points * channels)).clamp(LEAST_BLOCK, most);
         self.total.div_ceil(self.total.div_ceil(most)).next_multiple_of(MAX_ROWS)
     }
 }
@@ -263,6 +265,14 @@ unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize, const
     }
 }
 
+/// A block of tiles and a range of panels, smaller where pieces of the given ones would leave threads idle.
+fn evened(tiles: usize, block: usize, panels: usize, range: usize) -> (usize, usize) {
+    let even = |block, range| parallel::is_even(tiles.div_ceil(block) * panels.div_ceil(range));
+    let blocks = (LEAST_BLOCK..=block).rev().filter(|b| b.is_multiple_of(MAX_ROWS)).map(|b| (b, range));
+    let ranges = (1..range).rev().map(|r| (block, r));
+    blocks.chain(ranges).find(|&(b, r)| even(b, r)).unwrap_or((block, range))
+}
+
 /// The forward pass in tiles of M x M.
 fn forward_in_tiles<E: Element, const M: usize, const R: usize>(
     spec: &ConvSpec,
@@ -281,7 +291,8 @@ fn forward_in_tiles<E: Element, const M: usize, const R: usize>(
     // Few tiles: cut the output channels as well, in ranges that are worth mapping the input again.
     let fewest = 64usize.div_ceil(u.width);
     let range = u.panels.div_ceil(PIECES.div_ceil(blocks)).max(fewest).min(u.panels);
-    let ranges = u.panels.div_ceil(range);
+    let (block, range) = evened(tiles.total, block, u.panels, range);
+    let (blocks, ranges) = (tiles.total.div_ceil(block), u.panels.div_ceil(range));
     let zeros = Buffer::zeros(spec.c_in);
     let y = Shared::new(y);
     parallel::for_each(blocks * ranges, |i| {
