@@ -3,7 +3,8 @@
 //!
 //! Whoever shares work out takes part in it: a team is the caller and helpers from rayon's pool, and each takes the next
 //! piece until none is left. So the caller begins at once, while helpers wake each other in a tree, and a helper that is
-//! late costs nothing but its share.
+//! late costs nothing but its share. Who waits for its team may help another meanwhile. A thread outside of the pool takes
+//! part in its own team: what loads images ahead computes beside the threads that were asked for.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -67,11 +68,11 @@ mod team {
     use super::AtWork;
     use std::hint::spin_loop;
     use std::ops::Range;
-    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::Release};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-    /// How often the caller looks whether its helpers are done before it goes to sleep: some tens of microseconds, about
-    /// what waking up would take.
-    const LOOKS: usize = 2000;
+    /// How often the caller looks whether its helpers are done before it goes to sleep: tens of microseconds, about what
+    /// waking up takes.
+    const LOOKS: usize = 1000;
     /// Turns of each member, where the pieces are many.
     const TURNS: usize = 64;
 
@@ -79,8 +80,8 @@ mod team {
         f: &'a (dyn Fn(usize) + Sync),
         /// A share for each member, consecutive pieces: who makes the neighbours of what it made before finds them in its cache.
         shares: Vec<Share>,
-        /// Helpers that are not done.
-        helpers: AtomicUsize,
+        /// Helpers that have begun and are not done.
+        busy: AtomicUsize,
     }
 
     /// On lines of their own: members count in them all the time.
@@ -100,14 +101,13 @@ mod team {
             let (from, end) = (m * pieces / members, (m + 1) * pieces / members);
             Share { next: AtomicUsize::new(from), end, turn: ((end - from) / TURNS).max(1) }
         };
-        let team =
-            Team { f, shares: (0..members).map(share).collect(), helpers: AtomicUsize::new(members - 1) };
+        let team = Team { f, shares: (0..members).map(share).collect(), busy: AtomicUsize::new(0) };
         rayon::in_place_scope(|scope| {
             team.call(scope, 1..members);
             team.work(0);
             // Inside of other shared work, those who could help may all be busy.
             if !super::is_worker() {
-                let done = |_: &usize| team.helpers.load(Relaxed) == 0;
+                let done = |_: &usize| team.busy.load(Relaxed) == 0;
                 (0..LOOKS).inspect(|_| spin_loop()).find(done);
             }
         });
@@ -122,14 +122,14 @@ mod team {
             scope.spawn(move |scope| {
                 let (me, others) = (members.start, members.start + 1..members.end);
                 if self.shares.iter().all(Share::is_empty) {
-                    self.helpers.fetch_sub(members.len(), Release);
                     return;
                 }
+                self.busy.fetch_add(1, Relaxed);
                 let middle = others.start + others.len() / 2;
                 self.call(scope, others.start..middle);
                 self.call(scope, middle..others.end);
                 self.work(me);
-                self.helpers.fetch_sub(1, Release);
+                self.busy.fetch_sub(1, Relaxed);
             });
         }
 

@@ -129,11 +129,34 @@ fn convolutions() {
     }
 }
 
+/// B is packed by the tasks on one thread and two, beforehand on three; blocks of the depth begin anywhere.
+#[cfg(feature = "rayon")]
+fn threads() {
+    let (m, n, k) = (300, 600, 1000);
+    let (a, b) = (random(m * k, 6), random(k * n, 7));
+    let spec = ConvSpec::square([2, 14, 15, 320], 1280, 1, 1, 0);
+    let (dy, w) = (random(spec.y_len(), 8), random(spec.w_len(), 9));
+    let on = |n_threads| {
+        rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().expect("threads").install(|| {
+            let (mut c, mut dx) = (vec![0.0; m * n], vec![0.0; spec.x_len()]);
+            gemm(Matrix::new(&a, m, k), Matrix::new(&b, k, n), &mut c, &Epilogue::default());
+            conv::backward_data(Algorithm::Im2col, &spec, &dy, &w, &mut dx);
+            c.into_iter().chain(dx).map(f32::to_bits).collect::<Vec<_>>()
+        })
+    };
+    let one = on(1);
+    for threads in [2, 3, 16] {
+        assert!(on(threads) == one, "{threads} threads");
+    }
+}
+
 #[test]
 fn operands_are_rounded_and_nothing_else() {
     Precision::Bf16.set();
     products();
     convolutions();
+    #[cfg(feature = "rayon")]
+    threads();
     // The same on the machine's other instruction sets, each in its own process.
     const AGAIN: &str = "GRADUS_BF16_AGAIN";
     if std::env::var_os(AGAIN).is_none() {

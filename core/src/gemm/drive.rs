@@ -56,6 +56,9 @@ const SMALL: usize = 192 * 1024;
 #[track_caller]
 pub(crate) fn multiply_stack<E: Element>(a: &dyn Left<E>, b: Stack<'_, E>, out: Output<'_, E>) {
     let right = Right::Fresh(b);
+    if a.rows() == 0 || right.panels().cols == 0 {
+        return;
+    }
     let tasks = Grid::new(a.rows(), &right, a.packed()).tasks(a.rows(), right.panels().count);
     if right.rows() * right.panels().cols > SMALL && parallel::is_even(tasks) {
         multiply(a, right, out, true);
@@ -114,11 +117,15 @@ fn run_task<E: Element>(
                     E::dispatch_on(b.isa(), Sweep { a, block, b, k, panels, col: 0, rows, out });
                 }
                 Right::Fresh(stack) => {
+                    // Whole chunks, as in a panel of the whole depth: bits do not depend on who packs.
+                    let chunk = if planes::of::<E>(stack.isa) > 0 { planes::CHUNK } else { 1 };
+                    let from = k / chunk * chunk;
+                    let to = stack.rows().min((k + depth).next_multiple_of(chunk));
                     let cols = all.columns(panels.clone());
                     let (col, rows) = (cols.start, rows.clone());
-                    let b = &stack.pack(k..k + depth, cols);
+                    let b = &stack.pack(from..to, cols);
                     let panels = 0..b.panels().count;
-                    E::dispatch_on(b.isa(), Sweep { a, block, b, k: 0, panels, col, rows, out });
+                    E::dispatch_on(b.isa(), Sweep { a, block, b, k: k - from, panels, col, rows, out });
                 }
             }
             k += depth;
@@ -146,7 +153,7 @@ impl Grid {
                 let down = tasks.min(rows.div_ceil(least));
                 let most = if copied { (panels.count / 6).max(1) } else { panels.count };
                 let across = (tasks.min(32) / down).clamp(1, most);
-                (down.max((parallel::threads() / across).min(rows / 64)), across)
+                (down.max((parallel::threads() / across).min(rows / 64).min(tasks)), across)
             }
             Right::Fresh(_) => {
                 // Powers of two, so that tasks are as many for each thread.

@@ -207,3 +207,24 @@ fn depths_that_differ() {
     let x = [0f32; 6];
     gemm(Matrix::new(&x, 2, 3), Matrix::new(&x, 2, 3), &mut [0.0; 6], &Epilogue::default());
 }
+
+/// Blocks of this depth begin at steps that are no multiples of 32, which the tile unit takes at once.
+#[test]
+fn who_packs_changes_no_bit() {
+    let (m, n, mut rng) = (70, 80, Rng::seed(11));
+    for (isa, k) in available().flat_map(|isa| [600, 1000, 1280, 1601].map(|k| (isa, k))) {
+        let mut draw = |len: usize| (0..len).map(|_| rng.range(-1.0, 1.0) as f32).collect::<Vec<_>>();
+        let (a, b) = (draw(m * k), draw(k * n));
+        let (a, b) = (RowMajor(Matrix::new(&a, m, k)), Matrix::new(&b, k, n));
+        let halves = [b.block(0, k / 3, 0, n), b.block(k / 3, k - k / 3, 0, n)];
+        let product = |right: Right<'_, f32>| {
+            let mut c = vec![0f32; m * n];
+            let out = Output { c: Shared::new(&mut c), map: RowMap::Even { ld: n }, finish: Finish::SET };
+            multiply(&a, right, out, true);
+            c.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        let beforehand = product(Right::Packed(&Packed::stack_on(isa, &[b], true)));
+        let by_tasks = product(Right::Fresh(Stack { isa, parts: &halves }));
+        assert!(by_tasks == beforehand, "{isa:?}, depth {k}");
+    }
+}

@@ -34,7 +34,7 @@ use crate::buffer::Buffer;
 use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd};
 use crate::{Element, Epilogue};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use transform::{
     Input, Map, Output, OutputGradient, POINTS, Tile, Weight, WeightGradient, both_axes, points,
 };
@@ -265,12 +265,13 @@ unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize, const
     }
 }
 
-/// A block of tiles and a range of panels, smaller where pieces of the given ones would leave threads idle.
-fn evened(tiles: usize, block: usize, panels: usize, range: usize) -> (usize, usize) {
-    let even = |block, range| parallel::is_even(tiles.div_ceil(block) * panels.div_ceil(range));
-    let blocks = (LEAST_BLOCK..=block).rev().filter(|b| b.is_multiple_of(MAX_ROWS)).map(|b| (b, range));
-    let ranges = (1..range).rev().map(|r| (block, r));
-    blocks.chain(ranges).find(|&(b, r)| even(b, r)).unwrap_or((block, range))
+/// A block of tiles and a range of panels, the largest or smaller where pieces of these would leave threads idle.
+fn evened(tiles: usize, block: usize, panels: usize, ranges: RangeInclusive<usize>) -> (usize, usize) {
+    let cut = (block, *ranges.end());
+    let blocks = (LEAST_BLOCK..block).rev().filter(|b| b.is_multiple_of(MAX_ROWS)).map(|b| (b, cut.1));
+    let mut cuts = std::iter::once(cut).chain(blocks).chain(ranges.rev().map(|r| (block, r)));
+    let even = |&(b, r): &(usize, usize)| parallel::is_even(tiles.div_ceil(b) * panels.div_ceil(r));
+    cuts.find(even).unwrap_or(cut)
 }
 
 /// The forward pass in tiles of M x M.
@@ -291,7 +292,7 @@ fn forward_in_tiles<E: Element, const M: usize, const R: usize>(
     // Few tiles: cut the output channels as well, in ranges that are worth mapping the input again.
     let fewest = 64usize.div_ceil(u.width);
     let range = u.panels.div_ceil(PIECES.div_ceil(blocks)).max(fewest).min(u.panels);
-    let (block, range) = evened(tiles.total, block, u.panels, range);
+    let (block, range) = evened(tiles.total, block, u.panels, fewest..=range);
     let (blocks, ranges) = (tiles.total.div_ceil(block), u.panels.div_ceil(range));
     let zeros = Buffer::zeros(spec.c_in);
     let y = Shared::new(y);
