@@ -1,4 +1,4 @@
-//! X1: results have the same bits on 1, 2 and 3 threads, forward and backward.
+//! X1: results have the same bits on 1, 2, 3 and 16 threads, forward and backward.
 
 use crate::property::{refutes, settings as cases};
 use gradus_core::ops::conv::{Conv, Fused};
@@ -81,7 +81,7 @@ proptest! {
         op in select(&OPS[..]), n in 1usize..5, h in 10usize..40, w in 10usize..40, c in select(vec![1usize, 3, 8, 16, 40]), seed: u64,
     ) {
         let one = on(1, || run(op.1, [n, h, w, c], seed));
-        for threads in [2, 3] {
+        for threads in [2, 3, 16] {
             prop_assert!(on(threads, || run(op.1, [n, h, w, c], seed)) == one, "{} on {threads} threads", op.0);
         }
     }

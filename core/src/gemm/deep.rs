@@ -47,7 +47,7 @@ pub(crate) fn multiply_deep<E: Element>(
         for (j, block) in blocks[mine].iter().enumerate() {
             let from = block.segments.start * len + block.steps.start;
             let b = b.block(from, block.segments.len() * block.steps.len(), 0, cols);
-            // A few rows of A: packing would take longer than it saves.
+            // Some hundred rows of A in a task: packing would take longer than it saves.
             let b = &Packed::in_place_on(isa, b, false);
             let finish = Finish::SET.of_block(j == 0, false);
             let out = Output { c, map: RowMap::Even { ld: cols }, finish };

@@ -140,9 +140,9 @@ struct Grid {
 }
 
 impl Grid {
-    /// One task below four million multiply-adds, which take less time than a thread to wake; else tasks of about a million, at most 64, at least 64 rows each where there are so many. Where tasks pack
-    /// B, they are long, so that it is packed few times. Beside that at least a task a thread, of 64 rows or more.
-    /// Where strips of A are copied, or rounded, each serves panels enough to pay for it.
+    /// One task below four million multiply-adds, which take less time than a thread to wake; else tasks of about a
+    /// million, at most 64, at least 64 rows each where there are so many, and with a B that is packed as many as threads,
+    /// if 64 rows are left to each. Where tasks pack B, they are long, so that it is packed few times. Where strips of A are copied, or rounded, each serves panels enough to pay for it.
     fn new<E: Element>(rows: usize, b: &Right<'_, E>, copied: bool) -> Grid {
         let panels = b.panels();
         let millions = (rows * panels.cols * b.rows()) >> 20;

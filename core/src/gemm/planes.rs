@@ -15,7 +15,8 @@
 //! In mixed precision one product of bf16 makes a number: on tiles, or by dot products on vectors (`dot`), which read the same chunks.
 //!
 //! Depth is cut into chunks of 32. In a chunk element t < 16 of a row stands beside element t + 16, in one word: so that
-//! both operands are made by shifts and masks alone.
+//! both operands are made by shifts and masks alone. Chunks are counted from the beginning of the whole depth, whoever packs
+//! and wherever its block begins: which steps share a chunk makes the bits.
 
 use super::Matrix;
 use super::drive::Sweep;
