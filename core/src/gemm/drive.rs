@@ -59,7 +59,7 @@ pub(crate) fn multiply_stack<E: Element>(a: &dyn Left<E>, b: Stack<'_, E>, out: 
     if a.rows() == 0 || right.panels().cols == 0 {
         return;
     }
-    let tasks = Grid::new(a.rows(), &right, a.packed()).tasks(a.rows(), right.panels().count);
+    let tasks = Grid::new(a.rows(), &right, a.packed()).tasks(a.rows());
     if right.rows() * right.panels().cols > SMALL && parallel::is_even(tasks) {
         multiply(a, right, out, true);
     } else {
@@ -81,13 +81,13 @@ pub(crate) fn multiply<E: Element>(a: &dyn Left<E>, b: Right<'_, E>, out: Output
     let grid = if spread {
         Grid::new(rows, &b, a.packed() || planes::of::<E>(b.isa()) == 1)
     } else {
-        Grid { rows, panels: panels.count }
+        Grid { rows, across: 1 }
     };
-    let across = panels.count.div_ceil(grid.panels);
-    parallel::for_each(grid.tasks(rows, panels.count), |i| {
-        let (r, p) = (i / across * grid.rows, i % across * grid.panels);
-        let rows = r..rows.min(r + grid.rows);
-        run_task(a, b, out, &blocks, rows, p..panels.count.min(p + grid.panels));
+    let across = grid.across;
+    parallel::for_each(grid.tasks(rows), |i| {
+        let (r, p) = (i / across * grid.rows, i % across);
+        let start = |p: usize| (p * panels.count).div_ceil(across);
+        run_task(a, b, out, &blocks, r..rows.min(r + grid.rows), start(p)..start(p + 1));
     });
 }
 
@@ -133,10 +133,12 @@ fn run_task<E: Element>(
     }
 }
 
-/// The extent of a task.
+/// How a product is cut into tasks.
 struct Grid {
+    /// Rows of a task.
     rows: usize,
-    panels: usize,
+    /// Tasks beside one another; their panels differ by at most one.
+    across: usize,
 }
 
 impl Grid {
@@ -153,26 +155,33 @@ impl Grid {
                 let down = tasks.min(rows.div_ceil(least));
                 let most = if copied { (panels.count / 6).max(1) } else { panels.count };
                 let across = (tasks.min(32) / down).clamp(1, most);
-                (down.max((parallel::threads() / across).min(rows / 64).min(tasks)), across)
+                let threads = parallel::threads();
+                let down = down.max((threads / across).min(rows / 64).min(tasks));
+                // No last round for a few.
+                (if across == 1 && down > threads { down / threads * threads } else { down }, across)
             }
             Right::Fresh(_) => {
                 // Powers of two, so that tasks are as many for each thread.
                 let across = 1 << (panels.count / 5).clamp(1, tasks.min(16)).ilog2();
-                (tasks.div_ceil(across).min(rows.div_ceil(1024).max(4 / across)), across)
+                (
+                    tasks.div_ceil(across).min(rows.div_ceil(1024).max(parallel::threads().min(4) / across)),
+                    across,
+                )
             }
         };
         let (_, mr, _) = super::pack::geometry::<E>(b.isa());
-        Grid { rows: rows.div_ceil(down).next_multiple_of(mr), panels: panels.count.div_ceil(across) }
+        Grid { rows: rows.div_ceil(down).next_multiple_of(mr), across }
     }
 
-    /// The tasks that so many rows by panels are cut into.
-    fn tasks(&self, rows: usize, panels: usize) -> usize {
-        rows.div_ceil(self.rows) * panels.div_ceil(self.panels)
+    /// The tasks that so many rows are cut into.
+    fn tasks(&self, rows: usize) -> usize {
+        rows.div_ceil(self.rows) * self.across
     }
 }
 
-/// Tiles of rows whose strips are made together.
-const GROUP: usize = 4;
+/// Tiles of rows whose strips are made together, in place and copied.
+const GROUP: usize = 8;
+const GROUP_COPIED: usize = 4;
 
 /// Rows by panels, over one block of the depth.
 pub(super) struct Sweep<'a, E: Element> {
@@ -200,60 +209,64 @@ impl<E: Element> Kernel<E> for Sweep<'_, E> {
         let mut strips: [Strip<E>; GROUP] = std::array::from_fn(|_| Strip::new());
         let mr = self.b.mr();
         let panels: Vec<_> = self.panels.clone().map(|p| self.b.panel(p)).collect();
-        let mut offsets = [[0; MAX_MR]; GROUP];
-        for first in self.rows.clone().step_by(mr * GROUP) {
-            let count = (mr * GROUP).min(self.rows.end - first);
-            let strips = &mut strips[..count.div_ceil(mr)];
+        let group = mr * if self.a.packed() { GROUP_COPIED } else { GROUP };
+        for first in self.rows.clone().step_by(group) {
+            let rows = first..self.rows.end.min(first + group);
+            let strips = &mut strips[..rows.len().div_ceil(mr)];
             strips.iter_mut().for_each(Strip::clear);
-            for i in 0..count {
-                offsets[i / mr][i % mr] = self.out.map.offset(first + i);
-            }
             // SAFETY: `check` found the rows and columns in C; sweeps that run together have distinct rows or columns.
             unsafe {
                 if !self.block.segments.is_empty() {
-                    self.a.strips(self.b.isa(), first, count, mr, self.block, strips);
+                    self.a.strips(self.b.isa(), first, rows.len(), mr, self.block, strips);
                 }
-                for j in 0..strips.len() {
-                    let (rows, next) = (mr.min(count - j * mr), strips.get(j + 1));
-                    self.strip_by_panels(s, &strips[j], next, &panels, rows, offsets[j]);
-                }
+                self.strips_by_panels(s, strips, &panels, rows);
             }
         }
     }
 }
 
 impl<E: Element> Sweep<'_, E> {
+    /// Multiplies the strips of some rows.
+    ///
+    /// # Safety
+    /// As for [`tile`], for each strip and panel.
     #[inline(always)]
-    unsafe fn strip_by_panels<S: Simd<E>>(
+    unsafe fn strips_by_panels<S: Simd<E>>(
         &self,
         s: S,
-        strip: &Strip<E>,
-        next: Option<&Strip<E>>,
+        strips: &[Strip<E>],
         panels: &[Panel<E>],
-        rows: usize,
-        offsets: [usize; MAX_MR],
+        rows: Range<usize>,
     ) {
         let Finish { add, epilogue } = self.out.finish;
-        let mut ahead = Ahead::new();
-        let c = self.out.c.as_mut_ptr();
-        for (p, &panel) in panels.iter().enumerate() {
-            let panel = Panel { ptr: panel.ptr.wrapping_add(self.k * panel.ld), ..panel };
-            let (col, cols) = (self.col + panel.col, panel.cols);
-            let target = Target { c, offsets, rows, col, cols, add, epilogue };
-            ahead.clear();
-            for &row in &offsets[..rows] {
-                ahead.row(c.wrapping_add(row + col), cols);
-            }
-            // Few panels: the next strip is soon wanted.
-            if let Some(next) = next.filter(|_| panels.len() < 4 && !self.a.packed()) {
-                ahead.share(next, p, panels.len());
-            }
-            // SAFETY: the caller's.
-            unsafe {
-                if self.a.packed() {
-                    tile::<S, E, true>(s, strip, panel, &target, &ahead);
+        let (mr, packed, c) = (self.b.mr(), self.a.packed(), self.out.c.as_mut_ptr());
+        for (j, strip) in strips.iter().enumerate() {
+            let top = rows.start + j * mr;
+            let mut offsets = [0; MAX_MR];
+            let height = mr.min(rows.end - top);
+            (0..height).for_each(|i| offsets[i] = self.out.map.offset(top + i));
+            for (p, &panel) in panels.iter().enumerate() {
+                let ptr = panel.ptr.wrapping_add(self.k * panel.ld);
+                // The first strip finds a panel in place far away.
+                let panel = Panel { ptr, far: panel.far && top == self.rows.start, ..panel };
+                let (col, cols) = (self.col + panel.col, panel.cols);
+                let target = Target { c, offsets, rows: height, col, cols, add, epilogue };
+                let c_rows = offsets.map(|row| c.wrapping_add(row + col).cast_const());
+                let next = if packed {
+                    let (part, parts) = (j * panels.len() + p, strips.len() * panels.len());
+                    let rows = rows.end..self.rows.end.min(rows.end + rows.len());
+                    self.a.ahead(rows, self.block, part, parts)
                 } else {
-                    tile::<S, E, false>(s, strip, panel, &target, &ahead);
+                    strips.get(j + 1).map_or(Ahead::NONE, |next| Ahead::share(next, p, panels.len()))
+                };
+                let ahead = [Ahead::new(c_rows, cols), next];
+                // SAFETY: the caller's.
+                unsafe {
+                    if packed {
+                        tile::<S, E, true>(s, strip, panel, &target, &ahead);
+                    } else {
+                        tile::<S, E, false>(s, strip, panel, &target, &ahead);
+                    }
                 }
             }
         }

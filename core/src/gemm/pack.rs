@@ -233,16 +233,24 @@ impl<'a, E: Element> Packed<'a, E> {
         let (col, cols, vectors) = self.panels.extent(p);
         match &self.matrix {
             Some(m) if p < self.first_packed => {
-                Panel { ptr: m.data.as_ptr().wrapping_add(col), ld: m.ld, vectors, col, cols }
+                Panel { ptr: m.data.as_ptr().wrapping_add(col), ld: m.ld, far: true, vectors, col, cols }
             }
             _ if self.planes > 0 => {
                 let before = planes::panel_len(self.planes, self.depth, self.panels.start(p));
-                Panel { ptr: self.buffer.as_ptr().wrapping_add(before), ld: 0, vectors, col, cols }
+                Panel {
+                    ptr: self.buffer.as_ptr().wrapping_add(before),
+                    ld: 0,
+                    far: false,
+                    vectors,
+                    col,
+                    cols,
+                }
             }
             _ => {
                 let before = self.panels.start(p) - self.panels.start(self.first_packed);
                 let ptr = self.buffer.as_ptr().wrapping_add(self.depth * before * self.panels.lanes);
-                Panel { ptr, ld: vectors * self.panels.lanes, vectors, col, cols }
+                let ld = vectors * self.panels.lanes;
+                Panel { ptr, ld, far: false, vectors, col, cols }
             }
         }
     }

@@ -6,7 +6,7 @@
 //! arithmetic. The depth comes in segments (the taps of a convolution), each with its own addresses of A's rows: A is
 //! read where it lies.
 
-use crate::simd::{Simd, prefetch};
+use crate::simd::{Simd, prefetch, prefetch_far};
 use crate::{Activation, Element, Epilogue};
 
 /// The most rows of a tile, of any instruction set.
@@ -46,6 +46,8 @@ pub(crate) struct Strip<E> {
 pub(super) struct Panel<E> {
     pub ptr: *const E,
     pub ld: usize,
+    /// Whether its rows are fetched ahead: others than packed ones do not follow each other.
+    pub far: bool,
     pub vectors: usize,
     /// Its first column in B, and its columns.
     pub col: usize,
@@ -67,58 +69,45 @@ pub(super) struct Target<'a, E> {
     pub epilogue: Option<&'a Epilogue<'a, E>>,
 }
 
-/// The most lines that are fetched while a tile is made.
-const MOST_AHEAD: usize = 96;
+/// Rows of a panel that are fetched ahead.
+const FAR: usize = 48;
 
-/// Lines of memory to be brought into the first cache while a tile is made, one a step.
-pub(super) struct Ahead<E> {
-    lines: [*const E; MOST_AHEAD],
-    count: usize,
+/// Rows of memory to be brought into the first cache while a tile is made, a line a step: all rows' first lines, then
+/// their second ones.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead<E> {
+    pub rows: [*const E; MAX_MR],
+    /// Lines of each row, and elements from one to the next.
+    pub lines: usize,
+    pub step: usize,
 }
 
 impl<E> Ahead<E> {
     /// The elements of a line.
-    const LINE: usize = 64 / size_of::<E>();
+    pub const LINE: usize = 64 / size_of::<E>();
 
-    pub fn new() -> Self {
-        Ahead { lines: [std::ptr::null(); MOST_AHEAD], count: 0 }
-    }
+    pub const NONE: Self = Ahead { rows: [std::ptr::null(); MAX_MR], lines: 0, step: 0 };
 
-    pub fn clear(&mut self) {
-        self.count = 0;
-    }
-
-    /// Adds a line; one that finds no room is left out.
+    /// Rows of `cols` elements.
     #[inline(always)]
-    fn push(&mut self, line: *const E) {
-        if self.count < MOST_AHEAD {
-            self.lines[self.count] = line;
-            self.count += 1;
-        }
+    pub fn new(rows: [*const E; MAX_MR], cols: usize) -> Self {
+        Ahead { rows, lines: cols.div_ceil(Self::LINE), step: Self::LINE }
     }
 
-    /// Adds the lines of `cols` elements from an address on.
+    /// One of `parts` parts of a strip in place that is one stretch of the depth.
     #[inline(always)]
-    pub fn row(&mut self, from: *const E, cols: usize) {
-        for i in (0..cols).step_by(Self::LINE) {
-            self.push(from.wrapping_add(i));
-        }
+    pub fn share(strip: &Strip<E>, part: usize, parts: usize) -> Self {
+        let [Segment { len, .. }] = strip.segments[..] else { return Self::NONE };
+        let lines = len.div_ceil(Self::LINE);
+        let (from, to) = (part * lines / parts, (part + 1) * lines / parts);
+        let rows = std::array::from_fn(|i| strip.addresses[i].wrapping_add(from * Self::LINE));
+        Ahead { rows, lines: to - from, step: Self::LINE }
     }
 
-    /// Adds one of `parts` parts of a strip that is one stretch of the depth.
+    /// The line of step t.
     #[inline(always)]
-    pub fn share(&mut self, strip: &Strip<E>, part: usize, parts: usize) {
-        if let [Segment { len, .. }] = strip.segments[..] {
-            let (from, to) = (part * len / parts, (part + 1) * len / parts);
-            for row in &strip.addresses {
-                self.row(row.wrapping_add(from), to - from);
-            }
-        }
-    }
-
-    #[inline(always)]
-    pub fn lines(&self) -> &[*const E] {
-        &self.lines[..self.count]
+    fn line(&self, t: usize) -> *const E {
+        self.rows[t % MAX_MR].wrapping_add(t / MAX_MR * self.step)
     }
 }
 
@@ -134,7 +123,7 @@ pub(super) unsafe fn tile<S: Simd<E>, E: Element, const PACKED: bool>(
     a: &Strip<E>,
     b: Panel<E>,
     c: &Target<'_, E>,
-    ahead: &Ahead<E>,
+    ahead: &[Ahead<E>; 2],
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -155,7 +144,7 @@ unsafe fn tile_of_rows<S: Simd<E>, E: Element, const PACKED: bool, const MR: usi
     a: &Strip<E>,
     b: Panel<E>,
     c: &Target<'_, E>,
-    ahead: &Ahead<E>,
+    ahead: &[Ahead<E>; 2],
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -174,26 +163,25 @@ unsafe fn tile_of<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize, c
     a: &Strip<E>,
     b: Panel<E>,
     c: &Target<'_, E>,
-    ahead: &Ahead<E>,
+    ahead: &[Ahead<E>; 2],
 ) {
     let mut acc = [[s.zero(); NV]; MR];
-    let mut ahead = ahead.lines();
     for (q, segment) in a.segments.iter().enumerate() {
         // SAFETY: the strip has addresses for each segment, the panel its rows.
         unsafe {
             let b_ptr = b.ptr.add(segment.k * b.ld);
+            let ahead = if q == 0 { &ahead[..] } else { &[] };
             if PACKED {
                 let (a, mr) = (*a.addresses.as_ptr().add(q), tile_shape(S::REGISTERS).0);
                 let mut rows = [a; MR];
                 for (i, row) in rows.iter_mut().enumerate() {
                     *row = a.add(i);
                 }
-                acc = multiply(s, acc, rows, mr, b_ptr, b.ld, segment.len, ahead);
+                acc = multiply(s, acc, rows, mr, b_ptr, b.ld, b.far, segment.len, ahead);
             } else {
                 let rows = a.addresses.as_ptr().add(q * MAX_MR).cast::<[*const E; MR]>().read();
-                acc = multiply(s, acc, rows, 1, b_ptr, b.ld, segment.len, ahead);
+                acc = multiply(s, acc, rows, 1, b_ptr, b.ld, b.far, segment.len, ahead);
             }
-            ahead = &ahead[segment.len.min(ahead.len())..];
         }
     }
     // SAFETY: the caller's.
@@ -213,26 +201,58 @@ unsafe fn multiply<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     stride: usize,
     mut b: *const E,
     ld: usize,
+    far: bool,
     len: usize,
-    ahead: &[*const E],
+    ahead: &[Ahead<E>],
 ) -> [[S::V; NV]; MR] {
-    for t in 0..len {
-        if let Some(&line) = ahead.get(t) {
-            prefetch(line);
+    let mut t = 0;
+    for ahead in ahead {
+        let from = t;
+        while t < len.min(from + ahead.lines * MAX_MR) {
+            prefetch(ahead.line(t - from));
+            // SAFETY: t < len.
+            acc = unsafe { step(s, acc, &rows, t * stride, b.add(t * ld)) };
+            t += 1;
         }
-        // SAFETY: t < len; the panel's row holds NV vectors.
-        unsafe {
-            let mut bv = [s.zero(); NV];
+    }
+    b = b.wrapping_add(t * ld);
+    while far && t < len {
+        (0..NV).for_each(|v| prefetch_far(b.wrapping_add(FAR * ld + v * S::LANES)));
+        // SAFETY: t < len.
+        acc = unsafe { step(s, acc, &rows, t * stride, b) };
+        (b, t) = (b.wrapping_add(ld), t + 1);
+    }
+    while t < len {
+        // SAFETY: t < len.
+        acc = unsafe { step(s, acc, &rows, t * stride, b) };
+        (b, t) = (b.wrapping_add(ld), t + 1);
+    }
+    acc
+}
+
+/// acc_iv += rows[i][at] · b[v]
+///
+/// # Safety
+/// Each row has more than `at` elements, B NV vectors.
+#[inline(always)]
+unsafe fn step<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
+    s: S,
+    mut acc: [[S::V; NV]; MR],
+    rows: &[*const E; MR],
+    at: usize,
+    b: *const E,
+) -> [[S::V; NV]; MR] {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut bv = [s.zero(); NV];
+        for v in 0..NV {
+            bv[v] = s.load(b.add(v * S::LANES));
+        }
+        for i in 0..MR {
+            let x = s.splat(*rows[i].add(at));
             for v in 0..NV {
-                bv[v] = s.load(b.add(v * S::LANES));
+                acc[i][v] = s.fma(x, bv[v], acc[i][v]);
             }
-            for i in 0..MR {
-                let x = s.splat(*rows[i].add(t * stride));
-                for v in 0..NV {
-                    acc[i][v] = s.fma(x, bv[v], acc[i][v]);
-                }
-            }
-            b = b.add(ld);
         }
     }
     acc
