@@ -22,7 +22,8 @@ use std::ops::Range;
 const BLOCK: usize = 8;
 /// Positions of a line that are done for one residue before the next has its turn.
 const TURN: usize = 4 * BLOCK;
-/// Pixels over which the weights' sums stay in registers.
+/// Pixels of the input over which the weights' sums stay in registers: with the next ones, over all channels, what the
+/// first cache holds.
 const SUM_BLOCK: usize = 16;
 /// Elements of a result that the caches do not hold until it is read.
 const FAR: usize = 2 * 1024 * 1024;
@@ -251,9 +252,11 @@ impl<E: Element> Kernel<E> for TapSums<'_, E> {
             for stretch in stretches {
                 line_taps(g.spec, rows, y, columns, stretch, &mut taps);
                 let Range { start, end } = stretch.positions;
-                for from in (start..end).step_by(SUM_BLOCK) {
+                let block = SUM_BLOCK.div_ceil(columns.stride);
+                for from in (start..end).step_by(block) {
                     let mut part = TapRun {
-                        pixels: from..end.min(from + SUM_BLOCK),
+                        pixels: from..end.min(from + block),
+                        block,
                         stride: columns.stride,
                         c,
                         x: &self.x[n * image..][..image],
@@ -281,6 +284,8 @@ impl<E: Element> Kernel<E> for TapSums<'_, E> {
 /// A block of pixels of a line of dy.
 struct TapRun<'a, E> {
     pixels: Range<usize>,
+    /// The pixels of a block, this one or the next.
+    block: usize,
     stride: usize,
     c: usize,
     x: &'a [E],
@@ -319,10 +324,23 @@ impl<E: Element> TapRun<'_, E> {
                 acc[t] = load::<S, E, TAIL>(s, self.sums.as_ptr().add(tap.weight * self.c + c), n);
             }
         }
+        // What the next block reads for the first time, of a 3x3 kernel: the last taps of its last rows.
+        let (mut new, mut count) = ([x[T - 1]; 4], 0);
+        for t in (0..T).rev() {
+            if (T - 1 - t) / 3 < self.stride && (T - 1 - t) % 3 < self.stride && count < new.len() {
+                new[count] = x[t].wrapping_add(self.block * step);
+                count += 1;
+            }
+        }
+        let next_dy = self.dy.as_ptr().wrapping_add(self.block * self.c + c);
         for i in start..end {
             // SAFETY: as above; pixel i lies in the line of dy.
             unsafe {
                 let d = load::<S, E, TAIL>(s, self.dy.as_ptr().add(i * self.c + c), n);
+                prefetch(next_dy.wrapping_add(i * self.c));
+                for x in &new[..count] {
+                    prefetch(x.wrapping_add((i - start) * step));
+                }
                 for t in 0..T {
                     acc[t] = s.fma(load::<S, E, TAIL>(s, x[t].add((i - start) * step), n), d, acc[t]);
                 }
