@@ -127,7 +127,7 @@ pub fn choose(spec: &ConvSpec, pass: Pass) -> Algorithm {
 /// would take it for a gradient.
 fn has_few_pixels(spec: &ConvSpec) -> bool {
     let [oh, ow] = spec.out_hw();
-    spec.n * oh * ow < 1024
+    spec.n * oh * ow < 768
 }
 
 /// The one with fewest multiplications, among the tilings with tiles enough to pay for the map of the weights.
