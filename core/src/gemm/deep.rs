@@ -52,7 +52,7 @@ pub(crate) fn multiply_deep<E: Element>(
             let finish = Finish::SET.of_block(j == 0, false);
             let out = Output { c, map: RowMap::Even { ld: cols }, finish };
             let (rows, panels) = (r..rows.min(r + step), 0..b.panels().count);
-            E::dispatch_on(isa, Sweep { a, block, b, k: 0, panels, col: 0, rows, out });
+            E::dispatch_on(isa, Sweep { a, block, b, k: 0, panels, col: 0, rows, out, copies: &[] });
         }
     });
     let c = Shared::new(c);

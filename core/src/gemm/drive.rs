@@ -113,8 +113,8 @@ fn run_task<E: Element>(
             let out = Output { finish, ..out };
             match b {
                 Right::Packed(b) => {
-                    let (rows, panels) = (rows.clone(), panels.clone());
-                    E::dispatch_on(b.isa(), Sweep { a, block, b, k, panels, col: 0, rows, out });
+                    let (rows, panels, copies) = (rows.clone(), panels.clone(), &[][..]);
+                    E::dispatch_on(b.isa(), Sweep { a, block, b, k, panels, col: 0, rows, out, copies });
                 }
                 Right::Fresh(stack) => {
                     // Whole chunks, as in a panel of the whole depth: bits do not depend on who packs.
@@ -122,10 +122,21 @@ fn run_task<E: Element>(
                     let from = k / chunk * chunk;
                     let to = stack.rows().min((k + depth).next_multiple_of(chunk));
                     let cols = all.columns(panels.clone());
-                    let (col, rows) = (cols.start, rows.clone());
-                    let b = &stack.pack(from..to, cols);
-                    let panels = 0..b.panels().count;
-                    E::dispatch_on(b.isa(), Sweep { a, block, b, k: k - from, panels, col, rows, out });
+                    let (col, k) = (cols.start, k - from);
+                    let sweep = |b: &Packed<'_, E>, rows, copies: &[*mut E]| {
+                        let panels = 0..b.panels().count;
+                        E::dispatch_on(stack.isa, Sweep { a, block, b, k, panels, col, rows, out, copies });
+                    };
+                    match stack.in_place(from..to, cols.clone()) {
+                        Some(b) => {
+                            // The first tile of rows packs in passing what the others read.
+                            let first = rows.start..rows.end.min(rows.start + b.mr());
+                            let mut packed = stack.room(from..to, cols);
+                            sweep(&b, first.clone(), &packed.places());
+                            sweep(&packed, first.end..rows.end, &[]);
+                        }
+                        None => sweep(&stack.pack(from..to, cols), rows.clone(), &[]),
+                    }
                 }
             }
             k += depth;
@@ -195,6 +206,8 @@ pub(super) struct Sweep<'a, E: Element> {
     pub col: usize,
     pub rows: Range<usize>,
     pub out: Output<'a, E>,
+    /// Where panels that are read in place are packed in passing, or none.
+    pub copies: &'a [*mut E],
 }
 
 impl<E: Element> Kernel<E> for Sweep<'_, E> {
@@ -248,7 +261,9 @@ impl<E: Element> Sweep<'_, E> {
             for (p, &panel) in panels.iter().enumerate() {
                 let ptr = panel.ptr.wrapping_add(self.k * panel.ld);
                 // The first strip finds a panel in place far away.
-                let panel = Panel { ptr, far: panel.far && top == self.rows.start, ..panel };
+                let copy = self.copies.get(p).copied().unwrap_or(std::ptr::null_mut());
+                let far = !copy.is_null() || (panel.far && top == self.rows.start);
+                let panel = Panel { ptr, far, copy, ..panel };
                 let (col, cols) = (self.col + panel.col, panel.cols);
                 let target = Target { c, offsets, rows: height, col, cols, add, epilogue };
                 let c_rows = offsets.map(|row| c.wrapping_add(row + col).cast_const());

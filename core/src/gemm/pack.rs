@@ -10,7 +10,7 @@ use super::{Matrix, planes};
 use crate::Element;
 use crate::buffer::Buffer;
 use crate::parallel::{self, Shared};
-use crate::simd::{Isa, Kernel, Simd, isa};
+use crate::simd::{Isa, Kernel, Simd, isa, prefetch_far};
 use std::ops::Range;
 
 /// How columns are cut into panels.
@@ -81,9 +81,30 @@ impl<E: Element> Stack<'_, E> {
         Panels::new(self.parts.first().map_or(0, |m| m.cols), lanes, nv)
     }
 
+    /// A part of it that is read where it lies, unless it is transposed or spans several matrices.
+    pub(super) fn in_place(&self, rows: Range<usize>, cols: Range<usize>) -> Option<Packed<'_, E>> {
+        let mut top = 0;
+        let holds = |part: &&Matrix<'_, E>| {
+            top += part.rows;
+            rows.end <= top
+        };
+        let part = self.parts.iter().find(holds)?;
+        let above = top - part.rows;
+        if part.transposed || rows.start < above || planes::of::<E>(self.isa) > 0 {
+            return None;
+        }
+        let block = part.block(rows.start - above, rows.len(), cols.start, cols.len());
+        Some(Packed::in_place_on(self.isa, block, false))
+    }
+
+    /// Room for a part of it.
+    pub(super) fn room(&self, rows: Range<usize>, cols: Range<usize>) -> Packed<'static, E> {
+        Packed::empty(self.isa, rows.len(), cols.len())
+    }
+
     /// Packs a part of it, on the calling thread.
     pub(super) fn pack(&self, rows: Range<usize>, cols: Range<usize>) -> Packed<'static, E> {
-        let mut packed = Packed::empty(self.isa, rows.len(), cols.len());
+        let mut packed = self.room(rows.clone(), cols.clone());
         let mut top = 0;
         for part in self.parts {
             let (from, to) = (rows.start.max(top), rows.end.min(top + part.rows));
@@ -228,19 +249,34 @@ impl<'a, E: Element> Packed<'a, E> {
         self.panels
     }
 
+    /// Where each panel begins, for those who pack it.
+    pub(super) fn places(&mut self) -> Vec<*mut E> {
+        let (panels, depth, buffer) = (self.panels, self.depth, self.buffer.as_mut_ptr());
+        let place = |p| buffer.wrapping_add(depth * panels.start(p) * panels.lanes);
+        (0..panels.count).map(place).collect()
+    }
+
     /// A panel.
     pub(super) fn panel(&self, p: usize) -> Panel<E> {
         let (col, cols, vectors) = self.panels.extent(p);
+        let copy = std::ptr::null_mut();
         match &self.matrix {
-            Some(m) if p < self.first_packed => {
-                Panel { ptr: m.data.as_ptr().wrapping_add(col), ld: m.ld, far: true, vectors, col, cols }
-            }
+            Some(m) if p < self.first_packed => Panel {
+                ptr: m.data.as_ptr().wrapping_add(col),
+                ld: m.ld,
+                far: true,
+                copy,
+                vectors,
+                col,
+                cols,
+            },
             _ if self.planes > 0 => {
                 let before = planes::panel_len(self.planes, self.depth, self.panels.start(p));
                 Panel {
                     ptr: self.buffer.as_ptr().wrapping_add(before),
                     ld: 0,
                     far: false,
+                    copy,
                     vectors,
                     col,
                     cols,
@@ -250,7 +286,7 @@ impl<'a, E: Element> Packed<'a, E> {
                 let before = self.panels.start(p) - self.panels.start(self.first_packed);
                 let ptr = self.buffer.as_ptr().wrapping_add(self.depth * before * self.panels.lanes);
                 let ld = vectors * self.panels.lanes;
-                Panel { ptr, ld, far: false, vectors, col, cols }
+                Panel { ptr, ld, far: false, copy, vectors, col, cols }
             }
         }
     }
@@ -280,10 +316,10 @@ impl<E: Element> Kernel<E> for PackRows<'_, E> {
             return unsafe { self.run_for_tiles() };
         }
         let base = panels.start(first);
-        // A few rows over all panels: the source is read as it lies.
+        // A few rows over all panels, or all rows, where those are its columns: the source is read as it lies.
         let mut row = from;
         while row < from + count {
-            let len = STRIPE.min(from + count - row);
+            let len = if part.transposed { count } else { STRIPE.min(from + count - row) };
             for p in first..panels.count {
                 let (col, cols, vectors) = panels.extent(p);
                 let width = vectors * S::LANES;
@@ -373,6 +409,8 @@ unsafe fn pack_transposed<S: Simd<E>, E: Element>(
         for k in (0..rows).step_by(l) {
             // SAFETY: elements k < rows of src's rows j < cols are read, rows k of dst up to width written.
             unsafe {
+                // The next columns' rows at the same depth.
+                (j + l..j + 2 * l).for_each(|j| prefetch_far(src.wrapping_add(j * ld + k)));
                 if j + l <= cols && k + l <= rows {
                     s.transpose(src.add(j * ld + k), ld, dst.add(k * width + j), width);
                 } else {

@@ -48,6 +48,8 @@ pub(super) struct Panel<E> {
     pub ld: usize,
     /// Whether its rows are fetched ahead: others than packed ones do not follow each other.
     pub far: bool,
+    /// Where a far one is packed in passing, or null.
+    pub copy: *mut E,
     pub vectors: usize,
     /// Its first column in B, and its columns.
     pub col: usize,
@@ -169,7 +171,6 @@ unsafe fn tile_of<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize, c
     for (q, segment) in a.segments.iter().enumerate() {
         // SAFETY: the strip has addresses for each segment, the panel its rows.
         unsafe {
-            let b_ptr = b.ptr.add(segment.k * b.ld);
             let ahead = if q == 0 { &ahead[..] } else { &[] };
             if PACKED {
                 let (a, mr) = (*a.addresses.as_ptr().add(q), tile_shape(S::REGISTERS).0);
@@ -177,10 +178,10 @@ unsafe fn tile_of<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize, c
                 for (i, row) in rows.iter_mut().enumerate() {
                     *row = a.add(i);
                 }
-                acc = multiply(s, acc, rows, mr, b_ptr, b.ld, b.far, segment.len, ahead);
+                acc = multiply(s, acc, rows, mr, b, segment, ahead);
             } else {
                 let rows = a.addresses.as_ptr().add(q * MAX_MR).cast::<[*const E; MR]>().read();
-                acc = multiply(s, acc, rows, 1, b_ptr, b.ld, b.far, segment.len, ahead);
+                acc = multiply(s, acc, rows, 1, b, segment, ahead);
             }
         }
     }
@@ -188,39 +189,43 @@ unsafe fn tile_of<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize, c
     unsafe { finish(s, acc, c) }
 }
 
-/// acc_iv += Σ_t rows[i][t·stride] · b[t·ld + v]
+/// acc_iv += Σ_t rows[i][t·stride] · b[t][v] over a segment.
 ///
 /// # Safety
-/// Each row has `len` elements, B as many rows of NV vectors.
-#[allow(clippy::too_many_arguments)]
+/// Each row has the segment's elements, the panel its rows; a copy has room for them.
 #[inline(always)]
 unsafe fn multiply<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     s: S,
     mut acc: [[S::V; NV]; MR],
     rows: [*const E; MR],
     stride: usize,
-    mut b: *const E,
-    ld: usize,
-    far: bool,
-    len: usize,
+    panel: Panel<E>,
+    &Segment { k, len }: &Segment,
     ahead: &[Ahead<E>],
 ) -> [[S::V; NV]; MR] {
+    let (mut b, ld) = (panel.ptr.wrapping_add(k * panel.ld), panel.ld);
     let mut t = 0;
+    while panel.far && t < len {
+        // SAFETY: t < len.
+        unsafe {
+            for v in 0..NV {
+                prefetch_far(b.wrapping_add(FAR * ld + v * S::LANES));
+                if !panel.copy.is_null() {
+                    s.store(panel.copy.add(((k + t) * NV + v) * S::LANES), s.load(b.add(v * S::LANES)));
+                }
+            }
+            acc = step(s, acc, &rows, t * stride, b);
+        }
+        (b, t) = (b.wrapping_add(ld), t + 1);
+    }
     for ahead in ahead {
         let from = t;
         while t < len.min(from + ahead.lines * MAX_MR) {
             prefetch(ahead.line(t - from));
             // SAFETY: t < len.
-            acc = unsafe { step(s, acc, &rows, t * stride, b.add(t * ld)) };
-            t += 1;
+            acc = unsafe { step(s, acc, &rows, t * stride, b) };
+            (b, t) = (b.wrapping_add(ld), t + 1);
         }
-    }
-    b = b.wrapping_add(t * ld);
-    while far && t < len {
-        (0..NV).for_each(|v| prefetch_far(b.wrapping_add(FAR * ld + v * S::LANES)));
-        // SAFETY: t < len.
-        acc = unsafe { step(s, acc, &rows, t * stride, b) };
-        (b, t) = (b.wrapping_add(ld), t + 1);
     }
     while t < len {
         // SAFETY: t < len.
