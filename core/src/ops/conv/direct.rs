@@ -281,18 +281,30 @@ impl<E: Element> Kernel<E> for Scatter<'_, E> {
         let mut sums = Buffer::<E>::zeros(lines.len() * line);
         let mut row = Buffer::<E>::zeros((width + MAX_ROWS) * c_out);
         let mut t = Buffer::<E>::zeros((width + MAX_ROWS) * ld + S::LANES);
+        let mut places = Vec::with_capacity(spec.kernel[0]);
         for p in 0..oh {
             let at = self.n * oh + p;
+            // Where the rows of taps that reach these lines are added.
             let source =
                 |tap: usize| runs.source(at, tap).map(|y| y - self.n * spec.h).filter(|y| lines.contains(y));
-            if (0..spec.kernel[0]).all(|r| source(r).is_none()) {
+            let place = |tap: usize| source(tap).map(|y| (tap * runs.len, (y - lines.start) * line));
+            places.clear();
+            places.extend((0..spec.kernel[0]).filter_map(place));
+            if places.is_empty() {
                 continue;
             }
-            row[..width * c_out].copy_from_slice(&self.dy[at * width * c_out..][..width * c_out]);
-            // SAFETY: row and t have MAX_ROWS rows more than outputs; t's rows hold all panels' vectors.
+            // The last tile of rows may read beyond its line: of dy's last lines a copy.
+            let dy = match self.dy[at * width * c_out..].get(..row.len()) {
+                Some(dy) => dy,
+                None => {
+                    row[..width * c_out].copy_from_slice(&self.dy[at * width * c_out..][..width * c_out]);
+                    &row
+                }
+            };
+            // SAFETY: dy and t have MAX_ROWS rows more than outputs; t's rows hold all panels' vectors.
             unsafe {
                 let product = Product {
-                    a: row.as_ptr(),
+                    a: dy.as_ptr(),
                     a_rows: Rows::Every(c_out),
                     step: 1,
                     b: self.w.data.as_ptr(),
@@ -302,18 +314,18 @@ impl<E: Element> Kernel<E> for Scatter<'_, E> {
                     c_row: ld,
                     rows: width,
                     depth: c_out,
-                    next: self.w.data.as_ptr(),
+                    next: dy.as_ptr().wrapping_add(width * c_out),
                     panel_vectors: self.w.panel_vectors,
                     vectors: self.w.vectors,
                     add: false,
                 };
                 product.run(s);
             }
-            for r in 0..spec.kernel[0] {
-                let Some(y) = source(r) else { continue };
-                let sums = &mut sums[(y - lines.start) * line..][..line];
-                for q in 0..width {
-                    let (from, to) = (&t[q * ld + r * runs.len..], &mut sums[q * runs.step..]);
+            // Runs that overlap would wait for each other: first every `apart`th, then their neighbours.
+            let apart = runs.len.next_multiple_of(S::LANES).div_ceil(runs.step);
+            for q in (0..apart).flat_map(|first| (first..width).step_by(apart)) {
+                for &(run, line) in &places {
+                    let (from, to) = (&t[q * ld + run..], &mut sums[line + q * runs.step..]);
                     for c in (0..runs.len).step_by(S::LANES) {
                         let n = S::LANES.min(runs.len - c);
                         // SAFETY: line has a vector more than the last run, and t than its last row.
