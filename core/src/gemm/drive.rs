@@ -162,7 +162,7 @@ impl Grid {
         let tasks = if millions < 4 { 1 } else { millions.min(64) };
         let (down, across) = match b {
             Right::Packed(_) => {
-                let least = if panels.cols * b.rows() > 1 << 18 { 128 } else { 64 };
+                let least = if panels.cols * b.rows() > 1 << 18 { 256 } else { 64 };
                 let down = tasks.min(rows.div_ceil(least));
                 let most = if copied { (panels.count / 6).max(1) } else { panels.count };
                 let across = (tasks.min(32) / down).clamp(1, most);
@@ -268,9 +268,16 @@ impl<E: Element> Sweep<'_, E> {
                 let target = Target { c, offsets, rows: height, col, cols, add, epilogue };
                 let c_rows = offsets.map(|row| c.wrapping_add(row + col).cast_const());
                 let next = if packed {
+                    // The rows below, or the first ones of the next block.
+                    let (steps, below) =
+                        (&self.block.steps, rows.end..self.rows.end.min(rows.end + rows.len()));
+                    let (rows, steps) = if below.is_empty() {
+                        (self.rows.start..self.rows.start + rows.len(), steps.end..steps.end + steps.len())
+                    } else {
+                        (below, steps.clone())
+                    };
                     let (part, parts) = (j * panels.len() + p, strips.len() * panels.len());
-                    let rows = rows.end..self.rows.end.min(rows.end + rows.len());
-                    self.a.ahead(rows, self.block, part, parts)
+                    self.a.ahead(rows, steps, part, parts)
                 } else {
                     strips.get(j + 1).map_or(Ahead::NONE, |next| Ahead::share(next, p, panels.len()))
                 };

@@ -29,8 +29,9 @@ pub(crate) trait Left<E: Element>: Sync {
     fn rows(&self) -> usize;
     /// The number of segments, and the steps of each.
     fn segments(&self) -> (usize, usize);
-    /// What the strips of these rows will be copied from, one of `parts` parts: it is fetched while others are multiplied.
-    fn ahead(&self, _rows: Range<usize>, _block: &Block, _part: usize, _parts: usize) -> Ahead<E> {
+    /// What strips of these rows over these steps will be copied from, one of `parts` parts: it is fetched while others
+    /// are multiplied.
+    fn ahead(&self, _rows: Range<usize>, _steps: Range<usize>, _part: usize, _parts: usize) -> Ahead<E> {
         Ahead::NONE
     }
     /// Addresses rows `row .. row + count` on a block, `mr` rows a strip; the strips are empty. B's rows are counted
@@ -111,14 +112,14 @@ impl<E: Element> Left<E> for ColumnMajor<'_, E> {
     fn segments(&self) -> (usize, usize) {
         (1, self.0.cols)
     }
-    fn ahead(&self, rows: Range<usize>, block: &Block, part: usize, parts: usize) -> Ahead<E> {
+    fn ahead(&self, rows: Range<usize>, steps: Range<usize>, part: usize, parts: usize) -> Ahead<E> {
         // A step's lines, each over some parts of the steps.
         let lines = rows.len().div_ceil(Ahead::<E>::LINE);
         let parts = parts.checked_div(lines).unwrap_or(0);
         let Some(line) = part.checked_div(parts).filter(|&line| line < lines) else { return Ahead::NONE };
-        let (part, len) = (part % parts, block.steps.len());
+        let (part, len) = (part % parts, steps.len());
         let (from, to) = (part * len / parts, (part + 1) * len / parts);
-        let at = (block.steps.start + from) * self.0.ld + rows.start + line * Ahead::<E>::LINE;
+        let at = (steps.start + from) * self.0.ld + rows.start + line * Ahead::<E>::LINE;
         let rows = std::array::from_fn(|i| self.0.data.as_ptr().wrapping_add(at + i * self.0.ld));
         Ahead { rows, lines: (to - from).div_ceil(MAX_MR), step: MAX_MR * self.0.ld }
     }
