@@ -3,7 +3,8 @@
 //! C is cut into tasks of rows by panels. A task goes over groups of panels that fit the second cache
 //! with a block of depth; over the blocks of depth, the sums between them kept in C; over its tiles of rows, whose
 //! strip of A stays in the first cache; over the group's panels. A large B is packed by the tasks themselves, a block at
-//! a time into memory that is still in the cache when it is read. Every sum is made by one task, in an order that
+//! a time into memory that is still in the cache when it is read: where it lies plain, the first tile of rows reads it in
+//! place and packs it in passing, for the others. Every sum is made by one task, in an order that
 //! does not depend on the cut: results have the same bits on any number of threads.
 
 use super::left::{Block, KC, Left, blocks};
@@ -128,14 +129,14 @@ fn run_task<E: Element>(
                         E::dispatch_on(stack.isa, Sweep { a, block, b, k, panels, col, rows, out, copies });
                     };
                     match stack.in_place(from..to, cols.clone()) {
-                        Some(b) => {
+                        Some(b) if rows.len() <= b.mr() => sweep(&b, rows.clone(), &[]),
+                        Some(b) if !a.skips() => {
                             // The first tile of rows packs in passing what the others read.
-                            let first = rows.start..rows.end.min(rows.start + b.mr());
-                            let mut packed = stack.room(from..to, cols);
+                            let (first, mut packed) = (rows.start..rows.start + b.mr(), b.room());
                             sweep(&b, first.clone(), &packed.places());
                             sweep(&packed, first.end..rows.end, &[]);
                         }
-                        None => sweep(&stack.pack(from..to, cols), rows.clone(), &[]),
+                        _ => sweep(&stack.pack(from..to, cols), rows.clone(), &[]),
                     }
                 }
             }
@@ -154,8 +155,9 @@ struct Grid {
 
 impl Grid {
     /// One task below four million multiply-adds, which take less time than a thread to wake; else tasks of about a
-    /// million, at most 64, at least 64 rows each where there are so many, and with a B that is packed as many as threads,
-    /// if 64 rows are left to each. Where tasks pack B, they are long, so that it is packed few times. Where strips of A are copied, or rounded, each serves panels enough to pay for it.
+    /// million, at most 64. With a B that is packed they have at least 64 rows where there are so many, 256 by a large B,
+    /// but there are as many as threads, if 64 rows are left to each. Where tasks pack B, they are few and long, so that it
+    /// is packed few times. Where strips of A are copied, or rounded, each serves panels enough to pay for it.
     fn new<E: Element>(rows: usize, b: &Right<'_, E>, copied: bool) -> Grid {
         let panels = b.panels();
         let millions = (rows * panels.cols * b.rows()) >> 20;
@@ -168,11 +170,11 @@ impl Grid {
                 let across = (tasks.min(32) / down).clamp(1, most);
                 let threads = parallel::threads();
                 let down = down.max((threads / across).min(rows / 64).min(tasks));
-                // No last round for a few.
+                // Without a last round of a few, about: rows are rounded up to whole tiles.
                 (if across == 1 && down > threads { down / threads * threads } else { down }, across)
             }
             Right::Fresh(_) => {
-                // Powers of two, so that tasks are as many for each thread.
+                // Powers of two: whole rounds for two threads, four or eight.
                 let across = 1 << (panels.count / 5).clamp(1, tasks.min(16)).ilog2();
                 (
                     tasks.div_ceil(across).min(rows.div_ceil(1024).max(parallel::threads().min(4) / across)),

@@ -34,6 +34,10 @@ pub(crate) trait Left<E: Element>: Sync {
     fn ahead(&self, _rows: Range<usize>, _steps: Range<usize>, _part: usize, _parts: usize) -> Ahead<E> {
         Ahead::NONE
     }
+    /// Whether strips may leave segments out: those of zeros.
+    fn skips(&self) -> bool {
+        false
+    }
     /// Addresses rows `row .. row + count` on a block, `mr` rows a strip; the strips are empty. B's rows are counted
     /// from the block's first, all segments of it.
     ///

@@ -2,7 +2,7 @@
 //!
 //! A panel's row is then one aligned run, and a tile reads B as one stream. With nv vectors of columns there are
 //! ⌈nv / NV⌉ panels whose widths differ by at most one vector; the last vector is filled up with zeros. Where few
-//! rows of A pay for it, whole vectors of a row-major B are read where they lie and only a ragged last panel is packed.
+//! rows of A pay for it, and for a task's first tile, whole vectors of a row-major B are read where they lie and only a ragged last panel is packed.
 
 use super::precision::operand;
 use super::tile::{Panel, tile_shape};
@@ -97,14 +97,9 @@ impl<E: Element> Stack<'_, E> {
         Some(Packed::in_place_on(self.isa, block, false))
     }
 
-    /// Room for a part of it.
-    pub(super) fn room(&self, rows: Range<usize>, cols: Range<usize>) -> Packed<'static, E> {
-        Packed::empty(self.isa, rows.len(), cols.len())
-    }
-
     /// Packs a part of it, on the calling thread.
     pub(super) fn pack(&self, rows: Range<usize>, cols: Range<usize>) -> Packed<'static, E> {
-        let mut packed = self.room(rows.clone(), cols.clone());
+        let mut packed = Packed::empty(self.isa, rows.len(), cols.len());
         let mut top = 0;
         for part in self.parts {
             let (from, to) = (rows.start.max(top), rows.end.min(top + part.rows));
@@ -249,6 +244,14 @@ impl<'a, E: Element> Packed<'a, E> {
         self.panels
     }
 
+    /// Room to pack what is read in place.
+    pub(super) fn room(&self) -> Packed<'static, E> {
+        debug_assert!(self.planes == 0);
+        let &Packed { isa, depth, panels, mr, planes, .. } = self;
+        let buffer = Buffer::stale(depth * panels.cols.next_multiple_of(panels.lanes));
+        Packed { isa, depth, panels, mr, planes, first_packed: 0, matrix: None, buffer }
+    }
+
     /// Where each panel begins, for those who pack it.
     pub(super) fn places(&mut self) -> Vec<*mut E> {
         let (panels, depth, buffer) = (self.panels, self.depth, self.buffer.as_mut_ptr());
@@ -259,36 +262,19 @@ impl<'a, E: Element> Packed<'a, E> {
     /// A panel.
     pub(super) fn panel(&self, p: usize) -> Panel<E> {
         let (col, cols, vectors) = self.panels.extent(p);
-        let copy = std::ptr::null_mut();
-        match &self.matrix {
-            Some(m) if p < self.first_packed => Panel {
-                ptr: m.data.as_ptr().wrapping_add(col),
-                ld: m.ld,
-                far: true,
-                copy,
-                vectors,
-                col,
-                cols,
-            },
+        let (ptr, ld, far) = match &self.matrix {
+            Some(m) if p < self.first_packed => (m.data.as_ptr().wrapping_add(col), m.ld, true),
             _ if self.planes > 0 => {
                 let before = planes::panel_len(self.planes, self.depth, self.panels.start(p));
-                Panel {
-                    ptr: self.buffer.as_ptr().wrapping_add(before),
-                    ld: 0,
-                    far: false,
-                    copy,
-                    vectors,
-                    col,
-                    cols,
-                }
+                (self.buffer.as_ptr().wrapping_add(before), 0, false)
             }
             _ => {
                 let before = self.panels.start(p) - self.panels.start(self.first_packed);
                 let ptr = self.buffer.as_ptr().wrapping_add(self.depth * before * self.panels.lanes);
-                let ld = vectors * self.panels.lanes;
-                Panel { ptr, ld, far: false, copy, vectors, col, cols }
+                (ptr, vectors * self.panels.lanes, false)
             }
-        }
+        };
+        Panel { ptr, ld, far, copy: std::ptr::null_mut(), vectors, col, cols }
     }
 }
 

@@ -46,9 +46,9 @@ pub(crate) struct Strip<E> {
 pub(super) struct Panel<E> {
     pub ptr: *const E,
     pub ld: usize,
-    /// Whether its rows are fetched ahead: others than packed ones do not follow each other.
+    /// Whether its rows are fetched `FAR` ahead: those in place are far apart.
     pub far: bool,
-    /// Where a far one is packed in passing, or null.
+    /// Where its rows, fetched ahead, are packed in passing; or null.
     pub copy: *mut E,
     pub vectors: usize,
     /// Its first column in B, and its columns.
@@ -168,31 +168,33 @@ unsafe fn tile_of<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize, c
     ahead: &[Ahead<E>; 2],
 ) {
     let mut acc = [[s.zero(); NV]; MR];
+    let mut done = 0;
     for (q, segment) in a.segments.iter().enumerate() {
         // SAFETY: the strip has addresses for each segment, the panel its rows.
         unsafe {
-            let ahead = if q == 0 { &ahead[..] } else { &[] };
             if PACKED {
                 let (a, mr) = (*a.addresses.as_ptr().add(q), tile_shape(S::REGISTERS).0);
                 let mut rows = [a; MR];
                 for (i, row) in rows.iter_mut().enumerate() {
                     *row = a.add(i);
                 }
-                acc = multiply(s, acc, rows, mr, b, segment, ahead);
+                acc = multiply(s, acc, rows, mr, b, segment, ahead, done);
             } else {
                 let rows = a.addresses.as_ptr().add(q * MAX_MR).cast::<[*const E; MR]>().read();
-                acc = multiply(s, acc, rows, 1, b, segment, ahead);
+                acc = multiply(s, acc, rows, 1, b, segment, ahead, done);
             }
+            done += segment.len;
         }
     }
     // SAFETY: the caller's.
     unsafe { finish(s, acc, c) }
 }
 
-/// acc_iv += Σ_t rows[i][t·stride] · b[t][v] over a segment.
+/// acc_iv += Σ_t rows[i][t·stride] · b[t][v] over a segment, after `done` steps of others.
 ///
 /// # Safety
 /// Each row has the segment's elements, the panel its rows; a copy has room for them.
+#[allow(clippy::too_many_arguments)]
 #[inline(always)]
 unsafe fn multiply<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     s: S,
@@ -201,7 +203,8 @@ unsafe fn multiply<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     stride: usize,
     panel: Panel<E>,
     &Segment { k, len }: &Segment,
-    ahead: &[Ahead<E>],
+    ahead: &[Ahead<E>; 2],
+    done: usize,
 ) -> [[S::V; NV]; MR] {
     let (mut b, ld) = (panel.ptr.wrapping_add(k * panel.ld), panel.ld);
     let mut t = 0;
@@ -218,14 +221,16 @@ unsafe fn multiply<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
         }
         (b, t) = (b.wrapping_add(ld), t + 1);
     }
+    let mut from = 0;
     for ahead in ahead {
-        let from = t;
-        while t < len.min(from + ahead.lines * MAX_MR) {
-            prefetch(ahead.line(t - from));
+        let to = from + ahead.lines * MAX_MR;
+        while t < len && done + t < to {
+            prefetch(ahead.line(done + t - from));
             // SAFETY: t < len.
             acc = unsafe { step(s, acc, &rows, t * stride, b) };
             (b, t) = (b.wrapping_add(ld), t + 1);
         }
+        from = to;
     }
     while t < len {
         // SAFETY: t < len.

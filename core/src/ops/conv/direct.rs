@@ -321,8 +321,9 @@ impl<E: Element> Kernel<E> for Scatter<'_, E> {
                 };
                 product.run(s);
             }
-            // Runs that overlap would wait for each other: first every `apart`th, then their neighbours.
-            let apart = runs.len.next_multiple_of(S::LANES).div_ceil(runs.step);
+            // Runs that overlap would wait for each other: first every `apart`th, then their neighbours. One number for all
+            // instruction sets, so that bits are the same on all.
+            let apart = runs.len.next_multiple_of(16).div_ceil(runs.step);
             for q in (0..apart).flat_map(|first| (first..width).step_by(apart)) {
                 for &(run, line) in &places {
                     let (from, to) = (&t[q * ld + run..], &mut sums[line + q * runs.step..]);

@@ -67,6 +67,14 @@ impl<E: Element> Left<E> for Gather<'_, E> {
         (self.taps.len(), self.source.run)
     }
 
+    fn skips(&self) -> bool {
+        let last = [0, 1].map(|i| (self.pixels.extent[i].max(1) - 1) * self.step[i]).map(|at| at as isize);
+        let inside = |[y, x]: &[isize; 2]| {
+            self.source.contains(*y, *x) && self.source.contains(last[0] + y, last[1] + x)
+        };
+        !self.taps.iter().all(inside)
+    }
+
     unsafe fn strips(
         &self,
         _: Isa,
