@@ -70,9 +70,10 @@ fn target([h, w]: [usize; 2], masks: bool) -> Target {
     Target { boxes: Tensor::from_slice([2, 4], &boxes), labels: vec![1, 1], masks }
 }
 
-/// Times one of [`MODELS`] in this process.
-pub fn run_one(model: &str, runs: usize) -> Timing {
-    let mut rng = Rng::seed(0);
+/// Times one of [`MODELS`] in this process, with random weights: how many proposals they leave to be detected in, and
+/// so its time, depends on the seed.
+pub fn run_one(model: &str, runs: usize, seed: u64) -> Timing {
+    let mut rng = Rng::seed(seed);
     let config = config(model);
     let masks = config.masks;
     let mut net = Detector::<f32>::new(config, &mut rng);
@@ -95,7 +96,7 @@ pub fn run_one(model: &str, runs: usize) -> Timing {
 ///
 /// # Errors
 /// The program cannot be started again, or failed.
-pub fn run(models: &[String], runs: usize, threads: usize) -> Result<DetectorBench> {
+pub fn run(models: &[String], runs: usize, threads: usize, seed: u64) -> Result<DetectorBench> {
     let program =
         std::env::current_exe().map_err(|e| Error::failure(format!("the program's own path: {e}")))?;
     let mut timings = Vec::new();
@@ -104,7 +105,7 @@ pub fn run(models: &[String], runs: usize, threads: usize) -> Result<DetectorBen
         let mut command = Command::new(&program);
         command.args(["bench", "detector", "--json", "--here", "--model", model]);
         command.args(["--runs", &runs.to_string(), "--threads", &threads.to_string()]);
-        command.args(["--precision", Precision::get().name()]);
+        command.args(["--precision", Precision::get().name(), "--seed", &seed.to_string()]);
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = output.map_err(|e| Error::failure(format!("{}: {e}", program.display())))?;
         let failed =

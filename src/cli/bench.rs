@@ -61,10 +61,10 @@ impl Detectors {
         let all = bench::detector::MODELS.map(String::from).to_vec();
         let models = if self.model.is_empty() { &all } else { &self.model };
         let timings = if self.here {
-            let one = |model: &String| bench::detector::run_one(model, self.runs);
+            let one = |model: &String| bench::detector::run_one(model, self.runs, global.seed);
             bench::detector::DetectorBench(models.iter().map(one).collect())
         } else {
-            bench::detector::run(models, self.runs, gradus_core::parallel::threads())?
+            bench::detector::run(models, self.runs, gradus_core::parallel::threads(), global.seed)?
         };
         global.print(&timings)
     }
