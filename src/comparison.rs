@@ -10,7 +10,7 @@ use crate::engine::trainer::Files;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::{Image, picture_rows};
-use crate::plot::{Chart, Series};
+use crate::plot::{Chart, Scale, Series};
 use crate::report::Page;
 use crate::run::Run;
 use gradus_core::Module;
@@ -192,7 +192,7 @@ impl Comparison {
         let points = |s: &Side| of(s).iter().enumerate().map(|(i, &v)| ((i + 1) as f64, v)).collect();
         let line = |s: &Side| Series::line(s.model.as_str(), points(s));
         let [a, b] = self.sides().map(line);
-        Chart::new(title, "epoch", y).y_range(0.0, 0.0).with(a).with(b)
+        Chart::new(title, "epoch", y).x_scale(Scale::Whole).y_range(0.0, 0.0).with(a).with(b)
     }
 
     /// The charts and their files' names.

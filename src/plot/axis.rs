@@ -5,6 +5,8 @@
 pub enum Scale {
     /// Evenly.
     Linear,
+    /// Evenly, with ticks at whole numbers alone: nothing lies between two epochs.
+    Whole,
     /// Evenly; 0..1 is shown as 0..100 %.
     Percent,
     /// By the logarithm; only positive numbers have a place.
@@ -110,7 +112,8 @@ impl Axis {
         if self.scale == Scale::Log && decades >= 1.0 {
             return self.decades((decades / count.max(2) as f64).ceil() as i32);
         }
-        let step = round_step((self.high - self.low) / count.max(2) as f64);
+        let least = if self.scale == Scale::Whole { 1.0 } else { 0.0 };
+        let step = round_step((self.high - self.low) / count.max(2) as f64).max(least);
         let first = (self.low / step - 1e-9).ceil() as i64;
         let last = (self.high / step + 1e-9).floor() as i64;
         let tick = |i: i64| {
@@ -191,6 +194,8 @@ mod tests {
             ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"].map(|s| s.replace("0.0", "0"))
         );
         assert_eq!(labels(-3.0, 4.0, Scale::Linear, 4), ["−2", "0", "2", "4"]);
+        assert_eq!(labels(1.0, 3.0, Scale::Linear, 5), ["1.0", "1.5", "2.0", "2.5", "3.0"]);
+        assert_eq!(labels(1.0, 3.0, Scale::Whole, 5), ["1", "2", "3"]);
         assert_eq!(labels(0.13, 0.62, Scale::Percent, 5), ["20 %", "30 %", "40 %", "50 %", "60 %"]);
         assert_eq!(labels(1e-7, 10.0, Scale::Log, 5), ["1e−6", "1e−4", "0.01", "1"]);
         assert_eq!(labels(0.0, 45_000.0, Scale::Linear, 4), ["0", "20,000", "40,000"]);

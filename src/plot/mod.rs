@@ -263,8 +263,9 @@ impl Chart {
         let middle = (left + far) / 2.0;
         let corners =
             [&corners[..], &[(far, low), (left + 6.0, low), (middle, top + 6.0), (middle, low)]].concat();
-        let points: Vec<(f32, f32)> =
-            self.series.iter().flat_map(|s| &s.points).map(|p| (x.at(p.0), y.at(p.1))).collect();
+        // Lines count between their points, too.
+        let place = |p: &(f64, f64)| (x.at(p.0), y.at(p.1));
+        let points: Vec<(f32, f32)> = self.series.iter().flat_map(|s| s.spots(place)).collect();
         let marks = self.placed_marks(plot, x, y);
         let hidden = |&(cx, cy): &(f32, f32)| {
             let (across, down) = (cx - 8.0..cx + wide + 8.0, cy - 8.0..cy + high + 8.0);
@@ -309,6 +310,20 @@ impl Series {
             let step = self.step();
             x.include(self.points.last().map_or(0.0, |p| p.0 + step));
         }
+    }
+
+    /// Where its ink is: its points, and some of the way between neighbours where it is a line.
+    fn spots(&self, place: impl Fn(&(f64, f64)) -> (f32, f32)) -> Vec<(f32, f32)> {
+        let points: Vec<_> = self.points.iter().map(place).collect();
+        if matches!(self.style, Style::Dots | Style::Bars) || points.len() > 40 {
+            return points;
+        }
+        let between = |w: &[(f32, f32)]| {
+            let (a, b) = (w[0], w[1]);
+            [0.25, 0.5, 0.75].map(|t| (a.0 + t * (b.0 - a.0), a.1 + t * (b.1 - a.1)))
+        };
+        let between: Vec<_> = points.windows(2).flat_map(between).collect();
+        [points, between].concat()
     }
 
     /// The distance between two neighbouring bars.

@@ -146,7 +146,7 @@ fn panel(quantity: &str) -> Chart {
         "images_per_second" => ("Speed of training", "rate (images/s)", Scale::Linear),
         _ => (words.as_str(), words.as_str(), Scale::Linear),
     };
-    let chart = Chart::new(title, "epoch", unit).y_scale(scale);
+    let chart = Chart::new(title, "epoch", unit).x_scale(Scale::Whole).y_scale(scale);
     // What fluctuates about a constant is shown from zero, so that it looks constant.
     if matches!(quantity, "lr" | "seconds" | "images_per_second") { chart.y_range(0.0, 0.0) } else { chart }
 }
