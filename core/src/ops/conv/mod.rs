@@ -124,8 +124,9 @@ pub fn choose(spec: &ConvSpec, pass: Pass) -> Algorithm {
 
 /// Whether gradients of weights are sums of so few terms that some are exactly 0, as where a tap sees padding or what a
 /// ReLU cut off. Winograd's transforms leave rounding noise there, and Adam, which divides a gradient by its own size,
-/// would take it for a gradient. That was seen with batches of a few images of 4x4 and less; 768 keeps AlexNet's batches of 32
-/// on CIFAR-10 by sums, and leaves ResNet's last stage in an image of 800 pixels (25 x 34) to Winograd.
+/// would take it for a gradient. That was seen with sums of 64 and 256 terms (four images of 4x4 and 8x8); the bound
+/// itself is a choice, not measured: AlexNet's batches of 32 on CIFAR-10 stay below it, ResNet's last stage in an image of 800
+/// pixels (850 terms) does not.
 fn has_few_pixels(spec: &ConvSpec) -> bool {
     let [oh, ow] = spec.out_hw();
     spec.n * oh * ow < 768
