@@ -46,13 +46,16 @@ pub(crate) fn multiply_deep<E: Element>(
         let mine = piece * blocks.len() / pieces..(piece + 1) * blocks.len() / pieces;
         for (j, block) in blocks[mine].iter().enumerate() {
             let from = block.segments.start * len + block.steps.start;
-            let b = b.block(from, block.segments.len() * block.steps.len(), 0, cols);
+            let b = b.block(from, block.depth(), 0, cols);
             // Some hundred rows of A in a task: packing would take longer than it saves.
             let b = &Packed::in_place_on(isa, b, false);
             let finish = Finish::SET.of_block(j == 0, false);
             let out = Output { c, map: RowMap::Even { ld: cols }, finish };
             let (rows, panels) = (r..rows.min(r + step), 0..b.panels().count);
-            E::dispatch_on(isa, Sweep { a, block, b, k: 0, panels, col: 0, rows, out, copies: &[] });
+            E::dispatch_on(
+                isa,
+                Sweep { a, block, b, k: 0, panels, col: 0, rows, out, copies: &[], coming: None },
+            );
         }
     });
     let c = Shared::new(c);

@@ -7,6 +7,7 @@
 //! place and packs it in passing, for the others. Every sum is made by one task, in an order that
 //! does not depend on the cut: results have the same bits on any number of threads.
 
+use super::Matrix;
 use super::left::{Block, KC, Left, blocks};
 use super::output::{Finish, Output};
 use super::pack::{Packed, Panels, Stack};
@@ -105,42 +106,54 @@ fn run_task<E: Element>(
 ) {
     let all = b.panels();
     let group = (B_BLOCK / (KC * all.widest())).max(1);
+    // Groups of panels, each with a block of the depth that begins at B's row k.
+    let mut steps = Vec::new();
     for first in panels.clone().step_by(group) {
-        let panels = first..panels.end.min(first + group);
         let mut k = 0;
-        for (i, block) in blocks.iter().enumerate() {
-            let depth = block.segments.len() * block.steps.len();
-            let finish = out.finish.of_block(i == 0, i + 1 == blocks.len());
-            let out = Output { finish, ..out };
-            match b {
-                Right::Packed(b) => {
-                    let (rows, panels, copies) = (rows.clone(), panels.clone(), &[][..]);
-                    E::dispatch_on(b.isa(), Sweep { a, block, b, k, panels, col: 0, rows, out, copies });
-                }
-                Right::Fresh(stack) => {
-                    // Whole chunks, as in a panel of the whole depth: bits do not depend on who packs.
-                    let chunk = if planes::of::<E>(stack.isa) > 0 { planes::CHUNK } else { 1 };
-                    let from = k / chunk * chunk;
-                    let to = stack.rows().min((k + depth).next_multiple_of(chunk));
-                    let cols = all.columns(panels.clone());
-                    let (col, k) = (cols.start, k - from);
-                    let sweep = |b: &Packed<'_, E>, rows, copies: &[*mut E]| {
-                        let panels = 0..b.panels().count;
-                        E::dispatch_on(stack.isa, Sweep { a, block, b, k, panels, col, rows, out, copies });
-                    };
-                    match stack.in_place(from..to, cols.clone()) {
-                        Some(b) if rows.len() <= b.mr() => sweep(&b, rows.clone(), &[]),
-                        Some(b) if !a.skips() => {
-                            // The first tile of rows packs in passing what the others read.
-                            let (first, mut packed) = (rows.start..rows.start + b.mr(), b.room());
-                            sweep(&b, first.clone(), &packed.places());
-                            sweep(&packed, first.end..rows.end, &[]);
-                        }
-                        _ => sweep(&stack.pack(from..to, cols), rows.clone(), &[]),
+        for block in blocks {
+            steps.push((first..panels.end.min(first + group), k, block));
+            k += block.depth();
+        }
+    }
+    for (i, &(ref panels, k, block)) in steps.iter().enumerate() {
+        let end = k + block.depth();
+        let out = Output { finish: out.finish.of_block(k == 0, end == b.rows()), ..out };
+        match b {
+            Right::Packed(b) => {
+                let (rows, panels) = (rows.clone(), panels.clone());
+                let sweep = Sweep { a, block, b, k, panels, col: 0, rows, out, copies: &[], coming: None };
+                E::dispatch_on(b.isa(), sweep);
+            }
+            Right::Fresh(stack) => {
+                // Whole chunks, as in a panel of the whole depth: bits do not depend on who packs.
+                let chunk = if planes::of::<E>(stack.isa) > 0 { planes::CHUNK } else { 1 };
+                let from = k / chunk * chunk;
+                let to = stack.rows().min(end.next_multiple_of(chunk));
+                let cols = all.columns(panels.clone());
+                let (col, k) = (cols.start, k - from);
+                let sweep = |b: &Packed<'_, E>, rows, copies: &[*mut E], coming| {
+                    let panels = 0..b.panels().count;
+                    E::dispatch_on(
+                        stack.isa,
+                        Sweep { a, block, b, k, panels, col, rows, out, copies, coming },
+                    );
+                };
+                match stack.in_place(from..to, cols.clone()) {
+                    Some(b) if rows.len() <= b.mr() => sweep(&b, rows.clone(), &[], None),
+                    Some(b) if !a.skips() => {
+                        // The first tile of rows packs in passing what the others read.
+                        let (first, mut packed) = (rows.start..rows.start + b.mr(), b.room());
+                        sweep(&b, first.clone(), &packed.places(), None);
+                        sweep(&packed, first.end..rows.end, &[], None);
+                    }
+                    _ => {
+                        let coming = steps.get(i + 1).and_then(|&(ref panels, k, block)| {
+                            stack.part(k..k + block.depth(), all.columns(panels.clone()))
+                        });
+                        sweep(&stack.pack(from..to, cols), rows.clone(), &[], coming);
                     }
                 }
             }
-            k += depth;
         }
     }
 }
@@ -210,6 +223,8 @@ pub(super) struct Sweep<'a, E: Element> {
     pub out: Output<'a, E>,
     /// Where panels that are read in place are packed in passing, or none.
     pub copies: &'a [*mut E],
+    /// What the task packs next: it is fetched while tiles are multiplied.
+    pub coming: Option<Matrix<'a, E>>,
 }
 
 impl<E: Element> Kernel<E> for Sweep<'_, E> {
@@ -283,7 +298,12 @@ impl<E: Element> Sweep<'_, E> {
                 } else {
                     strips.get(j + 1).map_or(Ahead::NONE, |next| Ahead::share(next, p, panels.len()))
                 };
-                let ahead = [Ahead::new(c_rows, cols), next];
+                let (tile_of_all, tiles) = (
+                    (top - self.rows.start) / mr * panels.len() + p,
+                    self.rows.len().div_ceil(mr) * panels.len(),
+                );
+                let coming = self.coming.as_ref().map_or(Ahead::NONE, |m| Ahead::runs(m, tile_of_all, tiles));
+                let ahead = [Ahead::new(c_rows, cols), next, coming];
                 // SAFETY: the caller's.
                 unsafe {
                     if packed {

@@ -21,6 +21,13 @@ pub(crate) struct Block {
     pub steps: Range<usize>,
 }
 
+impl Block {
+    /// The steps of all its segments.
+    pub fn depth(&self) -> usize {
+        self.segments.len() * self.steps.len()
+    }
+}
+
 /// A matrix that hands out its rows tile by tile.
 pub(crate) trait Left<E: Element>: Sync {
     /// Whether strips are copies in [step][row] order.

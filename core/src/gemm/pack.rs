@@ -81,8 +81,8 @@ impl<E: Element> Stack<'_, E> {
         Panels::new(self.parts.first().map_or(0, |m| m.cols), lanes, nv)
     }
 
-    /// A part of it that is read where it lies, unless it is transposed or spans several matrices.
-    pub(super) fn in_place(&self, rows: Range<usize>, cols: Range<usize>) -> Option<Packed<'_, E>> {
+    /// A part of it, unless it spans several matrices.
+    pub(super) fn part(&self, rows: Range<usize>, cols: Range<usize>) -> Option<Matrix<'_, E>> {
         let mut top = 0;
         let holds = |part: &&Matrix<'_, E>| {
             top += part.rows;
@@ -90,11 +90,13 @@ impl<E: Element> Stack<'_, E> {
         };
         let part = self.parts.iter().find(holds)?;
         let above = top - part.rows;
-        if part.transposed || rows.start < above || planes::of::<E>(self.isa) > 0 {
-            return None;
-        }
-        let block = part.block(rows.start - above, rows.len(), cols.start, cols.len());
-        Some(Packed::in_place_on(self.isa, block, false))
+        (rows.start >= above).then(|| part.block(rows.start - above, rows.len(), cols.start, cols.len()))
+    }
+
+    /// A part of it that is read where it lies, unless it is transposed or spans several matrices.
+    pub(super) fn in_place(&self, rows: Range<usize>, cols: Range<usize>) -> Option<Packed<'_, E>> {
+        let part = self.part(rows, cols).filter(|m| !m.transposed && planes::of::<E>(self.isa) == 0)?;
+        Some(Packed::in_place_on(self.isa, part, false))
     }
 
     /// Packs a part of it, on the calling thread.

@@ -436,7 +436,7 @@ impl<E: Element> Sweep<'_, E> {
         let mr = if packed { MAX_PACKED } else { MAX_MR };
         let mut strips: [Strip<E>; ROWS / MAX_MR] = std::array::from_fn(|_| Strip::new());
         let panels: Vec<Panel<E>> = self.panels.clone().map(|p| self.b.panel(p)).collect();
-        let depth = self.block.segments.len() * self.block.steps.len();
+        let depth = self.block.depth();
         let (first_chunk, shift) = (self.k / CHUNK, self.k % CHUNK);
         let chunks = (shift + depth).div_ceil(CHUNK);
         let mut buffer = Buffer::<f32>::stale(chunks.max(1) * Left::<P>::CHUNK / 2);

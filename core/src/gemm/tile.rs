@@ -6,6 +6,7 @@
 //! arithmetic. The depth comes in segments (the taps of a convolution), each with its own addresses of A's rows: A is
 //! read where it lies.
 
+use super::Matrix;
 use crate::simd::{Simd, prefetch, prefetch_far};
 use crate::{Activation, Element, Epilogue};
 
@@ -106,6 +107,18 @@ impl<E> Ahead<E> {
         Ahead { rows, lines: to - from, step: Self::LINE }
     }
 
+    /// Eight of a matrix' runs at a time, in so many of `parts` parts as make up all of them.
+    #[inline(always)]
+    pub fn runs(m: &Matrix<'_, E>, part: usize, parts: usize) -> Self {
+        let (runs, len) = if m.transposed { (m.cols, m.rows) } else { (m.rows, m.cols) };
+        let before = |part: usize| part * runs.div_ceil(MAX_MR) / parts;
+        if before(part) == before(part + 1) {
+            return Self::NONE;
+        }
+        let run = |i: usize| m.data.as_ptr().wrapping_add((before(part) * MAX_MR + i).min(runs - 1) * m.ld);
+        Ahead::new(std::array::from_fn(run), len)
+    }
+
     /// The line of step t.
     #[inline(always)]
     fn line(&self, t: usize) -> *const E {
@@ -125,7 +138,7 @@ pub(super) unsafe fn tile<S: Simd<E>, E: Element, const PACKED: bool>(
     a: &Strip<E>,
     b: Panel<E>,
     c: &Target<'_, E>,
-    ahead: &[Ahead<E>; 2],
+    ahead: &[Ahead<E>; 3],
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -146,7 +159,7 @@ unsafe fn tile_of_rows<S: Simd<E>, E: Element, const PACKED: bool, const MR: usi
     a: &Strip<E>,
     b: Panel<E>,
     c: &Target<'_, E>,
-    ahead: &[Ahead<E>; 2],
+    ahead: &[Ahead<E>; 3],
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -165,7 +178,7 @@ unsafe fn tile_of<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize, c
     a: &Strip<E>,
     b: Panel<E>,
     c: &Target<'_, E>,
-    ahead: &[Ahead<E>; 2],
+    ahead: &[Ahead<E>; 3],
 ) {
     let mut acc = [[s.zero(); NV]; MR];
     let mut done = 0;
@@ -203,7 +216,7 @@ unsafe fn multiply<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     stride: usize,
     panel: Panel<E>,
     &Segment { k, len }: &Segment,
-    ahead: &[Ahead<E>; 2],
+    ahead: &[Ahead<E>; 3],
     done: usize,
 ) -> [[S::V; NV]; MR] {
     let (mut b, ld) = (panel.ptr.wrapping_add(k * panel.ld), panel.ld);

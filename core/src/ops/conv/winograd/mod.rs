@@ -29,7 +29,7 @@ mod weights;
 pub use gradient::backward_weight;
 
 use super::ConvSpec;
-use super::product::{MAX_ROWS, Product, Rows, tile_vectors};
+use super::product::{MAX_ROWS, Product, Rows, tile_rows, tile_vectors};
 use crate::buffer::Buffer;
 use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd};
@@ -265,13 +265,11 @@ unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize, const
     }
 }
 
-/// A block of tiles and a range of panels, the largest or smaller where pieces of these would leave threads idle.
-fn evened(tiles: usize, block: usize, panels: usize, ranges: RangeInclusive<usize>) -> (usize, usize) {
-    let cut = (block, *ranges.end());
-    let blocks = (LEAST_BLOCK..block).rev().filter(|b| b.is_multiple_of(MAX_ROWS)).map(|b| (b, cut.1));
-    let mut cuts = std::iter::once(cut).chain(blocks).chain(ranges.rev().map(|r| (block, r)));
-    let even = |&(b, r): &(usize, usize)| parallel::is_even(tiles.div_ceil(b) * panels.div_ceil(r));
-    cuts.find(even).unwrap_or(cut)
+/// Blocks of tiles and ranges of panels: as few as there may be, or more where so few would leave threads idle.
+fn evened(blocks: RangeInclusive<usize>, ranges: RangeInclusive<usize>) -> (usize, usize) {
+    let fewest = (*blocks.start(), *ranges.start());
+    let mut cuts = blocks.map(|b| (b, fewest.1)).chain(ranges.map(|r| (fewest.0, r)));
+    cuts.find(|(b, r)| parallel::is_even(b * r)).unwrap_or(fewest)
 }
 
 /// The forward pass in tiles of M x M.
@@ -292,12 +290,16 @@ fn forward_in_tiles<E: Element, const M: usize, const R: usize>(
     // Few tiles: cut the output channels as well, in ranges that are worth mapping the input again.
     let fewest = 64usize.div_ceil(u.width);
     let range = u.panels.div_ceil(PIECES.div_ceil(blocks)).max(fewest).min(u.panels);
-    let (block, range) = evened(tiles.total, block, u.panels, fewest..=range);
-    let (blocks, ranges) = (tiles.total.div_ceil(block), u.panels.div_ceil(range));
+    let most = tiles.total.div_ceil(LEAST_BLOCK.min(block));
+    let (blocks, ranges) = evened(blocks..=most, u.panels.div_ceil(range)..=u.panels.div_ceil(fewest));
+    // Blocks differ by a register tile's rows at most, ranges by a panel.
+    let rows = tile_rows(E::dispatch(Registers).1, u.panel_vectors);
+    let tile = |block: usize| tiles.total.min(block * tiles.total.div_ceil(rows) / blocks * rows);
+    let panel = |range: usize| range * u.panels / ranges;
     let zeros = Buffer::zeros(spec.c_in);
     let y = Shared::new(y);
     parallel::for_each(blocks * ranges, |i| {
-        let (first, panel) = (i / ranges * block, i % ranges * range);
+        let (block, range) = (i / ranges, i % ranges);
         E::dispatch(Block::<E, M, R> {
             spec,
             points: Points {
@@ -307,9 +309,9 @@ fn forward_in_tiles<E: Element, const M: usize, const R: usize>(
                 channels: 0..spec.c_in,
                 zeros: &zeros,
             },
-            tiles: first..tiles.total.min(first + block),
+            tiles: tile(block)..tile(block + 1),
             u: &u,
-            panels: panel..u.panels.min(panel + range),
+            panels: panel(range)..panel(range + 1),
             epilogue,
             y,
         });
