@@ -106,12 +106,13 @@ impl Tap for u32 {
     }
 }
 
-/// One output row of the maximum.
-struct MaxRow<'a, E, T> {
+/// One output row of the maximum; with each output's tap, if `KEEP`.
+struct MaxRow<'a, E, T, const KEEP: bool> {
     x: &'a [E],
-    /// (offset of x in the image's row-major pixels, tap), output by output.
-    taps: &'a [(usize, T)],
-    /// The taps of output q end at ends[q].
+    /// What the row's windows see of the image's rows: (the row's first pixel, the number of its first tap).
+    rows: &'a [(usize, usize)],
+    /// What each window sees of a row: (column, tap of the row), for output q up to ends[q].
+    columns: &'a [(usize, usize)],
     ends: &'a [usize],
     c: usize,
     activation: Activation,
@@ -119,57 +120,67 @@ struct MaxRow<'a, E, T> {
     best: &'a mut [T],
 }
 
-impl<E: Element, T: Tap> Kernel<E> for MaxRow<'_, E, T> {
+impl<E: Element, T: Tap, const KEEP: bool> Kernel<E> for MaxRow<'_, E, T, KEEP> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(mut self, _: S) {
         let mut start = 0;
         for (q, &end) in self.ends.iter().enumerate() {
-            let taps = &self.taps[start..end];
+            let columns = &self.columns[start..end];
             start = end;
             let mut c = 0;
             while c + 64 <= self.c {
-                self.channels::<64>(taps, q, c);
+                self.channels::<64>(columns, q, c);
                 c += 64;
             }
             while c + 16 <= self.c {
-                self.channels::<16>(taps, q, c);
+                self.channels::<16>(columns, q, c);
                 c += 16;
             }
             while c < self.c {
-                self.channels::<1>(taps, q, c);
+                self.channels::<1>(columns, q, c);
                 c += 1;
             }
         }
     }
 }
 
-impl<E: Element, T: Tap> MaxRow<'_, E, T> {
+impl<E: Element, T: Tap, const KEEP: bool> MaxRow<'_, E, T, KEEP> {
     #[inline(always)]
     #[allow(clippy::eq_op)]
-    fn channels<const V: usize>(&mut self, taps: &[(usize, T)], q: usize, c: usize) {
-        let (mut max, mut best) = ([E::NEG_INFINITY; V], [taps.first().map_or(T::NONE, |t| t.1); V]);
-        for &(pixel, tap) in taps {
-            let x = &self.x[pixel * self.c + c..][..V];
-            for k in 0..V {
-                let wins = x[k] > max[k] || x[k] != x[k];
-                max[k] = if wins { x[k] } else { max[k] };
-                best[k] = if wins { tap } else { best[k] };
+    fn channels<const V: usize>(&mut self, columns: &[(usize, usize)], q: usize, c: usize) {
+        let first = self.rows.first().zip(columns.first()).map_or(T::NONE, |(r, s)| T::new(r.1 + s.1));
+        let (mut max, mut best) = ([E::NEG_INFINITY; V], [first; V]);
+        for &(row, number) in self.rows {
+            for &(column, tap) in columns {
+                let tap = T::new(number + tap);
+                let x = &self.x[(row + column) * self.c + c..][..V];
+                for k in 0..V {
+                    let wins = x[k] > max[k] || x[k] != x[k];
+                    max[k] = if wins { x[k] } else { max[k] };
+                    if KEEP {
+                        best[k] = if wins { tap } else { best[k] };
+                    }
+                }
             }
         }
         if self.activation != Activation::None {
             for k in 0..V {
                 max[k] = self.activation.apply(max[k]);
-                best[k] = if self.activation.passes(max[k]) { best[k] } else { T::NONE };
+                if KEEP {
+                    best[k] = if self.activation.passes(max[k]) { best[k] } else { T::NONE };
+                }
             }
         }
         self.y[q * self.c + c..][..V].copy_from_slice(&max);
-        self.best[q * self.c + c..][..V].copy_from_slice(&best);
+        if KEEP {
+            self.best[q * self.c + c..][..V].copy_from_slice(&best);
+        }
     }
 }
 
-/// The maximum, and each output's tap.
-fn max_forward<E: Element, T: Tap>(
+/// The maximum, and each output's tap if `KEEP`.
+fn max_forward<E: Element, T: Tap, const KEEP: bool>(
     x: &Tensor<E>,
     spec: PoolSpec,
     activation: Activation,
@@ -177,25 +188,22 @@ fn max_forward<E: Element, T: Tap>(
     let [n, h, w, c] = x.dims("max_pool2d");
     let [oh, ow] = spec.out_hw([h, w]);
     let mut y = Tensor::stale([n, oh, ow, c]);
-    let mut best = Packed::<T>::stale(y.len());
+    let mut best = Packed::<T>::stale(if KEEP { y.len() } else { 0 });
     let winners = parallel::Shared::new(&mut best);
     let image = h * w * c;
+    let (mut columns, mut ends) = (Vec::new(), Vec::with_capacity(ow));
+    for q in 0..ow {
+        columns.extend((0..spec.kernel[1]).filter_map(|s| Some((spec.input(1, q, s, w)?, s))));
+        ends.push(columns.len());
+    }
     parallel::chunks(y.data_mut(), ow * c, |i, y| {
-        let (mut taps, mut ends) = (Vec::new(), Vec::with_capacity(ow));
-        for q in 0..ow {
-            for r in 0..spec.kernel[0] {
-                let Some(iy) = spec.input(0, i % oh, r, h) else { continue };
-                for s in 0..spec.kernel[1] {
-                    let Some(ix) = spec.input(1, q, s, w) else { continue };
-                    taps.push((iy * w + ix, T::new(r * spec.kernel[1] + s)));
-                }
-            }
-            ends.push(taps.len());
-        }
+        let taps = (0..spec.kernel[0]).map(|r| Some((spec.input(0, i % oh, r, h)? * w, r * spec.kernel[1])));
+        let rows: Vec<_> = taps.flatten().collect();
         // SAFETY: one part for each output row.
-        let best = unsafe { winners.slice(i * ow * c..(i + 1) * ow * c) };
+        let best = unsafe { winners.slice(if KEEP { i * ow * c..(i + 1) * ow * c } else { 0..0 }) };
         let x = &x.data()[i / oh * image..][..image];
-        E::dispatch(MaxRow { x, taps: &taps, ends: &ends, c, activation, y, best });
+        let (rows, columns, ends) = (&rows, &columns, &ends);
+        E::dispatch(MaxRow::<E, T, KEEP> { x, rows, columns, ends, c, activation, y, best });
     });
     (y, best)
 }
@@ -235,7 +243,7 @@ fn max_backward<E: Element, T: Tap>(
     let mut d = Tensor::stale([n, h, w, c]);
     let image = oh * ow * c;
     parallel::chunks(d.data_mut(), w * c, |i, d| {
-        let mut pairs = Vec::new();
+        let mut pairs = Vec::with_capacity(w * spec.kernel[0] * spec.kernel[1]);
         for r in 0..spec.kernel[0] {
             let Some(p) = spec.output(0, i % h, r, oh) else { continue };
             for ix in 0..w {
@@ -295,7 +303,9 @@ impl<E: Element> Tape<E> {
         let _span = profile::span("max_pool2d", "forward");
         let node = x.node;
         let shape @ [_, _, w, c] = x.value.dims("max_pool2d");
-        let (y, best) = max_forward::<E, T>(&x.value, spec, activation);
+        let keep = indices.is_some() || self.records(&[node]);
+        let forward = if keep { max_forward::<E, T, true> } else { max_forward::<E, T, false> };
+        let (y, best) = forward(&x.value, spec, activation);
         if let Some(indices) = indices {
             let [_, oh, ow, _] = y.dims("max_pool2d");
             let place = |(i, &tap): (usize, &T)| {
@@ -380,6 +390,8 @@ mod tests {
                 if act == Activation::Relu { t.relu(y) } else { t.relu6(y) }
             });
             assert_eq!(fused, apart);
+            // Where nothing is recorded, no winners are kept.
+            assert_eq!(Tape::infer().max_pool2d(x.clone().into(), spec, act).value, fused.0);
             assert!(fused.1[0].data().contains(&0.0) && fused.1[0].data().contains(&1.0));
         }
     }
