@@ -223,7 +223,7 @@ pub(super) struct Sweep<'a, E: Element> {
     pub out: Output<'a, E>,
     /// Where panels that are read in place are packed in passing, or none.
     pub copies: &'a [*mut E],
-    /// What the task packs next: it is fetched while tiles are multiplied.
+    /// What the task packs next, where it lies in one matrix: it is fetched while tiles are multiplied, but on tiles of bf16.
     pub coming: Option<Matrix<'a, E>>,
 }
 
@@ -298,11 +298,10 @@ impl<E: Element> Sweep<'_, E> {
                 } else {
                     strips.get(j + 1).map_or(Ahead::NONE, |next| Ahead::share(next, p, panels.len()))
                 };
-                let (tile_of_all, tiles) = (
-                    (top - self.rows.start) / mr * panels.len() + p,
-                    self.rows.len().div_ceil(mr) * panels.len(),
-                );
-                let coming = self.coming.as_ref().map_or(Ahead::NONE, |m| Ahead::runs(m, tile_of_all, tiles));
+                let coming = self.coming.as_ref().map_or(Ahead::NONE, |m| {
+                    let (before, tiles) = ((top - self.rows.start) / mr, self.rows.len().div_ceil(mr));
+                    Ahead::runs(m, before * panels.len() + p, tiles * panels.len())
+                });
                 let ahead = [Ahead::new(c_rows, cols), next, coming];
                 // SAFETY: the caller's.
                 unsafe {

@@ -107,7 +107,7 @@ impl<E> Ahead<E> {
         Ahead { rows, lines: to - from, step: Self::LINE }
     }
 
-    /// Eight of a matrix' runs at a time, in so many of `parts` parts as make up all of them.
+    /// Eight of a matrix' runs at a time, spread over `parts` parts: all of them, if there are so many parts.
     #[inline(always)]
     pub fn runs(m: &Matrix<'_, E>, part: usize, parts: usize) -> Self {
         let (runs, len) = if m.transposed { (m.cols, m.rows) } else { (m.rows, m.cols) };

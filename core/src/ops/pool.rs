@@ -152,8 +152,8 @@ impl<E: Element, T: Tap, const KEEP: bool> MaxRow<'_, E, T, KEEP> {
         let first = self.rows.first().zip(columns.first()).map_or(T::NONE, |(r, s)| T::new(r.1 + s.1));
         let (mut max, mut best) = ([E::NEG_INFINITY; V], [first; V]);
         for &(row, number) in self.rows {
-            for &(column, tap) in columns {
-                let tap = T::new(number + tap);
+            for &(column, s) in columns {
+                let tap = T::new(number + s);
                 let x = &self.x[(row + column) * self.c + c..][..V];
                 for k in 0..V {
                     let wins = x[k] > max[k] || x[k] != x[k];
@@ -197,8 +197,8 @@ fn max_forward<E: Element, T: Tap, const KEEP: bool>(
         ends.push(columns.len());
     }
     parallel::chunks(y.data_mut(), ow * c, |i, y| {
-        let taps = (0..spec.kernel[0]).map(|r| Some((spec.input(0, i % oh, r, h)? * w, r * spec.kernel[1])));
-        let rows: Vec<_> = taps.flatten().collect();
+        let row = |r: usize| Some((spec.input(0, i % oh, r, h)? * w, r * spec.kernel[1]));
+        let rows: Vec<_> = (0..spec.kernel[0]).filter_map(row).collect();
         // SAFETY: one part for each output row.
         let best = unsafe { winners.slice(if KEEP { i * ow * c..(i + 1) * ow * c } else { 0..0 }) };
         let x = &x.data()[i / oh * image..][..image];
@@ -243,7 +243,7 @@ fn max_backward<E: Element, T: Tap>(
     let mut d = Tensor::stale([n, h, w, c]);
     let image = oh * ow * c;
     parallel::chunks(d.data_mut(), w * c, |i, d| {
-        let mut pairs = Vec::with_capacity(w * spec.kernel[0] * spec.kernel[1]);
+        let mut pairs = Vec::with_capacity(w * spec.kernel[0].min(oh) * spec.kernel[1].min(ow));
         for r in 0..spec.kernel[0] {
             let Some(p) = spec.output(0, i % h, r, oh) else { continue };
             for ix in 0..w {
@@ -390,7 +390,7 @@ mod tests {
                 if act == Activation::Relu { t.relu(y) } else { t.relu6(y) }
             });
             assert_eq!(fused, apart);
-            // Where nothing is recorded, no winners are kept.
+            // The kernel that keeps no winners.
             assert_eq!(Tape::infer().max_pool2d(x.clone().into(), spec, act).value, fused.0);
             assert!(fused.1[0].data().contains(&0.0) && fused.1[0].data().contains(&1.0));
         }

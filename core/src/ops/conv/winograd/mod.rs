@@ -87,7 +87,7 @@ pub fn backward_data<E: Element>(m: usize, spec: &ConvSpec, dy: &[E], w: &[E], d
 
 /// A block's tiles, at most: enough that U, read once a block, costs little, and few enough for the second cache.
 const BLOCK: usize = 48;
-/// A block's tiles, at least, where they are so many.
+/// A block's tiles, at least, about.
 const LEAST_BLOCK: usize = 24;
 /// Elements of a block's points on one side, at most, if that leaves so many tiles.
 const BLOCK_LEN: usize = 4 * 1024 * 1024;
