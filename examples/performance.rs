@@ -25,7 +25,8 @@ fn product(m: usize, n: usize, k: usize) -> f64 {
     let mut draw = |len| init::normal::<f32>([len], 0.0, 1.0, &mut rng);
     let (a, b, mut c) = (draw(m * k), draw(k * n), Tensor::<f32>::zeros([m * n]));
     let flops = 2.0 * (m * n * k) as f64;
-    let repeats = (2e7 / flops).ceil().max(1.0) as usize;
+    // Runs of some milliseconds: one of a tenth of one would show how quickly a thread happened to wake.
+    let repeats = (1e9 / flops).ceil().max(1.0) as usize;
     let seconds = median(2, 9, || {
         for _ in 0..repeats {
             let (a, b) = (Matrix::new(a.data(), m, k), Matrix::new(b.data(), k, n));

@@ -50,8 +50,10 @@ impl<E: Element> Right<'_, E> {
     }
 }
 
-/// Elements of B up to which it is packed beforehand: it then stays in the second cache.
+/// Elements of B up to which it stays in the second cache as a whole.
 const SMALL: usize = 192 * 1024;
+/// Rows of A up to which a small B is read in place: one thread packs it while the others fall asleep.
+const LOW: usize = 4096;
 
 /// C = finish(A · B) for a B that nobody packed, on all threads. A large one is packed by the tasks, unless these are
 /// then too few for the threads.
@@ -62,11 +64,15 @@ pub(crate) fn multiply_stack<E: Element>(a: &dyn Left<E>, b: Stack<'_, E>, out: 
         return;
     }
     let tasks = Grid::new(a.rows(), &right, a.packed()).tasks(a.rows());
-    if right.rows() * right.panels().cols > SMALL && parallel::is_even(tasks) {
-        multiply(a, right, out, true);
-    } else {
-        multiply(a, Right::Packed(&Packed::stack_on(b.isa, b.parts, true)), out, true);
+    let small = right.rows() * right.panels().cols <= SMALL;
+    if !small && parallel::is_even(tasks) {
+        return multiply(a, right, out, true);
     }
+    let b = match *b.parts {
+        [part] if small && a.rows() <= LOW => Packed::in_place_on(b.isa, part, true),
+        _ => Packed::stack_on(b.isa, b.parts, true),
+    };
+    multiply(a, Right::Packed(&b), out, true);
 }
 
 /// C = finish(A · B), on all threads if `spread`.
