@@ -52,7 +52,8 @@ impl<E: Element> Right<'_, E> {
 
 /// Elements of B up to which it stays in the second cache as a whole.
 const SMALL: usize = 192 * 1024;
-/// Rows of A up to which a small B is read in place: one thread packs it while the others fall asleep.
+/// Rows of A up to which a small B that lies plain is read in place. Packing it, which the caller does alone, would let
+/// the other threads fall asleep.
 const LOW: usize = 4096;
 
 /// C = finish(A · B) for a B that nobody packed, on all threads. A large one is packed by the tasks, unless these are
