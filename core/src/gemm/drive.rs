@@ -290,7 +290,8 @@ impl<E: Element> Sweep<'_, E> {
                 let panel = Panel { ptr, far, copy, ..panel };
                 let (col, cols) = (self.col + panel.col, panel.cols);
                 let target = Target { c, offsets, rows: height, col, cols, add, epilogue };
-                let c_rows = offsets.map(|row| c.wrapping_add(row + col).cast_const());
+                let lines = |m: *const E| Ahead::new(offsets.map(|row| m.wrapping_add(row + col)), cols);
+                let residual = epilogue.and_then(|e| e.residual).map_or(Ahead::NONE, |r| lines(r.as_ptr()));
                 let next = if packed {
                     // The rows below, or the first ones of the next block.
                     let (steps, below) =
@@ -309,7 +310,7 @@ impl<E: Element> Sweep<'_, E> {
                     let (before, tiles) = ((top - self.rows.start) / mr, self.rows.len().div_ceil(mr));
                     Ahead::runs(m, before * panels.len() + p, tiles * panels.len())
                 });
-                let ahead = [Ahead::new(c_rows, cols), next, coming];
+                let ahead = [residual, lines(c), next, coming];
                 // SAFETY: the caller's.
                 unsafe {
                     if packed {

@@ -85,6 +85,9 @@ pub(crate) struct Ahead<E> {
     pub step: usize,
 }
 
+/// What is fetched while a tile is made, in turn.
+pub(super) type Fetched<E> = [Ahead<E>; 4];
+
 impl<E> Ahead<E> {
     /// The elements of a line.
     pub const LINE: usize = 64 / size_of::<E>();
@@ -138,7 +141,7 @@ pub(super) unsafe fn tile<S: Simd<E>, E: Element, const PACKED: bool>(
     a: &Strip<E>,
     b: Panel<E>,
     c: &Target<'_, E>,
-    ahead: &[Ahead<E>; 3],
+    ahead: &Fetched<E>,
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -159,7 +162,7 @@ unsafe fn tile_of_rows<S: Simd<E>, E: Element, const PACKED: bool, const MR: usi
     a: &Strip<E>,
     b: Panel<E>,
     c: &Target<'_, E>,
-    ahead: &[Ahead<E>; 3],
+    ahead: &Fetched<E>,
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -178,7 +181,7 @@ unsafe fn tile_of<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize, c
     a: &Strip<E>,
     b: Panel<E>,
     c: &Target<'_, E>,
-    ahead: &[Ahead<E>; 3],
+    ahead: &Fetched<E>,
 ) {
     let mut acc = [[s.zero(); NV]; MR];
     let mut done = 0;
@@ -216,7 +219,7 @@ unsafe fn multiply<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     stride: usize,
     panel: Panel<E>,
     &Segment { k, len }: &Segment,
-    ahead: &[Ahead<E>; 3],
+    ahead: &Fetched<E>,
     done: usize,
 ) -> [[S::V; NV]; MR] {
     let (mut b, ld) = (panel.ptr.wrapping_add(k * panel.ld), panel.ld);
