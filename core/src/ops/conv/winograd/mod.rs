@@ -32,7 +32,7 @@ use super::ConvSpec;
 use super::product::{MAX_ROWS, Product, Rows, tile_rows, tile_vectors};
 use crate::buffer::Buffer;
 use crate::parallel::{self, Shared};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Simd, prefetch};
 use crate::{Element, Epilogue};
 use std::ops::{Range, RangeInclusive};
 use transform::{
@@ -117,9 +117,9 @@ struct Images<'a, E> {
 impl<E: Element> Images<'_, E> {
     /// The addresses of the pixels from (y, x) on, of `zeros` outside.
     #[inline(always)]
-    fn patch(&self, n: usize, y: isize, x: isize, extent: usize, zeros: &[E], patch: &mut Tile<*const E>) {
+    fn patch(&self, n: usize, y: isize, x: isize, extent: usize, zeros: &[E]) -> Tile<*const E> {
         assert!(zeros.len() >= self.c);
-        *patch = [[zeros.as_ptr(); POINTS]; POINTS];
+        let mut patch = [[zeros.as_ptr(); POINTS]; POINTS];
         for (i, row) in patch.iter_mut().enumerate().take(extent) {
             let y = y + i as isize;
             if y < 0 || y >= self.h as isize {
@@ -133,6 +133,7 @@ impl<E: Element> Images<'_, E> {
                 }
             }
         }
+        patch
     }
 }
 
@@ -198,6 +199,16 @@ struct Points<'a, E> {
 }
 
 impl<E: Element> Points<'_, E> {
+    /// The addresses of a tile's pixels.
+    #[inline(always)]
+    fn patch(&self, tile: usize, extent: usize) -> Tile<*const E> {
+        let (n, y, x) = self.tiles.origin(tile);
+        let [top, left] = self.padding;
+        let (y, x) = (y as isize - top as isize, x as isize - left as isize);
+        self.images.patch(n, y, x, extent, self.zeros)
+    }
+
+    /// Maps tiles, fetching of each the pixels that the one before it does not read.
     #[inline(always)]
     fn map<L: Map, S: Simd<E>, const M: usize, const R: usize>(
         &self,
@@ -207,12 +218,11 @@ impl<E: Element> Points<'_, E> {
     ) {
         assert!(tiles.len() * to.ld <= to.plane && self.channels.len() <= to.ld);
         let extent = L::extents(M, R).0;
-        let mut patch = [[self.zeros.as_ptr(); POINTS]; POINTS];
-        for (row, tile) in tiles.enumerate() {
-            let (n, y, x) = self.tiles.origin(tile);
-            let [top, left] = self.padding;
-            let (y, x) = (y as isize - top as isize, x as isize - left as isize);
-            self.images.patch(n, y, x, extent, self.zeros, &mut patch);
+        let Range { start: first, end: beyond } = tiles;
+        let mut coming = self.patch(first, extent);
+        for tile in first..beyond {
+            let (row, mut patch) = (tile - first, coming);
+            coming = self.patch((tile + 1).min(beyond - 1), extent);
             // The last channels, if they do not fill a vector, are mapped from a copy that does.
             let mut copies;
             let Range { start, end } = self.channels;
@@ -225,6 +235,9 @@ impl<E: Element> Points<'_, E> {
                         copies[i][j][..end - c].copy_from_slice(from);
                         patch[i][j] = copies[i][j].as_ptr().wrapping_sub(c);
                     }
+                }
+                for line in &coming[..extent] {
+                    line[extent - M..extent].iter().for_each(|p| prefetch(p.wrapping_add(c)));
                 }
                 // SAFETY: the patch's addresses have LANES channels from c on; the row has room for whole vectors.
                 unsafe {
@@ -365,18 +378,42 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for Block<'_, E, M, R
                 product.run(s);
             }
         }
+        let mut coming = self.pixels(self.tiles.start);
         for (row, tile) in self.tiles.clone().enumerate() {
+            let pixels = coming;
+            coming = self.pixels((tile + 1).min(self.tiles.end - 1));
             for c in (0..columns).step_by(S::LANES) {
-                self.store::<S>(s, &m, row, tile, c, first + c);
+                self.fetch(&coming, first + c);
+                self.store::<S>(s, &m, row, &pixels, c, first + c);
             }
         }
     }
 }
 
 impl<E: Element, const M: usize, const R: usize> Block<'_, E, M, R> {
+    /// The outputs of a tile.
+    #[inline(always)]
+    fn pixels(&self, tile: usize) -> Pixels {
+        let ([oh, ow], c) = (self.spec.out_hw(), self.spec.c_out);
+        let (n, y, x) = self.points.tiles.origin(tile);
+        let (first, extent) = (((n * oh + y) * ow + x) * c, [M.min(oh - y), M.min(ow - x)]);
+        Pixels { first, extent, steps: [ow * c, c] }
+    }
+
+    /// Fetches the lines in which a vector of channels will be written, or be added to a residual.
+    #[inline(always)]
+    fn fetch(&self, pixels: &Pixels, channel: usize) {
+        for (_, _, at) in pixels.each() {
+            prefetch(self.y.as_mut_ptr().wrapping_add(at + channel));
+            if let Some(residual) = self.epilogue.residual {
+                prefetch(residual.as_ptr().wrapping_add(at + channel));
+            }
+        }
+    }
+
     /// Maps a tile's vector of channels back to pixels and writes those inside.
     #[inline(always)]
-    fn store<S: Simd<E>>(&self, s: S, m: &Planes<E>, row: usize, tile: usize, c: usize, channel: usize) {
+    fn store<S: Simd<E>>(&self, s: S, m: &Planes<E>, row: usize, pixels: &Pixels, c: usize, channel: usize) {
         let mut x = [[s.zero(); POINTS]; POINTS];
         let points = points(M, R);
         for i in 0..points {
@@ -386,21 +423,34 @@ impl<E: Element, const M: usize, const R: usize> Block<'_, E, M, R> {
             }
         }
         both_axes::<Output, S, E, M, R>(s, &mut x);
-        let (n, y, left) = self.points.tiles.origin(tile);
-        let [oh, ow] = self.spec.out_hw();
         let len = S::LANES.min(self.spec.c_out - channel);
-        for (i, line) in x.iter().enumerate().take(M.min(oh - y)) {
-            for (j, &v) in line.iter().enumerate().take(M.min(ow - left)) {
-                let at = ((n * oh + y + i) * ow + left + j) * self.spec.c_out + channel;
-                debug_assert!(at + len <= self.y.len());
-                // SAFETY: the output (y + i, left + j) exists and is this tile's alone; channel + len <= c_out.
-                unsafe {
-                    let v = self.epilogue.vector(s, v, channel, at, len);
-                    let p = self.y.as_mut_ptr().add(at);
-                    if len == S::LANES { s.store(p, v) } else { s.store_n(p, v, len) }
-                }
+        for (i, j, at) in pixels.each() {
+            let at = at + channel;
+            debug_assert!(at + len <= self.y.len());
+            // SAFETY: the output is this tile's alone; channel + len <= c_out.
+            unsafe {
+                let v = self.epilogue.vector(s, x[i][j], channel, at, len);
+                let p = self.y.as_mut_ptr().add(at);
+                if len == S::LANES { s.store(p, v) } else { s.store_n(p, v, len) }
             }
         }
+    }
+}
+
+/// A tile's outputs inside of the image: (i, j) at `first + i·steps[0] + j·steps[1]`.
+#[derive(Clone, Copy)]
+struct Pixels {
+    first: usize,
+    extent: [usize; 2],
+    steps: [usize; 2],
+}
+
+impl Pixels {
+    /// Row, column and place of each.
+    #[inline(always)]
+    fn each(self) -> impl Iterator<Item = (usize, usize, usize)> {
+        let Pixels { first, extent: [rows, columns], steps } = self;
+        (0..rows).flat_map(move |i| (0..columns).map(move |j| (i, j, first + i * steps[0] + j * steps[1])))
     }
 }
 
