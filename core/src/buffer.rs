@@ -22,8 +22,13 @@ impl<E: Element> Buffer<E> {
 
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
+        Self::full(len, E::ZERO)
+    }
+
+    /// One value everywhere.
+    pub fn full(len: usize, value: E) -> Self {
         let mut b = Self::stale(len);
-        b.fill(E::ZERO);
+        parallel::chunks(&mut b, GRAIN, |_, to| to.fill(value));
         b
     }
 

@@ -41,9 +41,7 @@ impl<E: Element> Tensor<E> {
     #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: E) -> Self {
         let shape = shape.into();
-        let mut data = Buffer::stale(shape.numel());
-        data.fill(value);
-        Tensor { shape, data: Arc::new(data) }
+        Tensor { shape, data: Arc::new(Buffer::full(shape.numel(), value)) }
     }
 
     /// A copy of a slice. Panics when the shape's product is not its length.

@@ -8,15 +8,16 @@
 //!
 //! with short lists of row weights u_p and column weights v_q, computed once for a region and used for all channels;
 //! samples that share a row or a column share its weight. Backward adds u_p(i) v_q(j) dy(p, q, c) to dx(i, j, c).
-//! Forward is spread over regions; backward, where regions overlap, over blocks of channels: the order of additions
-//! depends on nothing but the shapes.
+//! Forward is spread over regions; backward, where regions overlap, over bands of the maps' rows, which stay in the second
+//! cache meanwhile: the order of a pixel's additions is that of the regions.
 
 use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd};
 use crate::{Element, Tape, Tensor, Var, profile};
+use std::ops::Range;
 
-/// Channels that one task of backward takes.
-const CHANNELS: usize = 32;
+/// Elements of a map, about, that one task of backward takes.
+const BAND: usize = 256 * 1024;
 
 /// How regions are resampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,77 +110,136 @@ impl<E: Element> Plan<E> {
     }
 }
 
-/// One region's bins from its map.
+impl<E: Element> Plan<E> {
+    /// Calls `f(bin, cells)` for each bin, in order. Its cells are those in some rows of the map [_, w, c]: the pixel's first
+    /// channel, counted from the rows' first one, and its weight.
+    #[inline(always)]
+    fn bins(&self, rows: Range<usize>, [w, c]: [usize; 2], mut f: impl FnMut(usize, &[(usize, E)])) {
+        let (down, across) = (self.rows.starts.len() - 1, self.columns.starts.len() - 1);
+        let mut cells = Vec::new();
+        for bin in 0..down * across {
+            cells.clear();
+            for &(i, u) in self.rows.bin(bin / across).iter().filter(|(i, _)| rows.contains(i)) {
+                let row = self.columns.bin(bin % across).iter();
+                cells.extend(row.map(|&(j, v)| (((i - rows.start) * w + j) * c, u * v)));
+            }
+            f(bin, &cells);
+        }
+    }
+}
+
+/// What is done to the channels of a bin, some vectors at a time.
+trait Channels<E: Element> {
+    /// Channels `from .. from + n` in V vectors, the last of which need not be whole.
+    fn vectors<S: Simd<E>, const V: usize>(&mut self, s: S, from: usize, n: usize);
+
+    #[inline(always)]
+    fn all<S: Simd<E>>(&mut self, s: S, channels: usize) {
+        let mut from = 0;
+        while from + 4 * S::LANES <= channels {
+            self.vectors::<S, 4>(s, from, 4 * S::LANES);
+            from += 4 * S::LANES;
+        }
+        while from < channels {
+            let n = S::LANES.min(channels - from);
+            self.vectors::<S, 1>(s, from, n);
+            from += n;
+        }
+    }
+}
+
+/// A bin's value from its cells.
 struct Gather<'a, E> {
-    plan: &'a Plan<E>,
-    /// The image's map, [h, w, c].
     x: &'a [E],
-    w: usize,
-    c: usize,
-    /// [down, across, c]
+    cells: &'a [(usize, E)],
     y: &'a mut [E],
 }
 
-impl<E: Element> Kernel<E> for Gather<'_, E> {
-    type Output = ();
+impl<E: Element> Channels<E> for Gather<'_, E> {
     #[inline(always)]
-    fn run<S: Simd<E>>(self, s: S) {
-        let across = self.plan.columns.starts.len() - 1;
-        for (bin, y) in self.y.chunks_exact_mut(self.c).enumerate() {
-            let (rows, columns) = (self.plan.rows.bin(bin / across), self.plan.columns.bin(bin % across));
-            let mut c = 0;
-            while c < self.c {
-                let n = S::LANES.min(self.c - c);
-                let mut sum = s.zero();
-                for &(i, u) in rows {
-                    for &(j, v) in columns {
-                        let x = s.read_tail(&self.x[(i * self.w + j) * self.c + c..][..n]);
-                        sum = s.fma(x, s.splat(u * v), sum);
-                    }
-                }
-                s.write_tail(&mut y[c..c + n], sum);
-                c += n;
+    fn vectors<S: Simd<E>, const V: usize>(&mut self, s: S, from: usize, n: usize) {
+        let mut sums = [s.zero(); V];
+        for &(at, weight) in self.cells {
+            let (x, weight) = (&self.x[at + from..][..n], s.splat(weight));
+            for (sum, x) in sums.iter_mut().zip(x.chunks(S::LANES)) {
+                *sum = s.fma(s.read_tail(x), weight, *sum);
+            }
+        }
+        for (y, sum) in self.y[from..][..n].chunks_mut(S::LANES).zip(sums) {
+            s.write_tail(y, sum);
+        }
+    }
+}
+
+/// A bin's gradient, added to its cells.
+struct Scatter<'a, E> {
+    dy: &'a [E],
+    cells: &'a [(usize, E)],
+    dx: &'a mut [E],
+}
+
+impl<E: Element> Channels<E> for Scatter<'_, E> {
+    #[inline(always)]
+    fn vectors<S: Simd<E>, const V: usize>(&mut self, s: S, from: usize, n: usize) {
+        let mut dy = [s.zero(); V];
+        for (v, dy_v) in dy.iter_mut().zip(self.dy[from..][..n].chunks(S::LANES)) {
+            *v = s.read_tail(dy_v);
+        }
+        for &(at, weight) in self.cells {
+            let (dx, weight) = (&mut self.dx[at + from..][..n], s.splat(weight));
+            for (dx, dy) in dx.chunks_mut(S::LANES).zip(dy) {
+                let sum = s.fma(dy, weight, s.read_tail(dx));
+                s.write_tail(dx, sum);
             }
         }
     }
 }
 
-/// One region's gradient added to its map's, for some channels.
-struct Scatter<'a, E> {
+/// One region's bins from its map.
+struct Forward<'a, E> {
     plan: &'a Plan<E>,
+    /// The image's map, [h, w, c].
+    x: &'a [E],
+    map: [usize; 3],
     /// [down, across, c]
-    dy: &'a [E],
-    /// All images' maps, [n, h, w, c].
-    dx: Shared<'a, E>,
-    /// Where the image's map begins.
-    base: usize,
-    w: usize,
-    c: usize,
-    from: usize,
-    to: usize,
+    y: &'a mut [E],
 }
 
-impl<E: Element> Kernel<E> for Scatter<'_, E> {
+impl<E: Element> Kernel<E> for Forward<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let across = self.plan.columns.starts.len() - 1;
-        for (bin, dy) in self.dy.chunks_exact(self.c).enumerate() {
-            let (rows, columns) = (self.plan.rows.bin(bin / across), self.plan.columns.bin(bin % across));
-            let mut c = self.from;
-            while c < self.to {
-                let n = S::LANES.min(self.to - c);
-                let g = s.read_tail(&dy[c..c + n]);
-                for &(i, u) in rows {
-                    for &(j, v) in columns {
-                        let at = self.base + (i * self.w + j) * self.c + c;
-                        // SAFETY: no other task has these channels; `slice` checks the range.
-                        let dx = unsafe { self.dx.slice(at..at + n) };
-                        let sum = s.fma(g, s.splat(u * v), s.read_tail(dx));
-                        s.write_tail(dx, sum);
-                    }
-                }
-                c += n;
+        let Forward { plan, x, map: [h, w, c], y } = self;
+        plan.bins(0..h, [w, c], |bin, cells| Gather { x, cells, y: &mut y[bin * c..][..c] }.all(s, c));
+    }
+}
+
+/// The gradient of some rows of an image's map.
+struct Backward<'a, E> {
+    /// All regions, and their gradients, [down, across, c] each.
+    plans: &'a [Plan<E>],
+    dy: &'a [E],
+    level: usize,
+    image: usize,
+    rows: Range<usize>,
+    w: usize,
+    c: usize,
+    /// [rows, w, c]
+    dx: &'a mut [E],
+}
+
+impl<E: Element> Kernel<E> for Backward<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) {
+        let Backward { plans, dy, level, image, rows, w, c, dx } = self;
+        dx.fill(E::ZERO);
+        for (plan, dy) in plans.iter().zip(dy.chunks_exact(dy.len() / plans.len())) {
+            let here = (plan.level, plan.image) == (level, image);
+            if here && plan.rows.taps.iter().any(|(i, _)| rows.contains(i)) {
+                plan.bins(rows.clone(), [w, c], |bin, cells| {
+                    Scatter { dy: &dy[bin * c..][..c], cells, dx }.all(s, c);
+                });
             }
         }
     }
@@ -218,7 +278,7 @@ impl<E: Element> Tape<E> {
                 let plan = &plans[k];
                 let [_, h, w, _] = shapes[plan.level];
                 let x = &maps[plan.level].value.data()[plan.image * h * w * c..][..h * w * c];
-                E::dispatch(Gather { plan, x, w, c, y });
+                E::dispatch(Forward { plan, x, map: [h, w, c], y });
             });
         }
         let parents: Vec<_> = maps.iter().map(|m| m.node).collect();
@@ -229,15 +289,19 @@ impl<E: Element> Tape<E> {
         self.record(OP, y, &parents, move |dy, slots| {
             for (level, &[n, h, w, c]) in shapes.iter().enumerate() {
                 slots.add(to[level], || {
-                    let mut dx = Tensor::zeros([n, h, w, c]);
-                    let shared = Shared::new(dx.data_mut());
-                    parallel::ranges(c, CHANNELS, |channels| {
-                        for (k, plan) in plans.iter().enumerate().filter(|(_, p)| p.level == level) {
-                            let dy = &dy.data()[k * each..][..each];
-                            let base = plan.image * h * w * c;
-                            let (from, to) = (channels.start, channels.end);
-                            E::dispatch(Scatter { plan, dy, dx: shared, base, w, c, from, to });
-                        }
+                    let mut dx = Tensor::stale([n, h, w, c]);
+                    if plans.is_empty() || dx.is_empty() {
+                        return Tensor::zeros([n, h, w, c]);
+                    }
+                    let band = (BAND / (w * c)).clamp(1, h);
+                    let (bands, shared) = (h.div_ceil(band), Shared::new(dx.data_mut()));
+                    parallel::for_each(n * bands, |i| {
+                        let (image, from) = (i / bands, i % bands * band);
+                        let rows = from..h.min(from + band);
+                        let row = |i: usize| (image * h + i) * w * c;
+                        // SAFETY: bands are apart.
+                        let dx = unsafe { shared.slice(row(rows.start)..row(rows.end)) };
+                        E::dispatch(Backward { plans: &plans, dy: dy.data(), level, image, rows, w, c, dx });
                     });
                     dx
                 });
@@ -288,6 +352,36 @@ mod tests {
         out
     }
 
+    /// Regions of two maps against the definition, and ⟨dy, A x⟩ = ⟨Aᵀ dy, x⟩, summed over both maps.
+    fn check(shapes: [[usize; 4]; 2], align: RoiAlign, rng: &mut Rng) {
+        let maps: Vec<Tensor<f64>> = shapes.map(|s| init::normal(s, 0.0, 1.0, rng)).into();
+        let scales = [0.25, 0.125];
+        let [_, h, w, _] = shapes[0].map(|n| n as f64);
+        let rois: Vec<Roi<f64>> = (0..9)
+            .map(|k| {
+                let (x, y) = (rng.range(-12.0, 4.0 * w - 4.0), rng.range(-12.0, 4.0 * h - 4.0));
+                let bounds = [x, y, x + rng.range(0.1, 40.0), y + rng.range(0.1, 40.0)];
+                Roi { level: k % 2, image: k / 2 % 2, bounds }
+            })
+            .collect();
+        let mut g = Tape::eval();
+        let inputs: Vec<_> = maps.iter().map(|m| g.input(m.clone())).collect();
+        let y = g.roi_align(&inputs, &scales, &rois, align);
+        let each = y.value.len() / rois.len();
+        for (roi, got) in rois.iter().zip(y.value.data().chunks(each)) {
+            let want = naive(&maps[roi.level], roi, scales[roi.level], align);
+            assert!(got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-12), "{roi:?} {align:?}");
+        }
+        let dy: Tensor<f64> = init::normal(*y.shape(), 0.0, 1.0, rng);
+        let dot = |a: &Tensor<f64>, b: &Tensor<f64>| -> f64 {
+            a.data().iter().zip(b.data()).map(|(x, y)| x * y).sum()
+        };
+        let forward = dot(&dy, &y.value);
+        let gradients = g.backward_from([(y.node, dy)]);
+        let back: f64 = inputs.iter().zip(&maps).map(|(v, m)| dot(gradients.of(v).unwrap(), m)).sum();
+        assert!((forward - back).abs() < 1e-9, "{forward} {back}");
+    }
+
     #[test]
     fn equals_the_definition_and_its_adjoint() {
         let mut rng = Rng::seed(4);
@@ -298,34 +392,11 @@ mod tests {
             RoiAlign { sampling: 0, aligned: true, output: [1, 1] },
         ] {
             for c in [1, 3, 8, 37] {
-                let maps: Vec<Tensor<f64>> =
-                    [[2, 9, 11, c], [2, 5, 6, c]].map(|s| init::normal(s, 0.0, 1.0, &mut rng)).into();
-                let scales = [0.25, 0.125];
-                let rois: Vec<Roi<f64>> = (0..9)
-                    .map(|k| {
-                        let (x, y) = (rng.range(-12.0, 40.0), rng.range(-12.0, 32.0));
-                        let bounds = [x, y, x + rng.range(0.1, 40.0), y + rng.range(0.1, 40.0)];
-                        Roi { level: k % 2, image: k / 2 % 2, bounds }
-                    })
-                    .collect();
-                let mut g = Tape::eval();
-                let inputs: Vec<_> = maps.iter().map(|m| g.input(m.clone())).collect();
-                let y = g.roi_align(&inputs, &scales, &rois, align);
-                let each = y.value.len() / rois.len();
-                for (roi, got) in rois.iter().zip(y.value.data().chunks(each)) {
-                    let want = naive(&maps[roi.level], roi, scales[roi.level], align);
-                    assert!(got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-12), "{roi:?} {align:?}");
-                }
-                // ⟨dy, A x⟩ = ⟨Aᵀ dy, x⟩, summed over both maps.
-                let dy: Tensor<f64> = init::normal(*y.shape(), 0.0, 1.0, &mut rng);
-                let dot = |a: &Tensor<f64>, b: &Tensor<f64>| -> f64 {
-                    a.data().iter().zip(b.data()).map(|(x, y)| x * y).sum()
-                };
-                let forward = dot(&dy, &y.value);
-                let gradients = g.backward_from([(y.node, dy)]);
-                let back: f64 = inputs.iter().zip(&maps).map(|(v, m)| dot(gradients.of(v).unwrap(), m)).sum();
-                assert!((forward - back).abs() < 1e-10, "{forward} {back}");
+                check([[2, 9, 11, c], [2, 5, 6, c]], align, &mut rng);
             }
+            // Bands of two rows and of one.
+            check([[2, 9, 9, BAND / 18], [2, 5, 9, BAND / 18]], align, &mut rng);
+            check([[2, 3, 2, BAND], [2, 4, 2, BAND]], align, &mut rng);
         }
     }
 
