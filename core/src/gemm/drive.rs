@@ -194,12 +194,15 @@ impl Grid {
                 (if across == 1 && down > threads { down / threads * threads } else { down }, across)
             }
             Right::Fresh(_) => {
+                let threads = parallel::threads();
                 // Powers of two: whole rounds for two threads, four or eight.
                 let across = 1 << (panels.count / 5).clamp(1, tasks.min(16)).ilog2();
-                (
-                    tasks.div_ceil(across).min(rows.div_ceil(1024).max(parallel::threads().min(4) / across)),
-                    across,
-                )
+                let down = tasks.div_ceil(across).min(rows.div_ceil(1024).max(threads.min(4) / across));
+                // Packing twice takes as long as some 16 rows: less than a thread may wait for another's last panel.
+                let uneven = down == 1
+                    && busiest(panels.count, across, 1) * 2 * rows
+                        > busiest(panels.count, across, 2) * (rows + 16);
+                (if down > threads { down / threads * threads } else { down + usize::from(uneven) }, across)
             }
         };
         let (_, mr, _) = super::pack::geometry::<E>(b.isa());
@@ -210,6 +213,15 @@ impl Grid {
     fn tasks(&self, rows: usize) -> usize {
         rows.div_ceil(self.rows) * self.across
     }
+}
+
+/// What the busiest thread multiplies, panels by a `down`-th of the rows, if each has as many of the tasks, as they come.
+fn busiest(panels: usize, across: usize, down: usize) -> usize {
+    let threads = parallel::threads();
+    let start = |range: usize| (range * panels).div_ceil(across);
+    let of_task = |i: usize| start(i % across + 1) - start(i % across);
+    let share = |t: usize| t * down * across / threads;
+    (0..threads).map(|t| (share(t)..share(t + 1)).map(of_task).sum()).max().unwrap_or(0)
 }
 
 /// Tiles of rows whose strips are made together, in place and copied.
