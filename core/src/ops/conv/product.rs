@@ -86,13 +86,13 @@ impl<E: Element> Product<'_, E> {
                 let last = done + vectors == self.vectors;
                 let next = if last { self.next } else { b.wrapping_add(self.panel) };
                 match (tile_rows(S::REGISTERS, vectors), vectors) {
-                    (6, 4) => self.panel::<S, 6, 4>(s, b, c, next),
-                    (8, 3) => self.panel::<S, 8, 3>(s, b, c, next),
-                    (8, 2) => self.panel::<S, 8, 2>(s, b, c, next),
-                    (8, 1) => self.panel::<S, 8, 1>(s, b, c, next),
-                    (6, 2) => self.panel::<S, 6, 2>(s, b, c, next),
-                    (6, 1) => self.panel::<S, 6, 1>(s, b, c, next),
-                    (4, 1) => self.panel::<S, 4, 1>(s, b, c, next),
+                    (6, 4) => self.panel::<S, 6, 3, 4>(s, b, c, next),
+                    (8, 3) => self.panel::<S, 8, 4, 3>(s, b, c, next),
+                    (8, 2) => self.panel::<S, 8, 4, 2>(s, b, c, next),
+                    (8, 1) => self.panel::<S, 8, 4, 1>(s, b, c, next),
+                    (6, 2) => self.panel::<S, 6, 3, 2>(s, b, c, next),
+                    (6, 1) => self.panel::<S, 6, 3, 1>(s, b, c, next),
+                    (4, 1) => self.panel::<S, 4, 2, 1>(s, b, c, next),
                     (rows, vectors) => unreachable!("a tile of {rows} rows and {vectors} vectors"),
                 }
                 done += vectors;
@@ -101,8 +101,9 @@ impl<E: Element> Product<'_, E> {
         }
     }
 
+    /// Tiles of R rows, the last one of half as many, H, if these do.
     #[inline(always)]
-    unsafe fn panel<S: Simd<E>, const R: usize, const V: usize>(
+    unsafe fn panel<S: Simd<E>, const R: usize, const H: usize, const V: usize>(
         &self,
         s: S,
         b: *const E,
@@ -114,7 +115,14 @@ impl<E: Element> Product<'_, E> {
         for (k, i) in (0..self.rows).step_by(R).enumerate() {
             let next = next.wrapping_add(k * self.depth * share);
             // SAFETY: the caller's.
-            unsafe { self.tile::<S, R, V>(s, i, b, c.add(i * self.c_row), next, share) }
+            unsafe {
+                let c = c.add(i * self.c_row);
+                if self.rows - i > H {
+                    self.tile::<S, R, V>(s, i, b, c, next, share)
+                } else {
+                    self.tile::<S, H, V>(s, i, b, c, next, share)
+                }
+            }
         }
     }
 
