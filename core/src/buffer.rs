@@ -25,10 +25,14 @@ impl<E: Element> Buffer<E> {
         Self::full(len, E::ZERO)
     }
 
-    /// One value everywhere.
+    /// `len` times one value.
     pub fn full(len: usize, value: E) -> Self {
         let mut b = Self::stale(len);
-        parallel::chunks(&mut b, GRAIN, |_, to| to.fill(value));
+        if parallel::is_worker() {
+            b.fill(value);
+        } else {
+            parallel::chunks(&mut b, GRAIN, |_, to| to.fill(value));
+        }
         b
     }
 
@@ -121,6 +125,7 @@ mod tests {
         for n in [1, 15, 16, 17, 12_345, 1_234_567] {
             let [a, b] = [Buffer::<f64>::zeros(n), Buffer::stale(n)];
             assert!(a.iter().all(|&x| x == 0.0) && a.len() == n && b.len() == n);
+            assert!(Buffer::full(n, 1.5).iter().all(|&x| x == 1.5));
             assert!([a, b].iter().all(|x| x.as_ptr().addr().is_multiple_of(64)));
         }
     }

@@ -94,9 +94,9 @@ pub(crate) fn multiply<E: Element>(a: &dyn Left<E>, b: Right<'_, E>, out: Output
     };
     let across = grid.across;
     parallel::for_each(grid.tasks(rows), |i| {
-        let (r, p) = (i / across * grid.rows, i % across);
-        let start = |p: usize| (p * panels.count).div_ceil(across);
-        run_task(a, b, out, &blocks, r..rows.min(r + grid.rows), start(p)..start(p + 1));
+        let r = i / across * grid.rows;
+        let panels = range(i % across, across, panels.count);
+        run_task(a, b, out, &blocks, r..rows.min(r + grid.rows), panels);
     });
 }
 
@@ -179,7 +179,10 @@ impl Grid {
     /// but there are as many as threads, if 64 rows are left to each. Where tasks pack B, they are few and long, so that it
     /// is packed few times. Where strips of A are copied, or rounded, each serves panels enough to pay for it.
     fn new<E: Element>(rows: usize, b: &Right<'_, E>, copied: bool) -> Grid {
-        let panels = b.panels();
+        let (panels, threads) = (b.panels(), parallel::threads());
+        let (_, mr, _) = super::pack::geometry::<E>(b.isa());
+        // Without a last round of a few.
+        let whole_rounds = |down: usize| if down > threads { down / threads * threads } else { down };
         let millions = (rows * panels.cols * b.rows()) >> 20;
         let tasks = if millions < 4 { 1 } else { millions.min(64) };
         let (down, across) = match b {
@@ -188,24 +191,22 @@ impl Grid {
                 let down = tasks.min(rows.div_ceil(least));
                 let most = if copied { (panels.count / 6).max(1) } else { panels.count };
                 let across = (tasks.min(32) / down).clamp(1, most);
-                let threads = parallel::threads();
                 let down = down.max((threads / across).min(rows / 64).min(tasks));
-                // Without a last round of a few, about: rows are rounded up to whole tiles.
-                (if across == 1 && down > threads { down / threads * threads } else { down }, across)
+                (if across == 1 { whole_rounds(down) } else { down }, across)
             }
             Right::Fresh(_) => {
-                let threads = parallel::threads();
                 // Powers of two: whole rounds for two threads, four or eight.
                 let across = 1 << (panels.count / 5).clamp(1, tasks.min(16)).ilog2();
                 let down = tasks.div_ceil(across).min(rows.div_ceil(1024).max(threads.min(4) / across));
                 // Packing twice takes as long as some 16 rows: less than a thread may wait for another's last panel.
+                let (whole, half) = (rows.next_multiple_of(mr), rows.div_ceil(2).next_multiple_of(mr));
                 let uneven = down == 1
-                    && busiest(panels.count, across, 1) * 2 * rows
-                        > busiest(panels.count, across, 2) * (rows + 16);
-                (if down > threads { down / threads * threads } else { down + usize::from(uneven) }, across)
+                    && across >= threads
+                    && busiest(panels.count, across, 1) * whole
+                        > busiest(panels.count, across, 2) * (half + 8);
+                (if uneven { 2 } else { whole_rounds(down) }, across)
             }
         };
-        let (_, mr, _) = super::pack::geometry::<E>(b.isa());
         Grid { rows: rows.div_ceil(down).next_multiple_of(mr), across }
     }
 
@@ -215,11 +216,16 @@ impl Grid {
     }
 }
 
+/// The i-th of `ranges` ranges of panels, which differ by at most one.
+fn range(i: usize, ranges: usize, panels: usize) -> Range<usize> {
+    let start = |i: usize| (i * panels).div_ceil(ranges);
+    start(i)..start(i + 1)
+}
+
 /// What the busiest thread multiplies, panels by a `down`-th of the rows, if each has as many of the tasks, as they come.
 fn busiest(panels: usize, across: usize, down: usize) -> usize {
     let threads = parallel::threads();
-    let start = |range: usize| (range * panels).div_ceil(across);
-    let of_task = |i: usize| start(i % across + 1) - start(i % across);
+    let of_task = |i: usize| range(i % across, across, panels).len();
     let share = |t: usize| t * down * across / threads;
     (0..threads).map(|t| (share(t)..share(t + 1)).map(of_task).sum()).max().unwrap_or(0)
 }
@@ -332,6 +338,42 @@ impl<E: Element> Sweep<'_, E> {
                     }
                 }
             }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "rayon"))]
+mod tests {
+    use super::*;
+
+    fn on<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+    }
+
+    #[test]
+    fn the_busiest_thread() {
+        // 11 panels for two threads: 6 and 5, or 11 of half of the rows each.
+        assert_eq!(on(2, || [busiest(11, 2, 1), busiest(11, 2, 2)]), [6, 11]);
+        // 7 and 7, 7 and 6.
+        assert_eq!(on(2, || [busiest(27, 4, 1), busiest(27, 4, 2)]), [14, 27]);
+        assert_eq!(on(4, || [busiest(27, 4, 1), busiest(27, 4, 2)]), [7, 14]);
+        assert_eq!(on(1, || [busiest(27, 4, 1), busiest(27, 4, 2)]), [27, 54]);
+    }
+
+    #[test]
+    fn tasks_cover_all_rows_and_come_in_whole_rounds() {
+        let data = vec![0f32; 2048 * 600];
+        for (threads, rows, n, k) in [1, 2, 3, 4, 16].into_iter().flat_map(|threads| {
+            [(20, 400, 512), (700, 512, 2048), (2800, 256, 2048), (850, 600, 320), (64, 600, 2000)]
+                .map(|(m, n, k)| (threads, m, n, k))
+        }) {
+            let parts = [Matrix::new(&data[..n * k], k, n)];
+            let right = Right::Fresh(Stack { isa: Isa::Portable, parts: &parts });
+            let grid = on(threads, || Grid::new(rows, &right, false));
+            let (down, case) = (rows.div_ceil(grid.rows), (threads, rows, n, k));
+            assert!(grid.rows > 0 && grid.across > 0 && grid.across <= right.panels().count, "{case:?}");
+            assert!(down <= threads || down % threads == 0 || rows < threads * grid.rows, "{case:?}: {down}");
+            assert!(rows * n * k >= 4 << 20 || grid.tasks(rows) == 1, "{case:?}");
         }
     }
 }

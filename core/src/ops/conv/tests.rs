@@ -301,7 +301,7 @@ fn the_number_of_threads_changes_no_bit() {
         square([2, 17, 18, 24], 40, 5, 2, 2),
         square([2, 37, 31, 24], 40, 5, 1, 2),
         square([3, 63, 70, 3], 40, 11, 4, 2),
-        // Weights that are packed by the tasks on one thread and two, beforehand on three.
+        // Weights that are packed by the tasks on one thread and two, beforehand on sixteen.
         square([1, 19, 21, 512], 512, 1, 1, 0),
         // The first tile of rows sees padding alone in the first tap, or row of taps.
         square([1, 14, 14, 512], 512, 3, 2, 1),

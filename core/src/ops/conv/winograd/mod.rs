@@ -208,7 +208,7 @@ impl<E: Element> Points<'_, E> {
         self.images.patch(n, y, x, extent, self.zeros)
     }
 
-    /// Maps tiles, fetching of each the pixels that the one before it does not read.
+    /// Maps tiles, one at least; fetches of each the pixels that its neighbour on the left, before it, does not read.
     #[inline(always)]
     fn map<L: Map, S: Simd<E>, const M: usize, const R: usize>(
         &self,
@@ -378,13 +378,13 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for Block<'_, E, M, R
                 product.run(s);
             }
         }
-        let mut coming = self.pixels(self.tiles.start);
+        let mut coming = self.outputs(self.tiles.start);
         for (row, tile) in self.tiles.clone().enumerate() {
-            let pixels = coming;
-            coming = self.pixels((tile + 1).min(self.tiles.end - 1));
+            let outputs = coming;
+            coming = self.outputs((tile + 1).min(self.tiles.end - 1));
             for c in (0..columns).step_by(S::LANES) {
                 self.fetch(&coming, first + c);
-                self.store::<S>(s, &m, row, &pixels, c, first + c);
+                self.store::<S>(s, &m, row, &outputs, c, first + c);
             }
         }
     }
@@ -393,17 +393,17 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for Block<'_, E, M, R
 impl<E: Element, const M: usize, const R: usize> Block<'_, E, M, R> {
     /// The outputs of a tile.
     #[inline(always)]
-    fn pixels(&self, tile: usize) -> Pixels {
+    fn outputs(&self, tile: usize) -> Outputs {
         let ([oh, ow], c) = (self.spec.out_hw(), self.spec.c_out);
         let (n, y, x) = self.points.tiles.origin(tile);
         let (first, extent) = (((n * oh + y) * ow + x) * c, [M.min(oh - y), M.min(ow - x)]);
-        Pixels { first, extent, steps: [ow * c, c] }
+        Outputs { first, extent, steps: [ow * c, c] }
     }
 
     /// Fetches the lines in which a vector of channels will be written, or be added to a residual.
     #[inline(always)]
-    fn fetch(&self, pixels: &Pixels, channel: usize) {
-        for (_, _, at) in pixels.each() {
+    fn fetch(&self, outputs: &Outputs, channel: usize) {
+        for (_, _, at) in outputs.each() {
             prefetch(self.y.as_mut_ptr().wrapping_add(at + channel));
             if let Some(residual) = self.epilogue.residual {
                 prefetch(residual.as_ptr().wrapping_add(at + channel));
@@ -413,7 +413,15 @@ impl<E: Element, const M: usize, const R: usize> Block<'_, E, M, R> {
 
     /// Maps a tile's vector of channels back to pixels and writes those inside.
     #[inline(always)]
-    fn store<S: Simd<E>>(&self, s: S, m: &Planes<E>, row: usize, pixels: &Pixels, c: usize, channel: usize) {
+    fn store<S: Simd<E>>(
+        &self,
+        s: S,
+        m: &Planes<E>,
+        row: usize,
+        outputs: &Outputs,
+        c: usize,
+        channel: usize,
+    ) {
         let mut x = [[s.zero(); POINTS]; POINTS];
         let points = points(M, R);
         for i in 0..points {
@@ -424,7 +432,7 @@ impl<E: Element, const M: usize, const R: usize> Block<'_, E, M, R> {
         }
         both_axes::<Output, S, E, M, R>(s, &mut x);
         let len = S::LANES.min(self.spec.c_out - channel);
-        for (i, j, at) in pixels.each() {
+        for (i, j, at) in outputs.each() {
             let at = at + channel;
             debug_assert!(at + len <= self.y.len());
             // SAFETY: the output is this tile's alone; channel + len <= c_out.
@@ -439,17 +447,17 @@ impl<E: Element, const M: usize, const R: usize> Block<'_, E, M, R> {
 
 /// A tile's outputs inside of the image: (i, j) at `first + i·steps[0] + j·steps[1]`.
 #[derive(Clone, Copy)]
-struct Pixels {
+struct Outputs {
     first: usize,
     extent: [usize; 2],
     steps: [usize; 2],
 }
 
-impl Pixels {
+impl Outputs {
     /// Row, column and place of each.
     #[inline(always)]
     fn each(self) -> impl Iterator<Item = (usize, usize, usize)> {
-        let Pixels { first, extent: [rows, columns], steps } = self;
+        let Outputs { first, extent: [rows, columns], steps } = self;
         (0..rows).flat_map(move |i| (0..columns).map(move |j| (i, j, first + i * steps[0] + j * steps[1])))
     }
 }

@@ -20,7 +20,7 @@ impl<E: Element> Weights<E> {
         let width = panel_vectors * lanes;
         let panels = c_out.div_ceil(width);
         // Planes begin in different sets of the caches, or the points of a pair of channels would meet in one.
-        let plane = panels * c_in * width + lanes;
+        let plane = panels * c_in * width + 64 / size_of::<E>();
         let points = points(M, R) * points(M, R);
         let mut data = Buffer::stale(points * plane);
         let u = Shared::new(&mut data);
