@@ -14,6 +14,8 @@ const RANGE: usize = 128;
 /// Elements of all partial sums of the weights' gradient, at most, and parts.
 const PARTIAL_LEN: usize = 8 * 1024 * 1024;
 const PARTS: usize = 16;
+/// Pieces of work, about, up to which the tiles are cut into more parts.
+const PIECES: usize = 64;
 /// How often ranges are halved for the sake of threads: more would map tiles again for too few products.
 const HALVINGS: usize = 3;
 
@@ -40,8 +42,7 @@ fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
     let block = tiles.block(most_tiles(R), rows.max(columns));
     // Parts: enough pieces of work, each of a few blocks, within the room for partial sums.
     let sums = points * spec.c_in * spec.c_out;
-    let parts =
-        PARTS.min(PARTIAL_LEN / sums).min((4 * PIECES).div_ceil(down * across)).min(tiles.total / block);
+    let parts = PARTS.min(PARTIAL_LEN / sums).min(PIECES.div_ceil(down * across)).min(tiles.total / block);
     let part = tiles.total.div_ceil(parts.max(1)).next_multiple_of(block);
     let parts = tiles.total.div_ceil(part);
     let (rows, columns) = evened(spec, parts, rows, columns, lanes);

@@ -91,8 +91,8 @@ const BLOCK: usize = 48;
 const LEAST_BLOCK: usize = 24;
 /// Elements of a block's points on one side, at most, if that leaves so many tiles.
 const BLOCK_LEN: usize = 4 * 1024 * 1024;
-/// Pieces of work that are enough for all threads.
-const PIECES: usize = 16;
+/// Pieces of work, at least, where there are fewer threads.
+const PIECES: usize = 4;
 
 /// Lanes and registers of the instruction set in use.
 struct Registers;
@@ -278,11 +278,12 @@ unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize, const
     }
 }
 
-/// Blocks of tiles and ranges of panels: as few as there may be, or more where so few would leave threads idle.
+/// Blocks of tiles and ranges of panels: as few as come in whole rounds of the threads, or leave them idle for little.
 fn evened(blocks: RangeInclusive<usize>, ranges: RangeInclusive<usize>) -> (usize, usize) {
     let fewest = (*blocks.start(), *ranges.start());
-    let mut cuts = blocks.map(|b| (b, fewest.1)).chain(ranges.map(|r| (fewest.0, r)));
-    cuts.find(|(b, r)| parallel::is_even(b * r)).unwrap_or(fewest)
+    let cuts = || blocks.clone().map(|b| (b, fewest.1)).chain(ranges.clone().map(|r| (fewest.0, r)));
+    let whole = cuts().find(|(b, r)| (b * r).is_multiple_of(parallel::threads()));
+    whole.or_else(|| cuts().find(|(b, r)| parallel::is_even(b * r))).unwrap_or(fewest)
 }
 
 /// The forward pass in tiles of M x M.
@@ -302,7 +303,8 @@ fn forward_in_tiles<E: Element, const M: usize, const R: usize>(
     let blocks = tiles.total.div_ceil(block);
     // Few tiles: cut the output channels as well, in ranges that are worth mapping the input again.
     let fewest = 64usize.div_ceil(u.width);
-    let range = u.panels.div_ceil(PIECES.div_ceil(blocks)).max(fewest).min(u.panels);
+    let pieces = parallel::threads().max(PIECES);
+    let range = u.panels.div_ceil(pieces.div_ceil(blocks)).max(fewest).min(u.panels);
     let most = tiles.total.div_ceil(LEAST_BLOCK.min(block));
     let (blocks, ranges) = evened(blocks..=most, u.panels.div_ceil(range)..=u.panels.div_ceil(fewest));
     // Blocks differ by a register tile's rows at most, ranges by a panel.
