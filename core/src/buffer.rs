@@ -28,6 +28,7 @@ impl<E: Element> Buffer<E> {
     /// `len` times one value.
     pub fn full(len: usize, value: E) -> Self {
         let mut b = Self::stale(len);
+        // Inside of shared work the other threads have pieces of their own.
         if parallel::is_worker() {
             b.fill(value);
         } else {

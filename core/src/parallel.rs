@@ -36,6 +36,11 @@ pub(crate) fn is_even(pieces: usize) -> bool {
     pieces * 5 >= pieces.next_multiple_of(threads()) * 4
 }
 
+/// The pieces that are a member's at first: consecutive ones.
+pub(crate) fn share(member: usize, members: usize, pieces: usize) -> Range<usize> {
+    member * pieces / members..(member + 1) * pieces / members
+}
+
 /// Marks the thread as being at a piece of shared work, until it is dropped.
 struct AtWork {
     before: bool,
@@ -98,8 +103,8 @@ mod team {
     pub fn share(pieces: usize, f: &(dyn Fn(usize) + Sync)) {
         let members = super::threads().min(pieces);
         let share = |m: usize| {
-            let (from, end) = (m * pieces / members, (m + 1) * pieces / members);
-            Share { next: AtomicUsize::new(from), end, turn: ((end - from) / TURNS).max(1) }
+            let Range { start, end } = super::share(m, members, pieces);
+            Share { next: AtomicUsize::new(start), end, turn: ((end - start) / TURNS).max(1) }
         };
         let team = Team { f, shares: (0..members).map(share).collect(), busy: AtomicUsize::new(0) };
         rayon::in_place_scope(|scope| {
@@ -236,15 +241,17 @@ impl<'a, T> Shared<'a, T> {
     }
 }
 
+/// Calls `f` on so many threads.
+#[cfg(all(test, feature = "rayon"))]
+pub(crate) fn on<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+}
+
 #[cfg(all(test, feature = "rayon"))]
 mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-
-    fn on<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
-    }
 
     fn counts(n: usize) -> Vec<usize> {
         let counts: Vec<_> = (0..n).map(|_| AtomicUsize::new(0)).collect();

@@ -226,8 +226,8 @@ fn range(i: usize, ranges: usize, panels: usize) -> Range<usize> {
 fn busiest(panels: usize, across: usize, down: usize) -> usize {
     let threads = parallel::threads();
     let of_task = |i: usize| range(i % across, across, panels).len();
-    let share = |t: usize| t * down * across / threads;
-    (0..threads).map(|t| (share(t)..share(t + 1)).map(of_task).sum()).max().unwrap_or(0)
+    let of_thread = |t: usize| parallel::share(t, threads, down * across).map(of_task).sum();
+    (0..threads).map(of_thread).max().unwrap_or(0)
 }
 
 /// Tiles of rows whose strips are made together, in place and copied.
@@ -345,10 +345,8 @@ impl<E: Element> Sweep<'_, E> {
 #[cfg(all(test, feature = "rayon"))]
 mod tests {
     use super::*;
-
-    fn on<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
-    }
+    use crate::gemm::pack::geometry;
+    use crate::parallel::on;
 
     #[test]
     fn the_busiest_thread() {
@@ -360,20 +358,24 @@ mod tests {
         assert_eq!(on(1, || [busiest(27, 4, 1), busiest(27, 4, 2)]), [27, 54]);
     }
 
+    /// Tasks of rows, and beside one another, where tasks pack their B of so many panels.
     #[test]
-    fn tasks_cover_all_rows_and_come_in_whole_rounds() {
-        let data = vec![0f32; 2048 * 600];
-        for (threads, rows, n, k) in [1, 2, 3, 4, 16].into_iter().flat_map(|threads| {
-            [(20, 400, 512), (700, 512, 2048), (2800, 256, 2048), (850, 600, 320), (64, 600, 2000)]
-                .map(|(m, n, k)| (threads, m, n, k))
-        }) {
-            let parts = [Matrix::new(&data[..n * k], k, n)];
+    fn tasks_come_in_whole_rounds() {
+        const DEPTH: usize = 8192;
+        let (lanes, _, nv) = geometry::<f32>(Isa::Portable);
+        let cut = |threads: usize, rows: usize, panels: usize, depth: usize| {
+            let data = vec![0f32; panels * nv * lanes * depth];
+            let parts = [Matrix::new(&data, depth, panels * nv * lanes)];
             let right = Right::Fresh(Stack { isa: Isa::Portable, parts: &parts });
             let grid = on(threads, || Grid::new(rows, &right, false));
-            let (down, case) = (rows.div_ceil(grid.rows), (threads, rows, n, k));
-            assert!(grid.rows > 0 && grid.across > 0 && grid.across <= right.panels().count, "{case:?}");
-            assert!(down <= threads || down % threads == 0 || rows < threads * grid.rows, "{case:?}: {down}");
-            assert!(rows * n * k >= 4 << 20 || grid.tasks(rows) == 1, "{case:?}");
-        }
+            (rows.div_ceil(grid.rows), grid.across)
+        };
+        // Small products are one task.
+        assert_eq!([1, 2, 16].map(|threads| cut(threads, 20, 11, 64)), [(1, 1); 3]);
+        // Three tasks of rows for three threads, or one, two for two.
+        assert_eq!([1, 2, 3].map(|threads| cut(threads, 2800, 6, DEPTH)), [(3, 1), (2, 1), (3, 1)]);
+        // 11 panels for two threads are cut by rows as well, 12 are not; few rows are not worth packing twice.
+        assert_eq!([11, 12].map(|panels| cut(2, 700, panels, DEPTH)), [(2, 2), (1, 2)]);
+        assert_eq!(cut(2, 64, 11, DEPTH), (1, 2));
     }
 }

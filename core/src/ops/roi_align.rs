@@ -410,6 +410,33 @@ mod tests {
         }
     }
 
+    /// Bands are cut by the threads, the order of additions is not.
+    #[cfg(feature = "rayon")]
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let mut rng = Rng::seed(5);
+        let map: Tensor<f32> = init::normal([2, 40, 30, 19], 0.0, 1.0, &mut rng);
+        // Regions that overlap: most pixels get several sums.
+        let rois: Vec<Roi<f32>> = (0..60)
+            .map(|k| {
+                let (x, y) = (rng.range(0.0, 60.0) as f32, rng.range(0.0, 90.0) as f32);
+                Roi { level: 0, image: k % 2, bounds: [x, y, x + 50.0, y + 60.0] }
+            })
+            .collect();
+        let dy: Tensor<f32> = init::normal([60, 2, 3, 19], 0.0, 1.0, &mut rng);
+        let gradient = |threads: usize| {
+            parallel::on(threads, || {
+                let mut g = Tape::eval();
+                let x = g.input(map.clone());
+                let y = g.roi_align(std::slice::from_ref(&x), &[0.25], &rois, ALIGN);
+                g.backward_from([(y.node, dy.clone())]).of(&x).unwrap().clone()
+            })
+        };
+        let one = gradient(1);
+        assert!(one.data().iter().filter(|v| **v != 0.0).count() > one.len() / 4);
+        assert!([2, 3, 16].into_iter().all(|threads| gradient(threads) == one));
+    }
+
     #[test]
     fn no_regions_or_bins_give_an_empty_result_and_no_gradient() {
         let region = Roi { level: 0, image: 0, bounds: [0.0, 0.0, 3.0, 3.0] };
