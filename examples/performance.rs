@@ -51,9 +51,9 @@ fn gemm_picture() -> Chart {
     for (name, shape) in kinds {
         let point = |&s: &usize| {
             let (m, n, k) = shape(s);
-            let before = peak_gflops(3);
+            let before = peak_gflops(1);
             let rate = product(m, n, k);
-            (s as f64, 200.0 * rate / (before + peak_gflops(3)))
+            (s as f64, 200.0 * rate / (before + peak_gflops(1)))
         };
         chart = chart.with(Series::line(name, SIZES.iter().map(point).collect()));
     }

@@ -25,9 +25,6 @@ const CASES: [[usize; 3]; 12] = [
     [1, 4096, 4096],
 ];
 
-/// Runs of the peak's loop between two products; the best counts.
-const PEAKS: usize = 3;
-
 /// One size.
 #[derive(Clone, Debug, Serialize)]
 pub struct Case {
@@ -55,7 +52,8 @@ pub struct GemmBench {
 }
 
 /// Times every size. Clocks drift by a tenth from one moment to the next, so the peak is measured right before and right
-/// after every product, and a share is the median over the runs of rate / mean of the two peaks.
+/// after every product, each time by one run as the product is, and a share is the median over the runs of rate / mean of
+/// the two peaks.
 pub fn run(runs: usize) -> GemmBench {
     let mut rng = Rng::seed(2);
     let mut peaks = Vec::new();
@@ -83,10 +81,10 @@ pub fn run(runs: usize) -> GemmBench {
             black_box(rate());
         }
         let (mut rates, mut shares) = (Vec::new(), Vec::new());
-        let mut before = peak_gflops(PEAKS);
+        let mut before = peak_gflops(1);
         for _ in 0..runs.max(1) {
             let rate = rate();
-            let after = peak_gflops(PEAKS);
+            let after = peak_gflops(1);
             rates.push(rate);
             shares.push(2.0 * rate / (before + after));
             peaks.push(after);

@@ -9,10 +9,10 @@
 
 use super::Matrix;
 use super::left::{Block, KC, Left, blocks};
-use super::output::{Finish, Output};
+use super::output::Output;
 use super::pack::{Packed, Panels, Stack};
 use super::planes;
-use super::tile::{Ahead, MAX_MR, Panel, Strip, Target, tile};
+use super::tile::{Lines, Panel, Row, Strip, Target, multiply_row};
 use crate::Element;
 use crate::parallel;
 use crate::simd::{Isa, Kernel, Simd};
@@ -176,8 +176,9 @@ struct Grid {
 impl Grid {
     /// One task below four million multiply-adds, which take less time than a thread to wake; else tasks of about a
     /// million, at most 64. With a B that is packed they have at least 64 rows where there are so many, 256 by a large B,
-    /// but there are as many as threads, if 64 rows are left to each. Where tasks pack B, they are few and long, so that it
-    /// is packed few times. Where strips of A are copied, or rounded, each serves panels enough to pay for it.
+    /// but there are as many as threads, if 64 rows are left to each; panels are shared out where this leaves tasks of more
+    /// than four million or less than four for a thread, 32 in all. Where tasks pack B, they are few and long, so that it is
+    /// packed few times. Where strips of A are copied, or rounded, each serves panels enough to pay for it.
     fn new<E: Element>(rows: usize, b: &Right<'_, E>, copied: bool) -> Grid {
         let (panels, threads) = (b.panels(), parallel::threads());
         let (_, mr, _) = super::pack::geometry::<E>(b.isa());
@@ -190,7 +191,10 @@ impl Grid {
                 let least = if panels.cols * b.rows() > 1 << 18 { 256 } else { 64 };
                 let down = tasks.min(rows.div_ceil(least));
                 let most = if copied { (panels.count / 6).max(1) } else { panels.count };
-                let across = (tasks.min(32) / down).clamp(1, most);
+                let wanted = (millions / 4).max(4 * threads).min(tasks).min(32);
+                let fewest = (wanted / down).clamp(1, most);
+                let even = |&across: &usize| across == 1 || parallel::is_even(across * down);
+                let across = (fewest..=most.min(2 * fewest)).find(even).unwrap_or(fewest);
                 let down = down.max((threads / across).min(rows / 64).min(tasks));
                 (if across == 1 { whole_rounds(down) } else { down }, across)
             }
@@ -263,7 +267,8 @@ impl<E: Element> Kernel<E> for Sweep<'_, E> {
         }
         let mut strips: [Strip<E>; GROUP] = std::array::from_fn(|_| Strip::new());
         let mr = self.b.mr();
-        let panels: Vec<_> = self.panels.clone().map(|p| self.b.panel(p)).collect();
+        debug_assert!(self.copies.is_empty() || self.rows.len() <= mr, "others than the first pack nothing");
+        let panels = self.panels();
         let group = mr * if self.a.packed() { GROUP_COPIED } else { GROUP };
         for first in self.rows.clone().step_by(group) {
             let rows = first..self.rows.end.min(first + group);
@@ -281,10 +286,21 @@ impl<E: Element> Kernel<E> for Sweep<'_, E> {
 }
 
 impl<E: Element> Sweep<'_, E> {
+    /// The panels and where they go; from the block's first row on, but of bf16's tiles, which have `ld` 0.
+    pub fn panels(&self) -> Vec<Panel<E>> {
+        let places = self.copies.iter().copied().chain(std::iter::repeat(std::ptr::null_mut()));
+        let of_block = |(p, copy): (usize, *mut E)| {
+            let panel = self.b.panel(p);
+            let ptr = panel.ptr.wrapping_add(self.k * panel.ld);
+            Panel { ptr, far: panel.far || !copy.is_null(), copy, col: self.col + panel.col, ..panel }
+        };
+        self.panels.clone().zip(places).map(of_block).collect()
+    }
+
     /// Multiplies the strips of some rows.
     ///
     /// # Safety
-    /// As for [`tile`], for each strip and panel.
+    /// As for [`multiply_row`], for each strip and panel.
     #[inline(always)]
     unsafe fn strips_by_panels<S: Simd<E>>(
         &self,
@@ -293,49 +309,49 @@ impl<E: Element> Sweep<'_, E> {
         panels: &[Panel<E>],
         rows: Range<usize>,
     ) {
-        let Finish { add, epilogue } = self.out.finish;
-        let (mr, packed, c) = (self.b.mr(), self.a.packed(), self.out.c.as_mut_ptr());
-        for (j, strip) in strips.iter().enumerate() {
+        let (mr, packed, count) = (self.b.mr(), self.a.packed(), panels.len());
+        let (runs, coming) = (self.a.runs(), self.coming.as_ref().map(|m| (m, m.runs())));
+        // Of each panel, and for how long a strip.
+        let (mut of_next, mut of_coming, mut shared) = (Vec::new(), Vec::new(), None);
+        for (j, a) in strips.iter().enumerate() {
             let top = rows.start + j * mr;
-            let mut offsets = [0; MAX_MR];
-            let height = mr.min(rows.end - top);
-            (0..height).for_each(|i| offsets[i] = self.out.map.offset(top + i));
-            for (p, &panel) in panels.iter().enumerate() {
-                let ptr = panel.ptr.wrapping_add(self.k * panel.ld);
-                // The first strip finds a panel in place far away.
-                let copy = self.copies.get(p).copied().unwrap_or(std::ptr::null_mut());
-                let far = !copy.is_null() || (panel.far && top == self.rows.start);
-                let panel = Panel { ptr, far, copy, ..panel };
-                let (col, cols) = (self.col + panel.col, panel.cols);
-                let target = Target { c, offsets, rows: height, col, cols, add, epilogue };
-                let lines = |m: *const E| Ahead::new(offsets.map(|row| m.wrapping_add(row + col)), cols);
-                let residual = epilogue.and_then(|e| e.residual).map_or(Ahead::NONE, |r| lines(r.as_ptr()));
-                let next = if packed {
-                    // The rows below, or the first ones of the next block.
-                    let (steps, below) =
-                        (&self.block.steps, rows.end..self.rows.end.min(rows.end + rows.len()));
-                    let (rows, steps) = if below.is_empty() {
-                        (self.rows.start..self.rows.start + rows.len(), steps.end..steps.end + steps.len())
-                    } else {
-                        (below, steps.clone())
-                    };
-                    let (part, parts) = (j * panels.len() + p, strips.len() * panels.len());
-                    self.a.ahead(rows, steps, part, parts)
+            let target = Target::new(&self.out, top, mr.min(rows.end - top));
+            let next = if packed {
+                // The rows below, or the first ones of the next block.
+                let (steps, below) = (&self.block.steps, rows.end..self.rows.end.min(rows.end + rows.len()));
+                let (rows, steps) = if below.is_empty() {
+                    (self.rows.start..self.rows.start + rows.len(), steps.end..steps.end + steps.len())
                 } else {
-                    strips.get(j + 1).map_or(Ahead::NONE, |next| Ahead::share(next, p, panels.len()))
+                    (below, steps.clone())
                 };
-                let coming = self.coming.as_ref().map_or(Ahead::NONE, |m| {
-                    let (before, tiles) = ((top - self.rows.start) / mr, self.rows.len().div_ceil(mr));
-                    Ahead::runs(m, before * panels.len() + p, tiles * panels.len())
-                });
-                let ahead = [residual, lines(c), next, coming];
-                // SAFETY: the caller's.
-                unsafe {
-                    if packed {
-                        tile::<S, E, true>(s, strip, panel, &target, &ahead);
-                    } else {
-                        tile::<S, E, false>(s, strip, panel, &target, &ahead);
+                let part = |p| self.a.ahead(rows.clone(), steps.clone(), j * count + p, strips.len() * count);
+                of_next.clear();
+                of_next.extend((0..count).map(part));
+                Some((&runs, &of_next[..]))
+            } else {
+                let stretch = strips.get(j + 1).and_then(Strip::stretch);
+                stretch.map(|(rows, len)| {
+                    if shared != Some(len) {
+                        of_next.clear();
+                        of_next.extend((0..count).map(|p| Lines::share::<E>(len, p, count)));
+                        shared = Some(len);
                     }
+                    (rows, &of_next[..])
+                })
+            };
+            let coming = coming.as_ref().map(|(m, runs)| {
+                let (before, tiles) = ((top - self.rows.start) / mr, self.rows.len().div_ceil(mr));
+                of_coming.clear();
+                of_coming.extend((0..count).map(|p| Lines::runs(m, before * count + p, tiles * count)));
+                (runs, &of_coming[..])
+            });
+            let row = Row { a, panels, c: &target, first: top == self.rows.start, next, coming };
+            // SAFETY: the caller's.
+            unsafe {
+                if packed {
+                    multiply_row::<S, E, true>(s, &row);
+                } else {
+                    multiply_row::<S, E, false>(s, &row);
                 }
             }
         }
@@ -356,6 +372,26 @@ mod tests {
         assert_eq!(on(2, || [busiest(27, 4, 1), busiest(27, 4, 2)]), [14, 27]);
         assert_eq!(on(4, || [busiest(27, 4, 1), busiest(27, 4, 2)]), [7, 14]);
         assert_eq!(on(1, || [busiest(27, 4, 1), busiest(27, 4, 2)]), [27, 54]);
+    }
+
+    /// Tasks of rows, and beside one another, of a product whose B of 8 columns a panel is packed.
+    #[test]
+    fn packed_panels_are_shared_out() {
+        let (lanes, _, nv) = geometry::<f32>(Isa::Portable);
+        let cut = |threads: usize, rows: usize, panels: usize, depth: usize| {
+            let data = vec![0f32; panels * nv * lanes * depth];
+            let b = Packed::in_place_on(Isa::Portable, Matrix::new(&data, depth, panels * nv * lanes), true);
+            let grid = on(threads, || Grid::new(rows, &Right::Packed(&b), false));
+            (rows.div_ceil(grid.rows), grid.across)
+        };
+        // 2 million multiply-adds are one task.
+        assert_eq!([1, 2, 16].map(|threads| cut(threads, 128, 32, 64)), [(1, 1); 3]);
+        // 48 million: twelve tasks of four million, more where twelve are less than four for each of the threads.
+        assert_eq!([1, 2, 16].map(|threads| cut(threads, 256, 48, 512)), [(4, 3), (4, 3), (4, 8)]);
+        // 1024 million: as many as are taken.
+        assert_eq!(cut(2, 256, 256, 2048), (1, 32));
+        // Five for four threads would leave three of them idle in the last round, seven leave one.
+        assert_eq!([2, 4].map(|threads| cut(threads, 64, 40, 256)), [(1, 5), (1, 7)]);
     }
 
     /// Tasks of rows, and beside one another, where tasks pack their B of so many panels.

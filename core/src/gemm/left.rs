@@ -5,7 +5,7 @@
 //! depth jumps (a transposed matrix: a gradient of weights) are first copied to a strip of [step][row].
 
 use super::Matrix;
-use super::tile::{Ahead, MAX_MR, Segment, Strip};
+use super::tile::{Lines, MAX_MR, Rows, Segment, Strip};
 use crate::Element;
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
@@ -36,10 +36,14 @@ pub(crate) trait Left<E: Element>: Sync {
     fn rows(&self) -> usize;
     /// The number of segments, and the steps of each.
     fn segments(&self) -> (usize, usize);
-    /// What strips of these rows over these steps will be copied from, one of `parts` parts: it is fetched while others
-    /// are multiplied.
-    fn ahead(&self, _rows: Range<usize>, _steps: Range<usize>, _part: usize, _parts: usize) -> Ahead<E> {
-        Ahead::NONE
+    /// The first elements of eight runs, where strips are copied from runs.
+    fn runs(&self) -> Rows<E> {
+        [std::ptr::null(); MAX_MR]
+    }
+    /// What strips of these rows over these steps will be copied from, one of `parts` parts, seen from those runs: it is
+    /// fetched while others are multiplied.
+    fn ahead(&self, _rows: Range<usize>, _steps: Range<usize>, _part: usize, _parts: usize) -> Lines {
+        Lines::NONE
     }
     /// Whether strips may leave segments out: those of zeros.
     fn skips(&self) -> bool {
@@ -102,9 +106,8 @@ impl<E: Element> Left<E> for RowMajor<'_, E> {
         for (j, strip) in strips.iter_mut().enumerate() {
             let base = m.data.as_ptr().wrapping_add(block.steps.start);
             let last = row + count - 1;
-            for i in row + j * mr..row + j * mr + MAX_MR {
-                strip.addresses.push(base.wrapping_add(i.min(last) * m.ld));
-            }
+            let rows = row + j * mr..row + j * mr + MAX_MR;
+            strip.addresses.extend(rows.map(|i| base.wrapping_add(i.min(last) * m.ld)));
             strip.segments.push(Segment { k: 0, len: block.steps.len() });
         }
     }
@@ -123,16 +126,18 @@ impl<E: Element> Left<E> for ColumnMajor<'_, E> {
     fn segments(&self) -> (usize, usize) {
         (1, self.0.cols)
     }
-    fn ahead(&self, rows: Range<usize>, steps: Range<usize>, part: usize, parts: usize) -> Ahead<E> {
+    fn runs(&self) -> Rows<E> {
+        self.0.runs()
+    }
+    fn ahead(&self, rows: Range<usize>, steps: Range<usize>, part: usize, parts: usize) -> Lines {
         // A step's lines, each over some parts of the steps.
-        let lines = rows.len().div_ceil(Ahead::<E>::LINE);
+        let lines = rows.len().div_ceil(Lines::len::<E>());
         let parts = parts.checked_div(lines).unwrap_or(0);
-        let Some(line) = part.checked_div(parts).filter(|&line| line < lines) else { return Ahead::NONE };
+        let Some(line) = part.checked_div(parts).filter(|&line| line < lines) else { return Lines::NONE };
         let (part, len) = (part % parts, steps.len());
         let (from, to) = (part * len / parts, (part + 1) * len / parts);
-        let at = (steps.start + from) * self.0.ld + rows.start + line * Ahead::<E>::LINE;
-        let rows = std::array::from_fn(|i| self.0.data.as_ptr().wrapping_add(at + i * self.0.ld));
-        Ahead { rows, lines: (to - from).div_ceil(MAX_MR), step: MAX_MR * self.0.ld }
+        let at = (steps.start + from) * self.0.ld + rows.start + line * Lines::len::<E>();
+        Lines { at, step: MAX_MR * self.0.ld, count: (to - from).div_ceil(MAX_MR) }
     }
     unsafe fn strips(
         &self,
@@ -162,6 +167,12 @@ impl<E: Element> Strip<E> {
     pub fn clear(&mut self) {
         self.addresses.clear();
         self.segments.clear();
+    }
+
+    /// The rows, and their length, of a strip in place that is one stretch of the depth.
+    pub fn stretch(&self) -> Option<(&Rows<E>, usize)> {
+        let [Segment { len, .. }] = self.segments[..] else { return None };
+        Some((self.addresses.first_chunk()?, len))
     }
 
     /// Room for `len` steps of `mr` rows.

@@ -30,6 +30,7 @@ pub use pack::Packed;
 use pack::Stack;
 pub use precision::Precision;
 use precision::operand;
+use tile::Rows;
 
 /// A matrix in memory, row-major or its transpose.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,11 @@ impl<'a, E> Matrix<'a, E> {
     /// Whether columns, not rows, are runs.
     pub(crate) fn is_transposed(&self) -> bool {
         self.transposed
+    }
+
+    /// The first elements of eight runs, as if it had so many.
+    fn runs(&self) -> Rows<E> {
+        std::array::from_fn(|i| self.data.as_ptr().wrapping_add(i.wrapping_mul(self.ld)))
     }
 
     /// The elements from its first to its last.

@@ -20,7 +20,6 @@
 
 use super::Matrix;
 use super::drive::Sweep;
-use super::output::Finish;
 use super::precision::Precision;
 use super::tile::{MAX_MR, MAX_PACKED, Panel, Strip, Target, finish};
 use crate::Element;
@@ -377,20 +376,20 @@ unsafe fn fill<const P: usize>(
 /// Finishes at most MAX_MR rows of one or two vectors, whose sums lie in memory, rows `ld` apart.
 ///
 /// # Safety
-/// The sums are readable; the target is as for [`finish`].
+/// The sums are readable; the panel and the target are as for [`finish`].
 #[inline(always)]
 unsafe fn finish_stored<S: Simd<E>, E: Element>(
     s: S,
     sums: *const E,
     ld: usize,
-    vectors: usize,
+    b: &Panel<E>,
     c: &Target<'_, E>,
 ) {
     // SAFETY: the caller's.
     unsafe {
-        match vectors {
-            1 => finish::<S, E, MAX_MR, 1>(s, stored(s, sums, ld), c),
-            _ => finish::<S, E, MAX_MR, 2>(s, stored(s, sums, ld), c),
+        match b.vectors {
+            1 => finish::<S, E, MAX_MR, 1>(s, stored(s, sums, ld), b, c),
+            _ => finish::<S, E, MAX_MR, 2>(s, stored(s, sums, ld), b, c),
         }
     }
 }
@@ -435,15 +434,13 @@ impl<E: Element> Sweep<'_, E> {
         let packed = self.a.packed();
         let mr = if packed { MAX_PACKED } else { MAX_MR };
         let mut strips: [Strip<E>; ROWS / MAX_MR] = std::array::from_fn(|_| Strip::new());
-        let panels: Vec<Panel<E>> = self.panels.clone().map(|p| self.b.panel(p)).collect();
+        let panels = self.panels();
         let depth = self.block.depth();
         let (first_chunk, shift) = (self.k / CHUNK, self.k % CHUNK);
         let chunks = (shift + depth).div_ceil(CHUNK);
         let mut buffer = Buffer::<f32>::stale(chunks.max(1) * Left::<P>::CHUNK / 2);
         let left = Left::<P> { words: buffer.as_mut_ptr().cast() };
         let (mut live, mut sums) = (Vec::with_capacity(chunks), Sums([0.0; ROWS * 32]));
-        let Finish { add, epilogue } = self.out.finish;
-        let c = self.out.c.as_mut_ptr();
         // SAFETY: the caller's; the buffer holds its chunks; sweeps that run together write distinct rows or columns.
         unsafe {
             // Steps before and behind the block's, in its first and last chunk, are never written again.
@@ -456,10 +453,10 @@ impl<E: Element> Sweep<'_, E> {
                 let count = ROWS.min(self.rows.end - first);
                 let strips = &mut strips[..count.div_ceil(mr)];
                 strips.iter_mut().for_each(Strip::clear);
-                let mut offsets = [[0; MAX_MR]; ROWS / MAX_MR];
-                for i in 0..count {
-                    offsets[i / MAX_MR][i % MAX_MR] = self.out.map.offset(first + i);
-                }
+                let target = |g: usize| {
+                    Target::new(&self.out, first + g * MAX_MR, MAX_MR.min(count.saturating_sub(g * MAX_MR)))
+                };
+                let targets: [_; ROWS / MAX_MR] = std::array::from_fn(target);
                 if depth > 0 {
                     self.a.strips(self.b.isa(), first, count, mr, self.block, strips);
                 }
@@ -467,10 +464,11 @@ impl<E: Element> Sweep<'_, E> {
                 fill(&left, strips, packed, mr, shift, depth, chunks, &mut live);
                 for panel in &panels {
                     let right = panel.ptr.wrapping_add(panel_len(P, first_chunk * CHUNK, panel.vectors));
-                    let (col, cols) = (self.col + panel.col, panel.cols);
-                    for &row in offsets.as_flattened().iter().take(count) {
-                        prefetch(c.wrapping_add(row + col));
-                        prefetch(c.wrapping_add(row + col + cols - 1));
+                    for target in &targets {
+                        for row in &target.results[..target.height] {
+                            prefetch(row.wrapping_add(panel.col));
+                            prefetch(row.wrapping_add(panel.col + panel.cols - 1));
+                        }
                     }
                     let job = Product {
                         left: left.words.cast(),
@@ -482,11 +480,9 @@ impl<E: Element> Sweep<'_, E> {
                         Some(_) => amx::multiply(job, P, count.div_ceil(16), panel.vectors),
                         None => dot::multiply(job, count, panel.vectors),
                     }
-                    for (g, &offsets) in offsets.iter().enumerate().take(count.div_ceil(MAX_MR)) {
-                        let rows = MAX_MR.min(count - g * MAX_MR);
-                        let target = Target { c, offsets, rows, col, cols, add, epilogue };
+                    for (g, target) in targets.iter().enumerate().take(count.div_ceil(MAX_MR)) {
                         let sums = sums.0.as_ptr().add(g * MAX_MR * 32).cast::<E>();
-                        finish_stored(s, sums, 32, panel.vectors, &target);
+                        finish_stored(s, sums, 32, panel, target);
                     }
                 }
             }

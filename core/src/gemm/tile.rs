@@ -7,6 +7,7 @@
 //! read where it lies.
 
 use super::Matrix;
+use super::output::{Finish, Output};
 use crate::simd::{Simd, prefetch, prefetch_far};
 use crate::{Activation, Element, Epilogue};
 
@@ -47,111 +48,137 @@ pub(crate) struct Strip<E> {
 pub(super) struct Panel<E> {
     pub ptr: *const E,
     pub ld: usize,
-    /// Whether its rows are fetched `FAR` ahead: those in place are far apart.
+    /// Whether the first tile of rows fetches its rows `FAR` ahead: those in place are far apart.
     pub far: bool,
-    /// Where its rows, fetched ahead, are packed in passing; or null.
+    /// Where that tile packs in passing what it reads; or null.
     pub copy: *mut E,
     pub vectors: usize,
-    /// Its first column in B, and its columns.
+    /// Its first column, in B or, of a sweep's panel, in C; and its columns.
     pub col: usize,
     pub cols: usize,
 }
 
-/// Where a tile goes.
-#[derive(Clone, Copy)]
+/// The first elements of some rows.
+pub(crate) type Rows<E> = [*const E; MAX_MR];
+
+/// Where the tiles of a strip go.
 pub(super) struct Target<'a, E> {
-    /// C's first element; row i of the tile begins at `offsets[i]`, its columns at `col`.
-    pub c: *mut E,
-    pub offsets: [usize; MAX_MR],
-    pub rows: usize,
-    pub col: usize,
-    pub cols: usize,
+    /// The first elements of the strip's rows in C, and in the epilogue's residual if there is one; any from `height` on.
+    pub results: Rows<E>,
+    pub residuals: Rows<E>,
+    pub height: usize,
     /// Add to what C holds.
     pub add: bool,
     /// What is done to the sum before it is stored.
     pub epilogue: Option<&'a Epilogue<'a, E>>,
 }
 
+impl<'a, E: Element> Target<'a, E> {
+    /// C's rows `row .. row + height`.
+    #[inline(always)]
+    pub fn new(out: &Output<'a, E>, row: usize, height: usize) -> Self {
+        let Finish { add, epilogue } = out.finish;
+        let c = out.c.as_mut_ptr().cast_const();
+        let mut target = Target { results: [c; MAX_MR], residuals: [c; MAX_MR], height, add, epilogue };
+        let residual = epilogue.and_then(|e| e.residual);
+        // One by one: a copy of what was just written in parts waits for all that was written before.
+        for i in 0..height.min(MAX_MR) {
+            let offset = out.map.offset(row + i);
+            target.results[i] = c.wrapping_add(offset);
+            if let Some(residual) = residual {
+                target.residuals[i] = residual.as_ptr().wrapping_add(offset);
+            }
+        }
+        target
+    }
+}
+
+/// A row of tiles: a strip times panels.
+pub(super) struct Row<'a, E> {
+    pub a: &'a Strip<E>,
+    pub panels: &'a [Panel<E>],
+    pub c: &'a Target<'a, E>,
+    /// Whether no strip before met these panels.
+    pub first: bool,
+    /// What is fetched while they are multiplied: the next strip, what is packed next.
+    pub next: Option<Fetched<'a, E>>,
+    pub coming: Option<Fetched<'a, E>>,
+}
+
+/// Lines of some rows, for each panel.
+pub(super) type Fetched<'a, E> = (&'a Rows<E>, &'a [Lines]);
+
 /// Rows of a panel that are fetched ahead.
 const FAR: usize = 48;
 
-/// Rows of memory to be brought into the first cache while a tile is made, a line a step: all rows' first lines, then
+/// Lines of [`Rows`] to be brought into the first cache while a tile is made, a line a step: all rows' first ones, then
 /// their second ones.
 #[derive(Clone, Copy)]
-pub(crate) struct Ahead<E> {
-    pub rows: [*const E; MAX_MR],
-    /// Lines of each row, and elements from one to the next.
-    pub lines: usize,
+pub(crate) struct Lines {
+    /// Elements from a row's first to its first line, from one line to the next; and the lines of a row.
+    pub at: usize,
     pub step: usize,
+    pub count: usize,
 }
 
-/// What is fetched while a tile is made, in turn.
-pub(super) type Fetched<E> = [Ahead<E>; 4];
+impl Lines {
+    pub const NONE: Self = Lines { at: 0, step: 0, count: 0 };
 
-impl<E> Ahead<E> {
     /// The elements of a line.
-    pub const LINE: usize = 64 / size_of::<E>();
-
-    pub const NONE: Self = Ahead { rows: [std::ptr::null(); MAX_MR], lines: 0, step: 0 };
-
-    /// Rows of `cols` elements.
-    #[inline(always)]
-    pub fn new(rows: [*const E; MAX_MR], cols: usize) -> Self {
-        Ahead { rows, lines: cols.div_ceil(Self::LINE), step: Self::LINE }
+    pub const fn len<E>() -> usize {
+        64 / size_of::<E>()
     }
 
-    /// One of `parts` parts of a strip in place that is one stretch of the depth.
+    /// The elements `at .. at + cols`.
     #[inline(always)]
-    pub fn share(strip: &Strip<E>, part: usize, parts: usize) -> Self {
-        let [Segment { len, .. }] = strip.segments[..] else { return Self::NONE };
-        let lines = len.div_ceil(Self::LINE);
+    pub fn new<E>(at: usize, cols: usize) -> Self {
+        Lines { at, step: Self::len::<E>(), count: cols.div_ceil(Self::len::<E>()) }
+    }
+
+    /// One of `parts` parts of a row of `len` elements.
+    pub fn share<E>(len: usize, part: usize, parts: usize) -> Self {
+        let lines = len.div_ceil(Self::len::<E>());
         let (from, to) = (part * lines / parts, (part + 1) * lines / parts);
-        let rows = std::array::from_fn(|i| strip.addresses[i].wrapping_add(from * Self::LINE));
-        Ahead { rows, lines: to - from, step: Self::LINE }
+        Lines { at: from * Self::len::<E>(), step: Self::len::<E>(), count: to - from }
     }
 
-    /// Eight of a matrix' runs at a time, spread over `parts` parts: all of them, if there are so many parts.
-    #[inline(always)]
-    pub fn runs(m: &Matrix<'_, E>, part: usize, parts: usize) -> Self {
+    /// Eight of a matrix' runs at a time, seen from its first eight, spread over `parts` parts: all of them, if there are so
+    /// many parts.
+    pub fn runs<E>(m: &Matrix<'_, E>, part: usize, parts: usize) -> Self {
         let (runs, len) = if m.transposed { (m.cols, m.rows) } else { (m.rows, m.cols) };
         let before = |part: usize| part * runs.div_ceil(MAX_MR) / parts;
         if before(part) == before(part + 1) {
             return Self::NONE;
         }
-        let run = |i: usize| m.data.as_ptr().wrapping_add((before(part) * MAX_MR + i).min(runs - 1) * m.ld);
-        Ahead::new(std::array::from_fn(run), len)
+        Self::new::<E>(before(part) * MAX_MR * m.ld, len)
     }
 
     /// The line of step t.
     #[inline(always)]
-    fn line(&self, t: usize) -> *const E {
-        self.rows[t % MAX_MR].wrapping_add(t / MAX_MR * self.step)
+    fn line<E>(&self, rows: &Rows<E>, t: usize) -> *const E {
+        rows[t % MAX_MR].wrapping_add(self.at + t / MAX_MR * self.step)
     }
 }
 
-/// Multiplies one tile.
+/// Multiplies a row of tiles.
 ///
 /// # Safety
-/// The strip's addresses hold `len` steps for MR rows (those from `rows` on may repeat others), the panel every
-/// segment's rows; the target's rows and columns lie in C, the epilogue's vectors hold its columns, its residual C's
-/// range. No other thread writes the tile.
+/// The strip's addresses hold `len` steps for MR rows (those from `height` on may repeat others), the panels every
+/// segment's rows; the target's rows hold the panels' columns, and so do the epilogue's vectors. No other thread writes
+/// there.
 #[inline(always)]
-pub(super) unsafe fn tile<S: Simd<E>, E: Element, const PACKED: bool>(
-    s: S,
-    a: &Strip<E>,
-    b: Panel<E>,
-    c: &Target<'_, E>,
-    ahead: &Fetched<E>,
-) {
-    // SAFETY: the caller's.
-    unsafe {
-        match (c.rows, tile_shape(S::REGISTERS).0) {
-            (1, _) => tile_of_rows::<S, E, PACKED, 1>(s, a, b, c, ahead),
-            (2, _) => tile_of_rows::<S, E, PACKED, 2>(s, a, b, c, ahead),
-            (3 | 4, _) => tile_of_rows::<S, E, PACKED, 4>(s, a, b, c, ahead),
-            (_, 6) => tile_of_rows::<S, E, PACKED, 6>(s, a, b, c, ahead),
-            (_, 8) => tile_of_rows::<S, E, PACKED, 8>(s, a, b, c, ahead),
-            _ => unreachable!("a tile has no more rows than tile_shape says"),
+pub(super) unsafe fn multiply_row<S: Simd<E>, E: Element, const PACKED: bool>(s: S, row: &Row<'_, E>) {
+    for p in 0..row.panels.len() {
+        // SAFETY: the caller's.
+        unsafe {
+            match (row.c.height, tile_shape(S::REGISTERS).0) {
+                (1, _) => tile_of_rows::<S, E, PACKED, 1>(s, row, p),
+                (2, _) => tile_of_rows::<S, E, PACKED, 2>(s, row, p),
+                (3 | 4, _) => tile_of_rows::<S, E, PACKED, 4>(s, row, p),
+                (_, 6) => tile_of_rows::<S, E, PACKED, 6>(s, row, p),
+                (_, 8) => tile_of_rows::<S, E, PACKED, 8>(s, row, p),
+                _ => unreachable!("a tile has no more rows than tile_shape says"),
+            }
         }
     }
 }
@@ -159,30 +186,39 @@ pub(super) unsafe fn tile<S: Simd<E>, E: Element, const PACKED: bool>(
 #[inline(always)]
 unsafe fn tile_of_rows<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize>(
     s: S,
-    a: &Strip<E>,
-    b: Panel<E>,
-    c: &Target<'_, E>,
-    ahead: &Fetched<E>,
+    row: &Row<'_, E>,
+    p: usize,
 ) {
     // SAFETY: the caller's.
     unsafe {
-        match (b.vectors, tile_shape(S::REGISTERS).1) {
-            (1, _) => tile_of::<S, E, PACKED, MR, 1>(s, a, b, c, ahead),
-            (2, 2..) => tile_of::<S, E, PACKED, MR, 2>(s, a, b, c, ahead),
-            (3, 3..) => tile_of::<S, E, PACKED, MR, 3>(s, a, b, c, ahead),
+        match (row.panels[p].vectors, tile_shape(S::REGISTERS).1) {
+            (1, _) => tile_of::<S, E, PACKED, MR, 1>(s, row, p),
+            (2, 2..) => tile_of::<S, E, PACKED, MR, 2>(s, row, p),
+            (3, 3..) => tile_of::<S, E, PACKED, MR, 3>(s, row, p),
             _ => unreachable!("a panel has no more vectors than tile_shape says"),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn tile_of<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize, const NV: usize>(
+unsafe fn tile_of<'a, S: Simd<E>, E: Element, const PACKED: bool, const MR: usize, const NV: usize>(
     s: S,
-    a: &Strip<E>,
-    b: Panel<E>,
-    c: &Target<'_, E>,
-    ahead: &Fetched<E>,
+    row: &Row<'a, E>,
+    p: usize,
 ) {
+    let &Row { a, panels, c, first, next, coming } = row;
+    let b = &panels[p];
+    let lines = Lines::new::<E>(b.col, b.cols);
+    let residual = if c.epilogue.and_then(|e| e.residual).is_some() { lines } else { Lines::NONE };
+    let of_panel = |(rows, lines): Fetched<'a, E>| (rows, lines[p]);
+    let none = (&c.results, Lines::NONE);
+    let ahead = [
+        (&c.residuals, residual),
+        (&c.results, lines),
+        next.map_or(none, of_panel),
+        coming.map_or(none, of_panel),
+    ];
+    let far = b.far && first;
     let mut acc = [[s.zero(); NV]; MR];
     let mut done = 0;
     for (q, segment) in a.segments.iter().enumerate() {
@@ -194,16 +230,16 @@ unsafe fn tile_of<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize, c
                 for (i, row) in rows.iter_mut().enumerate() {
                     *row = a.add(i);
                 }
-                acc = multiply(s, acc, rows, mr, b, segment, ahead, done);
+                acc = multiply(s, acc, rows, mr, b, far, segment, &ahead, done);
             } else {
                 let rows = a.addresses.as_ptr().add(q * MAX_MR).cast::<[*const E; MR]>().read();
-                acc = multiply(s, acc, rows, 1, b, segment, ahead, done);
+                acc = multiply(s, acc, rows, 1, b, far, segment, &ahead, done);
             }
             done += segment.len;
         }
     }
     // SAFETY: the caller's.
-    unsafe { finish(s, acc, c) }
+    unsafe { finish(s, acc, b, c) }
 }
 
 /// acc_iv += Σ_t rows[i][t·stride] · b[t][v] over a segment, after `done` steps of others.
@@ -217,14 +253,15 @@ unsafe fn multiply<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     mut acc: [[S::V; NV]; MR],
     rows: [*const E; MR],
     stride: usize,
-    panel: Panel<E>,
+    panel: &Panel<E>,
+    far: bool,
     &Segment { k, len }: &Segment,
-    ahead: &Fetched<E>,
+    ahead: &[(&Rows<E>, Lines)],
     done: usize,
 ) -> [[S::V; NV]; MR] {
     let (mut b, ld) = (panel.ptr.wrapping_add(k * panel.ld), panel.ld);
     let mut t = 0;
-    while panel.far && t < len {
+    while far && t < len {
         // SAFETY: t < len.
         unsafe {
             for v in 0..NV {
@@ -238,10 +275,10 @@ unsafe fn multiply<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
         (b, t) = (b.wrapping_add(ld), t + 1);
     }
     let mut from = 0;
-    for ahead in ahead {
-        let to = from + ahead.lines * MAX_MR;
+    for (rows_ahead, lines) in ahead {
+        let to = from + lines.count * MAX_MR;
         while t < len && done + t < to {
-            prefetch(ahead.line(done + t - from));
+            prefetch(lines.line(rows_ahead, done + t - from));
             // SAFETY: t < len.
             acc = unsafe { step(s, acc, &rows, t * stride, b) };
             (b, t) = (b.wrapping_add(ld), t + 1);
@@ -284,24 +321,25 @@ unsafe fn step<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     acc
 }
 
-/// C = act(scale · (acc + C) + bias + residual), on the target's rows and columns; (+ C) where it adds.
+/// C = act(scale · (acc + C) + bias + residual), on the target's rows and the panel's columns; (+ C) where it adds.
 ///
 /// # Safety
-/// The target is as for [`tile`].
+/// The panel and the target are as for [`multiply_row`].
 #[inline(always)]
 pub(super) unsafe fn finish<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     s: S,
     mut acc: [[S::V; NV]; MR],
+    b: &Panel<E>,
     c: &Target<'_, E>,
 ) {
-    // SAFETY (all of it): rows below c.rows and columns below c.cols lie in C, in the residual and in the vectors.
+    // SAFETY (all of it): rows below c.height and columns below b.cols lie in C, in the residual and in the vectors.
     unsafe {
         if c.add {
-            acc = add_matrix(s, acc, c.c, c);
+            acc = add_matrix(s, acc, &c.results, b, c.height);
         }
         if let Some(e) = c.epilogue {
             if let Some(scale) = e.scale {
-                let v = channel_vectors::<S, E, NV>(s, scale, c);
+                let v = channel_vectors::<S, E, NV>(s, scale, b);
                 for row in &mut acc {
                     for j in 0..NV {
                         row[j] = s.mul(row[j], v[j]);
@@ -309,22 +347,22 @@ pub(super) unsafe fn finish<S: Simd<E>, E: Element, const MR: usize, const NV: u
                 }
             }
             if let Some(bias) = e.bias {
-                let v = channel_vectors::<S, E, NV>(s, bias, c);
+                let v = channel_vectors::<S, E, NV>(s, bias, b);
                 for row in &mut acc {
                     for j in 0..NV {
                         row[j] = s.add(row[j], v[j]);
                     }
                 }
             }
-            if let Some(residual) = e.residual {
-                acc = add_matrix(s, acc, residual.as_ptr(), c);
+            if e.residual.is_some() {
+                acc = add_matrix(s, acc, &c.residuals, b, c.height);
             }
             acc = activate(s, acc, e.activation);
         }
-        let last = c.cols - (NV - 1) * S::LANES;
+        let last = b.cols - (NV - 1) * S::LANES;
         for (i, row) in acc.iter().enumerate() {
-            if i < c.rows {
-                let p = c.c.add(c.offsets[i] + c.col);
+            if i < c.height {
+                let p = c.results[i].cast_mut().add(b.col);
                 for v in 0..NV - 1 {
                     s.store(p.add(v * S::LANES), row[v]);
                 }
@@ -357,34 +395,35 @@ fn activate<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
 unsafe fn channel_vectors<S: Simd<E>, E: Element, const NV: usize>(
     s: S,
     x: &[E],
-    c: &Target<'_, E>,
+    b: &Panel<E>,
 ) -> [S::V; NV] {
     let mut out = [s.zero(); NV];
     // SAFETY: x holds the columns col .. col + cols; only the last vector may be ragged.
     unsafe {
-        let p = x.as_ptr().add(c.col);
+        let p = x.as_ptr().add(b.col);
         for v in 0..NV - 1 {
             out[v] = s.load(p.add(v * S::LANES));
         }
-        out[NV - 1] = s.load_n(p.add((NV - 1) * S::LANES), c.cols - (NV - 1) * S::LANES);
+        out[NV - 1] = s.load_n(p.add((NV - 1) * S::LANES), b.cols - (NV - 1) * S::LANES);
     }
     out
 }
 
-/// acc + the target's place in a matrix laid out as C.
+/// acc + a panel's columns of a matrix' rows.
 #[inline(always)]
 unsafe fn add_matrix<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     s: S,
     mut acc: [[S::V; NV]; MR],
-    m: *const E,
-    c: &Target<'_, E>,
+    rows: &Rows<E>,
+    b: &Panel<E>,
+    height: usize,
 ) -> [[S::V; NV]; MR] {
-    let last = c.cols - (NV - 1) * S::LANES;
+    let last = b.cols - (NV - 1) * S::LANES;
     for i in 0..MR {
-        if i < c.rows {
+        if i < height {
             // SAFETY: row i and the columns lie in the matrix.
             unsafe {
-                let p = m.add(c.offsets[i] + c.col);
+                let p = rows[i].add(b.col);
                 for v in 0..NV - 1 {
                     acc[i][v] = s.add(acc[i][v], s.load(p.add(v * S::LANES)));
                 }
