@@ -36,7 +36,7 @@ pub(crate) fn is_even(pieces: usize) -> bool {
     pieces * 5 >= pieces.next_multiple_of(threads()) * 4
 }
 
-/// The pieces that are a member's at first: consecutive ones.
+/// The pieces that are a member's at first: consecutive ones. So are a matrix' lines shared out among tiles.
 pub(crate) fn share(member: usize, members: usize, pieces: usize) -> Range<usize> {
     member * pieces / members..(member + 1) * pieces / members
 }

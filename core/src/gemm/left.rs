@@ -7,6 +7,7 @@
 use super::Matrix;
 use super::tile::{Lines, MAX_MR, Rows, Segment, Strip};
 use crate::Element;
+use crate::parallel;
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 
@@ -134,10 +135,9 @@ impl<E: Element> Left<E> for ColumnMajor<'_, E> {
         let lines = rows.len().div_ceil(Lines::len::<E>());
         let parts = parts.checked_div(lines).unwrap_or(0);
         let Some(line) = part.checked_div(parts).filter(|&line| line < lines) else { return Lines::NONE };
-        let (part, len) = (part % parts, steps.len());
-        let (from, to) = (part * len / parts, (part + 1) * len / parts);
-        let at = (steps.start + from) * self.0.ld + rows.start + line * Lines::len::<E>();
-        Lines { at, step: MAX_MR * self.0.ld, count: (to - from).div_ceil(MAX_MR) }
+        let share = parallel::share(part % parts, parts, steps.len());
+        let at = (steps.start + share.start) * self.0.ld + rows.start + line * Lines::len::<E>();
+        Lines { at, step: MAX_MR * self.0.ld, count: share.len().div_ceil(MAX_MR) }
     }
     unsafe fn strips(
         &self,

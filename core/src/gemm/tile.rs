@@ -8,6 +8,7 @@
 
 use super::Matrix;
 use super::output::{Finish, Output};
+use crate::parallel;
 use crate::simd::{Simd, prefetch, prefetch_far};
 use crate::{Activation, Element, Epilogue};
 
@@ -138,8 +139,8 @@ impl Lines {
     /// One of `parts` parts of a row of `len` elements.
     pub fn share<E>(len: usize, part: usize, parts: usize) -> Self {
         let lines = len.div_ceil(Self::len::<E>());
-        let (from, to) = (part * lines / parts, (part + 1) * lines / parts);
-        Lines { at: from * Self::len::<E>(), step: Self::len::<E>(), count: to - from }
+        let share = parallel::share(part, parts, lines);
+        Lines { at: share.start * Self::len::<E>(), step: Self::len::<E>(), count: share.len() }
     }
 
     /// Eight of a matrix' runs at a time, seen from its first eight, spread over `parts` parts: all of them, if there are so

@@ -9,7 +9,7 @@
 use super::separable::Taps;
 use crate::buffer::{Packed, Word};
 use crate::parallel;
-use crate::simd::{Kernel, Simd, prefetch};
+use crate::simd::{Kernel, Simd};
 use crate::{Activation, Element, Tape, Tensor, Var, profile};
 
 /// Windows that slide over an image; pairs are [vertical, horizontal].
@@ -106,9 +106,6 @@ impl Tap for u32 {
     }
 }
 
-/// Pixels from one that is read to the one that is fetched.
-const AHEAD: usize = 8;
-
 /// One output row of the maximum; with each output's tap, if `KEEP`.
 struct MaxRow<'a, E, T, const KEEP: bool> {
     x: &'a [E],
@@ -157,11 +154,7 @@ impl<E: Element, T: Tap, const KEEP: bool> MaxRow<'_, E, T, KEEP> {
         for &(row, number) in self.rows {
             for &(column, s) in columns {
                 let tap = T::new(number + s);
-                let at = (row + column) * self.c + c;
-                for line in (0..V).step_by(64 / size_of::<E>()) {
-                    prefetch(self.x.as_ptr().wrapping_add(at + AHEAD * self.c + line));
-                }
-                let x = &self.x[at..][..V];
+                let x = &self.x[(row + column) * self.c + c..][..V];
                 for k in 0..V {
                     let wins = x[k] > max[k] || x[k] != x[k];
                     max[k] = if wins { x[k] } else { max[k] };
