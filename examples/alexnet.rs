@@ -7,7 +7,7 @@ fn main() -> gradus::Result<()> {
     // # AlexNet
     //
     // Question 4 of the homework, step by step: a network for 32x32 images in ten classes, trained and looked at. The images here are
-    // drawn by the program. With CIFAR-10 at hand, `data::open("cifar-10-batches-bin", 0.1, 1234)?` takes their place, and
+    // drawn by the program. With CIFAR-10 at hand, `data::open("cifar-10-batches-bin", 0.1, 1234, Reading::default())?` takes their place, and
     // everything else stays.
 
     // %%

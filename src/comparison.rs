@@ -114,7 +114,7 @@ pub fn compare(question: &Question) -> Result<Comparison> {
 
 fn side(question: &Question, run: &Path, settings: &Settings) -> Result<(Side, Vec<Image>)> {
     let mut model = DetectorModel::open(run, &question.weights, [None, None])?;
-    let data = detection::open(&question.data)?;
+    let data = detection::open(&question.data, settings.reading)?;
     if data.checksum() != settings.data_checksum {
         let what = format!("is not the data that {} learned from", run.display());
         return Err(Error::input(what).in_file(&question.data).remedy("name the runs' data"));

@@ -4,9 +4,9 @@
 
 use std::path::PathBuf;
 
-use gradus::data::PennFudan;
 use gradus::data::coco::Coco;
 use gradus::data::detection::{DetectionDataset, TestSplit, open};
+use gradus::data::{PennFudan, Reading};
 
 fn data() -> PathBuf {
     let root = std::env::var_os("GRADUS_TEST_DATA").expect("GRADUS_TEST_DATA names the folder of test data");
@@ -16,7 +16,7 @@ fn data() -> PathBuf {
 #[test]
 fn penn_fudan_has_150_images_and_385_pedestrians() {
     let folder = data().join("PennFudanPed");
-    let set = PennFudan::open(&folder).unwrap();
+    let set = PennFudan::open(&folder, Reading::default()).unwrap();
     assert_eq!(set.len(), 150);
     let mut pedestrians = 0;
     for i in 0..set.len() {
@@ -50,7 +50,7 @@ fn coco_people_are_read() {
     for (split, images, objects, masks) in [("train", 61, 554, 465), ("val", 37, 341, 274)] {
         let annotations = root.join(format!("annotations/instances_{split}.json"));
         let folder = root.join("images").join(split);
-        let set = Coco::open(&annotations, &folder).unwrap();
+        let set = Coco::open(&annotations, &folder, Reading::default()).unwrap();
         assert_eq!((set.len(), set.classes().len()), (images, 80));
         let samples: Vec<_> = (0..set.len()).map(|i| set.load(i).unwrap()).collect();
         assert_eq!(samples.iter().map(|s| s.boxes.len()).sum::<usize>(), objects);

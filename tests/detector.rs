@@ -1,6 +1,6 @@
 //! Detectors as a user meets them: a run's folder, evaluation, detection, comparison, resuming, and bad input.
 
-use gradus::data::detection;
+use gradus::data::{Reading, detection};
 use gradus::engine::detection::{Detection, Part, Plan, Recipe, Tally, judge};
 use gradus::engine::trainer::Task;
 use gradus::image::Image;
@@ -222,7 +222,7 @@ fn empty_annotations_and_images_without_objects_are_learned_from() {
 /// seeds 1 and 2 on two instruction sets each run that was finished had AP50 .99 or more after 120 epochs, and .2 to .4 after 60.
 #[test]
 fn four_scenes_are_learned_by_heart() {
-    let data = detection::open("synthetic:4:96x64").unwrap();
+    let data = detection::open("synthetic:4:96x64", Reading::default()).unwrap();
     let part = Part::new(&data, &[0, 1, 2, 3]);
     let kind = BackboneKind::MobilenetV2Fpn;
     let config = Config {

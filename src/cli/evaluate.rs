@@ -58,6 +58,8 @@ pub struct Evaluate {
     /// The layout, where the weights do not tell
     #[arg(long)]
     arch: Option<Arch>,
+    #[command(flatten)]
+    faults: super::Faults,
 }
 
 #[derive(Serialize)]
@@ -115,7 +117,7 @@ impl Evaluate {
     fn detector(&self, global: &Global) -> Result<()> {
         let weights = if matches!(self.weights, Weights::Last) { "last" } else { "best" };
         let model = DetectorModel::open(&self.model, weights, [None, None])?;
-        let data = detection::open(&self.data)?;
+        let data = detection::open(&self.data, self.faults.reading())?;
         model.must_know(data.classes(), &self.data)?;
         // A run is judged on the split that it was trained with.
         let (split, seed) = if self.model.is_dir() {
@@ -153,7 +155,7 @@ impl Evaluate {
         } else {
             (data::VAL_FRACTION, global.seed)
         };
-        let splits = data::open(&self.data, fraction, seed)?;
+        let splits = data::open(&self.data, fraction, seed, self.faults.reading())?;
         if splits.classes().len() != model.classes.len() {
             let (have, need) = (splits.classes().len(), model.classes.len());
             return Err(Error::input(format!("has {have} classes, the network tells {need} apart"))

@@ -38,6 +38,8 @@ pub struct LrRange {
     /// Overwrite an existing plot
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    faults: super::Faults,
 }
 
 impl fmt::Display for RangeTest {
@@ -53,7 +55,7 @@ impl LrRange {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
         let path = super::new_file(self.out.join("lr-range.png"), self.force)?;
-        let splits = data::open(&self.data, data::VAL_FRACTION, global.seed)?;
+        let splits = data::open(&self.data, data::VAL_FRACTION, global.seed, self.faults.reading())?;
         let mut rng = Rng::seed(global.seed).stream("init");
         let mut net = AlexNet::new(self.arch.size(), splits.classes().len(), &mut rng);
         let settings = Settings { batch: self.batch, steps: self.steps, ..Settings::default() };

@@ -19,6 +19,7 @@ mod tour;
 mod tour_detectors;
 mod train;
 
+use crate::data::Reading;
 use crate::error::{Error, Result};
 use crate::profile;
 use clap::{Args, Parser, Subcommand};
@@ -199,6 +200,23 @@ fn new_file(path: std::path::PathBuf, force: bool) -> Result<std::path::PathBuf>
         return Err(Error::input("exists already").in_file(path).remedy("name another file, or --force"));
     }
     Ok(path)
+}
+
+/// How commands that read a data set take its faults.
+#[derive(Args, Clone, Copy)]
+struct Faults {
+    /// Refuse a data set that has any fault, however small
+    #[arg(long)]
+    strict: bool,
+    /// Leave out images that cannot be read, and say which
+    #[arg(long, conflicts_with = "strict")]
+    skip_bad: bool,
+}
+
+impl Faults {
+    fn reading(self) -> Reading {
+        Reading { strict: self.strict, skip_bad: self.skip_bad }
+    }
 }
 
 /// Parses a count that must be at least 1.

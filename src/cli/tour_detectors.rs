@@ -1,6 +1,7 @@
 //! The tour's fifth question: two small detectors on drawn street scenes, compared.
 
 use crate::comparison::{Comparison, Question, compare};
+use crate::data::Reading;
 use crate::data::detection::{self, TestSplit};
 use crate::engine::detection::{Plan, Recipe};
 use crate::engine::detector::{self, Settings};
@@ -21,7 +22,7 @@ const BACKBONES: [BackboneKind; 2] = [BackboneKind::Resnet18Fpn, BackboneKind::M
 
 /// Trains both and compares them on the page.
 pub fn detectors(page: &mut Page, folder: &Path, seed: u64) -> Result<Comparison> {
-    let data = detection::open(SCENES)?;
+    let data = detection::open(SCENES, Reading::default())?;
     let mut runs: [PathBuf; 2] = Default::default();
     for (run, kind) in runs.iter_mut().zip(BACKBONES) {
         eprintln!("Faster R-CNN on {kind} learns to find walkers ({EPOCHS} epochs)");

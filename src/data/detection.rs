@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use gradus_core::random::Rng;
 
+use super::Reading;
 use super::coco::Coco;
 use super::penn_fudan::PennFudan;
 use super::scenes::Scenes;
@@ -116,20 +117,20 @@ pub trait DetectionDataset: Send + Sync {
 }
 
 /// Opens a data set: PennFudanPed's folder, `ANNOTATIONS.json:IMAGES` in COCO's instances format, or `synthetic`, the
-/// drawn [`Scenes`]: always the same 250 of 320 x 240 pixels (`synthetic:N` or `synthetic:N:WIDTHxHEIGHT` for others).
-pub fn open(source: &str) -> Result<Arc<dyn DetectionDataset>> {
+/// drawn [`Scenes`]: always the same 250 of 320 x 240 pixels (`synthetic:N` or `synthetic:N:WIDTHxHEIGHT` for others). `reading` says how faults are taken.
+pub fn open(source: &str, reading: Reading) -> Result<Arc<dyn DetectionDataset>> {
     if let Some(rest) = source.strip_prefix("synthetic").filter(|_| !Path::new(source).exists()) {
         return Ok(Arc::new(synthetic(rest)?));
     }
     if let Some(at) = source.to_ascii_lowercase().rfind(".json:") {
         let (annotations, images) = (&source[..at + 5], &source[at + 6..]);
-        return Ok(Arc::new(Coco::open(Path::new(annotations), Path::new(images))?));
+        return Ok(Arc::new(Coco::open(Path::new(annotations), Path::new(images), reading)?));
     }
     if source.to_ascii_lowercase().ends_with(".json") {
         let error = Error::input("the folder of its images is missing").in_file(source);
         return Err(error.remedy(format!("write {source}:IMAGES")));
     }
-    Ok(Arc::new(PennFudan::open(Path::new(source))?))
+    Ok(Arc::new(PennFudan::open(Path::new(source), reading)?))
 }
 
 /// The drawn scenes that `synthetic` with this behind it names.
@@ -288,7 +289,7 @@ mod tests {
             ("synthetic:9", 9, [320, 240]),
             ("synthetic:4:64x48", 4, [64, 48]),
         ] {
-            let data = open(source).unwrap();
+            let data = open(source, Reading::default()).unwrap();
             let image = data.load(0).unwrap().image;
             assert_eq!((data.len(), [image.width(), image.height()]), (len, size));
         }
@@ -300,15 +301,22 @@ mod tests {
             "synthetic:9:8x8",
             "synthetic:9:64x48:1",
         ] {
-            assert!(open(source).err().unwrap().to_string().contains("synthetic:N:WIDTHxHEIGHT"), "{source}");
+            assert!(
+                open(source, Reading::default())
+                    .err()
+                    .unwrap()
+                    .to_string()
+                    .contains("synthetic:N:WIDTHxHEIGHT"),
+                "{source}"
+            );
         }
     }
 
     #[test]
     fn a_source_without_its_images_is_explained() {
-        let error = open("a/instances.json").err().unwrap().to_string();
+        let error = open("a/instances.json", Reading::default()).err().unwrap().to_string();
         assert!(error.contains("write a/instances.json:IMAGES"), "{error}");
-        let error = open("a/missing.json:b").err().unwrap().to_string();
+        let error = open("a/missing.json:b", Reading::default()).err().unwrap().to_string();
         assert!(error.starts_with("a/missing.json: cannot be read"), "{error}");
     }
 }

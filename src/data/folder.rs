@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use gradus_core::Rng;
 
-use super::{Dataset, Splits, Subset, hold_out};
+use super::{Dataset, Reading, Splits, Subset, hold_out};
 use crate::error::{Error, Result};
 use crate::image::Image;
 
@@ -30,7 +30,7 @@ pub struct ImageFolder {
 
 impl ImageFolder {
     /// Lists the images below `root`; see the module's text for the layout and the split.
-    pub fn open(root: impl AsRef<Path>, val_fraction: f64, rng: &Rng) -> Result<Splits> {
+    pub fn open(root: impl AsRef<Path>, val_fraction: f64, rng: &Rng, _reading: Reading) -> Result<Splits> {
         let root = root.as_ref();
         if !(val_fraction > 0.0 && val_fraction < 0.5) {
             return Err(Error::input(format!("--val-fraction {val_fraction} is not between 0 and 0.5")));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     fn open(root: &Path, seed: u64) -> Result<Splits> {
-        ImageFolder::open(root, 0.2, &Rng::seed(seed))
+        ImageFolder::open(root, 0.2, &Rng::seed(seed), Reading::default())
     }
 
     #[test]

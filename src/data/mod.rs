@@ -9,6 +9,7 @@ mod ahead;
 mod augment;
 mod cifar10;
 pub mod coco;
+pub mod description;
 pub mod detection;
 mod folder;
 mod loader;
@@ -27,6 +28,7 @@ use crate::image::Image;
 pub use ahead::Ahead;
 pub use augment::{Normalise, Recipe, Transform};
 pub use cifar10::Cifar10;
+pub use description::{Description, Reading};
 pub use folder::ImageFolder;
 pub use loader::{Batch, Loader};
 pub use penn_fudan::PennFudan;
@@ -169,8 +171,8 @@ pub const VAL_FRACTION: f64 = 0.1;
 
 /// Opens what `--data` names: CIFAR-10 (its folder or `.tar.gz`), a folder of images with one sub-folder a class,
 /// or `synthetic` (`synthetic:N` for N images), the drawn data set. `val_fraction` of each class's training images is held out for a folder
-/// that brings no split of its own; the choice is a function of `seed`.
-pub fn open(source: &str, val_fraction: f64, seed: u64) -> Result<Splits> {
+/// that brings no split of its own; the choice is a function of `seed`. `reading` says how faults are taken.
+pub fn open(source: &str, val_fraction: f64, seed: u64, reading: Reading) -> Result<Splits> {
     let rng = Rng::seed(seed).stream("split");
     let path = Path::new(source);
     if let Some(count) = source.strip_prefix("synthetic").filter(|_| !path.exists()) {
@@ -182,7 +184,7 @@ pub fn open(source: &str, val_fraction: f64, seed: u64) -> Result<Splits> {
     if meta.is_file() || cifar10::is_cifar10(path) {
         return Ok(Arc::new(Cifar10::open(path)?).split(&rng));
     }
-    ImageFolder::open(path, val_fraction, &rng)
+    ImageFolder::open(path, val_fraction, &rng, reading)
 }
 
 /// The drawn data set, of as many images as `:N` asks for.

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Reading;
 use super::detection::{DetectionDataset, Sample};
 use crate::error::{Error, Result};
 use crate::image::{Image, Samples};
@@ -24,7 +25,7 @@ pub struct PennFudan {
 impl PennFudan {
     /// Opens the folder that has `PNGImages` and `PedMasks`, or the one above it. Errors: it has not, there is no image, or an
     /// image has no mask.
-    pub fn open(folder: &Path) -> Result<Self> {
+    pub fn open(folder: &Path, _reading: Reading) -> Result<Self> {
         let inner = folder.join("PennFudanPed");
         let folder = if !folder.join("PNGImages").is_dir() && inner.is_dir() { inner } else { folder.into() };
         let remedy = "give PennFudanPed's folder, or ANNOTATIONS.json:IMAGES in COCO's format";
@@ -130,7 +131,7 @@ mod tests {
     }
 
     fn load(mask: &Image) -> Result<Sample> {
-        PennFudan::open(folder(mask).path())?.load(0)
+        PennFudan::open(folder(mask).path(), Reading::default())?.load(0)
     }
 
     #[test]
@@ -163,9 +164,14 @@ mod tests {
         assert!(error(&Image::from_u8(3, 4, 1, vec![0; 12])).contains("is 3 x 4 pixels, its image 4 x 3"));
         let dir = folder(&narrow);
         std::fs::remove_file(dir.path().join("PedMasks/A_mask.png")).unwrap();
-        let error = PennFudan::open(dir.path()).unwrap_err().to_string();
+        let error = PennFudan::open(dir.path(), Reading::default()).unwrap_err().to_string();
         assert!(error.contains("A_mask.png: image A.png has no mask"), "{error}");
         std::fs::remove_dir(dir.path().join("PedMasks")).unwrap();
-        assert!(PennFudan::open(dir.path()).unwrap_err().to_string().contains("has no folder PedMasks"));
+        assert!(
+            PennFudan::open(dir.path(), Reading::default())
+                .unwrap_err()
+                .to_string()
+                .contains("has no folder PedMasks")
+        );
     }
 }

@@ -3,7 +3,7 @@
 use super::classifier::{Classification, Plan, Score, confusion, predictions};
 use super::model::{Arch, metadata};
 use super::trainer::{PositionOf, Trainer};
-use crate::data::{Loader, Splits, Transform};
+use crate::data::{Loader, Reading, Splits, Transform};
 use crate::error::Result;
 use crate::image::caption_grid;
 use crate::metrics::confusion::Confusion;
@@ -53,6 +53,9 @@ pub struct Settings {
     /// Of products' operands.
     #[serde(default = "super::single_precision")]
     pub precision: String,
+    /// How the data's faults were taken.
+    #[serde(default, skip_serializing_if = "Reading::is_default")]
+    pub reading: Reading,
 }
 
 impl Settings {
@@ -73,6 +76,7 @@ impl Settings {
             seed: plan.seed,
             isa: simd::isa().name().into(),
             precision: Precision::get().name().into(),
+            reading: Reading::default(),
         }
     }
 

@@ -6,6 +6,7 @@ use super::found::{objects, picture};
 use super::state::checkpoint_error;
 use super::trainer::{PositionOf, Trainer};
 use crate::bench::peak_mib;
+use crate::data::Reading;
 use crate::data::coco::json::results_to_json;
 use crate::data::detection::{DetectionDataset, TestSplit};
 use crate::error::{Error, Result};
@@ -70,6 +71,9 @@ pub struct Settings {
     /// Of products' operands.
     #[serde(default = "super::single_precision")]
     pub precision: String,
+    /// How the data's faults were taken.
+    #[serde(default, skip_serializing_if = "Reading::is_default")]
+    pub reading: Reading,
 }
 
 impl Settings {
@@ -101,6 +105,7 @@ impl Settings {
             seed: plan.seed,
             isa: simd::isa().name().into(),
             precision: Precision::get().name().into(),
+            reading: Reading::default(),
         })
     }
 

@@ -71,6 +71,8 @@ pub struct DetectorArgs {
     #[arg(long, value_name = "N")]
     trainable_layers: Option<usize>,
     #[command(flatten)]
+    faults: crate::cli::Faults,
+    #[command(flatten)]
     output: Output,
 }
 
@@ -86,7 +88,7 @@ impl DetectorArgs {
             let remedy = "a step against the gradient needs a positive rate: try 0.005";
             return Err(Error::input(format!("--lr {} is not a positive number", self.lr)).remedy(remedy));
         }
-        let data = detection::open(&self.data)?;
+        let data = detection::open(&self.data, self.faults.reading())?;
         let config = self.config(data.classes().len() + 1)?;
         let plan = Plan {
             epochs: self.epochs,
@@ -96,7 +98,10 @@ impl DetectorArgs {
             seed: global.seed,
         };
         let weights = self.weights.as_deref();
-        let settings = Settings::new(config, &self.data, &*data, self.test_split, weights, plan)?;
+        let settings = Settings {
+            reading: self.faults.reading(),
+            ..Settings::new(config, &self.data, &*data, self.test_split, weights, plan)?
+        };
         let folder = self.output.out.clone().unwrap_or_else(|| "runs/detector".into());
         global.print(&detector::train(&settings, &data, &folder, self.output.existing())?)
     }

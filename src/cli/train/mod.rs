@@ -79,6 +79,8 @@ pub struct AlexNetArgs {
     #[arg(long, value_name = "F", default_value_t = data::VAL_FRACTION)]
     val_fraction: f64,
     #[command(flatten)]
+    faults: crate::cli::Faults,
+    #[command(flatten)]
     output: Output,
 }
 
@@ -99,7 +101,7 @@ impl AlexNetArgs {
                 "a step against the gradient needs a positive rate: try 1e-3, or ask gradus lr-range";
             return Err(Error::input(format!("--lr {} is not a positive number", self.lr)).remedy(remedy));
         }
-        let splits = data::open(&self.data, self.val_fraction, global.seed)?;
+        let splits = data::open(&self.data, self.val_fraction, global.seed, self.faults.reading())?;
         let plan = Plan {
             epochs: self.epochs,
             batch: self.batch,
@@ -107,7 +109,10 @@ impl AlexNetArgs {
             one_cycle: self.one_cycle,
             seed: global.seed,
         };
-        let settings = Settings::new(self.arch, &self.data, &splits, self.val_fraction, plan);
+        let settings = Settings {
+            reading: self.faults.reading(),
+            ..Settings::new(self.arch, &self.data, &splits, self.val_fraction, plan)
+        };
         let folder = self.output.out.clone().unwrap_or_else(|| "runs/alexnet".into());
         let summary = alexnet::train(&settings, &splits, &folder, self.output.existing())?;
         global.print(&summary)

@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 pub use names::categories;
 
 use self::json::{Annotation, ImageInfo, Instances, MAX_BYTES, Segmentation};
+use super::Reading;
 use super::detection::{DetectionDataset, Sample};
 use crate::error::{Error, Result};
 use crate::files;
@@ -38,7 +39,7 @@ pub struct Coco {
 impl Coco {
     /// Opens `annotations` with the images in `folder`. Errors: those of [`Instances::read`], no image, a file name that
     /// leaves the folder, missing files, and boxes without width or height or outside of their image; each with ids.
-    pub fn open(annotations: &Path, folder: &Path) -> Result<Self> {
+    pub fn open(annotations: &Path, folder: &Path, _reading: Reading) -> Result<Self> {
         let bytes = files::read(annotations, MAX_BYTES)?;
         let instances = Instances::parse(&bytes).map_err(|e| e.in_file(annotations))?;
         let Instances { mut images, mut categories, annotations: mut objects } = instances;

@@ -12,7 +12,7 @@ fn folder(annotations: &str) -> tempfile::TempDir {
 }
 
 fn open(dir: &tempfile::TempDir) -> Result<Coco> {
-    Coco::open(&dir.path().join("a.json"), &dir.path().join("images"))
+    Coco::open(&dir.path().join("a.json"), &dir.path().join("images"), Reading::default())
 }
 
 const GOOD: &str = r#"{
@@ -93,6 +93,8 @@ fn mistakes_are_named() {
     let error = open(&folder(r#"{"images": [], "annotations": [], "categories": []}"#)).unwrap_err();
     assert!(error.to_string().ends_with("a.json: lists no image"), "{error}");
     let dir = folder(GOOD);
-    let error = Coco::open(&dir.path().join("a.json"), &dir.path().join("none")).unwrap_err().to_string();
+    let error = Coco::open(&dir.path().join("a.json"), &dir.path().join("none"), Reading::default())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("none: is not a folder"), "{error}");
 }
