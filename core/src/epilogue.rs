@@ -19,25 +19,53 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The value at x; NaN stays NaN.
+    /// Where it is constant: at `low` and below, at `high` and above. A bound that is not there is NaN, which nothing is
+    /// below or above, as NaN itself is below and above nothing: it stays NaN, and its gradient passes.
     #[inline(always)]
-    pub fn apply<E: Element>(self, x: E) -> E {
+    pub(crate) fn bounds<E: Element>(self) -> [E; 2] {
+        let none = E::from_f64(f64::NAN);
         match self {
-            Activation::None => x,
-            Activation::Relu => E::ZERO.max(x),
-            Activation::Relu6 => E::from_f64(6.0).min(E::ZERO.max(x)),
+            Activation::None => [none, none],
+            Activation::Relu => [E::ZERO, none],
+            Activation::Relu6 => [E::ZERO, E::from_f64(6.0)],
         }
     }
 
-    /// Whether the derivative is 1 (else 0) where the *result* was y: 0 at the kinks, as in PyTorch.
+    /// The value at x. NaN stays NaN, and -0 becomes +0 where there is a bound.
+    #[inline(always)]
+    pub fn apply<E: Element>(self, x: E) -> E {
+        bound(x, self.bounds())
+    }
+
+    /// Whether the derivative is 1 (else 0) where the *result* was y: 0 at the kinks, 1 at NaN, as in PyTorch.
     #[inline(always)]
     pub fn passes<E: Element>(self, y: E) -> bool {
-        match self {
-            Activation::None => true,
-            Activation::Relu => y > E::ZERO,
-            Activation::Relu6 => y > E::ZERO && y < E::from_f64(6.0),
-        }
+        is_between(y, self.bounds())
     }
+
+    /// [`Activation::apply`] in each lane.
+    #[inline(always)]
+    pub(crate) fn vector<S: Simd<E>, E: Element>(self, s: S, x: S::V) -> S::V {
+        if self == Activation::None {
+            return x;
+        }
+        // The maximum is x where x is NaN, but -0 where x is; adding 0 makes that +0. The minimum is x where either is NaN.
+        let top = s.splat(self.bounds()[1]);
+        s.min(top, s.add(s.max(s.zero(), x), s.zero()))
+    }
+}
+
+/// x between bounds as those of an [`Activation`].
+#[inline(always)]
+pub(crate) fn bound<E: Element>(x: E, [low, high]: [E; 2]) -> E {
+    let x = if x <= low { low } else { x };
+    if x >= high { high } else { x }
+}
+
+/// Whether [`bound`] leaves x where it is, and all that is near.
+#[inline(always)]
+pub(crate) fn is_between<E: Element>(x: E, [low, high]: [E; 2]) -> bool {
+    !(x <= low || x >= high)
 }
 
 /// The epilogue of a product with C channels in its last axis.
@@ -89,11 +117,7 @@ impl<E: Element> Epilogue<'_, E> {
                 v = s.add(v, load(s, residual.as_ptr().add(at), n));
             }
         }
-        match self.activation {
-            Activation::None => v,
-            Activation::Relu => s.max(v, s.zero()),
-            Activation::Relu6 => s.min(s.max(v, s.zero()), s.splat(E::from_f64(6.0))),
-        }
+        self.activation.vector(s, v)
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) const fn panel_len(planes: usize, depth: usize, vectors: usize) -> us
 /// The high halves of words.
 const HIGH: i32 = 0xffff_0000_u32 as i32;
 
-/// The planes of 16 numbers, each in the high half of its word.
+/// The planes of 16 numbers, each in the high half of its word. Of NaN the first plane is NaN, whatever its lower bits.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn split<const P: usize>(x: __m512) -> [__m512i; P] {
@@ -69,6 +69,8 @@ fn split<const P: usize>(x: __m512) -> [__m512i; P] {
         *plane = nearest(_mm512_castps_si512(rest));
         rest = _mm512_sub_ps(rest, _mm512_castsi512_ps(*plane));
     }
+    let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+    planes[0] = _mm512_mask_mov_epi32(planes[0], nan, _mm512_set1_epi32(f32::NAN.to_bits() as i32));
     planes
 }
 

@@ -382,10 +382,9 @@ fn activate<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     if activation == Activation::None {
         return acc;
     }
-    let top = s.splat(if activation == Activation::Relu6 { E::from_f64(6.0) } else { E::INFINITY });
     for row in &mut acc {
         for v in row {
-            *v = s.min(s.max(*v, s.zero()), top);
+            *v = activation.vector(s, *v);
         }
     }
     acc

@@ -2,10 +2,11 @@
 //!
 //! The table says for each what backward keeps (x, y or nothing), the value, and the gradient from g = ∂L/∂y and what was
 //! kept. Kinks and NaN are PyTorch's: NaN passes through; relu has slope 0 at 0, relu6 at 0 and at 6, abs at 0, clamp at
-//! its bounds (since PyTorch 2.15; 1 before).
+//! its bounds (since PyTorch 2.15; 1 before). At NaN the slope of relu and relu6 is 1 (PyTorch's vectors of relu6 have 0
+//! there, its single numbers 1), that of abs and clamp 0.
 
 use super::elementwise::{Map, apply};
-use crate::{Element, Tape, Tensor, Var, profile};
+use crate::{Activation, Element, Tape, Tensor, Var, profile};
 
 /// What backward keeps.
 #[derive(PartialEq)]
@@ -38,6 +39,7 @@ macro_rules! table {
             const NAME: &'static str = $name;
             const KEEPS: Keeps = Keeps::$keeps;
             #[inline(always)]
+            #[allow(clippy::eq_op)]
             fn value(self, $x: E) -> E {
                 $(let $p = self.$p;)*
                 $value
@@ -53,9 +55,8 @@ macro_rules! table {
 }
 
 table! {
-    Relu {} "relu" keeps Y: |x| E::ZERO.max(x); |g, y| if y <= E::ZERO { E::ZERO } else { g };
-    Relu6 {} "relu6" keeps Y: |x| E::from_f64(6.0).min(E::ZERO.max(x));
-        |g, y| if y <= E::ZERO || y >= E::from_f64(6.0) { E::ZERO } else { g };
+    Relu {} "relu" keeps Y: |x| Activation::Relu.apply(x); |g, y| if Activation::Relu.passes(y) { g } else { E::ZERO };
+    Relu6 {} "relu6" keeps Y: |x| Activation::Relu6.apply(x); |g, y| if Activation::Relu6.passes(y) { g } else { E::ZERO };
     Sigmoid {} "sigmoid" keeps Y: |x| E::ONE / (E::ONE + (-x).exp()); |g, y| g * (E::ONE - y) * y;
     Tanh {} "tanh" keeps Y: |x| x.tanh(); |g, y| g * (E::ONE - y * y);
     Exp {} "exp" keeps Y: |x| x.exp(); |g, y| g * y;
@@ -63,7 +64,7 @@ table! {
     Sqrt {} "sqrt" keeps Y: |x| x.sqrt(); |g, y| g / (y + y);
     Abs {} "abs" keeps X: |x| x.abs(); |g, x| if x > E::ZERO { g } else if x < E::ZERO { -g } else { E::ZERO };
     Neg {} "neg" keeps Nothing: |x| -x; |g, x| -g;
-    Clamp { lo, hi } "clamp" keeps X: |x| hi.min(lo.max(x)); |g, x| if x > lo && x < hi { g } else { E::ZERO };
+    Clamp { lo, hi } "clamp" keeps X: |x| if lo != lo { lo } else if hi != hi { hi } else { hi.min(lo.max(x)) }; |g, x| if x > lo && x < hi { g } else { E::ZERO };
     Shift { c } "add" keeps Nothing: |x| x + c; |g, x| g;
     Scale { c } "mul" keeps Nothing: |x| x * c; |g, x| g * c;
 }
@@ -177,7 +178,7 @@ impl<E: Element> Tape<E> {
         self.pointwise(x, Neg::new())
     }
 
-    /// min(max(x, lo), hi); ±∞ for no bound. Any shape.
+    /// min(max(x, lo), hi); ±∞ for no bound, and NaN where one is NaN. Any shape.
     pub fn clamp(&mut self, x: Var<E>, lo: f64, hi: f64) -> Var<E> {
         self.pointwise(x, Clamp::new(E::from_f64(lo), E::from_f64(hi)))
     }

@@ -1,35 +1,30 @@
 //! An affine map and an activation of each channel, forward and backward.
 
 use super::*;
+use crate::epilogue::{bound, is_between};
 
-/// The map of each channel, z = (x - mean) · scale + shift, y = min(max(z, low), high): `[C]` each.
+/// The map of each channel, z = (x - mean) · scale + shift, y = act(z): `[C]` each.
 #[derive(Clone)]
 pub(super) struct Channels<E: Element> {
     pub mean: Tensor<E>,
     pub scale: Tensor<E>,
     pub shift: Tensor<E>,
-    low: E,
-    high: E,
+    activation: Activation,
 }
 
 impl<E: Element> Channels<E> {
     pub fn new(mean: Tensor<E>, scale: Tensor<E>, shift: Tensor<E>, activation: Activation) -> Self {
-        let (low, high) = match activation {
-            Activation::None => (E::NEG_INFINITY, E::INFINITY),
-            Activation::Relu => (E::ZERO, E::INFINITY),
-            Activation::Relu6 => (E::ZERO, E::from_f64(6.0)),
-        };
-        Channels { mean, scale, shift, low, high }
+        Channels { mean, scale, shift, activation }
     }
 
     fn len(&self) -> usize {
         self.mean.len()
     }
 
-    /// Mean, scale and shift of c channels; the bounds.
+    /// Mean, scale and shift of c channels; the activation's bounds.
     #[inline(always)]
     fn maps(&self, c: usize) -> ([&[E]; 3], [E; 2]) {
-        ([&self.mean, &self.scale, &self.shift].map(|t| &t.data()[..c]), [self.low, self.high])
+        ([&self.mean, &self.scale, &self.shift].map(|t| &t.data()[..c]), self.activation.bounds())
     }
 
     /// y, in place where nobody else owns x.
@@ -83,29 +78,24 @@ struct Forward<'a, E: Element> {
     y: &'a mut [E],
 }
 
-#[inline(always)]
-fn bound<E: Element>(z: E, low: E, high: E) -> E {
-    high.min(low.max(z))
-}
-
 impl<E: Element> Kernel<E> for Forward<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, _: S) {
         let c = self.at.len();
-        let ([mean, scale, shift], [low, high]) = self.at.maps(c);
+        let ([mean, scale, shift], bounds) = self.at.maps(c);
         match self.x {
             None => {
                 for y in self.y.chunks_exact_mut(c) {
                     for k in 0..c {
-                        y[k] = bound((y[k] - mean[k]) * scale[k] + shift[k], low, high);
+                        y[k] = bound((y[k] - mean[k]) * scale[k] + shift[k], bounds);
                     }
                 }
             }
             Some(x) => {
                 for (y, x) in self.y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
                     for k in 0..c {
-                        y[k] = bound((x[k] - mean[k]) * scale[k] + shift[k], low, high);
+                        y[k] = bound((x[k] - mean[k]) * scale[k] + shift[k], bounds);
                     }
                 }
             }
@@ -126,7 +116,7 @@ impl<E: Element> Kernel<E> for BlockSums<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>>(self, _: S) {
         let c = self.at.len();
-        let ([mean, scale, shift], [low, high]) = self.at.maps(c);
+        let ([mean, scale, shift], bounds) = self.at.maps(c);
         let (sum, dot) = (&mut self.sum[..c], &mut self.dot[..c]);
         sum.fill(E::ZERO);
         dot.fill(E::ZERO);
@@ -134,7 +124,7 @@ impl<E: Element> Kernel<E> for BlockSums<'_, E> {
             for k in 0..c {
                 let d = x[k] - mean[k];
                 let z = d * scale[k] + shift[k];
-                let g = if z > low && z < high { g[k] } else { E::ZERO };
+                let g = if is_between(z, bounds) { g[k] } else { E::ZERO };
                 sum[k] += g;
                 dot[k] += g * d;
             }
@@ -156,13 +146,13 @@ impl<E: Element> Kernel<E> for Backward<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>>(self, _: S) {
         let c = self.at.len();
-        let ([mean, scale, shift], [low, high]) = self.at.maps(c);
+        let ([mean, scale, shift], bounds) = self.at.maps(c);
         let (a, b) = (&self.a[..c], &self.b[..c]);
         for (x, g) in self.x.chunks_exact(c).zip(self.d.chunks_exact_mut(c)) {
             for k in 0..c {
                 let d = x[k] - mean[k];
                 let z = d * scale[k] + shift[k];
-                let passed = if z > low && z < high { g[k] } else { E::ZERO };
+                let passed = if is_between(z, bounds) { g[k] } else { E::ZERO };
                 g[k] = scale[k] * (passed - a[k] - d * b[k]);
             }
         }
