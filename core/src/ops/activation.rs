@@ -64,7 +64,8 @@ table! {
     Sqrt {} "sqrt" keeps Y: |x| x.sqrt(); |g, y| g / (y + y);
     Abs {} "abs" keeps X: |x| x.abs(); |g, x| if x > E::ZERO { g } else if x < E::ZERO { -g } else { E::ZERO };
     Neg {} "neg" keeps Nothing: |x| -x; |g, x| -g;
-    Clamp { lo, hi } "clamp" keeps X: |x| if lo != lo { lo } else if hi != hi { hi } else { hi.min(lo.max(x)) }; |g, x| if x > lo && x < hi { g } else { E::ZERO };
+    Clamp { lo, hi } "clamp" keeps X: |x| if lo != lo { lo } else if hi != hi { hi } else { hi.min(lo.max(x)) };
+        |g, x| if (x > lo || lo == E::NEG_INFINITY) && (x < hi || hi == E::INFINITY) { g } else { E::ZERO };
     Shift { c } "add" keeps Nothing: |x| x + c; |g, x| g;
     Scale { c } "mul" keeps Nothing: |x| x * c; |g, x| g * c;
 }
@@ -178,7 +179,7 @@ impl<E: Element> Tape<E> {
         self.pointwise(x, Neg::new())
     }
 
-    /// min(max(x, lo), hi); ±∞ for no bound, and NaN where one is NaN. Any shape.
+    /// min(max(x, lo), hi), NaN where a bound is NaN; ±∞ is no bound, and lets the gradient of infinite x pass. Any shape.
     pub fn clamp(&mut self, x: Var<E>, lo: f64, hi: f64) -> Var<E> {
         self.pointwise(x, Clamp::new(E::from_f64(lo), E::from_f64(hi)))
     }
@@ -224,7 +225,17 @@ mod tests {
         for f in [Tape::relu, Tape::relu6, Tape::abs] {
             assert!(both(&[f64::NAN], f).0[0].is_nan());
         }
-        assert!(both(&[f64::NAN], |t, x| t.clamp(x, -1.0, 1.0)).0[0].is_nan());
+        for (lo, hi) in [(-1.0, 1.0), (f64::NAN, 1.0), (-1.0, f64::NAN)] {
+            let (y, g) = both(&[f64::NAN, 3.0], |t, x| t.clamp(x, lo, hi));
+            assert!(y[0].is_nan() && (y[1].is_nan() || lo + hi == 0.0) && g == [0.0, 0.0], "{y:?} {g:?}");
+        }
+        let ends = [f64::NEG_INFINITY, f64::INFINITY];
+        for (lo, hi, want) in [(-1.0, f64::INFINITY, [0.0, 1.0]), (f64::NEG_INFINITY, 6.0, [1.0, 0.0])] {
+            assert_eq!(both(&ends, |t, x| t.clamp(x, lo, hi)).1, want);
+        }
+        // The slopes there.
+        let slope = |f: fn(&mut Tape<f64>, Var<f64>) -> Var<f64>| both(&[f64::NAN], f).1[0];
+        assert_eq!([Tape::relu, Tape::relu6, Tape::abs].map(slope), [1.0, 1.0, 0.0]);
     }
 
     #[test]

@@ -16,18 +16,23 @@ use crate::simd::{Kernel, Simd};
 use crate::{Activation, Element, Tape, Tensor, Var, profile};
 use channels::Channels;
 
-/// What a batch knows of its channels: `[C]` each.
+/// What a batch knows of its channels: `[C]` each, 0 of a batch of nothing.
 #[derive(Clone, Debug)]
 pub struct BatchStats<E: Element> {
     /// The mean.
     pub mean: Tensor<E>,
     /// The variance with divisor m - 1.
     pub unbiased_var: Tensor<E>,
+    /// Whether there are any values.
+    known: bool,
 }
 
 impl<E: Element> BatchStats<E> {
-    /// Moves running statistics towards the batch's: r ← (1 - momentum) r + momentum v.
+    /// Moves running statistics towards the batch's: r ← (1 - momentum) r + momentum v. A batch of nothing moves none.
     pub fn update(&self, running_mean: &mut Tensor<E>, running_var: &mut Tensor<E>, momentum: f64) {
+        if !self.known {
+            return;
+        }
         let (keep, take) = (E::from_f64(1.0 - momentum), E::from_f64(momentum));
         for (r, v) in [(running_mean, &self.mean), (running_var, &self.unbiased_var)] {
             r.data_mut().iter_mut().zip(v.data()).for_each(|(r, &v)| *r = keep * *r + take * v);
@@ -88,6 +93,9 @@ impl<E: Element> Kernel<E> for BlockMoments<'_, E> {
 
 /// The mean and the sum of squares about it of each channel of [rows, c], in double precision.
 fn moments<E: Element>(x: &[E], c: usize) -> (Vec<f64>, Vec<f64>) {
+    if x.is_empty() {
+        return (vec![0.0; c], vec![0.0; c]);
+    }
     let rows = x.len() / c;
     let n = rows.div_ceil(block_rows(c));
     let mut partial = Tensor::<E>::stale([n, 3 * c]);
@@ -157,7 +165,7 @@ fn check<E: Element>(op: &str, x: &Tensor<E>, vectors: &[&Tensor<E>]) -> usize {
 
 impl<E: Element> Tape<E> {
     /// Normalises [.., C] by the batch's mean and biased variance, then γ, β (`[C]` each) and an activation. Also returns the batch's
-    /// statistics, for running ones. Panics where a channel has fewer than two values. Source: Ioffe, Szegedy, *Batch
+    /// statistics, for running ones. Panics where a channel has one value only; of none comes none. Source: Ioffe, Szegedy, *Batch
     /// normalization*, 2015, algorithm 1; `torch.nn.BatchNorm2d`.
     #[track_caller]
     pub fn batch_norm_train(
@@ -170,18 +178,21 @@ impl<E: Element> Tape<E> {
     ) -> (Var<E>, BatchStats<E>) {
         let _span = profile::span("batch_norm", "forward");
         let c = check("batch_norm", &x.value, &[&gamma.value, &beta.value]);
-        let rows = x.value.len() / c.max(1);
+        let rows: usize = x.shape().iter().rev().skip(1).product();
         assert!(
-            rows > 1,
+            rows != 1,
             "batch_norm: more than one value a channel is needed to train, got {:?}",
             x.shape()
         );
         let nodes = [x.node, gamma.node, beta.node];
         let (mean, m2) = moments(x.value.data(), c);
         let vector = |f: &dyn Fn(usize) -> f64| Tensor::<E>::from_fn([c], |k| E::from_f64(f(k)));
-        let rstd = vector(&|k| 1.0 / (m2[k] / rows as f64 + eps).sqrt());
-        let stats =
-            BatchStats { mean: vector(&|k| mean[k]), unbiased_var: vector(&|k| m2[k] / (rows as f64 - 1.0)) };
+        let rstd = vector(&|k| 1.0 / (m2[k] / rows.max(1) as f64 + eps).sqrt());
+        let stats = BatchStats {
+            mean: vector(&|k| mean[k]),
+            unbiased_var: vector(&|k| m2[k] / (rows as f64 - 1.0)),
+            known: rows > 0,
+        };
         let scale = zip(&gamma.value, &rstd, |g, r| g * r);
         let at = Channels::new(stats.mean.clone(), scale, beta.value, activation);
         let kept = self.records(&nodes).then(|| x.value.clone());
@@ -194,7 +205,7 @@ impl<E: Element> Tape<E> {
                 let m = E::from_usize(rows);
                 let a = sum.clone().map(|s| s / m);
                 let b = zip(&dot, &rstd, |d, r| d * r * r / m);
-                at.backward(&x, &mut g, a.data(), b.data());
+                at.backward(&x, &mut g, Some([a.data(), b.data()]));
                 g
             });
             slots.add(nodes[1], || zip(&dot, &rstd, |d, r| d * r));
@@ -253,8 +264,7 @@ impl<E: Element> Tape<E> {
             };
             let [sum, dot] = at.sums(&x, &g);
             slots.add(nodes[0], || {
-                let zero = Tensor::zeros([c]);
-                at.backward(&x, &mut g, zero.data(), zero.data());
+                at.backward(&x, &mut g, None);
                 g
             });
             slots.add(nodes[1], || dot);
@@ -352,6 +362,37 @@ mod tests {
             let frozen =
                 gradients([x.clone()], |t, [x]| t.affine(x, scale.clone().into(), shift.clone().into(), act));
             assert_eq!((&live.0, &live.1[0]), (&frozen.0, &frozen.1[0]));
+        }
+    }
+
+    #[test]
+    fn a_batch_of_nothing_moves_nothing() {
+        let one = || Tensor::full([2], 1.0);
+        let mut t = Tape::<f64>::eval();
+        let inputs = [Tensor::zeros([0, 3, 3, 2]), one(), one()].map(|v| t.input(v));
+        let [x, gamma, beta] = inputs.clone();
+        let (y, stats) = t.batch_norm_train(x, gamma, beta, 1e-5, Activation::Relu);
+        let (mut m, mut v) = (Tensor::zeros([2]), one());
+        stats.update(&mut m, &mut v, 0.1);
+        assert_eq!(
+            (m.data(), v.data(), y.shape()[..].to_vec()),
+            (&[0.0; 2][..], &[1.0; 2][..], vec![0, 3, 3, 2])
+        );
+        let g = t.backward_from([(y.node, y.value)]);
+        assert_eq!(inputs.map(|v| g.of(&v).unwrap().data().to_vec()), [vec![], vec![0.0; 2], vec![0.0; 2]]);
+    }
+
+    #[test]
+    fn infinite_values_pass_a_frozen_norm() {
+        let x = Tensor::from_slice([3, 1], &[f64::INFINITY, f64::NEG_INFINITY, 1.0]);
+        for (act, want) in [
+            (Activation::None, [2.0; 3]),
+            (Activation::Relu, [2.0, 0.0, 2.0]),
+            (Activation::Relu6, [0.0, 0.0, 2.0]),
+        ] {
+            let live = [x.clone(), Tensor::full([1], 2.0), Tensor::zeros([1])];
+            let (_, g) = gradients(live, |t, [x, s, b]| t.affine(x, s, b, act));
+            assert_eq!(g[0].data(), want);
         }
     }
 

@@ -203,14 +203,13 @@ impl<E: Element> Map<E> for Over<E> {
     }
 }
 
-/// 1 where a = b, else 0; NaN counts as equal to NaN.
+/// 1 where a = b, else 0.
 #[derive(Clone, Copy)]
 struct Equal;
 impl<E: Element> Map<E> for Equal {
     #[inline(always)]
-    #[allow(clippy::eq_op)]
     fn at(self, _: E, a: E, b: E) -> E {
-        if a == b || (a != a && b != b) { E::ONE } else { E::ZERO }
+        if a == b { E::ONE } else { E::ZERO }
     }
 }
 
@@ -275,7 +274,7 @@ impl<E: Element> Tape<E> {
     }
 
     /// The maximum over `axes` (negative ones count from the back; none means all), NaN where there is one; the gradient is
-    /// split evenly among ties, as by PyTorch's `amax`. Panics over no elements.
+    /// split evenly among ties, and NaN where the maximum is, as by PyTorch's `amax`. Panics over no elements.
     #[track_caller]
     pub fn max(&mut self, x: Var<E>, axes: &[isize], keepdim: bool) -> Var<E> {
         let _span = profile::span("max", "forward");
@@ -339,6 +338,14 @@ mod tests {
         assert_eq!((y.data(), g.data()), (&[2.5, 4.0][..], &[0.5; 4][..]));
         let (y, [g]) = gradients([x], |t, [x]| t.max(x, &[], false));
         assert_eq!((y.item(), g.data()), (4.0, &[0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0][..]));
+    }
+
+    #[test]
+    fn not_a_number_takes_all_of_a_maximums_gradient() {
+        let x = Tensor::from_slice([2, 2], &[f64::NAN, 4.0, f64::INFINITY, f64::INFINITY]);
+        let (y, [g]) = gradients([x], |t, [x]| t.max(x, &[-1], false));
+        assert!(y.data()[0].is_nan() && g.data()[..2].iter().all(|v| v.is_nan()));
+        assert_eq!((y.data()[1], &g.data()[2..]), (f64::INFINITY, &[0.5, 0.5][..]));
     }
 
     #[test]

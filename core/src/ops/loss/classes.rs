@@ -1,7 +1,8 @@
 //! Cross entropy of logits x with label t, weights w and smoothing ε over C classes, with log p = log softmax x:
 //! ℓ = -a log p_t - Σ_c b_c log p_c, where a = (1 - ε) w_t and b_c = ε w_c / C; ∂ℓ/∂x_c = (a + Σ b) p_c - a [c = t] - b_c.
-//! Its mean divides by Σ w_t over the rows that are not ignored (PyTorch's definition). Forward and this gradient are one pass
-//! over the logits.
+//! Its mean divides by Σ w_t over the rows that are not ignored (PyTorch's definition); where none of them has a weight it is a mean
+//! over nothing: NaN, with gradient 0. Forward and this gradient are one pass over the logits. An ignored row has loss and
+//! gradient 0 whatever its logits and whatever comes from behind.
 
 use super::{Reduction, Times};
 use crate::ops::elementwise::apply;
@@ -35,8 +36,8 @@ struct Rows<E: Element> {
     /// A row's label; None where ignored.
     labels: Vec<Option<usize>>,
     weight: Option<Tensor<E>>,
-    /// Σ w over the rows that count.
-    total: E,
+    /// Σ w over the rows that are not ignored; None where no w is but 0.
+    total: Option<E>,
     shape: Shape,
 }
 
@@ -60,7 +61,8 @@ impl<E: Element> Rows<E> {
         let labels: Vec<Option<usize>> = labels.iter().map(|&l| label(l)).collect();
         let weight = how.class_weight.map(|w| Tensor::from_slice([classes], w));
         let weight_of = |t: usize| weight.as_ref().map_or(1.0, |w: &Tensor<E>| w.data()[t].to_f64());
-        let total = E::from_f64(labels.iter().flatten().map(|&t| weight_of(t)).sum());
+        let weights = || labels.iter().flatten().map(|&t| weight_of(t));
+        let total = weights().any(|w| w != 0.0).then(|| E::from_f64(weights().sum()));
         Rows { classes, labels, weight, total, shape: Shape::new(leading) }
     }
 
@@ -71,19 +73,32 @@ impl<E: Element> Rows<E> {
     /// The loss from the rows' losses.
     fn reduce(&self, losses: Tensor<E>, reduction: Reduction) -> Tensor<E> {
         match reduction {
-            Reduction::Mean => Tensor::scalar(sum_all(losses.data()) / self.total),
+            Reduction::Mean => {
+                Tensor::scalar(self.total.map_or(E::from_f64(f64::NAN), |n| sum_all(losses.data()) / n))
+            }
             Reduction::Sum => Tensor::scalar(sum_all(losses.data())),
             Reduction::None => losses,
         }
     }
 
-    /// ∂L/∂(each row's loss): a scalar, or one for each row.
-    fn spread(&self, g: Tensor<E>, reduction: Reduction) -> Tensor<E> {
+    /// ∂L/∂(each row's loss): a scalar, or one for each row. None where it is 0 for all.
+    fn spread(&self, g: Tensor<E>, reduction: Reduction) -> Option<Tensor<E>> {
         match reduction {
-            Reduction::Mean => Tensor::scalar(g.item() / self.total),
-            Reduction::Sum => g.reshape([]),
-            Reduction::None => g.reshape([self.labels.len(), 1]),
+            Reduction::Mean => self.total.map(|total| Tensor::scalar(g.item() / total)),
+            Reduction::Sum => Some(g.reshape([])),
+            Reduction::None => Some(g.reshape([self.labels.len(), 1])),
         }
+    }
+
+    /// ∂L/∂x from g = ∂L/∂(the reduced losses) and d, which holds in each row ∂(its loss)/∂x.
+    fn backward(&self, g: Tensor<E>, d: Tensor<E>, reduction: Reduction) -> Tensor<E> {
+        let (shape, c) = (*d.shape(), self.classes);
+        let Some(spread) = self.spread(g, reduction) else { return Tensor::zeros(shape) };
+        let mut d = d.reshape([self.labels.len(), c]);
+        apply(&mut d, Some(&spread), None, Times);
+        let rows = d.data_mut().chunks_mut(c.max(1)).zip(&self.labels);
+        rows.filter(|(_, label)| label.is_none()).for_each(|(row, _)| row.fill(E::ZERO));
+        d.reshape(shape)
     }
 }
 
@@ -129,7 +144,8 @@ impl<E: Element> Tape<E> {
     }
 
     /// [`Tape::cross_entropy`] with weights, smoothing, another ignored label or another reduction. The result is a scalar, or
-    /// has the shape of the labels for [`Reduction::None`]. The mean over no rows is NaN.
+    /// has the shape of the labels for [`Reduction::None`]. The mean over no rows, or over none with a weight, is NaN, and its
+    /// gradient 0.
     #[track_caller]
     pub fn cross_entropy_with<L: Copy + TryInto<i64>>(
         &mut self,
@@ -139,14 +155,14 @@ impl<E: Element> Tape<E> {
     ) -> Var<E> {
         let _span = profile::span("cross_entropy", "forward");
         let Var { value: mut x, node } = logits;
-        let (shape, reduction) = (*x.shape(), how.reduction);
-        let rows = Rows::new("cross_entropy", &shape, labels, how);
-        let (n, c, epsilon) = (rows.labels.len(), rows.classes, how.label_smoothing);
+        let reduction = how.reduction;
+        let rows = Rows::new("cross_entropy", x.shape(), labels, how);
+        let (c, epsilon) = (rows.classes, how.label_smoothing);
         assert!((0.0..=1.0).contains(&epsilon), "cross_entropy: label smoothing {epsilon} is not in [0, 1]");
         let smoothing =
             (epsilon > 0.0).then(|| (E::from_f64(1.0 - epsilon), E::from_f64(epsilon / c as f64)));
         let records = self.records(&[node]);
-        let mut losses = Tensor::stale(rows.shape);
+        let mut losses = Tensor::zeros(rows.shape);
         let out = Shared::new(losses.data_mut());
         let together = (2048 / c.max(1)).max(1);
         parallel::chunks(x.data_mut(), together * c, |i, chunk| {
@@ -166,11 +182,7 @@ impl<E: Element> Tape<E> {
         });
         let loss = rows.reduce(losses, reduction);
         self.record("cross_entropy", loss, &[node], move |g, slots| {
-            slots.add(node, || {
-                let mut d = x.reshape([n, c]);
-                apply(&mut d, Some(&rows.spread(g, reduction)), None, Times);
-                d.reshape(shape)
-            });
+            slots.add(node, || rows.backward(g, x, reduction));
         })
     }
 
@@ -187,18 +199,19 @@ impl<E: Element> Tape<E> {
         assert!(how.label_smoothing == 0.0, "nll_loss: label smoothing is for cross_entropy");
         let (shape, reduction) = (*x.shape(), how.reduction);
         let rows = Rows::new("nll_loss", &shape, labels, how);
-        let (n, c) = (rows.labels.len(), rows.classes);
+        let c = rows.classes;
         let loss_of = |i: usize| rows.labels[i].map_or(E::ZERO, |t| -rows.weight(t) * x.data()[i * c + t]);
         let losses = Tensor::from_fn(rows.shape, loss_of);
         let loss = rows.reduce(losses, reduction);
         self.record("nll_loss", loss, &[node], move |g, slots| {
             slots.add(node, || {
-                let mut d = Tensor::zeros([n, c]);
-                for (row, label) in d.data_mut().chunks_mut(c.max(1)).zip(&rows.labels) {
-                    label.iter().for_each(|&t| row[t] = -rows.weight(t));
+                let mut d = Tensor::zeros(shape);
+                let Some(spread) = rows.spread(g, reduction) else { return d };
+                let shares = spread.data().iter().cycle();
+                for ((row, label), &g) in d.data_mut().chunks_mut(c.max(1)).zip(&rows.labels).zip(shares) {
+                    label.iter().for_each(|&t| row[t] = -rows.weight(t) * g);
                 }
-                apply(&mut d, Some(&rows.spread(g, reduction)), None, Times);
-                d.reshape(shape)
+                d
             });
         })
     }
@@ -256,6 +269,67 @@ mod tests {
             assert_eq!(a.shape(), b.shape());
             close(a.data(), b.data());
             close(ga.data(), gb.data());
+        }
+    }
+
+    type Loss<'a> = &'a dyn Fn(&mut Tape<f64>, Var<f64>, &[i32], &ClassLoss<'_, f64>) -> Var<f64>;
+
+    /// Values of PyTorch 2.15; its gradient is 0 where rows are ignored and NaN where their weights are 0: here it is 0.
+    #[test]
+    fn a_mean_over_nothing_has_gradient_0() {
+        let ce: Loss = &|t, x, labels, how| t.cross_entropy_with(x, labels, how);
+        let nll: Loss = &|t, x, labels, how| t.nll_loss(x, labels, how);
+        let x = t(&[2, 3], &[1.0, 2.0, 3.0, f64::NAN, f64::INFINITY, 1.0]);
+        let finite = t(&[2, 3], &[1.0, 2.0, 3.0, 0.0, -1.0, 1.0]);
+        let plain = ClassLoss::default();
+        let (none, some) = ([0.0; 3], [0.0, 0.0, 1.0]);
+        for reduction in [Reduction::Mean, Reduction::Sum, Reduction::None] {
+            let case =
+                |f: Loss, x: &Tensor<f64>, labels: [i32; 2], weight: Option<&[f64]>, smoothing: f64| {
+                    let how =
+                        ClassLoss { class_weight: weight, label_smoothing: smoothing, reduction, ..plain };
+                    // What memory held before shows.
+                    drop(Tensor::<f64>::full([2], 7.0));
+                    let (y, [g]) = gradients([x.clone()], |t, [x]| f(t, x, &labels, &how));
+                    if reduction == Reduction::Mean {
+                        assert!(y.item().is_nan());
+                    } else {
+                        assert!(y.data().iter().all(|&v| v == 0.0), "{y:?}");
+                    }
+                    assert!(g.data().iter().all(|&v| v == 0.0), "{reduction:?}: {g:?}");
+                };
+            for f in [ce, nll] {
+                case(f, &x, [-100, -100], None, 0.0);
+                case(f, &x, [-100, -100], Some(&[1.0, 2.0, 3.0]), 0.0);
+                case(f, &finite, [0, 1], Some(&none), 0.0);
+                case(f, &Tensor::zeros([2, 0]), [-100, -100], None, 0.0);
+            }
+            case(ce, &finite, [0, 1], Some(&none), 0.1);
+            if reduction == Reduction::Mean {
+                case(ce, &finite, [0, 1], Some(&some), 0.1);
+            }
+        }
+        let (y, [g]) = gradients([Tensor::zeros([0, 3])], |t, [x]| t.cross_entropy(x, &[0i32; 0]));
+        assert!(y.item().is_nan() && g.shape()[..] == [0, 3]);
+    }
+
+    #[test]
+    fn nothing_reaches_an_ignored_row_nor_leaves_it() {
+        let x = t(&[3, 2], &[0.0, 0.0, f64::NAN, f64::INFINITY, 0.0, 0.0]);
+        let how = ClassLoss { reduction: Reduction::None, ..ClassLoss::default() };
+        for nll in [false, true] {
+            let mut tape = Tape::eval();
+            let x = tape.input(x.clone());
+            let labels = [0, -100, 1];
+            let y = match nll {
+                true => tape.nll_loss(x.clone(), &labels, &how),
+                false => tape.cross_entropy_with(x.clone(), &labels, &how),
+            };
+            assert_eq!(y.value.data()[1], 0.0);
+            let seed = t(&[3], &[2.0, f64::NAN, 1.0]);
+            let g = tape.backward_from([(y.node, seed)]);
+            let p = if nll { 0.0 } else { 0.5 };
+            assert_eq!(g.of(&x).unwrap().data(), [2.0 * (p - 1.0), 2.0 * p, 0.0, 0.0, p, p - 1.0]);
         }
     }
 

@@ -53,8 +53,12 @@ impl<E: Element> Pair<E> for SmoothL1<E> {
             E::ONE
         } else if d < E::ZERO {
             -E::ONE
-        } else {
+        } else if self.0 > E::ZERO {
+            // NaN.
             d
+        } else {
+            // The sign of 0, and of NaN.
+            E::ZERO
         }
     }
     #[inline(always)]
@@ -89,7 +93,9 @@ impl<E: Element> Pair<E> for Bce {
     }
     #[inline(always)]
     fn dt(self, p: E, x: E, _: E) -> E {
-        (p - E::ONE) * Self::softplus_neg(x) - x
+        // Without a factor there is nothing that an infinite logit could make NaN of.
+        let weighted = if p == E::ONE { E::ZERO } else { (p - E::ONE) * Self::softplus_neg(x) };
+        weighted - x
     }
 }
 
@@ -243,6 +249,32 @@ mod tests {
         assert_eq!(h.data(), [-0.5, 1.0, -1.0, -1.0]);
         let (y, [g, _]) = gradients([x, zero], |t, [x, z]| t.mse(x, z, Reduction::Mean));
         assert_eq!((y.item(), g.data()), (14.25 / 4.0, &[0.25, -1.5, 0.5, 1.0][..]));
+    }
+
+    /// Values of PyTorch 2.15.
+    #[test]
+    fn not_a_number_is_pytorchs() {
+        let (x, zero) = (t(&[3], &[f64::NAN, f64::NEG_INFINITY, 2.0]), Tensor::zeros([3]));
+        let smooth = |beta| {
+            gradients([x.clone(), zero.clone()], |t, [x, z]| t.smooth_l1(x, z, beta, Reduction::None)).1
+        };
+        assert_eq!(smooth(0.0)[0].data(), [0.0, -1.0, 1.0]);
+        assert!(smooth(1.0)[0].data()[0].is_nan());
+        let bce = |weights| {
+            gradients([x.clone(), zero.clone()], |t, [x, z]| {
+                t.bce_with_logits(x, z, weights, Reduction::None)
+            })
+        };
+        let (y, [g, h]) = bce(BceWeights::default());
+        assert!(y.data()[0].is_nan() && y.data()[1].is_nan() && g.data()[0].is_nan() && h.data()[0].is_nan());
+        assert_eq!((g.data()[1], &h.data()[1..]), (0.0, &[f64::INFINITY, -2.0][..]));
+        let none = Tensor::zeros([0]);
+        for f in [Tape::mse, |t: &mut Tape<f64>, x, z, r| t.smooth_l1(x, z, 1.0, r)] {
+            let f: fn(&mut Tape<f64>, Var<f64>, Var<f64>, Reduction) -> Var<f64> = f;
+            let (y, [g, _]) =
+                gradients([none.clone(), none.clone()], |t, [x, z]| f(t, x, z, Reduction::Mean));
+            assert!(y.item().is_nan() && g.is_empty());
+        }
     }
 
     #[test]

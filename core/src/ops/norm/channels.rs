@@ -61,12 +61,13 @@ impl<E: Element> Channels<E> {
         [Tensor::from_slice([c], sum), Tensor::from_slice([c], dot)]
     }
 
-    /// scale · (g' - a - (x - mean) · b) in place of g.
-    pub fn backward(&self, x: &Tensor<E>, g: &mut Tensor<E>, a: &[E], b: &[E]) {
+    /// scale · (g' - a - (x - mean) · b) in place of g, with a and b for each channel: what passes through the batch's
+    /// statistics; none for statistics that are given.
+    pub fn backward(&self, x: &Tensor<E>, g: &mut Tensor<E>, through: Option<[&[E]; 2]>) {
         let c = self.len();
         let piece = (GRAIN / c.max(1)).max(1) * c;
         parallel::chunks(g.data_mut(), piece, |i, d| {
-            E::dispatch(Backward { at: self, x: &x.data()[i * piece..][..d.len()], d, a, b });
+            E::dispatch(Backward { at: self, x: &x.data()[i * piece..][..d.len()], d, through });
         });
     }
 }
@@ -137,8 +138,7 @@ struct Backward<'a, E: Element> {
     x: &'a [E],
     /// Holds g.
     d: &'a mut [E],
-    a: &'a [E],
-    b: &'a [E],
+    through: Option<[&'a [E]; 2]>,
 }
 
 impl<E: Element> Kernel<E> for Backward<'_, E> {
@@ -147,8 +147,17 @@ impl<E: Element> Kernel<E> for Backward<'_, E> {
     fn run<S: Simd<E>>(self, _: S) {
         let c = self.at.len();
         let ([mean, scale, shift], bounds) = self.at.maps(c);
-        let (a, b) = (&self.a[..c], &self.b[..c]);
-        for (x, g) in self.x.chunks_exact(c).zip(self.d.chunks_exact_mut(c)) {
+        let rows = self.x.chunks_exact(c).zip(self.d.chunks_exact_mut(c));
+        let Some([a, b]) = self.through.map(|v| v.map(|v| &v[..c])) else {
+            for (x, g) in rows {
+                for k in 0..c {
+                    let z = (x[k] - mean[k]) * scale[k] + shift[k];
+                    g[k] = if is_between(z, bounds) { scale[k] * g[k] } else { E::ZERO };
+                }
+            }
+            return;
+        };
+        for (x, g) in rows {
             for k in 0..c {
                 let d = x[k] - mean[k];
                 let z = d * scale[k] + shift[k];
