@@ -15,9 +15,16 @@ pub struct Buffer<E: Element = f32> {
 }
 
 impl<E: Element> Buffer<E> {
-    /// `len` elements of unspecified (but initialised) value: for what is written before it is read.
+    /// `len` elements of unspecified (but initialised) value: for what is written before it is read. Panics where there is no
+    /// memory for them.
+    #[track_caller]
     pub fn stale(len: usize) -> Self {
-        Buffer { memory: E::pool().take(len), len }
+        Self::try_stale(len).unwrap_or_else(|| panic!("no memory for {len} numbers of {}", E::NAME))
+    }
+
+    /// As [`Buffer::stale`], or `None` where there is no memory for them.
+    pub fn try_stale(len: usize) -> Option<Self> {
+        Some(Buffer { memory: E::pool().take(len)?, len })
     }
 
     /// `len` zeros.
@@ -26,15 +33,20 @@ impl<E: Element> Buffer<E> {
     }
 
     /// `len` times one value.
+    #[track_caller]
     pub fn full(len: usize, value: E) -> Self {
-        let mut b = Self::stale(len);
+        Self::stale(len).filled(value)
+    }
+
+    /// One value everywhere.
+    pub(crate) fn filled(mut self, value: E) -> Self {
         // Inside of shared work the other threads have pieces of their own.
         if parallel::is_worker() {
-            b.fill(value);
+            self.fill(value);
         } else {
-            parallel::chunks(&mut b, GRAIN, |_, to| to.fill(value));
+            parallel::chunks(&mut self, GRAIN, |_, to| to.fill(value));
         }
-        b
+        self
     }
 
     /// A copy of a slice.

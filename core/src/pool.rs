@@ -9,7 +9,7 @@
 //! memory is untouched: the part of a chunk that nobody has asked for costs no page.
 
 use crate::Element;
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -114,10 +114,11 @@ impl Arena {
         self.by_size.remove(&(size, place));
     }
 
-    fn take(&mut self, size: usize) -> (Place, NonNull<u8>) {
+    /// A range, or `None` where there is none and the system has no memory.
+    fn take(&mut self, size: usize) -> Option<(Place, NonNull<u8>)> {
         let least = (size, Place { chunk: 0, offset: 0 });
         let found = self.by_size.range(least..).next().copied();
-        let (free, place) = found.unwrap_or_else(|| self.grow(size));
+        let (free, place) = found.or_else(|| self.grow(size))?;
         self.remove(place, free);
         if free > size {
             self.add(Place { offset: place.offset + size, ..place }, free - size);
@@ -128,18 +129,13 @@ impl Arena {
             self.allocations += 1;
         }
         // SAFETY: the range lies in the chunk.
-        (place, unsafe { chunk.start.add(place.offset) })
+        Some((place, unsafe { chunk.start.add(place.offset) }))
     }
 
     /// A new chunk, all of it free: its size and place.
-    fn grow(&mut self, size: usize) -> (usize, Place) {
-        let whole = size.checked_next_multiple_of(HUGE).unwrap_or(usize::MAX);
-        let chunk = Chunk::new(whole.max(self.least)).or_else(|| Chunk::new(whole));
-        let chunk = chunk.unwrap_or_else(|| {
-            handle_alloc_error(
-                Layout::from_size_align(size, LINE).expect("tensor larger than the address space"),
-            )
-        });
+    fn grow(&mut self, size: usize) -> Option<(usize, Place)> {
+        let whole = size.checked_next_multiple_of(HUGE)?;
+        let chunk = Chunk::new(whole.max(self.least)).or_else(|| Chunk::new(whole))?;
         let index = self.chunks.iter().position(Option::is_none).unwrap_or_else(|| {
             self.chunks.push(None);
             self.chunks.len() - 1
@@ -147,7 +143,7 @@ impl Arena {
         let found = (chunk.size, Place { chunk: index, offset: 0 });
         self.chunks[index] = Some(chunk);
         self.add(found.1, found.0);
-        found
+        Some(found)
     }
 
     fn put(&mut self, mut place: Place, mut size: usize) {
@@ -233,15 +229,14 @@ impl<E: Element> Pool<E> {
         lock(if size < SMALL { &self.small } else { &self.large })
     }
 
-    /// Memory for `len` elements.
-    pub(crate) fn take(&self, len: usize) -> Memory<E> {
-        let size = len.max(1).checked_mul(size_of::<E>()).and_then(|n| n.checked_next_multiple_of(LINE));
-        let size = size.filter(|&n| n <= isize::MAX as usize).expect("tensor larger than the address space");
-        let (place, ptr) = self.arena(size).take(size);
+    /// Memory for `len` elements, or `None` where the system has none.
+    pub(crate) fn take(&self, len: usize) -> Option<Memory<E>> {
+        let size = len.max(1).checked_mul(size_of::<E>()).and_then(|n| n.checked_next_multiple_of(LINE))?;
+        let (place, ptr) = self.arena(size).take(size)?;
         let mut used = lock(&self.used);
         used.now += size;
         used.peak = used.peak.max(used.now);
-        Memory { ptr: ptr.cast(), size, place }
+        Some(Memory { ptr: ptr.cast(), size, place })
     }
 
     /// Takes memory of this pool back; its owner does not use it from here on.
@@ -290,6 +285,10 @@ mod tests {
     /// Elements of a large request, in f32.
     const LARGE: usize = SMALL / size_of::<f32>();
 
+    fn take(pool: &Pool<f32>, len: usize) -> Memory<f32> {
+        pool.take(len).expect("memory")
+    }
+
     fn slice(m: &mut Memory<f32>) -> &mut [f32] {
         // SAFETY: the range belongs to `m`.
         unsafe { std::slice::from_raw_parts_mut(m.ptr.as_ptr(), m.size / size_of::<f32>()) }
@@ -299,11 +298,11 @@ mod tests {
     fn the_smallest_free_range_that_holds_it_serves() {
         let pool = Pool::<f32>::new();
         let sizes = [4, 1, 2, 1, 3, 1].map(|n| n * LARGE);
-        let held = sizes.map(|n| pool.take(n));
+        let held = sizes.map(|n| take(&pool, n));
         let [four, two, three] = [&held[0], &held[2], &held[4]];
         [four, two, three].into_iter().for_each(|m| pool.put(m));
         // Three in the range of three, for all that the range of four comes first; what is left of it then serves.
-        let again = [3, 1, 1, 3].map(|n| pool.take(n * LARGE).ptr);
+        let again = [3, 1, 1, 3].map(|n| take(&pool, n * LARGE).ptr);
         // SAFETY: all in one chunk.
         let expected = unsafe { [three.ptr, two.ptr, two.ptr.add(LARGE), four.ptr] };
         assert_eq!(again, expected);
@@ -313,10 +312,10 @@ mod tests {
     fn neighbours_are_joined_in_any_order() {
         for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             let pool = Pool::<f32>::new();
-            let parts = [LARGE, 2 * LARGE, 3 * LARGE].map(|n| pool.take(n));
-            let last = pool.take(LARGE);
+            let parts = [LARGE, 2 * LARGE, 3 * LARGE].map(|n| take(&pool, n));
+            let last = take(&pool, LARGE);
             order.into_iter().for_each(|i| pool.put(&parts[i]));
-            let whole = pool.take(6 * LARGE);
+            let whole = take(&pool, 6 * LARGE);
             assert_eq!(whole.ptr, parts[0].ptr, "{order:?}");
             [whole, last].iter().for_each(|m| pool.put(m));
             // And all of it is one free chunk.
@@ -333,17 +332,17 @@ mod tests {
             let PoolStats { allocations, bytes, in_use, peak } = p.stats();
             (allocations, [bytes, in_use, peak].map(|n| n / size_of::<f32>()))
         };
-        let a = pool.take(2 * LARGE);
+        let a = take(&pool, 2 * LARGE);
         assert_eq!(counts(&pool), (1, [2 * LARGE; 3]));
         // A line is the least.
-        let b = pool.take(1);
+        let b = take(&pool, 1);
         assert_eq!(counts(&pool), (2, [2 * LARGE + 16; 3]));
         pool.put(&a);
         assert_eq!(counts(&pool), (2, [2 * LARGE + 16, 16, 2 * LARGE + 16]));
         // Not fresh; then partly so.
-        let c = pool.take(LARGE);
+        let c = take(&pool, LARGE);
         assert_eq!(counts(&pool).0, 2);
-        let d = pool.take(2 * LARGE);
+        let d = take(&pool, 2 * LARGE);
         assert_eq!(counts(&pool), (3, [3 * LARGE + 16; 3]));
         // What is in use keeps its chunk.
         pool.put(&b);
@@ -364,7 +363,7 @@ mod tests {
         for step in 1..=steps {
             if held.len() < 40 && rng.below(100) < 55 {
                 let most = if rng.below(2) == 0 { 300 } else { 4 * LARGE };
-                let mut memory = pool.take(1 + rng.below(most));
+                let mut memory = take(&pool, 1 + rng.below(most));
                 assert!(memory.ptr.as_ptr().addr().is_multiple_of(LINE));
                 let data = slice(&mut memory);
                 // Zero, or a whole number that a former owner left.
@@ -381,12 +380,17 @@ mod tests {
         pool.trim();
         assert_eq!((pool.stats().bytes, pool.stats().in_use), (0, 0));
         // A chunk that comes back from the system is zero again.
-        assert!(slice(&mut pool.take(LARGE)).iter().all(|&x| x == 0.0));
+        assert!(slice(&mut take(&pool, LARGE)).iter().all(|&x| x == 0.0));
     }
 
     #[test]
-    #[should_panic(expected = "tensor larger than the address space")]
-    fn a_size_that_no_address_has_is_refused() {
-        Pool::<f64>::new().take(usize::MAX / 8);
+    fn what_the_system_has_not_is_refused_and_the_pool_goes_on() {
+        let pool = Pool::<f64>::new();
+        for len in [usize::MAX, usize::MAX / 8, isize::MAX as usize / 8, 1 << 47] {
+            assert!(pool.take(len).is_none());
+        }
+        let memory = pool.take(LARGE).expect("memory");
+        assert_eq!(pool.stats().in_use, LARGE * 8);
+        pool.put(&memory);
     }
 }

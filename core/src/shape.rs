@@ -1,10 +1,17 @@
-//! Shapes: up to six extents, row-major.
+//! Shapes: up to eight extents, row-major.
+//!
+//! Extents come from who calls, and their products must not wrap. A shape is the one place where that is looked at: the
+//! product of all its extents, each 0 counted as 1, is at most [`MOST`]. So the product of any of them fits, and so do
+//! strides, offsets and bytes, wherever they are made.
 
 use std::fmt;
 use std::ops::Deref;
 
 /// The most axes a tensor can have.
-pub const MAX_RANK: usize = 6;
+pub const MAX_RANK: usize = 8;
+
+/// The most elements of a tensor: their bytes, at most 8 each, have addresses.
+pub(crate) const MOST: usize = isize::MAX as usize / 8;
 
 /// The extents of a tensor, outermost first. Dereferences to a slice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,20 +21,26 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Panics when there are more than [`MAX_RANK`] extents.
+    /// Panics when there are more than [`MAX_RANK`] extents, or more elements than any memory holds.
     #[track_caller]
     pub fn new(dims: &[usize]) -> Self {
-        assert!(dims.len() <= MAX_RANK, "shape {dims:?}: at most {MAX_RANK} axes");
+        Self::of_result("shape", dims)
+    }
+
+    /// As [`Shape::new`], for what an op makes, which a panic names.
+    #[track_caller]
+    pub(crate) fn of_result(op: &str, dims: &[usize]) -> Self {
+        assert!(dims.len() <= MAX_RANK, "{op}: {dims:?} has more than {MAX_RANK} axes");
+        let n = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)));
+        assert!(n.is_some_and(|n| n <= MOST), "{op}: {dims:?} has more elements than memory has addresses");
         let mut d = [1; MAX_RANK];
         d[..dims.len()].copy_from_slice(dims);
         Shape { dims: d, rank: dims.len() }
     }
 
-    /// The number of elements: the product, 1 for a scalar. Panics where it overflows.
-    #[track_caller]
+    /// The number of elements: the product, 1 for a scalar.
     pub fn numel(&self) -> usize {
-        let n = self.iter().try_fold(1usize, |a, &d| a.checked_mul(d));
-        n.unwrap_or_else(|| panic!("shape {self:?}: too many elements"))
+        self.iter().product()
     }
 
     /// Row-major strides, in elements.
@@ -44,9 +57,9 @@ impl Shape {
     /// An axis counted from the front, or from the back when negative. Panics when there is none.
     #[track_caller]
     pub fn axis(&self, axis: isize) -> usize {
-        let a = if axis < 0 { axis + self.rank as isize } else { axis };
-        assert!((0..self.rank as isize).contains(&a), "axis {axis} of shape {self:?}");
-        a as usize
+        let rank = self.rank as isize;
+        assert!((-rank..rank).contains(&axis), "axis {axis} of shape {self:?}");
+        axis.rem_euclid(rank) as usize
     }
 }
 
@@ -81,5 +94,27 @@ impl From<&Vec<usize>> for Shape {
     #[track_caller]
     fn from(d: &Vec<usize>) -> Self {
         Shape::new(d)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_product_of_extents_fits() {
+        let s = Shape::new(&[1 << 20, 0, 1 << 39]);
+        assert_eq!((s.numel(), s.strides()[..2].to_vec()), (0, vec![0, 1 << 39]));
+        assert_eq!([-8, -1, 0, 7].map(|a| Shape::new(&[1; 8]).axis(a)), [0, 7, 0, 7]);
+        for dims in [[1 << 30, 0, 1 << 31], [usize::MAX, 1, 0], [MOST, 2, 1]] {
+            let refused = std::panic::catch_unwind(|| Shape::new(&dims));
+            assert!(refused.is_err(), "{dims:?}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "shape: [1, 1, 1, 1, 1, 1, 1, 1, 1] has more than 8 axes")]
+    fn nine_axes_are_refused() {
+        Shape::new(&[1; 9]);
     }
 }

@@ -24,11 +24,24 @@ impl<E: Element> Tensor<E> {
         Tensor { shape, data: Arc::new(data) }
     }
 
-    /// Unspecified (but initialised) values: for what is written before it is read.
+    /// Unspecified (but initialised) values: for what is written before it is read. Panics where there is no memory for them.
     #[track_caller]
     pub fn stale(shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
-        Tensor { shape, data: Arc::new(Buffer::stale(shape.numel())) }
+        Tensor { shape, data: Arc::new(Self::room("tensor", shape)) }
+    }
+
+    /// [`Tensor::stale`] for the result of an op, whose name a panic tells.
+    #[track_caller]
+    pub fn result(op: &str, dims: &[usize]) -> Self {
+        let shape = Shape::of_result(op, dims);
+        Tensor { shape, data: Arc::new(Self::room(op, shape)) }
+    }
+
+    #[track_caller]
+    fn room(op: &str, shape: Shape) -> Buffer<E> {
+        let memory = Buffer::try_stale(shape.numel());
+        memory.unwrap_or_else(|| panic!("{op}: no memory for a tensor of shape {shape:?} in {}", E::NAME))
     }
 
     /// Zeros.
@@ -41,7 +54,7 @@ impl<E: Element> Tensor<E> {
     #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: E) -> Self {
         let shape = shape.into();
-        Tensor { shape, data: Arc::new(Buffer::full(shape.numel(), value)) }
+        Tensor { shape, data: Arc::new(Self::room("tensor", shape).filled(value)) }
     }
 
     /// A copy of a slice. Panics when the shape's product is not its length.
@@ -53,10 +66,9 @@ impl<E: Element> Tensor<E> {
     /// `f(i)` at each flat index i.
     #[track_caller]
     pub fn from_fn(shape: impl Into<Shape>, f: impl FnMut(usize) -> E) -> Self {
-        let shape = shape.into();
-        let mut data = Buffer::stale(shape.numel());
-        data.iter_mut().zip((0..).map(f)).for_each(|(d, v)| *d = v);
-        Tensor { shape, data: Arc::new(data) }
+        let mut t = Self::stale(shape);
+        t.data_mut().iter_mut().zip((0..).map(f)).for_each(|(d, v)| *d = v);
+        t
     }
 
     /// A scalar: shape [].

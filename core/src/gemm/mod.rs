@@ -52,9 +52,13 @@ impl<'a, E> Matrix<'a, E> {
     /// Rows that begin `ld >= cols` elements apart. Panics when the slice is too short.
     #[track_caller]
     pub fn strided(data: &'a [E], rows: usize, cols: usize, ld: usize) -> Self {
-        let need = if rows == 0 || cols == 0 { 0 } else { (rows - 1) * ld + cols };
+        let need = if rows == 0 || cols == 0 {
+            Some(0)
+        } else {
+            (rows - 1).checked_mul(ld).and_then(|n| n.checked_add(cols))
+        };
         assert!(
-            ld >= cols && need <= data.len(),
+            ld >= cols && need.is_some_and(|n| n <= data.len()),
             "gemm: {rows} x {cols} rows {ld} apart in {} elements",
             data.len()
         );

@@ -127,7 +127,7 @@ fn combine<E: Element, F: Binary<E>>(shape: Shape, mut a: Tensor<E>, mut b: Tens
     } else if *b.shape() == shape && b.is_unique() {
         update(b, Some(&a), None, IntoB(f))
     } else {
-        let mut y = Tensor::stale(shape);
+        let mut y = Tensor::result(F::NAME, &shape);
         apply(&mut y, Some(&a), Some(&b), Fresh(f));
         y
     }

@@ -26,7 +26,7 @@ pub(crate) fn broadcast(op: &str, a: &Shape, b: &Shape) -> Shape {
             _ => panic!("{op}: shapes {a:?} and {b:?} do not broadcast"),
         };
     }
-    Shape::new(&dims[..rank])
+    Shape::of_result(op, &dims[..rank])
 }
 
 /// d ← f(d, a, b). An absent operand reads as 0. Panics when an operand does not broadcast to d's shape.

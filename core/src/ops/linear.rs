@@ -4,7 +4,7 @@
 
 use super::conv::pointwise::After;
 use crate::gemm::{Matrix, gemm};
-use crate::{Activation, Element, Epilogue, Shape, Tape, Tensor, Var, profile};
+use crate::{Activation, Element, Epilogue, Tape, Tensor, Var, profile};
 
 impl<E: Element> Tape<E> {
     /// y = act(x·w + b): [.., in] to [.., out], with weights [in, out] (torch.nn.Linear, transposed) and a bias `[out]`.
@@ -29,7 +29,7 @@ impl<E: Element> Tape<E> {
             weight.shape()
         );
         let rows = leading.iter().product();
-        let mut y = Tensor::stale(Shape::new(&[leading, &[outputs]].concat()));
+        let mut y = Tensor::result(OP, &[leading, &[outputs]].concat());
         let epilogue = Epilogue { bias: bias.map(|b| b.value.data()), activation, ..Epilogue::default() };
         let (a, b) =
             (Matrix::new(x.value.data(), rows, inputs), Matrix::new(weight.value.data(), inputs, outputs));

@@ -82,9 +82,9 @@ impl<E: Element> Tape<E> {
         assert_eq!(k, b_k, "{OP}: {a_shape:?} by {b_shape:?}");
         let (a_batch, b_batch) = (Shape::from(a_batch), Shape::from(b_batch));
         let batch = broadcast(OP, &a_batch, &b_batch);
+        let mut c = Tensor::result(OP, &[&batch[..], &[m, n]].concat());
         let used = [matrices(&a_batch, &batch), matrices(&b_batch, &batch), (0..batch.numel()).collect()];
 
-        let mut c = Tensor::stale(Shape::new(&[&batch[..], &[m, n]].concat()));
         // Where all of A's matrices meet one B, they are one matrix.
         if b_batch.numel() == 1 && a_batch.numel() == batch.numel() {
             let (rows, a, b) = (batch.numel() * m, a.value.data(), b.value.data());

@@ -18,6 +18,7 @@ mod separable;
 mod softmax;
 #[cfg(test)]
 mod testing;
+mod window;
 
 pub use loss::{BceWeights, ClassLoss, Reduction};
 pub use norm::BatchStats;

@@ -7,6 +7,7 @@
 //! Average: windows [start, end) and divisors factor over the axes, so that it is a separable map.
 
 use super::separable::Taps;
+use super::window::Window;
 use crate::buffer::{Packed, Word};
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
@@ -23,7 +24,8 @@ pub struct PoolSpec {
     pub padding: [usize; 2],
     /// Distance of taps.
     pub dilation: [usize; 2],
-    /// Whether a last window that reaches over the edge counts, if it starts inside of the image or its left padding.
+    /// Whether a last window that reaches over the edge counts, if it starts inside of the image or its left padding. The first
+    /// one may reach over both edges, by less than a stride.
     pub ceil_mode: bool,
 }
 
@@ -44,38 +46,41 @@ impl PoolSpec {
         PoolSpec { padding: [padding; 2], ..self }
     }
 
-    /// The output's height and width for an image of [height, width]. Panics, naming the spec, where there is no window or the
-    /// padding is more than half of one.
+    /// The output's height and width for an image of [height, width]. Panics, naming the spec, where there is no window or no
+    /// pixel, or the padding is more than half of a window.
     #[track_caller]
     pub fn out_hw(&self, size: [usize; 2]) -> [usize; 2] {
-        std::array::from_fn(|a| {
-            let (k, s, p, d) = (self.kernel[a], self.stride[a], self.padding[a], self.dilation[a]);
-            assert!(k > 0 && s > 0 && d > 0, "pooling: a kernel, stride or dilation of 0: {self:?}");
-            let reach = d * (k - 1) + 1;
-            assert!(2 * p <= reach, "pooling: more padding than half of the window: {self:?}");
-            let padded = size[a] + 2 * p;
-            assert!(
-                padded >= reach,
-                "pooling: the window is larger than the padded image {size:?}: {self:?}"
-            );
-            let slack = padded - reach;
-            let out = if self.ceil_mode { slack.div_ceil(s) } else { slack / s } + 1;
-            // The last window has to start inside.
-            if self.ceil_mode && (out - 1) * s >= size[a] + p { out - 1 } else { out }
+        let places = |a: usize| {
+            let (padding, dilation) = (self.padding[a], self.dilation[a]);
+            let window = Window { taps: self.kernel[a], stride: self.stride[a], padding, dilation };
+            match window.reach() {
+                _ if size[a] == 0 => Err("an image without pixels"),
+                Some(reach) if padding > reach / 2 => Err("more padding than half of the window"),
+                _ => window.places(size[a], self.ceil_mode),
+            }
+        };
+        match (places(0), places(1)) {
+            (Ok(h), Ok(w)) => [h, w],
+            (Err(e), _) | (_, Err(e)) => panic!("pooling: {e}: images {size:?}, {self:?}"),
+        }
+    }
+
+    /// The taps of output p that fall inside of the image along axis a: (input, tap), in order.
+    fn inputs(&self, a: usize, p: usize, size: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (dilation, padding, at) = (self.dilation[a], self.padding[a], p * self.stride[a]);
+        let first = padding.saturating_sub(at).div_ceil(dilation);
+        let end = (size + padding).saturating_sub(at).div_ceil(dilation).min(self.kernel[a]);
+        (first..end).map(move |r| (at + r * dilation - padding, r))
+    }
+
+    /// The outputs that see input i along axis a: (output, tap), by taps in order.
+    fn outputs(&self, a: usize, i: usize, outputs: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (stride, dilation, at) = (self.stride[a], self.dilation[a], i + self.padding[a]);
+        let first = at.saturating_sub((self.kernel[a] - 1) * dilation).div_ceil(stride);
+        (first..outputs.min(at / stride + 1)).rev().filter_map(move |p| {
+            let t = at - p * stride;
+            t.is_multiple_of(dilation).then_some((p, t / dilation))
         })
-    }
-
-    /// Where tap r of output p falls along axis a, if inside of the image.
-    #[inline(always)]
-    fn input(&self, a: usize, p: usize, r: usize, size: usize) -> Option<usize> {
-        (p * self.stride[a] + r * self.dilation[a]).checked_sub(self.padding[a]).filter(|&i| i < size)
-    }
-
-    /// Which output's tap r falls on input i along axis a, if any.
-    #[inline(always)]
-    fn output(&self, a: usize, i: usize, r: usize, outputs: usize) -> Option<usize> {
-        let t = (i + self.padding[a]).checked_sub(r * self.dilation[a])?;
-        (t.is_multiple_of(self.stride[a])).then_some(t / self.stride[a]).filter(|&p| p < outputs)
     }
 }
 
@@ -187,18 +192,17 @@ fn max_forward<E: Element, T: Tap, const KEEP: bool>(
 ) -> (Tensor<E>, Packed<T>) {
     let [n, h, w, c] = x.dims("max_pool2d");
     let [oh, ow] = spec.out_hw([h, w]);
-    let mut y = Tensor::stale([n, oh, ow, c]);
+    let mut y = Tensor::result("max_pool2d", &[n, oh, ow, c]);
     let mut best = Packed::<T>::stale(if KEEP { y.len() } else { 0 });
     let winners = parallel::Shared::new(&mut best);
     let image = h * w * c;
     let (mut columns, mut ends) = (Vec::new(), Vec::with_capacity(ow));
     for q in 0..ow {
-        columns.extend((0..spec.kernel[1]).filter_map(|s| Some((spec.input(1, q, s, w)?, s))));
+        columns.extend(spec.inputs(1, q, w));
         ends.push(columns.len());
     }
     parallel::chunks(y.data_mut(), ow * c, |i, y| {
-        let row = |r: usize| Some((spec.input(0, i % oh, r, h)? * w, r * spec.kernel[1]));
-        let rows: Vec<_> = (0..spec.kernel[0]).filter_map(row).collect();
+        let rows: Vec<_> = spec.inputs(0, i % oh, h).map(|(y, r)| (y * w, r * spec.kernel[1])).collect();
         // SAFETY: one part for each output row.
         let best = unsafe { winners.slice(if KEEP { i * ow * c..(i + 1) * ow * c } else { 0..0 }) };
         let x = &x.data()[i / oh * image..][..image];
@@ -208,9 +212,12 @@ fn max_forward<E: Element, T: Tap, const KEEP: bool>(
     (y, best)
 }
 
-/// One input row of the maximum's gradient: (first pixel of the row's gradient, first output, tap) of each pair that meets.
+/// One input row of the maximum's gradient.
 struct MaxBackRow<'a, E, T> {
-    pairs: &'a [(usize, usize, T)],
+    /// What sees the row: (the first output of a row of them, the number of the first tap).
+    rows: &'a [(usize, usize)],
+    /// What sees a pixel of it: (pixel, output of the row, tap of the row).
+    columns: &'a [(usize, usize, usize)],
     c: usize,
     g: &'a [E],
     best: &'a [T],
@@ -223,11 +230,14 @@ impl<E: Element, T: Tap> Kernel<E> for MaxBackRow<'_, E, T> {
     fn run<S: Simd<E>>(self, _: S) {
         let c = self.c;
         self.d.fill(E::ZERO);
-        for &(pixel, output, tap) in self.pairs {
-            let d = &mut self.d[pixel * c..][..c];
-            let (g, best) = (&self.g[output * c..][..c], &self.best[output * c..][..c]);
-            for ((d, &g), &best) in d.iter_mut().zip(g).zip(best) {
-                *d += if best == tap { g } else { E::ZERO };
+        for &(row, number) in self.rows {
+            for &(pixel, q, s) in self.columns {
+                let (output, tap) = (row + q, T::new(number + s));
+                let d = &mut self.d[pixel * c..][..c];
+                let (g, best) = (&self.g[output * c..][..c], &self.best[output * c..][..c]);
+                for ((d, &g), &best) in d.iter_mut().zip(g).zip(best) {
+                    *d += if best == tap { g } else { E::ZERO };
+                }
             }
         }
     }
@@ -242,19 +252,12 @@ fn max_backward<E: Element, T: Tap>(
     let [_, oh, ow, _] = g.dims("max_pool2d");
     let mut d = Tensor::stale([n, h, w, c]);
     let image = oh * ow * c;
+    let columns: Vec<_> = (0..w).flat_map(|x| spec.outputs(1, x, ow).map(move |(q, s)| (x, q, s))).collect();
     parallel::chunks(d.data_mut(), w * c, |i, d| {
-        let mut pairs = Vec::with_capacity(w * spec.kernel[0].min(oh) * spec.kernel[1].min(ow));
-        for r in 0..spec.kernel[0] {
-            let Some(p) = spec.output(0, i % h, r, oh) else { continue };
-            for ix in 0..w {
-                for s in 0..spec.kernel[1] {
-                    let Some(q) = spec.output(1, ix, s, ow) else { continue };
-                    pairs.push((ix, p * ow + q, T::new(r * spec.kernel[1] + s)));
-                }
-            }
-        }
+        let rows = spec.outputs(0, i % h, oh).map(|(p, r)| (p * ow, r * spec.kernel[1]));
+        let (rows, columns) = (&rows.collect::<Vec<_>>(), &columns);
         let images = i / h * image..(i / h + 1) * image;
-        E::dispatch(MaxBackRow { pairs: &pairs, c, g: &g.data()[images.clone()], best: &best[images], d });
+        E::dispatch(MaxBackRow { rows, columns, c, g: &g.data()[images.clone()], best: &best[images], d });
     });
     d
 }
@@ -276,7 +279,7 @@ impl<E: Element> Tape<E> {
     /// `torch.nn.MaxPool2d`.
     #[track_caller]
     pub fn max_pool2d(&mut self, x: Var<E>, spec: PoolSpec, activation: Activation) -> Var<E> {
-        if spec.kernel[0] * spec.kernel[1] < usize::from(u8::MAX) {
+        if spec.kernel[0].saturating_mul(spec.kernel[1]) < usize::from(u8::MAX) {
             self.max_pool::<u8>(x, spec, activation, None)
         } else {
             self.max_pool::<u32>(x, spec, activation, None)
@@ -301,6 +304,8 @@ impl<E: Element> Tape<E> {
         indices: Option<&mut Vec<usize>>,
     ) -> Var<E> {
         let _span = profile::span("max_pool2d", "forward");
+        let taps = spec.kernel[0].saturating_mul(spec.kernel[1]);
+        assert!(taps < u32::MAX as usize, "max_pool2d: a window of {taps} taps: {spec:?}");
         let node = x.node;
         let shape @ [_, _, w, c] = x.value.dims("max_pool2d");
         let keep = indices.is_some() || self.records(&[node]);
@@ -330,8 +335,9 @@ impl<E: Element> Tape<E> {
     #[track_caller]
     pub fn avg_pool2d(&mut self, x: Var<E>, spec: PoolSpec, count_include_pad: bool) -> Var<E> {
         assert_eq!(spec.dilation, [1, 1], "avg_pool2d: dilation");
-        let [_, h, w, _] = x.value.dims("avg_pool2d");
+        let [n, h, w, c] = x.value.dims("avg_pool2d");
         let out = spec.out_hw([h, w]);
+        let y = Tensor::result("avg_pool2d", &[n, out[0], out[1], c]);
         let taps = |a: usize, size: usize| {
             average_taps(size, out[a], |o| {
                 let (first, p) = (o * spec.stride[a], spec.padding[a]);
@@ -340,23 +346,27 @@ impl<E: Element> Tape<E> {
                 (start, end, if count_include_pad { last - first } else { end.saturating_sub(start) })
             })
         };
-        self.separable("avg_pool2d", x, taps(0, h), taps(1, w))
+        self.separable("avg_pool2d", x, y, taps(0, h), taps(1, w))
     }
 
-    /// The mean over a grid of bins ⌊i n / o⌋ .. ⌈(i + 1) n / o⌉ on each axis: [N, H, W, C] to [N, P, Q, C]. Source:
+    /// The mean over a grid of bins ⌊i n / o⌋ .. ⌈(i + 1) n / o⌉ on each axis: [N, H, W, C] to [N, P, Q, C]. Panics for images without
+    /// pixels. Source:
     /// `torch.nn.AdaptiveAvgPool2d`.
     #[track_caller]
     pub fn adaptive_avg_pool2d(&mut self, x: Var<E>, output_size: [usize; 2]) -> Var<E> {
-        let [_, h, w, _] = x.value.dims("adaptive_avg_pool2d");
+        let [n, h, w, c] = x.value.dims("adaptive_avg_pool2d");
         let [p, q] = output_size;
-        assert!(h > 0 && w > 0 && p > 0 && q > 0, "adaptive_avg_pool2d: {:?} to {output_size:?}", x.shape());
+        assert!(h > 0 && w > 0, "adaptive_avg_pool2d: {:?} to {output_size:?}", x.shape());
+        let y = Tensor::result("adaptive_avg_pool2d", &[n, p, q, c]);
         let taps = |n: usize, o: usize| {
             average_taps(n, o, |i| {
-                let (start, end) = (i * n / o, ((i + 1) * n).div_ceil(o));
+                let wide = |n: usize| n as u128;
+                let start = (wide(i) * wide(n) / wide(o)) as usize;
+                let end = (wide(i + 1) * wide(n)).div_ceil(wide(o)) as usize;
                 (start, end, end - start)
             })
         };
-        self.separable("adaptive_avg_pool2d", x, taps(h, p), taps(w, q))
+        self.separable("adaptive_avg_pool2d", x, y, taps(h, p), taps(w, q))
     }
 }
 
@@ -413,6 +423,42 @@ mod tests {
             |n, k, s, p| PoolSpec { ceil_mode: true, ..PoolSpec::square(k, s).padded(p) }.out_hw([n, n])[0];
         // The last window would start in the right padding: dropped.
         assert_eq!((out(5, 2, 2, 0), out(4, 2, 3, 1), out(6, 3, 2, 1), out(2, 1, 3, 0)), (3, 2, 4, 1));
+    }
+
+    /// Windows that exceed the image of [0, 1; 2, 3], of PyTorch 2.15: (kernel, stride, padding), the averages with padding
+    /// counted and without. All see the whole image, and are one.
+    #[test]
+    fn a_window_may_exceed_the_image_by_less_than_a_stride() {
+        let x = image(2, 2, &[0.0, 1.0, 2.0, 3.0]);
+        for (k, s, p, mean) in [
+            (3, 2, 0, 1.5),
+            (4, 3, 0, 1.5),
+            (5, 4, 0, 1.5),
+            (5, 3, 1, 0.375),
+            (3, 3, 1, 6.0 / 9.0),
+            (4, 2, 1, 0.375),
+            (7, usize::MAX, 0, 1.5),
+        ] {
+            let spec = PoolSpec { ceil_mode: true, ..PoolSpec::square(k, s).padded(p) };
+            let (y, [g]) = gradients([x.clone()], |t, [x]| t.max_pool2d(x, spec, Activation::None));
+            assert_eq!((y.data(), g.data()), (&[3.0][..], &[0.0, 0.0, 0.0, 1.0][..]), "{spec:?}");
+            assert_eq!(Tape::infer().max_pool2d_with_indices(x.clone().into(), spec).1, [3]);
+            for (counted, want) in [(true, mean), (false, 1.5)] {
+                let (y, [g]) = gradients([x.clone()], |t, [x]| t.avg_pool2d(x, spec, counted));
+                assert!(
+                    (y.item() - want).abs() < 1e-15
+                        && g.data().iter().all(|v| (v - want / 6.0).abs() < 1e-15)
+                );
+            }
+        }
+        // Two taps 3 apart: the first alone falls on a pixel.
+        let spec = PoolSpec { dilation: [3; 2], ceil_mode: true, ..PoolSpec::square(2, 3) };
+        let (y, [g]) = gradients([x.clone()], |t, [x]| t.max_pool2d(x, spec, Activation::None));
+        assert_eq!((y.data(), g.data()), (&[0.0][..], &[1.0, 0.0, 0.0, 0.0][..]));
+        for (k, s) in [(3, 1), (5, 2), (5, 3)] {
+            let spec = PoolSpec { ceil_mode: true, ..PoolSpec::square(k, s) };
+            assert!(std::panic::catch_unwind(|| spec.out_hw([2, 2])).is_err(), "{spec:?}");
+        }
     }
 
     #[test]

@@ -235,18 +235,15 @@ impl<E: Element> Tape<E> {
     pub fn reshape(&mut self, x: Var<E>, shape: &[isize]) -> Var<E> {
         let _span = profile::span("reshape", "forward");
         let (node, old) = (x.node, *x.shape());
-        let known: usize = shape.iter().filter(|&&d| d != -1).map(|&d| d as usize).product();
         let holes = shape.iter().filter(|&&d| d == -1).count();
-        let valid = shape.iter().all(|&d| d >= -1) && holes <= 1;
-        let fits = if holes == 0 {
-            known == x.value.len()
-        } else {
-            known > 0 && x.value.len().is_multiple_of(known)
-        };
-        assert!(valid && fits, "reshape: {old:?} to {shape:?}");
-        let extent = |d: isize| if d == -1 { x.value.len() / known } else { d as usize };
-        let dims: Vec<usize> = shape.iter().map(|&d| extent(d)).collect();
-        let y = x.value.reshape(&dims);
+        assert!(shape.iter().all(|&d| d >= -1) && holes <= 1, "reshape: {old:?} to {shape:?}");
+        let extents =
+            |hole: usize| shape.iter().map(|&d| usize::try_from(d).unwrap_or(hole)).collect::<Vec<_>>();
+        let known = Shape::of_result("reshape", &extents(1)).numel();
+        let hole = if holes == 1 { x.value.len().checked_div(known) } else { Some(1) };
+        let dims = hole.map(|n| Shape::of_result("reshape", &extents(n)));
+        let dims = dims.filter(|d| d.numel() == x.value.len());
+        let y = x.value.reshape(dims.unwrap_or_else(|| panic!("reshape: {old:?} to {shape:?}")));
         self.record("reshape", y, &[node], move |g, slots| slots.add(node, || g.reshape(old)))
     }
 
@@ -289,12 +286,11 @@ impl<E: Element> Tape<E> {
             let same = p.shape().len() == first.len()
                 && (0..first.len()).all(|a| a == axis || p.shape()[a] == first[a]);
             assert!(same, "concat: {:?} to {first:?} along axis {axis}", p.shape());
-            dims[axis] += p.shape()[axis];
+            dims[axis] = dims[axis].saturating_add(p.shape()[axis]);
         }
-        let shape = Shape::from(&dims);
-        let around = Around::new(&shape, axis);
+        let mut y = Tensor::result("concat", &dims);
+        let around = Around::new(y.shape(), axis);
         let (mut start, mut pieces) = (0, Vec::with_capacity(parts.len()));
-        let mut y = Tensor::stale(shape);
         let whole = Shared::new(y.data_mut());
         for p in &parts {
             let (n, data) = (p.shape()[axis], p.value.data());
@@ -328,7 +324,7 @@ impl<E: Element> Tape<E> {
         let around = Around::new(&shape, axis);
         let mut dims = shape.to_vec();
         dims[axis] = runs.iter().map(|r| r.1).sum();
-        let mut y = Tensor::stale(&dims);
+        let mut y = Tensor::result(name, &dims);
         select(x.value.data(), around, &runs, y.data_mut());
         self.record(name, y, &[node], move |g, slots| {
             slots.add(node, || scatter(g.data(), around, &runs, shape))

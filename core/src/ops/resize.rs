@@ -1,19 +1,20 @@
 //! Resizing of images [N, H, W, C]: bilinear and nearest, both separable maps.
 //!
 //! Along an axis of n inputs and o outputs, bilinear samples output i at the source coordinate s = max((i + ½) n / o - ½, 0) between
-//! its two neighbours (half-pixel centres, `align_corners=False`); nearest takes input ⌊i n / o⌋, with the quotient n / o rounded to f32
+//! its two neighbours (half-pixel centres, `align_corners=False`; both are read, though the weight of one be 0, so that NaN and
+//! infinities spread as in PyTorch: an axis that keeps its size is copied); nearest takes input ⌊i n / o⌋, with the quotient n / o rounded to f32
 //! as PyTorch does: for one pair of sizes in a hundred, such as 2 to 82, that is one input below the exact one.
 
 use super::separable::Taps;
-use crate::{Element, Tape, Var};
+use crate::{Element, Tape, Tensor, Var};
 
 fn bilinear<E: Element>(n: usize, o: usize) -> Taps<E> {
     Taps::new(n, o, |i| {
         let s = ((i as f64 + 0.5) * (n as f64 / o as f64) - 0.5).max(0.0);
         let low = (s as usize).min(n - 1);
-        let high = (low + 1).min(n - 1);
-        let t = if high == low { 0.0 } else { s - low as f64 };
-        [(low, 1.0 - t), (high, t)].into_iter().filter(|&(_, w)| w != 0.0)
+        let pair = [(low, 1.0 - (s - low as f64)), (low + 1, s - low as f64)];
+        let alone = n == o || low + 1 == n;
+        if alone { vec![(low, 1.0)] } else { pair.to_vec() }
     })
 }
 
@@ -33,29 +34,29 @@ impl<E: Element> Tape<E> {
     /// Source: `torch.nn.functional.interpolate`.
     #[track_caller]
     pub fn resize_bilinear(&mut self, x: Var<E>, size: [usize; 2]) -> Var<E> {
-        let [h, w] = check("resize_bilinear", &x, size);
-        self.separable("resize_bilinear", x, bilinear(h, size[0]), bilinear(w, size[1]))
+        let ([h, w], y) = result("resize_bilinear", &x, size);
+        self.separable("resize_bilinear", x, y, bilinear(h, size[0]), bilinear(w, size[1]))
     }
 
     /// The nearest input for each output: [N, H, W, C] to [N, height, width, C]. Source: `torch.nn.functional.interpolate`.
     #[track_caller]
     pub fn resize_nearest(&mut self, x: Var<E>, size: [usize; 2]) -> Var<E> {
-        let [h, w] = check("resize_nearest", &x, size);
-        self.separable("resize_nearest", x, nearest(h, size[0]), nearest(w, size[1]))
+        let ([h, w], y) = result("resize_nearest", &x, size);
+        self.separable("resize_nearest", x, y, nearest(h, size[0]), nearest(w, size[1]))
     }
 }
 
+/// The images' size, and room for the result.
 #[track_caller]
-fn check<E: Element>(op: &str, x: &Var<E>, size: [usize; 2]) -> [usize; 2] {
-    let [_, h, w, _] = x.value.dims(op);
+fn result<E: Element>(op: &str, x: &Var<E>, size: [usize; 2]) -> ([usize; 2], Tensor<E>) {
+    let [n, h, w, c] = x.value.dims(op);
     assert!(h > 0 && w > 0 && size[0] > 0 && size[1] > 0, "{op}: {:?} to {size:?}", x.shape());
-    [h, w]
+    ([h, w], Tensor::result(op, &[n, size[0], size[1], c]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Tensor;
     use crate::ops::testing::gradients;
 
     #[test]
@@ -70,6 +71,19 @@ mod tests {
         // PyTorch 2.15: 41 · fl(2 / 82) < 1.
         let x = Tensor::from_slice([1, 1, 2, 1], &[0.0, 1.0]);
         assert_eq!(Tape::infer().resize_nearest(x.into(), [1, 82]).value.data()[40..43], [0.0, 0.0, 1.0]);
+    }
+
+    /// As PyTorch 2.15: a neighbour of weight 0 is read.
+    #[test]
+    fn not_a_number_spreads_to_what_reads_it() {
+        let x = Tensor::<f64>::from_fn([1, 3, 3, 1], |i| if i == 4 { f64::NAN } else { 0.0 });
+        for (size, rows, columns) in [([6, 6], 0..5, 0..5), ([3, 6], 1..2, 0..5), ([3, 3], 1..2, 1..2)] {
+            let y = Tape::infer().resize_bilinear(x.clone().into(), size).value;
+            for (i, v) in y.data().iter().enumerate() {
+                let (p, q) = (i / size[1], i % size[1]);
+                assert_eq!(v.is_nan(), rows.contains(&p) && columns.contains(&q), "{size:?} {p} {q}");
+            }
+        }
     }
 
     #[test]

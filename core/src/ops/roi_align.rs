@@ -7,7 +7,11 @@
 //!   y(p, q, c) = Σ_i Σ_j u_p(i) v_q(j) x(i, j, c),
 //!
 //! with short lists of row weights u_p and column weights v_q, computed once for a region and used for all channels;
-//! samples that share a row or a column share its weight. Backward adds u_p(i) v_q(j) dy(p, q, c) to dx(i, j, c).
+//! samples that share a row or a column share its weight. Samples outside of the map (by more than a pixel) count 0, so that a
+//! large region needs no more of them than the map is large: the first and the last inside are found by halving, for which
+//! places must grow with their numbers. A region that is not finite reads nothing and is 0, and so is one of which a bin
+//! would have 2²⁴ samples or more: in f32 they cannot be told apart, and those inside weigh next to nothing. (torchvision has 0 for
+//! such without `sampling`, and reads outside of its memory with it.) Backward adds u_p(i) v_q(j) dy(p, q, c) to dx(i, j, c).
 //! Forward is spread over regions; backward, where regions overlap, over bands of the maps' rows, which stay in the second
 //! cache meanwhile, about: the order of a pixel's additions is that of the regions, however the bands are cut.
 
@@ -19,12 +23,15 @@ use std::ops::Range;
 /// Elements of a map, about, that one task of backward takes.
 const BAND: usize = 256 * 1024;
 
+/// Samples of a bin along an axis, less than these.
+const SAMPLES: usize = 1 << 24;
+
 /// How regions are resampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoiAlign {
     /// Bins [down, across].
     pub output: [usize; 2],
-    /// Samples of a bin along each axis; 0: as many as the bin has pixels, rounded up.
+    /// Samples of a bin along each axis, less than 2²⁴; 0: as many as the bin has pixels, rounded up.
     pub sampling: usize,
     /// Whether pixel centres lie at half-integers (and regions may be smaller than a pixel).
     pub aligned: bool,
@@ -54,17 +61,24 @@ impl<E: Element> Taps<E> {
     fn new(start: E, size: E, extent: usize, bins: usize, sampling: usize) -> Self {
         let bin = size / E::from_usize(bins);
         let samples = if sampling > 0 { sampling } else { bin.to_f64().ceil().max(0.0) as usize };
+        let readable = (start + size).is_finite() && samples < SAMPLES && extent > 0;
+        let samples = if readable { samples } else { 0 };
         let share = E::ONE / E::from_usize(samples.max(1));
         let (mut starts, mut taps) = (vec![0], Vec::<(usize, E)>::new());
         for b in 0..bins {
             let first = taps.len();
-            for s in 0..samples {
-                let half = E::from_f64(0.5);
-                let step = (E::from_usize(s) + half) * bin / E::from_usize(samples);
-                let at = start + E::from_usize(b) * bin + step;
-                if !(at >= -E::ONE && at <= E::from_usize(extent)) {
-                    continue;
-                }
+            let place = |s: usize| {
+                let step = (E::from_usize(s) + E::from_f64(0.5)) * bin / E::from_usize(samples);
+                start + E::from_usize(b) * bin + step
+            };
+            let (low, high) = (-E::ONE, E::from_usize(extent));
+            // Of a region with its ends exchanged places fall.
+            let inside = if bin > E::ZERO {
+                first_of(samples, |s| place(s) >= low)..first_of(samples, |s| place(s) > high)
+            } else {
+                0..samples
+            };
+            for at in inside.map(place).filter(|&at| at >= low && at <= high) {
                 let at = at.max(E::ZERO);
                 let low = (at.to_f64() as usize).min(extent - 1);
                 let high = (low + 1).min(extent - 1);
@@ -87,6 +101,16 @@ impl<E: Element> Taps<E> {
     }
 }
 
+/// The first of 0..n from which on `holds` is true, n if there is none.
+fn first_of(n: usize, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut from, mut to) = (0, n);
+    while from < to {
+        let middle = from + (to - from) / 2;
+        if holds(middle) { to = middle } else { from = middle + 1 }
+    }
+    from
+}
+
 /// A region's place: its map, and the weights of both axes.
 struct Plan<E> {
     level: usize,
@@ -99,7 +123,7 @@ impl<E: Element> Plan<E> {
     fn new(roi: &Roi<E>, align: &RoiAlign, scale: E, [h, w]: [usize; 2]) -> Self {
         let offset = if align.aligned { E::from_f64(0.5) } else { E::ZERO };
         let at = roi.bounds.map(|v| v * scale - offset);
-        let side = |size: E| if align.aligned { size } else { size.max(E::ONE) };
+        let side = |size: E| if !align.aligned && size < E::ONE { E::ONE } else { size };
         let [down, across] = align.output;
         Plan {
             level: roi.level,
@@ -248,7 +272,8 @@ impl<E: Element> Kernel<E> for Backward<'_, E> {
 
 impl<E: Element> Tape<E> {
     /// Regions of feature maps: maps [n, h, w, c] of equal n and c, each with its scale (map pixels an image pixel), and
-    /// K regions give [K, down, across, c]. Regions carry no gradient. Panics where a region names no map or image.
+    /// K regions give [K, down, across, c]; one that is not finite gives 0. Regions carry no gradient. Panics where a region
+    /// names no map or image.
     #[track_caller]
     pub fn roi_align(&mut self, maps: &[Var<E>], scales: &[f64], rois: &[Roi<E>], align: RoiAlign) -> Var<E> {
         const OP: &str = "roi_align";
@@ -266,14 +291,15 @@ impl<E: Element> Tape<E> {
             rois.iter().all(|r| r.level < maps.len() && r.image < n),
             "{OP}: a region of no map or image"
         );
+        assert!(align.sampling < SAMPLES, "{OP}: {} samples of a bin", align.sampling);
+        let [down, across] = align.output;
+        let mut y = Tensor::result(OP, &[rois.len(), down, across, c]);
         let plan = |r: &Roi<E>| {
             let [_, h, w, _] = shapes[r.level];
             Plan::new(r, &align, E::from_f64(scales[r.level]), [h, w])
         };
         let plans: Vec<Plan<E>> = rois.iter().map(plan).collect();
-        let [down, across] = align.output;
         let each = down * across * c;
-        let mut y = Tensor::stale([rois.len(), down, across, c]);
         if each > 0 {
             parallel::chunks(y.data_mut(), each, |k, y| {
                 let plan = &plans[k];
@@ -435,6 +461,46 @@ mod tests {
         let one = gradient(1);
         assert!(one.data().iter().filter(|v| **v != 0.0).count() > one.len() / 4);
         assert!([2, 3, 16].into_iter().all(|threads| gradient(threads) == one));
+    }
+
+    /// Values of torchvision 0.29 in f64; of what is not finite, and without `sampling`, it has 0 as well.
+    #[test]
+    fn large_regions_cost_no_more_than_the_map_and_infinite_ones_are_0() {
+        const INF: f64 = f64::INFINITY;
+        let x = Tensor::from_fn([1, 4, 4, 1], |i| i as f64 + 1.0);
+        let of = |bounds: [f64; 4], sampling: usize, aligned: bool| {
+            let mut g = Tape::eval();
+            let x = g.input(x.clone());
+            let roi = Roi { level: 0, image: 0, bounds };
+            let align = RoiAlign { output: [2, 2], sampling, aligned };
+            let y = g.roi_align(std::slice::from_ref(&x), &[1.0], &[roi], align);
+            let dx = g.backward_from([(y.node, Tensor::full(*y.shape(), 1.0))]).of(&x).unwrap().clone();
+            (y.value.data().to_vec(), dx.data().to_vec())
+        };
+        let (y, dx) = of([-1e6, 0.0, 1e6, 3.0], 0, true);
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        assert!(y.iter().zip([2.25e-6, 2.025e-5, 8e-6, 4.9e-5]).all(|(&a, b)| close(a, b)), "{y:?}");
+        assert!(close(dx.iter().sum(), 1.2e-5) && close(dx[0], 1.375e-6));
+        for bounds in [
+            [f64::NAN, 0.0, 3.0, 3.0],
+            [0.0, 0.0, f64::NAN, 3.0],
+            [0.0, 0.0, INF, 3.0],
+            [0.0, -INF, 3.0, 3.0],
+            [-INF, -INF, INF, INF],
+            [INF, 0.0, INF, 3.0],
+            [-1e30, 0.0, 1e30, 3.0],
+            [0.0, 0.0, 1e10, 3.0],
+            [0.0, 0.0, f64::MAX, f64::MAX],
+        ] {
+            for (sampling, aligned) in [(0, false), (0, true), (2, false), (2, true)] {
+                let (y, dx) = of(bounds, sampling, aligned);
+                assert!(y.iter().chain(&dx).all(|&v| v == 0.0), "{bounds:?} {sampling} {aligned}: {y:?}");
+            }
+        }
+        // A map without pixels.
+        let x = Var::from(Tensor::<f64>::zeros([1, 0, 4, 1]));
+        let roi = Roi { level: 0, image: 0, bounds: [0.0, -0.5, 1.0, 0.5] };
+        assert_eq!(Tape::infer().roi_align(&[x], &[1.0], &[roi], ALIGN).value.data(), [0.0; 6]);
     }
 
     #[test]

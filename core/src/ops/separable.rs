@@ -53,12 +53,10 @@ impl<E: Element> Taps<E> {
     }
 }
 
-/// [N, H, W, C] → [N, P, Q, C].
-fn transform<E: Element>(x: &Tensor<E>, rows: &Taps<E>, columns: &Taps<E>) -> Tensor<E> {
-    let [n, h, w, c] = x.dims("separable");
-    debug_assert!(h == rows.inputs && w == columns.inputs);
-    let (p, q) = (rows.outputs(), columns.outputs());
-    let mut y = Tensor::stale([n, p, q, c]);
+/// x [N, H, W, C] to y [N, P, Q, C].
+fn transform<E: Element>(x: &Tensor<E>, mut y: Tensor<E>, rows: &Taps<E>, columns: &Taps<E>) -> Tensor<E> {
+    let ([_, h, w, c], [_, p, q, _]) = (x.dims("separable"), y.dims("separable"));
+    debug_assert!((h, w, p, q) == (rows.inputs, columns.inputs, rows.outputs(), columns.outputs()));
     let image = h * w * c;
     parallel::chunks(y.data_mut(), q * c, |i, out| {
         let x = &x.data()[i / p * image..][..image];
@@ -133,19 +131,20 @@ impl<E: Element> OutputRow<'_, E> {
 }
 
 impl<E: Element> Tape<E> {
-    /// Applies two lists of taps to the rows and the columns of images [N, H, W, C].
+    /// Applies two lists of taps to the rows and the columns of images [N, H, W, C], into y.
     pub(crate) fn separable(
         &mut self,
         name: &'static str,
         x: Var<E>,
+        y: Tensor<E>,
         rows: Taps<E>,
         columns: Taps<E>,
     ) -> Var<E> {
         let _span = profile::span(name, "forward");
-        let node = x.node;
-        let y = transform(&x.value, &rows, &columns);
+        let (node, shape) = (x.node, *x.shape());
+        let y = transform(&x.value, y, &rows, &columns);
         self.record(name, y, &[node], move |g, slots| {
-            slots.add(node, || transform(&g, &rows.transpose(), &columns.transpose()));
+            slots.add(node, || transform(&g, Tensor::stale(shape), &rows.transpose(), &columns.transpose()));
         })
     }
 }
@@ -168,7 +167,7 @@ mod tests {
             let x = Tensor::<f32>::from_fn([2, 3, 4, c], |i| (i % 23) as f32);
             let rows = Taps::new(3, 2, |p| [(p, 1.0), (p + 1, 2.0)]);
             let columns = Taps::new(4, 5, |q| (0..q.min(4)).map(move |j| (j, (q + j) as f64)));
-            let y = transform(&x, &rows, &columns);
+            let y = transform(&x, Tensor::stale([2, 2, 5, c]), &rows, &columns);
             for (i, &got) in y.data().iter().enumerate() {
                 let (n, p, q, k) = (i / c / 10, i / c / 5 % 2, i / c % 5, i % c);
                 let mut want = 0.0;

@@ -26,9 +26,16 @@ const PIECE: usize = 4 * 1024 * 1024;
 /// Partial sums of the weights' gradient, at most.
 const PARTS: usize = 32;
 
+/// Steps and distances of taps, at most: lines are held with all that lies between.
+const APART: usize = 64;
+
 /// Whether it serves this convolution.
 pub fn applies(spec: &ConvSpec) -> bool {
-    spec.groups == 1 && spec.dilation[1] == 1 && spec.c_in <= 8
+    spec.groups == 1
+        && spec.dilation[1] == 1
+        && spec.c_in <= 8
+        && spec.stride[1] <= APART
+        && spec.dilation[0] <= APART
 }
 
 /// The runs of one line of the output: `kh` lines of the input between zeros.

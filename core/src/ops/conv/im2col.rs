@@ -60,7 +60,6 @@ fn group_epilogue<'a, E>(e: &Epilogue<'a, E>, channel: usize) -> Epilogue<'a, E>
 
 #[track_caller]
 fn check(op: &str, spec: &ConvSpec, x: usize, w: usize, y: usize) {
-    spec.check_groups();
     let want = (spec.x_len(), spec.w_len(), spec.y_len());
     assert!((x, w, y) == want, "{op}: x, w, y have {:?} elements, {want:?} expected by {spec:?}", (x, w, y));
 }

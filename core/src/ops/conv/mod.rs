@@ -188,11 +188,17 @@ pub fn forward<E: Element>(
     epilogue: &Epilogue<'_, E>,
     y: &mut [E],
 ) {
+    spec.check();
     assert_eq!(
         (x.len(), w.len(), y.len()),
         (spec.x_len(), spec.w_len(), spec.y_len()),
         "conv2d: x, w, y of {spec:?}"
     );
+    if y.is_empty() {
+        return;
+    }
+    // Sums of nothing: the one that makes them of any spec.
+    let algorithm = if x.is_empty() || w.is_empty() { Algorithm::Im2col } else { algorithm };
     let _span = kernel::<E>(algorithm, spec, Pass::Forward);
     (E::compiled().forward)(algorithm, spec, x, w, epilogue, y);
 }
@@ -218,11 +224,15 @@ pub(crate) fn forward_by<E: Element>(
 /// dx = ∂⟨dy, x ∗ w⟩ / ∂x.
 #[track_caller]
 pub fn backward_data<E: Element>(algorithm: Algorithm, spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
+    spec.check();
     assert_eq!(
         (dy.len(), w.len(), dx.len()),
         (spec.y_len(), spec.w_len(), spec.x_len()),
         "conv2d: dy, w, dx of {spec:?}"
     );
+    if dy.is_empty() || w.is_empty() || dx.is_empty() {
+        return dx.fill(E::ZERO);
+    }
     let _span = kernel::<E>(algorithm, spec, Pass::BackwardData);
     (E::compiled().backward_data)(algorithm, spec, dy, w, dx);
 }
@@ -247,11 +257,15 @@ pub(crate) fn backward_data_by<E: Element>(
 /// dw = ∂⟨dy, x ∗ w⟩ / ∂w.
 #[track_caller]
 pub fn backward_weight<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
+    spec.check();
     assert_eq!(
         (x.len(), dy.len(), dw.len()),
         (spec.x_len(), spec.y_len(), spec.w_len()),
         "conv2d: x, dy, dw of {spec:?}"
     );
+    if x.is_empty() || dy.is_empty() || dw.is_empty() {
+        return dw.fill(E::ZERO);
+    }
     let _span = kernel::<E>(algorithm, spec, Pass::BackwardWeight);
     (E::compiled().backward_weight)(algorithm, spec, x, dy, dw);
 }

@@ -50,7 +50,9 @@ impl Conv {
             x.shape(),
             w.shape()
         );
-        ConvSpec { n, h, w: width, c_in, c_out, kernel: [kh, kw], stride, padding, dilation, groups }
+        let spec =
+            ConvSpec { n, h, w: width, c_in, c_out, kernel: [kh, kw], stride, padding, dilation, groups };
+        spec.clipped()
     }
 }
 
@@ -134,7 +136,7 @@ impl<E: Element> Tape<E> {
         let _span = profile::span(OP, "forward");
         let spec = geometry.spec(OP, &x.value, &weight.value);
         let [oh, ow] = spec.out_hw();
-        let mut y = Tensor::stale([spec.n, oh, ow, spec.c_out]);
+        let mut y = Tensor::result(OP, &[spec.n, oh, ow, spec.c_out]);
         let (scale, term) = fused.scale_and_bias(OP, bias.map(|b| &b.value), spec.c_out);
         let residual = fused.residual_for(OP, &y);
         let epilogue = Epilogue {

@@ -3,6 +3,12 @@
 //! y[n, p, q, o] = Σ_{r, s, c} x[n, p·stride + r·dilation − padding, q·stride + s·dilation − padding, c] w[r, s, c, o],
 //! where x outside of the image is 0, and with groups an output channel sees its group's input channels alone.
 //! Pairs are [vertical, horizontal]. Images are NHWC, weights HWIO: [kh, kw, c_in / groups, c_out].
+//!
+//! A tap outside of the image adds 0·w or is left out, as is faster: where w is infinite or NaN, outputs of which that tap lies
+//! on padding may be NaN or not. (PyTorch's kernels differ in that as well.)
+
+use crate::ops::window::Window;
+use crate::shape::Shape;
 
 /// A convolution's extents and parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,28 +52,48 @@ impl ConvSpec {
     /// spec, when the kernel is larger than the padded input or a parameter is 0.
     #[track_caller]
     pub fn out_hw(&self) -> [usize; 2] {
-        let size = [self.h, self.w];
-        std::array::from_fn(|a| {
-            assert!(
-                self.stride[a] > 0 && self.dilation[a] > 0 && self.kernel[a] > 0,
-                "conv2d: a kernel, stride or dilation of 0: {self:?}"
-            );
-            let (padded, reach) =
-                (size[a] + 2 * self.padding[a], self.dilation[a] * (self.kernel[a] - 1) + 1);
-            assert!(padded >= reach, "conv2d: the kernel is larger than the padded input: {self:?}");
-            (padded - reach) / self.stride[a] + 1
-        })
+        let [h, w] = [(0, self.h), (1, self.w)].map(|(a, size)| self.window(a).places(size, false));
+        match (h, w) {
+            (Ok(h), Ok(w)) => [h, w],
+            (Err(e), _) | (_, Err(e)) => panic!("conv2d: {e}: {self:?}"),
+        }
     }
 
-    /// Panics, naming the spec, when the groups do not divide the channels.
+    fn window(&self, a: usize) -> Window {
+        Window {
+            taps: self.kernel[a],
+            stride: self.stride[a],
+            padding: self.padding[a],
+            dilation: self.dilation[a],
+        }
+    }
+
+    /// Panics, naming the spec, when the groups do not divide the channels, or a number is too large: then extents,
+    /// offsets between padding and numbers of elements all fit.
     #[track_caller]
-    pub fn check_groups(&self) {
+    pub fn check(&self) {
         assert!(
             self.groups > 0
                 && self.c_in.is_multiple_of(self.groups)
                 && self.c_out.is_multiple_of(self.groups),
             "conv2d: groups do not divide the channels: {self:?}"
         );
+        let (ConvSpec { n, h, w, c_in, c_out, kernel: [kh, kw], .. }, [oh, ow]) = (*self, self.out_hw());
+        let padded = [(0, h), (1, w)].map(|(a, size)| self.window(a).padded(size).unwrap_or(usize::MAX));
+        // A step is no longer than the axis: see `clipped`.
+        let [down, across] = [0, 1].map(|a| padded[a].max(self.stride[a]));
+        for dims in [[n, down, across, c_in.max(c_out)], [n, oh, ow, c_out], [kh, kw, c_in, c_out]] {
+            Shape::of_result("conv2d: too large a number", &dims);
+        }
+    }
+
+    /// The same convolution with strides that do not exceed the padded axes by far: a longer step leads out of them as well.
+    pub(crate) fn clipped(mut self) -> Self {
+        const LEAST: usize = 1 << 16;
+        for (a, size) in [(0, self.h), (1, self.w)] {
+            self.stride[a] = self.stride[a].min(self.window(a).padded(size).unwrap_or(LEAST).max(LEAST));
+        }
+        self
     }
 
     /// Input channels of one group.

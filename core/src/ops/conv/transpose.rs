@@ -6,7 +6,7 @@
 //! dy exchanged. C's weights [kh, kw, out / groups, in] are these, [kh, kw, in, out / groups], with two axes swapped.
 
 use super::{Conv, ConvSpec, Fused, Pass, backward_data, backward_weight, choose, forward, pointwise};
-use crate::{Element, Epilogue, Tape, Tensor, Var, profile};
+use crate::{Element, Epilogue, Shape, Tape, Tensor, Var, profile};
 
 /// Swaps the last two axes of [kh, kw, a, b].
 fn swap_channels<E: Element>(w: &Tensor<E>) -> Tensor<E> {
@@ -51,6 +51,19 @@ impl<E: Element> Tape<E> {
             (0..2).all(|a| stride[a] > 0 && output_padding[a] < stride[a].max(dilation[a])),
             "{OP}: output_padding {output_padding:?}, stride {stride:?}, dilation {dilation:?}"
         );
+        let out: [usize; 2] = std::array::from_fn(|a| {
+            let wide = |n: usize| n as u128;
+            let steps = wide([h, w][a].max(1) - 1) * wide(stride[a]);
+            let reach = wide(dilation[a]) * wide(kernel[a].max(1) - 1) + 1;
+            let out = (steps + reach + wide(output_padding[a])).checked_sub(2 * wide(padding[a]));
+            let out = out.filter(|&o| o > 0).unwrap_or_else(|| {
+                panic!("{OP}: input {:?}, kernel {kernel:?}, padding {padding:?}: nothing is left", x.shape())
+            });
+            // What is too much for a number is too much for a tensor.
+            usize::try_from(out).unwrap_or(usize::MAX)
+        });
+        let c_out = group_out.saturating_mul(groups);
+        let shape = Shape::of_result(OP, &[n, out[0], out[1], c_out]);
         // A whole stride of output padding is the reach of a zero more at the input's end.
         let zeros: [usize; 2] = std::array::from_fn(|a| output_padding[a] / stride[a]);
         if zeros != [0, 0] {
@@ -59,14 +72,7 @@ impl<E: Element> Tape<E> {
             let rest = std::array::from_fn(|a| output_padding[a] % stride[a]);
             return self.conv_transpose2d(x, weight, bias, geometry, rest, fused);
         }
-        let out: [usize; 2] = std::array::from_fn(|a| {
-            let full =
-                ([h, w][a].max(1) - 1) * stride[a] + dilation[a] * (kernel[a] - 1) + output_padding[a] + 1;
-            full.checked_sub(2 * padding[a]).filter(|&o| o > 0).unwrap_or_else(|| {
-                panic!("{OP}: input {:?}, kernel {kernel:?}, padding {padding:?}: nothing is left", x.shape())
-            })
-        });
-        let c_out = group_out * groups;
+        let mut y = Tensor::result(OP, &shape);
         // C: from the result's extents to the input's.
         let spec = ConvSpec {
             n,
@@ -81,9 +87,9 @@ impl<E: Element> Tape<E> {
             groups,
         };
         assert_eq!(spec.out_hw(), [h, w], "{OP}: {spec:?}");
+        let spec = spec.clipped();
 
         let swapped = swap_channels(&weight.value);
-        let mut y = Tensor::stale([n, out[0], out[1], c_out]);
         backward_data(choose(&spec, Pass::BackwardData), &spec, x.value.data(), swapped.data(), y.data_mut());
         let (scale, term) = fused.scale_and_bias(OP, bias.map(|b| &b.value), c_out);
         let residual = fused.residual_for(OP, &y);
