@@ -113,7 +113,7 @@ pub fn compare(question: &Question) -> Result<Comparison> {
 }
 
 fn side(question: &Question, run: &Path, settings: &Settings) -> Result<(Side, Vec<Image>)> {
-    let mut model = DetectorModel::open(run, &question.weights, [None, None])?;
+    let mut model = DetectorModel::open(run, question.weights.as_str(), [None, None])?;
     let data = detection::open(&question.data, settings.reading)?;
     if data.checksum() != settings.data_checksum {
         let what = format!("is not the data that {} learned from", run.display());

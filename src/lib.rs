@@ -32,6 +32,7 @@ pub mod files;
 pub mod filtering;
 pub mod image;
 pub mod interrupt;
+pub mod looks;
 pub mod metrics;
 pub mod plot;
 pub mod profile;

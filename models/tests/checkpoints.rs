@@ -1,5 +1,6 @@
 //! Checkpoints that PyTorch and the safetensors library wrote (`data/make_checkpoints.py`), sound and hostile.
 
+use gradus_core::{Module, Tensor, Visitor};
 use gradus_models::checkpoint::{self, Format, Loaded, Metadata};
 use std::fs;
 use std::io::Cursor;
@@ -72,7 +73,7 @@ fn the_weights_are_found_in_what_training_leaves() {
     for name in ["training.pth", "training_legacy.pth"] {
         let loaded = assert_same(name, "training.safetensors");
         assert_eq!(
-            (loaded.found_under.as_slice(), loaded.stripped),
+            (loaded.found_under.as_slice(), loaded.stripped.as_deref()),
             (&["model".to_owned()][..], Some("module."))
         );
         assert_eq!(
@@ -87,12 +88,124 @@ fn the_weights_are_found_in_what_training_leaves() {
 
 #[test]
 fn nothing_is_executed() {
-    assert!(error("bad_system.pth").contains("asks to run posix.system"));
-    assert!(error("bad_system_legacy.pth").contains("asks to run posix.system"));
-    assert!(error("bad_eval.pth").contains("asks to run builtins.eval"));
+    // What asks to be run is beside the weights and is passed over, as anything else there.
+    let loaded = load("bad_system.pth");
+    assert_eq!((loaded.tensors["weight"].to_f32(), loaded.ignored), (vec![0.0], vec!["run".to_owned()]));
+    assert!(error("bad_system_legacy.pth").contains("with the keys \"run\""));
+    assert!(error("bad_eval.pth").contains("it is an object of builtins.eval"));
     let module = error("bad_module.pth");
-    assert!(module.contains("torch.nn.modules.activation.ReLU"), "{module}");
+    assert!(module.contains("an object of torch.nn.modules.activation.ReLU"), "{module}");
     assert!(module.contains("torch.save(model.state_dict(), \"weights.pth\")"), "{module}");
+    assert!(error("whole.pth").contains("an object of torch.nn.modules.container.Sequential"));
+}
+
+#[test]
+fn what_is_beside_the_weights_is_passed_over() {
+    for name in ["beside.pth", "beside_protocol4.pth", "beside_legacy.pth"] {
+        let loaded = assert_same(name, "beside.safetensors");
+        assert_eq!(loaded.ignored, ["extra_state", "count"], "{name}");
+        assert_eq!(loaded.tensors["fc.weight"].to_f32(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    }
+}
+
+#[test]
+fn kinds_that_are_not_read_are_named_and_left() {
+    let kinds = [
+        ("float8", "float8_e4m3fn"),
+        ("uint16", "uint16"),
+        ("complex", "complex64"),
+        ("sparse", "sparse"),
+        ("rows", "sparse"),
+        ("quantised", "quantised"),
+        ("meta", "a tensor without values"),
+        ("nested", "nested"),
+    ];
+    for (name, kinds) in [("kinds.pth", &kinds[..]), ("kinds_legacy.pth", &kinds[..6])] {
+        let loaded = load(name);
+        let found: Vec<_> = loaded.unread.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
+        assert_eq!(found, kinds, "{name}");
+        let reference = load("beside.safetensors").tensors;
+        assert!(loaded.tensors.len() == 2 && loaded.tensors["fc.bias"] == reference["fc.bias"]);
+        let notes = loaded.notes().concat();
+        assert!(notes.contains("left: \"float8\" (float8_e4m3fn), \"uint16\" (uint16)"), "{notes}");
+    }
+    let loaded = load("kinds.safetensors");
+    assert_eq!((loaded.tensors.len(), loaded.unread.len()), (2, 2));
+    assert_eq!(loaded.unread["float8"], "\"F8_E4M3\"");
+}
+
+#[test]
+fn a_kind_that_is_not_read_is_an_error_where_it_is_wanted() {
+    struct Net(Vec<(&'static str, Tensor)>);
+    impl Module for Net {
+        fn visit(&mut self, v: &mut Visitor<'_, f32>) {
+            self.0.iter_mut().for_each(|(name, tensor)| v.buffer(name, tensor));
+        }
+    }
+    let net =
+        |names: &[&'static str]| Net(names.iter().map(|&name| (name, Tensor::full([2], 0.0))).collect());
+    for name in ["kinds.pth", "kinds_legacy.pth", "kinds.safetensors"] {
+        let mut loaded = load(name);
+        loaded.tensors.shift_remove("fc.weight");
+        let mut plain = net(&["fc.bias"]);
+        loaded.load_exact(&mut plain, data(name)).unwrap();
+        assert_eq!(plain.0[0].1.data(), [0.5, -1.0]);
+        let said = loaded.load_exact(&mut net(&["fc.bias", "float8"]), data(name)).unwrap_err().to_string();
+        assert!(
+            said.contains(name) && said.contains("\"float8\" as ") && said.contains("is not read here"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn words_before_every_name_are_removed_alike() {
+    for name in ["wrapped.pth", "wrapped.safetensors"] {
+        let loaded = load(name);
+        assert_eq!(loaded.stripped.as_deref(), Some("_orig_mod.module.model."), "{name}");
+        assert_eq!(loaded.tensors, load("beside.safetensors").tensors);
+        let notes = loaded.notes().join("\n");
+        assert!(notes.contains("the prefix \"_orig_mod.module.model.\" was removed"), "{notes}");
+        let verbatim = checkpoint::load_verbatim(data(name)).unwrap();
+        assert!(
+            verbatim.stripped.is_none() && verbatim.tensors.contains_key("module._orig_mod.model.fc.bias")
+        );
+    }
+    assert_eq!(load("wrapped.pth").others, ["model_ema"]);
+}
+
+#[test]
+fn a_key_chooses_among_several_weights() {
+    let under = |name: &str, key: &str| checkpoint::load_key(data(name), Some(key));
+    let bias = |loaded: Loaded| loaded.tensors["fc.bias"].to_f32();
+    let average = under("wrapped.pth", "model_ema").unwrap();
+    assert_eq!(
+        (average.stripped.as_deref(), average.ignored.as_slice()),
+        (Some("module."), &["n_averaged".to_owned()][..])
+    );
+    assert_eq!(bias(average), [0.5, -1.0]);
+    assert_eq!(bias(under("wrapped.pth", "other.teacher").unwrap()), [1.0, -2.0]);
+    assert_eq!(bias(under("wrapped.pth", "other").unwrap()), [1.0, -2.0], "the only weights there");
+    assert_eq!(bias(under("wrapped.pth", "state_dict.module").unwrap()), [0.5, -1.0], "a beginning of names");
+    assert_eq!(bias(under("two.safetensors", "teacher").unwrap()), [1.0, -2.0]);
+    assert_eq!(bias(under("two.pth", "discriminator").unwrap()), [1.0, -2.0]);
+    let several = error("two.pth");
+    assert!(several.contains("\"generator\", \"discriminator\"") && several.contains("--key"), "{several}");
+    for name in ["wrapped.pth", "two.safetensors", "beside_legacy.pth"] {
+        let said = under(name, "absent.key").unwrap_err().to_string();
+        assert!(said.contains(name) && said.contains("has nothing under the key \"absent.key\""), "{said}");
+    }
+}
+
+#[test]
+fn archives_that_were_packed_again_are_named() {
+    for name in ["rezipped.pth", "bad_deflated.pth"] {
+        let said = error(name);
+        assert!(
+            said.contains("unpacked and packed again") && said.contains("torch.save(torch.load("),
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -165,6 +165,27 @@ fn another_networks_weights_are_refused() {
 }
 
 #[test]
+fn a_detector_with_other_heads_is_refused_by_name() {
+    let names = |masks: bool| {
+        let all = include_str!("data/torchvision/maskrcnn_resnet50_fpn_v2.txt").lines();
+        all.filter_map(|line| line.split(' ').next()).filter(move |name| masks || !name.contains(".mask_"))
+    };
+    for (masks, what) in [
+        (false, "torchvision's fasterrcnn_resnet50_fpn_v2"),
+        (true, "torchvision's maskrcnn_resnet50_fpn_v2"),
+    ] {
+        // The same tensors as the first version's, as far as they are, would fit.
+        let mut net = detector(BackboneKind::Resnet50Fpn, 91, masks, 0);
+        let mut state = state_dict(&mut net);
+        names(masks).for_each(|name| {
+            state.entry(name.into()).or_insert_with(|| RawTensor::from_f32(&[1], &[0.0]));
+        });
+        let said = load_pretrained(&mut net, state).unwrap_err().at("v2.pth".as_ref()).to_string();
+        assert!(said.contains(what) && said.contains("not known here"), "{said}");
+    }
+}
+
+#[test]
 fn eps_comes_with_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("detector.safetensors");

@@ -4,6 +4,7 @@ use super::Global;
 use crate::data::coco::json::results_to_json;
 use crate::engine::detector_model::DetectorModel;
 use crate::engine::found::{FoundIn, find, picture_name};
+use crate::engine::weights::Key;
 use crate::error::{Error, Result};
 use crate::files;
 use clap::Args;
@@ -22,6 +23,8 @@ such as 000000397133.jpg, or else the image's place in the list, from 1.")]
 pub struct Detect {
     /// A run's folder, or a weights file: .safetensors, or torchvision's .pth
     model: PathBuf,
+    #[command(flatten)]
+    key: Key,
     /// PNG or JPEG files
     #[arg(required = true)]
     images: Vec<PathBuf>,
@@ -82,7 +85,7 @@ impl Detect {
                 .remedy("name another folder, or --force"));
         }
         let d = &self.drawing;
-        let model = DetectorModel::open(&self.model, &self.weights, [d.min_size, d.max_size])?;
+        let model = DetectorModel::open(&self.model, self.key.or(&self.weights), [d.min_size, d.max_size])?;
         files::create_folder(&self.out)?;
         let (mut all, mut results) = (Vec::new(), Vec::new());
         for (k, path) in self.images.iter().enumerate() {

@@ -9,6 +9,7 @@ use crate::engine::detection::{self as detecting, Part};
 use crate::engine::detector;
 use crate::engine::detector_model::{DetectorModel, is_detector_at};
 use crate::engine::model::{Arch, Classifier};
+use crate::engine::weights::Key;
 use crate::error::{Error, Result};
 use crate::metrics::confusion::Confusion;
 use crate::run::Run;
@@ -55,6 +56,8 @@ pub struct Evaluate {
     /// Of a run: the best weights, or the newest
     #[arg(long, value_enum, default_value = "best")]
     weights: Weights,
+    #[command(flatten)]
+    key: Key,
     /// The layout, where the weights do not tell
     #[arg(long)]
     arch: Option<Arch>,
@@ -111,12 +114,16 @@ impl Split {
 impl Evaluate {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        if is_detector_at(&self.model) { self.detector(global) } else { self.classifier(global) }
+        if is_detector_at(&self.model, self.key.key.as_deref()) {
+            self.detector(global)
+        } else {
+            self.classifier(global)
+        }
     }
 
     fn detector(&self, global: &Global) -> Result<()> {
         let weights = if matches!(self.weights, Weights::Last) { "last" } else { "best" };
-        let model = DetectorModel::open(&self.model, weights, [None, None])?;
+        let model = DetectorModel::open(&self.model, self.key.or(weights), [None, None])?;
         let data = detection::open(&self.data, self.faults.reading())?;
         model.must_know(data.classes(), &self.data)?;
         // A run is judged on the split that it was trained with.
@@ -147,7 +154,7 @@ impl Evaluate {
             Weights::Last => "last",
         };
         let split = self.split.name();
-        let model = Classifier::open(&self.model, weights, self.arch)?;
+        let model = Classifier::open(&self.model, self.key.or(weights), self.arch)?;
         // A run is judged on the split that it was trained with.
         let (fraction, seed) = if self.model.is_dir() {
             let settings: Settings = Run::settings(&self.model)?;

@@ -2,6 +2,7 @@
 
 use super::Global;
 use crate::engine::model::{Arch, Classifier};
+use crate::engine::weights::Key;
 use crate::error::Result;
 use crate::image::Image;
 use clap::Args;
@@ -18,6 +19,8 @@ use std::path::PathBuf;
 pub struct Predict {
     /// A run's folder, or a weights file of AlexNet, ResNet-18, 34 or 50, or MobileNetV2: .safetensors, or PyTorch's .pth
     model: PathBuf,
+    #[command(flatten)]
+    key: Key,
     /// PNG or JPEG files
     #[arg(required = true)]
     images: Vec<PathBuf>,
@@ -61,7 +64,7 @@ impl fmt::Display for Predictions {
 impl Predict {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        let mut model = Classifier::open_any(&self.model, "best", self.arch)?;
+        let mut model = Classifier::open_any(&self.model, self.key.or("best"), self.arch)?;
         if let Some(file) = &self.classes {
             model.name_classes(file)?;
         }

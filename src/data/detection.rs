@@ -15,6 +15,7 @@ use super::penn_fudan::PennFudan;
 use super::scenes::Scenes;
 use crate::error::{Error, Result};
 use crate::image::Image;
+use crate::looks;
 use crate::metrics::coco::{Category, GroundTruth, Truth};
 use crate::metrics::rle::Rle;
 
@@ -130,7 +131,11 @@ pub fn open(source: &str, reading: Reading) -> Result<Arc<dyn DetectionDataset>>
         let error = Error::input("the folder of its images is missing").in_file(source);
         return Err(error.remedy(format!("write {source}:IMAGES")));
     }
-    Ok(Arc::new(PennFudan::open(Path::new(source), reading)?))
+    let path = Path::new(source);
+    let expected = "PennFudanPed's folder or ANNOTATIONS.json:IMAGES";
+    let other =
+        |e: Error| if path.join("PNGImages").is_dir() { e } else { looks::instead(e, path, expected) };
+    Ok(Arc::new(PennFudan::open(path, reading).map_err(other)?))
 }
 
 /// The drawn scenes that `synthetic` with this behind it names.

@@ -24,6 +24,7 @@ use gradus_core::Rng;
 
 use crate::error::{Error, Result};
 use crate::image::Image;
+use crate::looks;
 
 pub use ahead::Ahead;
 pub use augment::{Normalise, Recipe, Transform};
@@ -181,10 +182,17 @@ pub fn open(source: &str, val_fraction: f64, seed: u64, reading: Reading) -> Res
     let meta = std::fs::metadata(path).map_err(|e| {
         Error::read(path, &e).remedy(format!("name a folder of images, or get CIFAR-10: {}", cifar10::REMEDY))
     })?;
+    let other = |e: Error| {
+        looks::instead(e, path, "a folder of images with one sub-folder a class, or CIFAR-10's archive")
+    };
     if meta.is_file() || cifar10::is_cifar10(path) {
+        if meta.is_file() && looks::at(path).is_some_and(|looks| !looks.what.starts_with("CIFAR-10's binary"))
+        {
+            return Err(other(Error::input("is not CIFAR-10's archive").in_file(path)));
+        }
         return Ok(Arc::new(Cifar10::open(path)?).split(&rng));
     }
-    ImageFolder::open(path, val_fraction, &rng, reading)
+    ImageFolder::open(path, val_fraction, &rng, reading).map_err(other)
 }
 
 /// The drawn data set, of as many images as `:N` asks for.

@@ -17,7 +17,7 @@ use crate::plot::{self, Chart, Series};
 use crate::run::{Existing, Run};
 use gradus_core::gemm::Precision;
 use gradus_core::{Module, Rng, simd};
-use gradus_models::checkpoint::pretrain;
+use gradus_models::checkpoint::pretrain_key;
 use gradus_models::detection::{BackboneKind, Config, Detector};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -55,6 +55,9 @@ pub struct Settings {
     pub weights: Option<String>,
     /// Identifies it.
     pub weights_sha256: Option<String>,
+    /// Which of its weights, where it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_key: Option<String>,
     /// Passes over the training images.
     pub epochs: usize,
     /// Images a step.
@@ -98,6 +101,7 @@ impl Settings {
             test_split: split.to_string(),
             weights: weights.map(|w| w.display().to_string()),
             weights_sha256: weights.map(crate::fetch::sha256).transpose()?,
+            weights_key: None,
             epochs: plan.epochs,
             batch: plan.batch,
             lr: plan.lr,
@@ -187,7 +191,11 @@ pub fn train(
     let mut net = Detector::new(settings.config.clone(), &mut Rng::seed(settings.seed).stream("init"));
     let mut weights = None;
     if let Some(file) = &settings.weights {
-        weights = Some(pretrain(&mut net, file).map_err(checkpoint_error)?.to_string());
+        weights = Some(
+            pretrain_key(&mut net, file, settings.weights_key.as_deref())
+                .map_err(checkpoint_error)?
+                .to_string(),
+        );
     }
     announce(&mut net, settings, [&train, &test], weights.as_deref());
     let about = metadata(&settings.config, &settings.classes, net.backbone.norm_eps());

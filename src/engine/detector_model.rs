@@ -1,14 +1,16 @@
 //! A trained detector from a run's folder or a weights file: network, class names.
 
 use super::state::checkpoint_error;
-use super::trainer::Files;
+use super::weights::{self, Which, unknown};
 use crate::data::coco;
 use crate::data::detection::tensor;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::metrics::coco::Category;
 use gradus_core::Rng;
-use gradus_models::checkpoint::{self, Metadata, NORM_EPS, StateDict, modernise, norm_eps};
+use gradus_models::checkpoint::{
+    self, Loaded, Metadata, NORM_EPS, Problem, StateDict, modern_name, modernise, norm_eps, unread_detector,
+};
 use gradus_models::detection::{BackboneKind, Config, Detections, Detector};
 use std::path::Path;
 
@@ -37,39 +39,43 @@ fn is_detector(tensors: &StateDict) -> bool {
 }
 
 /// Whether a run's folder or a weights file is a detector's. An unreadable file is not: whoever opens it says why.
-pub fn is_detector_at(path: &Path) -> bool {
+pub fn is_detector_at(path: &Path, key: Option<&str>) -> bool {
     if path.is_dir() {
         let settings = crate::run::Run::settings::<serde_json::Value>(path);
         return settings.is_ok_and(|s| s["task"] == "detector");
     }
-    checkpoint::load(path).is_ok_and(|loaded| is_detector(&loaded.tensors))
+    checkpoint::load_key(path, key).is_ok_and(|loaded| is_detector(&loaded.tensors))
 }
 
 impl DetectorModel {
     /// From a run's folder (its `weights`, "best" or "last") or a weights file, `.safetensors` or `.pth`. `sizes` are other
     /// limits of the shorter and the longer side than the weights were trained with.
-    pub fn open(path: &Path, weights: &str, sizes: [Option<usize>; 2]) -> Result<Self> {
-        let file = if path.is_dir() { Files::weights(path, weights)? } else { path.to_path_buf() };
-        let loaded = checkpoint::load(&file).map_err(checkpoint_error)?;
+    pub fn open<'a>(path: &Path, weights: impl Into<Which<'a>>, sizes: [Option<usize>; 2]) -> Result<Self> {
+        let (file, mut loaded) = weights::read(path, weights.into())?;
         let json = |key: &str| loaded.metadata.get(key).map(String::as_str).unwrap_or_default();
         let known: Option<Config> = serde_json::from_str(json("detector")).ok();
         let classes: Option<Vec<Category>> = serde_json::from_str(json("classes")).ok();
         let eps = norm_eps(&file, &loaded).map_err(checkpoint_error)?;
-        let no_detector = || {
-            Error::input("holds no detector that is known here")
-                .in_file(&file)
-                .remedy("name a run of `gradus train detector`, or a checkpoint of torchvision's Faster or Mask R-CNN")
+        let no_detector = |loaded: &Loaded| {
+            let known = "runs of `gradus train detector`, and torchvision's Faster and Mask R-CNN \
+                         (backbone.body.conv1.weight, ..., roi_heads.box_predictor.cls_score.weight, ...)";
+            unknown(&file, loaded, known)
         };
         if !is_detector(&loaded.tensors) {
-            return Err(no_detector());
+            return Err(no_detector(&loaded));
         }
-        let tensors = modernise(loaded.tensors);
+        if let Some(what) = unread_detector(loaded.tensors.keys().map(String::as_str)) {
+            return Err(checkpoint_error(Problem::UnreadDetector(what).at(&file)));
+        }
+        loaded.tensors = modernise(std::mem::take(&mut loaded.tensors));
+        loaded.unread = loaded.unread.into_iter().map(|(name, kind)| (modern_name(&name), kind)).collect();
+        let tensors = &loaded.tensors;
         let logits = tensors.get("roi_heads.box_predictor.cls_score.bias").map(|t| t.numel());
-        let Some(count @ 2..=100_000) = logits else { return Err(no_detector()) };
+        let Some(count @ 2..=100_000) = logits else { return Err(no_detector(&loaded)) };
         let mut config = match known.filter(|c| c.num_classes == count) {
             Some(config) => config,
             None => {
-                let kind = BackboneKind::recognise(&tensors).ok_or_else(no_detector)?;
+                let kind = BackboneKind::recognise(tensors).ok_or_else(|| no_detector(&loaded))?;
                 let masks = tensors.keys().any(|k| k.starts_with("roi_heads.mask_predictor."));
                 Config { masks, ..Config::new(kind, count) }
             }
@@ -79,7 +85,7 @@ impl DetectorModel {
         // Running statistics serve either way; frozen, convolutions take them over.
         config.freeze_bn = true;
         let mut net = Detector::new(config, &mut Rng::seed(0));
-        checkpoint::load_exact(&mut net, &tensors, &file).map_err(checkpoint_error)?;
+        loaded.load_exact(&mut net, &file).map_err(checkpoint_error)?;
         net.backbone.set_norm_eps(eps);
         let classes = classes.filter(|c| c.len() == count - 1).unwrap_or_else(|| coco::categories(count - 1));
         Ok(DetectorModel { net, classes })

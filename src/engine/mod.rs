@@ -10,6 +10,7 @@ pub mod lr_range;
 pub mod model;
 pub mod state;
 pub mod trainer;
+pub mod weights;
 
 /// Of runs that were begun before there was a choice.
 fn single_precision() -> String {

@@ -1,16 +1,16 @@
 //! A trained classifier from a run's folder or a weights file: network, input transform, class names.
 
 use super::state::checkpoint_error;
-use super::trainer::Files;
+use super::weights::{Which, read, unknown};
 use crate::data::Transform;
 use crate::error::{Error, Result};
 use crate::files;
 use gradus_core::Rng;
 use gradus_models::Network;
 use gradus_models::alexnet::{AlexNet, Size};
-use gradus_models::checkpoint::{self, Loaded, Metadata, StateDict};
+use gradus_models::checkpoint::{Loaded, Metadata, StateDict};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The two layouts of AlexNet, as the command line names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -70,13 +70,6 @@ pub fn metadata(arch: Arch, classes: &[String]) -> Metadata {
     ])
 }
 
-/// The weights of a run's folder ("best" or "last"), or of a file, `.safetensors` or `.pth`.
-fn read(path: &Path, weights: &str) -> Result<(PathBuf, Loaded)> {
-    let file = if path.is_dir() { Files::weights(path, weights)? } else { path.to_path_buf() };
-    let loaded = checkpoint::load(&file).map_err(checkpoint_error)?;
-    Ok((file, loaded))
-}
-
 /// The names that a file gives its classes, or their numbers.
 fn class_names(loaded: &Loaded, count: usize) -> Vec<String> {
     let named = loaded.metadata.get("classes").and_then(|t| serde_json::from_str::<Vec<String>>(t).ok());
@@ -86,12 +79,12 @@ fn class_names(loaded: &Loaded, count: usize) -> Vec<String> {
 
 impl Classifier {
     /// AlexNet from a run's folder (its `weights`, "best" or "last") or a weights file, `.safetensors` or `.pth`.
-    pub fn open(path: &Path, weights: &str, arch: Option<Arch>) -> Result<Self> {
-        let (file, loaded) = read(path, weights)?;
+    pub fn open<'a>(path: &Path, weights: impl Into<Which<'a>>, arch: Option<Arch>) -> Result<Self> {
+        let (file, loaded) = read(path, weights.into())?;
         let Some(arch) = arch.or_else(|| Arch::recognise(&loaded.tensors)) else {
-            return Err(Error::input("holds the weights of no network that is known here")
-                .in_file(&file)
-                .remedy("name a checkpoint of AlexNet, or its layout with --arch cifar or --arch imagenet"));
+            let known =
+                "AlexNet's (features.0.weight, ...), for 32x32 or 224x224 images (--arch cifar or imagenet)";
+            return Err(unknown(&file, &loaded, known));
         };
         Self::alexnet(&file, &loaded, arch)
     }
@@ -99,10 +92,14 @@ impl Classifier {
     fn alexnet(file: &Path, loaded: &Loaded, arch: Arch) -> Result<Self> {
         let logits = loaded.tensors.get("classifier.6.bias").map(|t| t.numel());
         let Some(count @ 1..=100_000) = logits else {
-            return Err(Error::input("has no classifier.6.bias, AlexNet's last layer").in_file(file));
+            let what = format!(
+                "has no classifier.6.bias, AlexNet's last layer: its tensors are {}",
+                loaded.some_names()
+            );
+            return Err(Error::input(what).in_file(file));
         };
         let mut net = AlexNet::new(arch.size(), count, &mut Rng::seed(0));
-        checkpoint::load_exact(&mut net, &loaded.tensors, file).map_err(checkpoint_error)?;
+        loaded.load_exact(&mut net, file).map_err(checkpoint_error)?;
         let classes = class_names(loaded, count);
         Ok(Classifier { net, arch, classes })
     }
@@ -111,18 +108,18 @@ impl Classifier {
 impl Classifier<Network> {
     /// AlexNet, ResNet or MobileNetV2 from a run's folder or a weights file, as [`Classifier::open`] finds AlexNet. The
     /// two others have no layout to choose.
-    pub fn open_any(path: &Path, weights: &str, arch: Option<Arch>) -> Result<Self> {
-        let (file, loaded) = read(path, weights)?;
+    pub fn open_any<'a>(path: &Path, weights: impl Into<Which<'a>>, arch: Option<Arch>) -> Result<Self> {
+        let (file, loaded) = read(path, weights.into())?;
         if let Some(arch) = arch.or_else(|| Arch::recognise(&loaded.tensors)) {
             let Classifier { net, arch, classes } = Classifier::alexnet(&file, &loaded, arch)?;
             return Ok(Classifier { net: Network::AlexNet(Box::new(net)), arch, classes });
         }
         let Some(mut net) = Network::recognise(&loaded.tensors) else {
-            return Err(Error::input("holds the weights of no network that is known here")
-                .in_file(&file)
-                .remedy("name a checkpoint of AlexNet, ResNet-18, 34 or 50, or MobileNetV2"));
+            let known = "AlexNet's (features.0.weight, ...), ResNet-18's, 34's and 50's (conv1.weight, ...) and \
+                         MobileNetV2's (features.0.0.weight, ...)";
+            return Err(unknown(&file, &loaded, known));
         };
-        checkpoint::load_exact(&mut net, &loaded.tensors, &file).map_err(checkpoint_error)?;
+        loaded.load_exact(&mut net, &file).map_err(checkpoint_error)?;
         let classes = class_names(&loaded, net.classes());
         Ok(Classifier { net, arch: Arch::Imagenet, classes })
     }

@@ -5,6 +5,7 @@
 //! keeps of each, and the metadata the position, as JSON.
 
 use crate::error::{Error, Result};
+use crate::looks;
 use gradus_core::optim::{Optimizer, State};
 use gradus_core::{Layout, Module};
 use gradus_models::checkpoint::{self, Metadata, StateDict, from_raw, load_exact, state_dict, to_raw};
@@ -20,6 +21,11 @@ pub fn checkpoint_error(e: checkpoint::CheckpointError) -> Error {
     match &e.problem {
         checkpoint::Problem::Io { doing: "write", source } => Error::write(&e.path, source),
         checkpoint::Problem::Io { source, .. } => Error::read(&e.path, source),
+        checkpoint::Problem::Unrecognised { .. } => looks::instead(
+            Error::input(e.to_string()),
+            &e.path,
+            "a checkpoint (.safetensors, or .pth as torch.save writes it)",
+        ),
         _ => Error::input(e.to_string()),
     }
 }
@@ -59,7 +65,7 @@ pub fn load<P: DeserializeOwned>(
             .in_file(path)
             .remedy("start again with --force")
     };
-    let loaded = checkpoint::load(path).map_err(checkpoint_error)?;
+    let loaded = checkpoint::load_verbatim(path).map_err(checkpoint_error)?;
     let text = |key: &str| loaded.metadata.get(key).ok_or_else(|| damaged(&format!("no `{key}`")));
     let position = serde_json::from_str(text("position")?).map_err(|e| damaged(&e.to_string()))?;
     let steps: BTreeMap<String, u64> =

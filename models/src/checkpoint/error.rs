@@ -37,11 +37,6 @@ pub enum Problem {
         /// The contradiction.
         reason: String,
     },
-    /// The pickle asks for a Python function or class that weights do not need. Nothing of it is executed.
-    Forbidden {
-        /// Its qualified name, such as `os.system`.
-        global: String,
-    },
     /// Well-formed, but uses something that is not read here.
     Unsupported {
         /// The format.
@@ -49,11 +44,34 @@ pub enum Problem {
         /// The thing that is not read.
         feature: String,
     },
+    /// A PyTorch archive that was unpacked and packed again, and how that shows.
+    Rezipped(&'static str),
     /// A sound PyTorch file that holds no named tensors.
     NoStateDict {
         /// What it holds instead.
         holds: String,
     },
+    /// Tensors under several keys, none of which is customary.
+    ChooseKey {
+        /// Some of them, quoted.
+        keys: Vec<String>,
+    },
+    /// Nothing stands under the key that was asked for.
+    NoSuchKey {
+        /// The key, or its end that was not found.
+        key: String,
+        /// Some keys or names that are there, quoted.
+        keys: Vec<String>,
+    },
+    /// A tensor that the network needs is of a kind that is not read here.
+    Unread {
+        /// Its name.
+        name: String,
+        /// Its kind, such as `float8_e4m3fn`.
+        kind: String,
+    },
+    /// A detector that is not known here, and in what it differs.
+    UnreadDetector(String),
     /// A sound checkpoint of another network: tensors are missing, left over or of other shapes.
     Mismatch(String),
     /// A tensor of that name holds NaN or infinity.
@@ -102,16 +120,39 @@ impl fmt::Display for CheckpointError {
                 f,
                 "{path} is a damaged {format} file: {reason}. Fetch or write it again, and compare its checksum"
             ),
-            Problem::Forbidden { global } => write!(
-                f,
-                "{path} asks to run {global}, and a checkpoint is refused rather than executed: loading it in PyTorch \
-                 could run any code. If you trust its author, load it there and save the weights alone: \
-                 torch.save(model.state_dict(), \"weights.pth\")"
-            ),
             Problem::Unsupported { format, feature } => write!(
                 f,
                 "{path} is a {format} file with {feature}, which is not read here. Save the weights again as plain \
                  tensors: torch.save(model.state_dict(), \"weights.pth\")"
+            ),
+            Problem::Rezipped(how) => write!(
+                f,
+                "{path} is a PyTorch archive that was unpacked and packed again: {how}. Take the file that torch.save \
+                 wrote, or load this one in PyTorch and save it again: torch.save(torch.load(..., weights_only=True), \
+                 \"weights.pth\")"
+            ),
+            Problem::ChooseKey { keys } => write!(
+                f,
+                "{path} holds several sets of weights, under the keys {}, and does not tell which are meant. Choose \
+                 one by its key (--key)",
+                keys.join(", ")
+            ),
+            Problem::NoSuchKey { key, keys } => write!(
+                f,
+                "{path} has nothing under the key {}. It has {}",
+                quote(key),
+                if keys.is_empty() { "no keys there".into() } else { keys.join(", ") }
+            ),
+            Problem::Unread { name, kind } => write!(
+                f,
+                "{path} holds {} as {kind}, which is not read here, and the network needs it. Save it in PyTorch as \
+                 float32: tensor.to_dense() or .dequantize() where it is sparse or quantised, then .float()",
+                quote(name)
+            ),
+            Problem::UnreadDetector(what) => write!(
+                f,
+                "{path} holds {what}, which is not known here. Take the weights of fasterrcnn_resnet50_fpn or \
+                 maskrcnn_resnet50_fpn (`gradus fetch list`)"
             ),
             Problem::NoStateDict { holds } => write!(
                 f,
@@ -129,7 +170,7 @@ impl fmt::Display for CheckpointError {
             Problem::WrongHash { expected, actual } => write!(
                 f,
                 "{path} is not the file that its name promises: its SHA-256 is {actual} where the name says \
-                 {expected}. Fetch it again"
+                 {expected}. Fetch it again, or rename it where these digits are no hash"
             ),
         }
     }

@@ -18,6 +18,8 @@
 mod atomic;
 mod error;
 mod hash;
+mod loaded;
+mod looks;
 mod module;
 mod names;
 mod pickle;
@@ -25,14 +27,17 @@ mod pretrained;
 mod pth;
 mod raw;
 mod safetensors;
+mod select;
 mod torch;
 
 pub use atomic::write_atomically;
 pub use error::{CheckpointError, Problem};
 pub use hash::verify_name_hash;
+pub use loaded::Loaded;
+pub use looks::{Looks, VOC, YOLO, is_picture, looks, members};
 pub use module::{LoadReport, from_raw, load_exact, load_matching, save_module, state_dict, to_raw};
-pub use names::{modern_name, modernise};
-pub use pretrained::{NORM_EPS, Pretrained, Source, load_pretrained, norm_eps, pretrain};
+pub use names::{modern_name, modernise, unread_detector};
+pub use pretrained::{NORM_EPS, Pretrained, Source, load_pretrained, norm_eps, pretrain, pretrain_key};
 pub use raw::{Dtype, RawTensor};
 
 use indexmap::IndexMap;
@@ -69,56 +74,44 @@ impl fmt::Display for Format {
     }
 }
 
-/// What [`load`] found in a file.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    /// The file's format.
-    pub format: Format,
-    /// The tensors by name.
-    pub tensors: StateDict,
-    /// The text beside them; PyTorch's own files have none.
-    pub metadata: Metadata,
-    /// The keys that led to the tensors in a PyTorch file, such as `["state_dict"]`.
-    pub found_under: Vec<String>,
-    /// The prefix that every name in the file has and `tensors` has not: `module.`, of `torch.nn.DataParallel`.
-    pub stripped: Option<&'static str>,
-    /// Names beside the tensors that are no tensors.
-    pub ignored: Vec<String>,
+/// What of a file is meant.
+#[derive(Clone, Copy, Debug, Default)]
+struct How<'a> {
+    /// Under which key, of dictionaries or of the beginning of names.
+    key: Option<&'a str>,
+    /// Whether names stay as they are.
+    verbatim: bool,
 }
 
-impl Loaded {
-    fn new(format: Format, tensors: StateDict, metadata: Metadata) -> Self {
-        Loaded { format, tensors, metadata, found_under: vec![], stripped: None, ignored: vec![] }
-    }
-
-    /// What was done beyond reading, in sentences for the user; empty for plain files.
-    pub fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        if !self.found_under.is_empty() {
-            notes.push(format!("the weights were found under {:?}", self.found_under.join(".")));
-        }
-        if let Some(prefix) = self.stripped {
-            notes.push(format!("the prefix {prefix:?} was removed from every name"));
-        }
-        if !self.ignored.is_empty() {
-            let names: Vec<_> = self.ignored.iter().take(8).map(|name| error::quote(name)).collect();
-            notes.push(format!(
-                "{} entries are no tensors and were left: {}",
-                self.ignored.len(),
-                names.join(", ")
-            ));
-        }
-        notes
-    }
-}
-
-/// Reads a checkpoint, whatever its name.
+/// Reads a checkpoint, whatever its name: the weights, wherever a training script put them in the file, under names
+/// without what wrappers put before all of them (`module.`, `_orig_mod.`, `model.`, ...). What was done stands in the
+/// result, see [`Loaded::notes`]. A file of a network of one's own whose names all begin so is for [`load_verbatim`].
 ///
 /// # Errors
 /// See [`Problem`].
 pub fn load(path: impl AsRef<Path>) -> Result<Loaded, CheckpointError> {
-    let path = path.as_ref();
-    open(path).and_then(|file| read(BufReader::new(file))).map_err(|problem| problem.at(path))
+    load_how(path.as_ref(), How::default())
+}
+
+/// [`load`] of what stands under a key, such as `model_ema`: a dictionary in the file, or the beginning of names, with
+/// dots between where one is in another (`state_dict.teacher`).
+///
+/// # Errors
+/// See [`Problem`].
+pub fn load_key(path: impl AsRef<Path>, key: Option<&str>) -> Result<Loaded, CheckpointError> {
+    load_how(path.as_ref(), How { key, verbatim: false })
+}
+
+/// [`load`] with names as they stand in the file.
+///
+/// # Errors
+/// See [`Problem`].
+pub fn load_verbatim(path: impl AsRef<Path>) -> Result<Loaded, CheckpointError> {
+    load_how(path.as_ref(), How { key: None, verbatim: true })
+}
+
+fn load_how(path: &Path, how: How<'_>) -> Result<Loaded, CheckpointError> {
+    open(path).and_then(|file| read_how(BufReader::new(file), how)).map_err(|problem| problem.at(path))
 }
 
 fn open(path: &Path) -> Result<File, Problem> {
@@ -132,45 +125,34 @@ fn open(path: &Path) -> Result<File, Problem> {
     File::open(path).map_err(opening)
 }
 
-/// Reads a checkpoint that is not a file by itself, from its start to its end.
+/// Reads a checkpoint that is not a file by itself, from its start to its end, as [`load`] does.
 ///
 /// # Errors
 /// See [`Problem`].
-pub fn read(mut source: impl Read + Seek) -> Result<Loaded, Problem> {
+pub fn read(source: impl Read + Seek) -> Result<Loaded, Problem> {
+    read_how(source, How::default())
+}
+
+fn read_how(mut source: impl Read + Seek, how: How<'_>) -> Result<Loaded, Problem> {
     let reading = |source| Problem::Io { doing: "read", source };
     let len = source.seek(SeekFrom::End(0)).map_err(reading)?;
     let mut start = Vec::new();
     source.rewind().map_err(reading)?;
-    source.by_ref().take(512).read_to_end(&mut start).map_err(reading)?;
+    source.by_ref().take(4096).read_to_end(&mut start).map_err(reading)?;
     source.rewind().map_err(reading)?;
     match start.as_slice() {
         // First: a header of 640 bytes begins as a pickle does.
-        [_, _, _, _, 0, 0, 0, 0, b'{', ..] => safetensors::read(&mut source, len),
-        [b'P', b'K', 3, 4, ..] => pth::read_zip(&mut source, len),
-        [0x80, 2..=5, ..] => pth::read_legacy(&mut source, len),
-        [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::read(&mut source, len),
-        start => Err(Problem::Unrecognised { looks: describe(start) }),
-    }
-}
-
-/// What a file that is no checkpoint looks like.
-fn describe(start: &[u8]) -> String {
-    if start.is_empty() {
-        return "it is empty".into();
-    }
-    let known: [(&[u8], &str); 5] = [
-        (b"version https://git-lfs", "it is a Git LFS pointer: fetch the content with `git lfs pull`"),
-        (b"\x89HDF", "it is an HDF5 file, as Keras writes"),
-        (b"\x93NUMPY", "it is a NumPy array"),
-        (b"GGUF", "it is a GGUF file"),
-        (b"<", "it is a web page, perhaps a failed download"),
-    ];
-    if start.get(257..262) == Some(b"ustar") {
-        return "it is a tar archive; PyTorch before 0.2 wrote such, and a later one can convert it".into();
-    }
-    match known.iter().find(|(magic, _)| start.starts_with(magic)) {
-        Some((_, looks)) => looks.to_string(),
-        None => format!("it begins with the bytes {:02x?}", &start[..start.len().min(8)]),
+        [_, _, _, _, 0, 0, 0, 0, b'{', ..] => safetensors::read(&mut source, len, how),
+        [b'P', b'K', 3, 4, ..] => pth::read_zip(&mut source, len, how),
+        [0x80, 2..=5, ..] => pth::read_legacy(&mut source, len, how),
+        start => match looks(start) {
+            Some(looks) => Err(Problem::Unrecognised { looks: looks.to_string() }),
+            None if start.get(8) == Some(&b'{') => safetensors::read(&mut source, len, how),
+            None => {
+                let looks = format!("it begins with the bytes {:02x?}", &start[..start.len().min(8)]);
+                Err(Problem::Unrecognised { looks })
+            }
+        },
     }
 }
 

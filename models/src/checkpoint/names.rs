@@ -36,6 +36,20 @@ pub fn modernise(state: StateDict) -> StateDict {
     state.into_iter().map(|(name, tensor)| (modern_name(&name), tensor)).collect()
 }
 
+/// A detector that is told by its names and not known here: torchvision's second versions, which have batch norm in
+/// pyramid and heads, two convolutions before the proposals, and four in the box head.
+pub fn unread_detector<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let (mut second, mut masks) = (false, false);
+    for name in names {
+        second |= ["backbone.fpn.inner_blocks.0.1.", "rpn.head.conv.1.", "roi_heads.box_head.0.0."]
+            .iter()
+            .any(|own| name.starts_with(own));
+        masks |= name.starts_with("roi_heads.mask_predictor.");
+    }
+    let name = if masks { "maskrcnn_resnet50_fpn_v2" } else { "fasterrcnn_resnet50_fpn_v2" };
+    second.then(|| format!("torchvision's {name}, with other heads and batch norm in the pyramid"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,9 +5,10 @@
 //! is `backbone.0...` or `backbone.body.0...`, `layer1...` is `backbone.body.layer1...`), its last layer is left.
 //! [`Pretrained`] says what happened to every tensor.
 
+use super::loaded::must_be_read;
 use super::module::LoadReport;
 use super::{
-    CheckpointError, Loaded, Problem, StateDict, hash, load, load_matching, names, verify_name_hash,
+    CheckpointError, Loaded, Problem, StateDict, hash, load_key, load_matching, names, verify_name_hash,
 };
 use crate::detection::Detector;
 use gradus_core::{Element, Module};
@@ -41,6 +42,8 @@ pub struct Pretrained {
     pub ignored: Vec<String>,
     /// The numbers of classes, the file's and the network's, where predictors were replaced.
     pub classes: Option<[usize; 2]>,
+    /// What was done in reading the file, see [`Loaded::notes`].
+    pub notes: Vec<String>,
 }
 
 /// What depends on the number of classes.
@@ -55,13 +58,26 @@ pub fn pretrain<E: Element>(
     net: &mut Detector<E>,
     path: impl AsRef<Path>,
 ) -> Result<Pretrained, CheckpointError> {
+    pretrain_key(net, path, None)
+}
+
+/// [`pretrain`] from what stands under a key of the file, see [`load_key`].
+///
+/// # Errors
+/// Those of [`pretrain`].
+pub fn pretrain_key<E: Element>(
+    net: &mut Detector<E>,
+    path: impl AsRef<Path>,
+    key: Option<&str>,
+) -> Result<Pretrained, CheckpointError> {
     let path = path.as_ref();
     verify_name_hash(path)?;
-    let loaded = load(path)?;
+    let loaded = load_key(path, key)?;
     let eps = norm_eps(path, &loaded)?;
-    let report = load_pretrained(net, loaded.tensors).map_err(|problem| problem.at(path))?;
+    let notes = loaded.notes();
+    let report = load_from(net, loaded.tensors, loaded.unread).map_err(|problem| problem.at(path))?;
     net.backbone.set_norm_eps(eps);
-    Ok(report)
+    Ok(Pretrained { notes, ..report })
 }
 
 /// Loads a detector (its names begin with `backbone.`, `rpn.`, `roi_heads.`) from a detector's or a classifier's
@@ -69,17 +85,34 @@ pub fn pretrain<E: Element>(
 ///
 /// # Errors
 /// [`Problem::NotFinite`] for NaN or infinity; [`Problem::Mismatch`] when a tensor has another shape, the number of
-/// classes apart, or one of the backbone's body is not in the file. The network may then be partly loaded.
+/// classes apart, or one of the backbone's body is not in the file; [`Problem::UnreadDetector`] for a detector with
+/// other heads, [`Problem::Unread`] for a tensor of a kind that is not read here. The network may then be partly loaded.
 pub fn load_pretrained<E: Element>(
     net: &mut impl Module<E>,
     state: StateDict,
 ) -> Result<Pretrained, Problem> {
-    let is_detector = state.keys().any(|name| name.starts_with("backbone."));
-    let (source, mut state) = if is_detector {
-        (Source::Detector, names::modernise(state))
-    } else {
-        (Source::Classifier, into_backbone(net, state))
+    load_from(net, state, IndexMap::new())
+}
+
+/// [`load_pretrained`] with the kinds of the tensors that were not read.
+fn load_from<E: Element>(
+    net: &mut impl Module<E>,
+    tensors: StateDict,
+    unread: IndexMap<String, String>,
+) -> Result<Pretrained, Problem> {
+    if let Some(what) = names::unread_detector(tensors.keys().chain(unread.keys()).map(String::as_str)) {
+        return Err(Problem::UnreadDetector(what));
+    }
+    let is_detector = tensors.keys().any(|name| name.starts_with("backbone."));
+    let source = if is_detector { Source::Detector } else { Source::Classifier };
+    let prefix = backbone_prefix(net);
+    let place = |name: &str| match source {
+        Source::Detector => names::modern_name(name),
+        Source::Classifier => in_backbone(prefix, name),
     };
+    let unread = unread.into_iter().map(|(name, kind)| (place(&name), kind)).collect();
+    must_be_read(net, &unread)?;
+    let mut state = tensors.into_iter().map(|(name, tensor)| (place(&name), tensor)).collect();
     let (classes, replaced) = set_aside_predictors(net, &mut state);
     let LoadReport { loaded, missing, unexpected, misshapen, not_finite } = load_matching(net, &state);
     if let Some(name) = not_finite.first() {
@@ -96,22 +129,25 @@ pub fn load_pretrained<E: Element>(
         return Err(Problem::Mismatch(format!("{name} is not among its {} tensors", state.len())));
     }
     let random = missing.into_iter().filter(|name| !replaced.contains(name)).collect();
-    Ok(Pretrained { source, loaded, replaced, random, ignored: unexpected, classes })
+    Ok(Pretrained { source, loaded, replaced, random, ignored: unexpected, classes, notes: Vec::new() })
 }
 
-/// A classifier's tensors under the names that a detector's backbone has for them.
-fn into_backbone<E: Element>(net: &mut impl Module<E>, state: StateDict) -> StateDict {
+/// What is before the names of a classifier in a detector's backbone.
+fn backbone_prefix<E: Element>(net: &mut impl Module<E>) -> &'static str {
     let mut has_body = false;
     net.for_each(|name, _| has_body |= name.starts_with("backbone.body."));
-    let prefix = if has_body { "backbone.body." } else { "backbone." };
-    let place = |name: String| match name.strip_prefix("features.") {
+    if has_body { "backbone.body." } else { "backbone." }
+}
+
+/// The name that a detector's backbone has for a classifier's tensor.
+fn in_backbone(prefix: &str, name: &str) -> String {
+    match name.strip_prefix("features.") {
         Some(feature) => format!("{prefix}{feature}"),
         None if ["conv1.", "bn1.", "layer"].iter().any(|stage| name.starts_with(stage)) => {
             format!("{prefix}{name}")
         }
-        None => name,
-    };
-    state.into_iter().map(|(name, tensor)| (place(name), tensor)).collect()
+        None => name.to_owned(),
+    }
 }
 
 /// Takes the predictors out of a file that knows another number of classes: both numbers, and the names.
@@ -154,7 +190,7 @@ impl fmt::Display for Pretrained {
         if !self.ignored.is_empty() {
             write!(f, "\nin the file, not used: {}", parts(&self.ignored))?;
         }
-        Ok(())
+        self.notes.iter().try_for_each(|note| write!(f, "\n{note}"))
     }
 }
 

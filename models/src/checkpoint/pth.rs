@@ -6,9 +6,10 @@
 //! for each key its number of elements as `i64` and its bytes.
 
 use super::error::{Problem, quote};
+use super::looks;
 use super::pickle::{self, Id, Input, Pickle, Value};
-use super::torch::{self, GLOBALS, Storage, Storages};
-use super::{Format, Loaded};
+use super::torch::{self, Storage, Storages};
+use super::{Format, How, Loaded};
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom};
 use zip::read::{ArchiveOffset, Config};
@@ -19,7 +20,7 @@ const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 const VERSION: i128 = 1001;
 
 /// Reads a zip archive of `len` bytes.
-pub(super) fn read_zip(file: impl Read + Seek, len: u64) -> Result<Loaded, Problem> {
+pub(super) fn read_zip(file: impl Read + Seek, len: u64, how: How<'_>) -> Result<Loaded, Problem> {
     let format = Format::TorchZip;
     let mut archive = Archive::open(file, len)?;
     if archive.contains("byteorder") && archive.read("byteorder")? != b"little" {
@@ -27,17 +28,15 @@ pub(super) fn read_zip(file: impl Read + Seek, len: u64) -> Result<Loaded, Probl
     }
     let program = archive.read("data.pkl")?;
     let mut input = Input { reader: program.as_slice(), left: program.len() as u64, format };
-    let pickle = pickle::read(&mut input, GLOBALS)?;
+    let pickle = pickle::read(&mut input)?;
     torch::storages(&pickle, format)?;
-    torch::load(&pickle, format, len, |key, storage| {
+    torch::load(&pickle, format, how, len, |key, storage| {
         let bytes = archive.read(&format!("data/{key}"))?;
         if storage.bytes() != Some(bytes.len() as u64) {
             return Err(archive.broken(format!(
-                "the storage {} has {} bytes where {} elements of {} are promised",
+                "the storage {} has {} bytes where {storage} are promised",
                 quote(key),
-                bytes.len(),
-                storage.numel,
-                storage.dtype
+                bytes.len()
             )));
         }
         Ok(bytes)
@@ -61,18 +60,22 @@ impl<R: Read + Seek> Archive<R> {
         if zip.has_duplicate_names() {
             return Err(Problem::malformed(Format::TorchZip, "two of its entries have the same name"));
         }
-        let mut folders = zip.file_names().filter_map(|name| {
-            let name = name.ok()?;
-            let folder = name.strip_suffix("data.pkl")?;
-            (folder.find('/') == folder.len().checked_sub(1)).then(|| folder.to_owned())
-        });
-        let (first, second) = (folders.next(), folders.next());
-        drop(folders);
-        match (first, second) {
-            (Some(folder), None) => Ok(Archive { zip, folder, left: len }),
-            (None, _) => Err(Problem::Unrecognised {
-                looks: "it is a zip archive, but without the data.pkl that torch.save writes".into(),
-            }),
+        let programs =
+            zip.file_names().filter_map(|name| Some(name.ok()?.strip_suffix("data.pkl")?.to_owned()));
+        let mut folders: Vec<String> =
+            programs.filter(|folder| folder.is_empty() || folder.ends_with('/')).take(2).collect();
+        match (folders.pop(), folders.pop()) {
+            (Some(folder), None) if folder.find('/') == folder.len().checked_sub(1) => {
+                Ok(Archive { zip, folder, left: len })
+            }
+            (Some(_), None) => Err(Problem::Rezipped("its data.pkl is not in one folder of the archive")),
+            (None, _) => {
+                let names: Vec<String> =
+                    zip.file_names().flatten().take(1000).map(|name| name.into_owned()).collect();
+                let looks = looks::members("a zip archive", &names);
+                let unknown = || "it is a zip archive without the data.pkl that torch.save writes".to_owned();
+                Err(Problem::Unrecognised { looks: looks.map_or_else(unknown, |looks| looks.to_string()) })
+            }
             _ => Err(Problem::malformed(Format::TorchZip, "it has data.pkl twice")),
         }
     }
@@ -88,8 +91,7 @@ impl<R: Read + Seek> Archive<R> {
         let index = index.ok_or_else(|| self.broken(format!("it lacks the entry {}", quote(&name))))?;
         let mut entry = self.zip.by_index(index).map_err(zip_problem)?;
         if entry.compression() != CompressionMethod::Stored || entry.encrypted() {
-            let feature = format!("the compressed or encrypted entry {}", quote(&name));
-            return Err(Problem::Unsupported { format: Format::TorchZip, feature });
+            return Err(Problem::Rezipped("its entries are compressed or encrypted"));
         }
         let size = entry.size();
         if size != entry.compressed_size() || size > self.left {
@@ -117,35 +119,33 @@ impl<R: Read + Seek> Archive<R> {
 fn zip_problem(error: ZipError) -> Problem {
     match error {
         ZipError::Io(e) => Problem::reading(Format::TorchZip, e),
-        ZipError::CompressionMethodNotSupported(_) => {
-            Problem::Unsupported { format: Format::TorchZip, feature: "compressed entries".into() }
-        }
+        ZipError::CompressionMethodNotSupported(_) => Problem::Rezipped("its entries are compressed"),
         other => Problem::malformed(Format::TorchZip, other.to_string()),
     }
 }
 
 /// Reads a legacy file of `len` bytes from its start.
-pub(super) fn read_legacy(file: impl Read + Seek, len: u64) -> Result<Loaded, Problem> {
+pub(super) fn read_legacy(file: impl Read + Seek, len: u64, how: How<'_>) -> Result<Loaded, Problem> {
     let format = Format::TorchLegacy;
     let mut input = Input { reader: file, left: len, format };
-    let magic = pickle::read(&mut input, GLOBALS)?;
+    let magic = pickle::read(&mut input)?;
     if !matches!(magic[magic.root], Value::Int(MAGIC)) {
         let looks = "it is a Python pickle, but not one that torch.save wrote".into();
         return Err(Problem::Unrecognised { looks });
     }
-    let version = pickle::read(&mut input, GLOBALS)?;
+    let version = pickle::read(&mut input)?;
     if !matches!(version[version.root], Value::Int(VERSION)) {
-        let feature = format!("the protocol version {}", version[version.root].describe());
+        let feature = format!("the protocol version {}", version.describe(version.root));
         return Err(Problem::Unsupported { format, feature });
     }
-    let machine = pickle::read(&mut input, GLOBALS)?;
+    let machine = pickle::read(&mut input)?;
     if !is_little_endian(&machine) {
         return Err(Problem::Unsupported { format, feature: "big-endian numbers".into() });
     }
-    let object = pickle::read(&mut input, GLOBALS)?;
-    let keys = pickle::read(&mut input, GLOBALS)?;
+    let object = pickle::read(&mut input)?;
+    let keys = pickle::read(&mut input)?;
     let places = place_storages(&mut input, len, &keys, &torch::storages(&object, format)?)?;
-    torch::load(&object, format, len, |key, storage| {
+    torch::load(&object, format, how, len, |key, storage| {
         let missing = || Problem::malformed(format, format!("it lacks the storage {}", quote(key)));
         let (&start, bytes) = places.get(key).zip(storage.bytes()).ok_or_else(missing)?;
         let mut buffer = vec![0; bytes as usize];
@@ -159,8 +159,7 @@ pub(super) fn read_legacy(file: impl Read + Seek, len: u64) -> Result<Loaded, Pr
 fn is_little_endian(machine: &Pickle) -> bool {
     let Value::Dict(pairs) = &machine[machine.root] else { return false };
     pairs.iter().any(|&(key, value)| {
-        matches!(&machine[key], Value::Str(key) if **key == *"little_endian")
-            && matches!(machine[value], Value::Bool(true))
+        machine.str(key) == Some("little_endian") && matches!(machine[value], Value::Bool(true))
     })
 }
 
@@ -179,7 +178,7 @@ fn place_storages(
     let mut at = len - input.left;
     for &id in ids {
         let (key, storage) = described(keys, id, storages).ok_or_else(|| {
-            broken(format!("its list of storages holds {}, which no tensor uses", keys[id].describe()))
+            broken(format!("its list of storages holds {}, which no tensor uses", keys.describe(id)))
         })?;
         let mut numel = [0; 8];
         let read = input.reader.seek(SeekFrom::Start(at)).and_then(|_| input.reader.read_exact(&mut numel));
@@ -201,6 +200,6 @@ fn place_storages(
 }
 
 fn described<'a>(keys: &'a Pickle, id: Id, storages: &Storages) -> Option<(&'a str, Storage)> {
-    let Value::Str(key) = &keys[id] else { return None };
-    Some((key, *storages.get(&**key)?))
+    let key = keys.str(id)?;
+    Some((key, *storages.get(key)?))
 }

@@ -11,7 +11,8 @@
 //! repeated name pass, and its hash maps forget order and shuffle `__metadata__` from run to run.
 
 use super::error::{Problem, quote};
-use super::{Dtype, Format, Loaded, Metadata, RawTensor, StateDict};
+use super::select::{Entries, Selected, select};
+use super::{Dtype, Format, How, Loaded, Metadata, RawTensor, StateDict};
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
@@ -66,19 +67,29 @@ impl<'de> Deserialize<'de> for Header {
     }
 }
 
-/// Reads a whole file of `len` bytes.
-pub(super) fn read(file: &mut (impl Read + Seek), len: u64) -> Result<Loaded, Problem> {
+/// Reads a file of `len` bytes: the tensors that are meant.
+pub(super) fn read(file: &mut (impl Read + Seek), len: u64, how: How<'_>) -> Result<Loaded, Problem> {
     let (header, data_start) = read_header(file, len)?;
     check_coverage(&header.entries, len - data_start)?;
-    let mut tensors = StateDict::with_capacity(header.entries.len());
+    let mut entries = Entries::with_capacity(header.entries.len());
     for (name, entry) in header.entries {
-        let (dtype, bytes) = layout(&name, &entry)?;
+        let place = match layout(&name, &entry)? {
+            Some((dtype, bytes)) => Ok((dtype, bytes, entry)),
+            None => Err(quote(&entry.dtype)),
+        };
+        entries.insert(name, place);
+    }
+    let Selected { entries, unread, stripped, ignored } = select(entries, how.key, how)?;
+    let mut tensors = StateDict::with_capacity(entries.len());
+    for (name, (dtype, bytes, entry)) in entries {
         let mut buffer = vec![0; bytes];
         file.seek(SeekFrom::Start(data_start + entry.data_offsets[0])).map_err(reading)?;
         file.read_exact(&mut buffer).map_err(reading)?;
         tensors.insert(name, RawTensor::new(dtype, entry.shape, buffer));
     }
-    Ok(Loaded::new(Format::Safetensors, tensors, header.metadata))
+    let found_under = how.key.map(String::from).into_iter().collect();
+    let loaded = Loaded::new(Format::Safetensors, tensors, header.metadata);
+    Ok(Loaded { found_under, unread, stripped, ignored, ..loaded })
 }
 
 fn read_header(file: &mut (impl Read + Seek), len: u64) -> Result<(Header, u64), Problem> {
@@ -104,9 +115,10 @@ fn check_coverage(entries: &[(String, Entry)], data_len: u64) -> Result<(), Prob
     by_offset.sort_by_key(|(_, entry)| entry.data_offsets);
     let mut end = 0;
     for (name, entry) in by_offset {
-        let (_, bytes) = layout(name, entry)?;
         let [from, to] = entry.data_offsets;
-        if from != end || from.checked_add(bytes as u64) != Some(to) {
+        // What has a type that is not known here may be as long as it says.
+        let bytes = layout(name, entry)?.map_or(to.saturating_sub(from), |(_, bytes)| bytes as u64);
+        if from != end || from.checked_add(bytes) != Some(to) {
             return Err(broken(format!(
                 "the tensor {} of {} {:?} needs {bytes} bytes from {end}, but its offsets are {from} to {to}",
                 quote(name),
@@ -122,17 +134,11 @@ fn check_coverage(entries: &[(String, Entry)], data_len: u64) -> Result<(), Prob
     Ok(())
 }
 
-/// The element type and the number of bytes of a tensor.
-fn layout(name: &str, entry: &Entry) -> Result<(Dtype, usize), Problem> {
-    let dtype = DTYPES.iter().find(|(_, named)| *named == entry.dtype).map(|&(dtype, _)| dtype);
-    let dtype = dtype.ok_or_else(|| Problem::Unsupported {
-        format: Format::Safetensors,
-        feature: format!("the element type {} (tensor {})", quote(&entry.dtype), quote(name)),
-    })?;
-    let bytes = dtype.bytes_of(&entry.shape);
-    let bytes =
-        bytes.ok_or_else(|| broken(format!("the shape {:?} of {} overflows", entry.shape, quote(name))))?;
-    Ok((dtype, bytes))
+/// The element type and the number of bytes of a tensor; `None` for a type that is not read here.
+fn layout(name: &str, entry: &Entry) -> Result<Option<(Dtype, usize)>, Problem> {
+    let Some(&(dtype, _)) = DTYPES.iter().find(|(_, named)| *named == entry.dtype) else { return Ok(None) };
+    let overflows = || broken(format!("the shape {:?} of {} overflows", entry.shape, quote(name)));
+    Ok(Some((dtype, dtype.bytes_of(&entry.shape).ok_or_else(overflows)?)))
 }
 
 fn reading(source: io::Error) -> Problem {
@@ -203,7 +209,7 @@ mod tests {
     fn parse(header: &str, data: &[u8]) -> Result<Loaded, Problem> {
         let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat();
         let len = file.len() as u64;
-        read(&mut Cursor::new(file), len)
+        read(&mut Cursor::new(file), len, How::default())
     }
 
     fn reason(header: &str, data: &[u8]) -> String {
@@ -222,7 +228,7 @@ mod tests {
         let metadata: Metadata = (0..20).map(|i| (format!("key {i}"), format!("{i}\n"))).collect();
         let mut file = Vec::new();
         write(&tensors, &metadata, &mut file).unwrap();
-        let loaded = read(&mut Cursor::new(&file), file.len() as u64).unwrap();
+        let loaded = read(&mut Cursor::new(&file), file.len() as u64, How::default()).unwrap();
         assert!(loaded.tensors.iter().eq(&tensors), "same names, same bits, same order");
         assert_eq!(loaded.metadata, metadata);
 
@@ -244,7 +250,7 @@ mod tests {
         let mut file = Vec::new();
         write(&StateDict::new(), &Metadata::new(), &mut file).unwrap();
         assert_eq!(file, *b"\x08\0\0\0\0\0\0\0{}      ");
-        assert!(read(&mut Cursor::new(&file), 16).unwrap().tensors.is_empty());
+        assert!(read(&mut Cursor::new(&file), 16, How::default()).unwrap().tensors.is_empty());
     }
 
     #[test]
@@ -272,7 +278,7 @@ mod tests {
     fn lies_in_the_header_are_found_before_memory_is_taken() {
         let claim = |n: u64| {
             let file = [&n.to_le_bytes()[..], b"{}"].concat();
-            read(&mut Cursor::new(file), 10).unwrap_err().at("f".as_ref()).to_string()
+            read(&mut Cursor::new(file), 10, How::default()).unwrap_err().at("f".as_ref()).to_string()
         };
         assert!(claim(3).contains("its header claims 3 bytes, of 2 in the file"));
         assert!(claim(u64::MAX).contains("claims 18446744073709551615 bytes"));
@@ -282,12 +288,28 @@ mod tests {
         assert!(reason(large, &[0; 4]).contains("its tensors take 4398046511104 bytes, and 4 follow"));
         let twice = r#"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#;
         assert!(reason(twice, &[]).contains(r#"the name "a" stands twice"#));
-        assert!(
-            reason(r#"{"a":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}"#, &[0]).contains("F8_E4M3")
-        );
         assert!(reason("{", &[]).contains("EOF while parsing"));
         assert!(reason("{}}", &[]).contains("trailing characters"));
         assert!(reason(&"[".repeat(5000), &[]).contains("its header: invalid type: sequence"));
+    }
+
+    #[test]
+    fn types_that_are_not_read_are_passed_over() {
+        let header = |to: u64| {
+            format!(
+                r#"{{"f8":{{"dtype":"F8_E4M3","shape":[3],"data_offsets":[0,{to}]}},
+                    "w":{{"dtype":"F32","shape":[1],"data_offsets":[{to},{}]}}}}"#,
+                to + 4
+            )
+        };
+        let loaded = parse(&header(3), &[0, 0, 0, 0, 0, 128, 63]).unwrap();
+        assert_eq!((loaded.tensors.len(), loaded.tensors["w"].to_f32()), (1, vec![1.0]));
+        assert_eq!(loaded.unread["f8"], "\"F8_E4M3\"");
+        assert!(reason(&header(9), &[0; 7]).contains("its tensors take 13 bytes, and 7 follow"));
+        let backwards = r#"{"a":{"dtype":"F8_E4M3","shape":[3],"data_offsets":[0,-1]}}"#;
+        assert!(reason(backwards, &[0; 3]).contains("its header"));
+        let hole = r#"{"a":{"dtype":"F8_E4M3","shape":[3],"data_offsets":[1,4]}}"#;
+        assert!(reason(hole, &[0; 4]).contains("its offsets are 1 to 4"));
     }
 
     #[test]

@@ -10,13 +10,18 @@ library: an independent statement of what a reader must find.
 compares two safetensors files as PyTorch reads them, names, types, shapes and bits.
 """
 
+import argparse
 import copy
+import datetime
 import io
 import os
+import pathlib
 import struct
 import sys
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict, defaultdict
+
+import numpy
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -82,11 +87,18 @@ def tensor(offset, shape, strides, storage=None):
     return Call(torch._utils._rebuild_tensor_v2, storage, offset, shape, strides, False, OrderedDict())
 
 
-def rezip(name, source, change=lambda entry, data: data, lie=lambda archive: None, compression=zipfile.ZIP_STORED):
+def rezip(
+    name,
+    source,
+    change=lambda entry, data: data,
+    lie=lambda archive: None,
+    compression=zipfile.ZIP_STORED,
+    rename=lambda entry: entry,
+):
     """Another archive of the same entries; `lie` may falsify its directory."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(name, "w", compression) as new:
         for entry in old.infolist():
-            info = zipfile.ZipInfo(entry.filename, (1980, 1, 1, 0, 0, 0))
+            info = zipfile.ZipInfo(rename(entry.filename), (1980, 1, 1, 0, 0, 0))
             info.compress_type = compression
             new.writestr(info, change(entry.filename, old.read(entry)))
         lie(new)
@@ -128,6 +140,85 @@ def sound():
     tag, torch.serialization.location_tag = torch.serialization.location_tag, lambda storage: "cuda:0"
     save("parameters_on_cuda.pth", {"state_dict": parameters, "lr": [0.1, None, True, -1, 2**40]}, plain)
     torch.serialization.location_tag = tag
+
+
+class Settings:
+    """A class that no reader knows, with a state of its own."""
+
+    def __init__(self):
+        self.rate, self.average = 0.1, torch.ones(2)
+
+
+class Loss(torch.nn.Module):
+    """A module of one's own, whose source older files keep beside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(2))
+
+
+def beside(weights):
+    """What training scripts leave beside the weights, and among them."""
+    counts = defaultdict(list, {"loss": [0.5, 0.25]})
+    return {
+        "epoch": 3,
+        "arguments": argparse.Namespace(lr=0.1, data=pathlib.PurePosixPath("/data"), device=torch.device("cpu")),
+        "classes": Counter("aab"),
+        "history": counts,
+        "names": {"a", "b"},
+        "frozen": frozenset([1, 2]),
+        "size": torch.Size([2, 3]),
+        "device": torch.device("cuda:1"),
+        "dtype": torch.float16,
+        "when": datetime.datetime(2024, 1, 31, 12, 30),
+        "best": numpy.float64(0.5),
+        "curve": numpy.arange(3.0),
+        "noise": numpy.random.default_rng(0).bit_generator.state,
+        "seed": 1 << 200,
+        "bytes": b"\xff\xfe",
+        "bytearray": bytearray(b"\xff"),
+        "loss": Loss(),
+        "settings": Settings(),
+        "state_dict": OrderedDict([*weights.items(), ("extra_state", Settings()), ("count", Counter("a"))]),
+    }
+
+
+def inert():
+    weights = OrderedDict([("fc.weight", torch.arange(6.0).reshape(2, 3)), ("fc.bias", torch.tensor([0.5, -1.0]))])
+    save("beside.pth", beside(weights), weights)
+    save("beside_protocol4.pth", beside(weights), pickle_protocol=4)
+    save("beside_legacy.pth", beside(weights), _use_new_zipfile_serialization=False)
+    kinds = OrderedDict(
+        **weights,
+        float8=torch.zeros(2).to(torch.float8_e4m3fn),
+        uint16=torch.zeros(2, dtype=torch.uint16),
+        complex=torch.zeros(2, dtype=torch.complex64),
+        sparse=torch.eye(2).to_sparse(),
+        rows=torch.eye(2).to_sparse_csr(),
+        quantised=torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.qint8),
+        meta=torch.zeros(2, device="meta"),
+        nested=torch.nested.nested_tensor([torch.zeros(1), torch.zeros(2)]),
+    )
+    save("kinds.pth", kinds)
+    del kinds["meta"], kinds["nested"]
+    save("kinds_legacy.pth", kinds, _use_new_zipfile_serialization=False)
+    plain = {k: kinds[k] for k in ("fc.weight", "fc.bias", "float8", "uint16")}
+    save_file({k: v.contiguous() for k, v in plain.items()}, "kinds.safetensors")
+
+    net = torch.nn.Linear(3, 2)
+    net.load_state_dict({"weight": weights["fc.weight"], "bias": weights["fc.bias"]})
+    average = torch.optim.swa_utils.AveragedModel(torch.nn.Sequential(OrderedDict(fc=net)))
+    doubled = {k: 2 * v for k, v in weights.items()}
+    wrapped = {f"module._orig_mod.model.{k}": v for k, v in weights.items()}
+    save("wrapped.pth", {"state_dict": wrapped, "model_ema": average.state_dict(), "other": {"teacher": doubled}})
+    save_file({f"module._orig_mod.model.{k}": v for k, v in weights.items()}, "wrapped.safetensors")
+    two = {f"{name}.module.{k}": v for name, w in (("student", weights), ("teacher", doubled)) for k, v in w.items()}
+    save_file(two, "two.safetensors")
+    save("two.pth", {"generator": weights, "discriminator": doubled})
+    save("whole.pth", torch.nn.Sequential(net, torch.nn.ReLU()))
+    save("plain.tmp", weights)
+    rezip("rezipped.pth", "plain.tmp", rename=lambda name: "weights/" + name)
+    os.remove("plain.tmp")
 
 
 def hostile():
@@ -181,4 +272,5 @@ if __name__ == "__main__":
         check(*sys.argv[2:])
     else:
         sound()
+        inert()
         hostile()

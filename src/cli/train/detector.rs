@@ -5,6 +5,7 @@ use crate::cli::{Global, at_least_one};
 use crate::data::detection::{self, TestSplit};
 use crate::engine::detection::{Plan, Recipe};
 use crate::engine::detector::{self, Settings};
+use crate::engine::weights::Key;
 use crate::error::{Error, Result};
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
@@ -46,6 +47,8 @@ pub struct DetectorArgs {
     /// ImageNet; .pth or .safetensors
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    #[command(flatten)]
+    key: Key,
     /// Passes over the training images
     #[arg(long, default_value_t = 10, value_parser = at_least_one)]
     epochs: usize,
@@ -99,6 +102,7 @@ impl DetectorArgs {
         };
         let weights = self.weights.as_deref();
         let settings = Settings {
+            weights_key: self.key.key.clone(),
             reading: self.faults.reading(),
             ..Settings::new(config, &self.data, &*data, self.test_split, weights, plan)?
         };

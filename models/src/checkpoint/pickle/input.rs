@@ -2,7 +2,7 @@
 
 use super::super::Format;
 use super::super::error::Problem;
-use std::io::Read;
+use std::io::{self, Read};
 
 /// Bytes of a reader, at most so many.
 pub(in crate::checkpoint) struct Input<R> {
@@ -27,6 +27,16 @@ impl<R: Read> Input<R> {
         let mut bytes = vec![0; n as usize];
         self.fill(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Passes over so many bytes.
+    pub(super) fn skip(&mut self, n: u64) -> Result<(), Problem> {
+        self.left = self.left.checked_sub(n).ok_or_else(|| self.ends())?;
+        match io::copy(&mut self.reader.by_ref().take(n), &mut io::sink()) {
+            Ok(read) if read == n => Ok(()),
+            Ok(_) => Err(self.ends()),
+            Err(e) => Err(Problem::reading(self.format, e)),
+        }
     }
 
     pub(super) fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Problem> {

@@ -12,36 +12,19 @@ pub(in crate::checkpoint) enum Value {
     None,
     Bool(bool),
     Int(i128),
-    /// Its value says nothing about weights.
-    Float,
     Str(Box<str>),
     Tuple(Vec<Id>),
     List(Vec<Id>),
     /// In order of insertion; a key may come again, and then the last one counts.
     Dict(Vec<(Id, Id)>),
-    /// A class or function on the list, by its qualified name.
-    Global(&'static str),
-    /// What the function would return for a tuple of arguments.
-    Call(&'static str, Id),
+    /// What no tensor is made of, such as a float: its kind alone.
+    Inert(&'static str),
+    /// A class or function: its module's name and its own.
+    Global(Id, Id),
+    /// What a function would return for a tuple of arguments, or an instance of a class.
+    Call(Id, Id),
     /// An object kept outside the pickle, by its key.
     Persistent(Id),
-}
-
-impl Value {
-    /// A few words for a message.
-    pub fn describe(&self) -> String {
-        match self {
-            Value::None => "None".into(),
-            Value::Bool(value) => value.to_string(),
-            Value::Int(value) => value.to_string(),
-            Value::Float => "a float".into(),
-            Value::Str(text) => quote(text),
-            Value::Tuple(_) | Value::List(_) => "a list".into(),
-            Value::Dict(_) => "a dictionary".into(),
-            Value::Global(name) | Value::Call(name, _) => name.to_string(),
-            Value::Persistent(_) => "a storage".into(),
-        }
-    }
 }
 
 /// What a pickle builds.
@@ -62,5 +45,50 @@ impl std::ops::Index<Id> for Pickle {
 impl Pickle {
     pub fn values(&self) -> &[Value] {
         &self.values
+    }
+
+    /// A string.
+    pub fn str(&self, id: Id) -> Option<&str> {
+        match &self[id] {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A class's or function's module and name.
+    pub fn global(&self, id: Id) -> Option<(&str, &str)> {
+        match self[id] {
+            Value::Global(module, name) => Some((self.str(module)?, self.str(name)?)),
+            _ => None,
+        }
+    }
+
+    /// The function that a call is of, and its arguments.
+    pub fn call(&self, id: Id) -> Option<((&str, &str), Id)> {
+        match self[id] {
+            Value::Call(function, args) => Some((self.global(function)?, args)),
+            _ => None,
+        }
+    }
+
+    /// A few words for a message.
+    pub fn describe(&self, id: Id) -> String {
+        let qualified =
+            |(module, name): (&str, &str)| format!("{module:.80}.{name:.80}").escape_debug().to_string();
+        match &self[id] {
+            Value::None => "None".into(),
+            Value::Bool(value) => value.to_string(),
+            Value::Int(value) => value.to_string(),
+            Value::Str(text) => quote(text),
+            Value::Tuple(_) | Value::List(_) => "a list".into(),
+            Value::Dict(_) => "a dictionary".into(),
+            Value::Inert(kind) => (*kind).into(),
+            Value::Global(..) => self.global(id).map_or("a class".into(), qualified),
+            Value::Call(function, _) => match self.global(*function) {
+                Some(named) => format!("an object of {}", qualified(named)),
+                None => "an object".into(),
+            },
+            Value::Persistent(_) => "a storage".into(),
+        }
     }
 }

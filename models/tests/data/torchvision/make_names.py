@@ -2,7 +2,7 @@
 usage: make_names.py (in the folder of the lists; torchvision 0.29)"""
 import torchvision
 from torchvision.models import mobilenet_v2, resnet18, resnet50
-from torchvision.models.detection import FasterRCNN, MaskRCNN
+from torchvision.models.detection import FasterRCNN, MaskRCNN, maskrcnn_resnet50_fpn_v2
 from torchvision.models.detection.backbone_utils import _mobilenet_extractor, _resnet_fpn_extractor
 from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.ops.misc import FrozenBatchNorm2d
@@ -30,6 +30,8 @@ models = {
     "fasterrcnn_resnet18_fpn": FasterRCNN(resnet_fpn(resnet18), num_classes=2),
     "fasterrcnn_mobilenet_v2": option_2(),
     "fasterrcnn_mobilenet_v2_fpn": FasterRCNN(mobilenet_fpn(), num_classes=2),
+    # Refused; its names without masks are fasterrcnn_resnet50_fpn_v2's.
+    "maskrcnn_resnet50_fpn_v2": maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None),
 }
 for name, model in models.items():
     parameters = [p.numel() for p in model.parameters()]

@@ -1,0 +1,69 @@
+//! The weights that a user names, read: of a run's folder, or a file of any program's, whole or under a key.
+
+use super::state::checkpoint_error;
+use super::trainer::Files;
+use crate::error::{Error, Result};
+use crate::looks;
+use gradus_models::checkpoint::{self, Loaded};
+use std::path::{Path, PathBuf};
+
+/// Which weights of a run or a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Which<'a> {
+    /// Of a run: "best" or "last".
+    pub of_run: &'a str,
+    /// Of a file with several: their key, see [`checkpoint::load_key`].
+    pub key: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Which<'a> {
+    fn from(of_run: &'a str) -> Self {
+        Which { of_run, key: None }
+    }
+}
+
+/// The option that chooses among several weights of a file.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Key {
+    /// Of a weights file with several: which, by its key (such as model_ema), or by the beginning of the tensors' names; with dots
+    /// where one is in another
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+}
+
+impl Key {
+    /// With the weights of a run of that name.
+    pub fn or<'a>(&'a self, of_run: &'a str) -> Which<'a> {
+        Which { of_run, key: self.key.as_deref() }
+    }
+}
+
+/// The file of a run's or a user's weights.
+pub fn file(path: &Path, which: Which<'_>) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    Files::weights(path, which.of_run).map_err(|e| match path.join("args.json").exists() {
+        true => e,
+        false => looks::instead(e, path, "a run's folder or a weights file"),
+    })
+}
+
+/// Reads weights, and tells on standard error what was done with the names in the file.
+pub fn read(path: &Path, which: Which<'_>) -> Result<(PathBuf, Loaded)> {
+    let file = file(path, which)?;
+    let loaded = checkpoint::load_key(&file, which.key).map_err(checkpoint_error)?;
+    loaded.notes().iter().for_each(|note| eprintln!("{}: {note}", file.display()));
+    Ok((file, loaded))
+}
+
+/// The error that the weights are of no network that is `known`.
+pub fn unknown(file: &Path, loaded: &Loaded, known: &str) -> Error {
+    let what = match loaded.some_names() {
+        names if names.is_empty() => "holds no tensor".to_owned(),
+        names => format!("holds the weights of no network that is known here: its tensors are {names}"),
+    };
+    Error::input(what)
+        .in_file(file)
+        .remedy(format!("known are {known}; where they are a part of the file, name it with --key"))
+}

@@ -1,0 +1,205 @@
+//! What a file or folder is, for messages where it is not what was expected: told by the first bytes, by the names in
+//! an archive, or by those in a folder (see [`looks`]).
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use gradus_models::checkpoint::{Looks, looks, members};
+
+use crate::error::Error;
+
+/// Bytes of a file that are looked at, and unpacked bytes of an archive whose names are not listed in one place.
+const START: u64 = 1 << 16;
+const UNPACKED: u64 = 16 << 20;
+/// Names of an archive, or of each folder, that are looked at; and how deep.
+const NAMES: usize = 200;
+const DEPTH: usize = 3;
+
+/// What is at a path; `None` where nothing is, or nothing that is known.
+pub fn at(path: &Path) -> Option<Looks> {
+    if path.is_dir() { folder(path) } else { file(path) }
+}
+
+/// The error that something else was expected: what is there instead, with what to do, or else the error that led here.
+pub fn instead(error: Error, path: &Path, expected: &str) -> Error {
+    match at(path) {
+        Some(Looks { what, remedy }) => {
+            let other = Error::input(format!("is {what}, not {expected}")).in_file(path);
+            if remedy.is_empty() { other } else { other.remedy(remedy) }
+        }
+        None => error,
+    }
+}
+
+fn file(path: &Path) -> Option<Looks> {
+    if !path.is_file() {
+        return None;
+    }
+    let mut file = File::open(path).ok()?;
+    let mut start = Vec::new();
+    file.by_ref().take(START).read_to_end(&mut start).ok()?;
+    file.seek(SeekFrom::Start(0)).ok()?;
+    let inside = match start.as_slice() {
+        [b'P', b'K', 3, 4, ..] => members("a zip archive", &in_zip(file)),
+        [0x1f, 0x8b, ..] => in_gzip(flate2::read::MultiGzDecoder::new(BufReader::new(file))),
+        _ if start.get(257..262) == Some(b"ustar") => members("a tar archive", &in_tar(file)),
+        _ => None,
+    };
+    inside.or_else(|| looks(&start))
+}
+
+fn in_zip(file: File) -> Vec<String> {
+    let Ok(zip) = zip::ZipArchive::new(BufReader::new(file)) else { return vec![] };
+    zip.file_names().flatten().take(NAMES).map(|name| name.into_owned()).collect()
+}
+
+fn in_tar(archive: impl Read) -> Vec<String> {
+    let mut archive = tar::Archive::new(archive.take(UNPACKED));
+    let Ok(entries) = archive.entries() else { return vec![] };
+    let named = entries.map_while(|entry| Some(entry.ok()?.path().ok()?.to_string_lossy().into_owned()));
+    named.take(NAMES).collect()
+}
+
+/// What is packed: an archive, or a single file.
+fn in_gzip(mut unpacked: impl Read) -> Option<Looks> {
+    let mut start = Vec::new();
+    // A part is as good.
+    let _ = unpacked.by_ref().take(START).read_to_end(&mut start);
+    if start.get(257..262) == Some(b"ustar") {
+        return members("a tar archive", &in_tar(start.as_slice().chain(unpacked)));
+    }
+    let inner = looks(&start).filter(|_| !start.is_empty())?;
+    Some(Looks { what: format!("{}, packed with gzip", inner.what), ..inner })
+}
+
+fn folder(path: &Path) -> Option<Looks> {
+    if path.join("args.json").is_file() {
+        return Some(Looks::new("a run's folder", ""));
+    }
+    if path.join("PNGImages").is_dir() {
+        return Some(Looks::new("PennFudanPed's folder", ""));
+    }
+    let mut names = Vec::new();
+    list(path, "", DEPTH, &mut names);
+    if names.is_empty() {
+        return Some(Looks::new("a folder without files", ""));
+    }
+    // Pictures in sub-folders are a data set, those beside each other are not.
+    names.retain(|name| !(name.contains('/') && gradus_models::checkpoint::is_picture(name)));
+    let found = members("a folder", &names)?;
+    let sort = "sort the images into one folder a class, and name the folder above";
+    Some(if found.what == "a folder of pictures" { Looks { remedy: sort, ..found } } else { found })
+}
+
+/// The files below a folder, some of each, with `/` between.
+fn list(folder: &Path, prefix: &str, depth: usize, names: &mut Vec<String>) {
+    let Ok(entries) = folder.read_dir() else { return };
+    for entry in entries.flatten().take(NAMES) {
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && depth > 0 => {
+                list(&entry.path(), &format!("{name}/"), depth - 1, names)
+            }
+            Ok(kind) if kind.is_file() => names.push(name),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn tar(names: &[&str]) -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        for name in names {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(3);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, &b"abc"[..]).unwrap();
+        }
+        tar.into_inner().unwrap()
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        out.write_all(bytes).unwrap();
+        out.finish().unwrap()
+    }
+
+    fn zip(names: &[&str]) -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for name in names {
+            zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            zip.write_all(b"abc").unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn archives_are_what_is_in_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        for (bytes, what) in [
+            (gzip(&tar(&["cifar-10-batches-py/data_batch_4"])), "CIFAR-10's Python version"),
+            (gzip(&tar(&["cifar-100-python/meta"])), "CIFAR-100"),
+            (tar(&["photos/a.jpg"]), "a tar archive of pictures"),
+            (gzip(b"\0\0\x08\x03\0\0\x27\x10"), "an idx file, as MNIST is in, packed with gzip"),
+            (gzip(b"notes"), "a gzip archive"),
+            (zip(&["photos/a.jpg", "photos/b.JPG"]), "a zip archive of pictures"),
+            (zip(&["notes.txt"]), "a zip archive"),
+            (b"PK\x03\x04 broken".to_vec(), "a zip archive"),
+            (b"\x1f\x8b broken".to_vec(), "a gzip archive"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(at(&path).unwrap().what, what);
+        }
+        std::fs::write(&path, b"plain text").unwrap();
+        assert_eq!(at(&path), None);
+        assert_eq!(at(&dir.path().join("none")), None);
+    }
+
+    #[test]
+    fn folders_are_what_is_in_them() {
+        let dir = tempfile::tempdir().unwrap();
+        for (k, (names, what)) in [
+            (
+                &["VOCdevkit/VOC2012/Annotations/1.xml", "VOCdevkit/VOC2012/JPEGImages/1.jpg"][..],
+                "a data set in Pascal VOC's form",
+            ),
+            (&["train/images/1.jpg", "train/labels/1.txt"], "a data set in YOLO's form"),
+            (&["images/1.jpg", "data.yaml"], "a data set in YOLO's form"),
+            (&["MNIST/raw/t10k-labels-idx1-ubyte"], "a folder of idx files, as MNIST is in"),
+            (&["cifar-100-binary/fine_label_names.txt"], "CIFAR-100"),
+            (&["annotations/instances_val2017.json", "val2017/1.jpg"], "a data set in COCO's format"),
+            (&["args.json"], "a run's folder"),
+            (&["a.jpg", "b.png"], "a folder of pictures"),
+            (
+                &["model-00001-of-00002.safetensors", "model.safetensors.index.json"],
+                "a folder of a network in several files",
+            ),
+            (&[], "a folder without files"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let root = dir.path().join(k.to_string());
+            std::fs::create_dir(&root).unwrap();
+            for name in names {
+                std::fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+                std::fs::write(root.join(name), "").unwrap();
+            }
+            assert_eq!(at(&root).unwrap().what, what);
+        }
+        // Classes in folders are what is expected: nothing to say.
+        let classes = dir.path().join("classes");
+        for class in ["a", "b"] {
+            std::fs::create_dir_all(classes.join(class)).unwrap();
+            std::fs::write(classes.join(class).join("1.png"), "").unwrap();
+        }
+        std::fs::write(classes.join("README.md"), "").unwrap();
+        assert_eq!(at(&classes), None);
+    }
+}
