@@ -187,7 +187,7 @@ fn torchvisions_second_detectors_are_refused_by_name() {
         refused(&["detect", str(&file), "x.png", "-o", str(&out)], &["v2.safetensors", name]);
         refused(&["evaluate", str(&file), "--data", "synthetic:4"], &[name]);
         let train = ["train", "detector", "--data", "synthetic:4:64x48", "--weights", str(&file)];
-        refused(&[&train[..], &["--test-split", "last:1", "-o", str(&out)]].concat(), &[name]);
+        refused(&[&train[..], &["--test-split", "last:1", "--out", str(&out)]].concat(), &[name]);
     }
 }
 
