@@ -158,7 +158,7 @@ fn main() -> gradus::Result<()> {
         // What borrows does not outlive its cell.
         let named: Vec<(usize, &str)> =
             splits.classes().iter().map(String::as_str).enumerate().take(4).collect();
-        show(&imagine(&net, &named, ways, &Transform::CIFAR.normalise, &rng))?;
+        show(&imagine(&net, &named, ways, &Transform::CIFAR.normalise, &rng).0)?;
     }
     // %% end
     Ok(())

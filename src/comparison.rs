@@ -13,7 +13,8 @@ use crate::image::{Image, picture_rows};
 use crate::plot::{Chart, Scale, Series};
 use crate::report::Page;
 use crate::run::Run;
-use gradus_core::Module;
+use gradus_core::{Module, Slot};
+use gradus_models::detection::Detector;
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
@@ -46,7 +47,7 @@ pub struct Side {
     pub run: String,
     /// Network and backbone.
     pub model: String,
-    /// Of the network.
+    /// Of the network as it was trained: frozen batch norm has none.
     pub parameters: usize,
     /// The weights' file, in MiB.
     pub weights_mib: f64,
@@ -137,7 +138,7 @@ fn side(question: &Question, run: &Path, settings: &Settings) -> Result<(Side, V
     let side = Side {
         run: run.display().to_string(),
         model: format!("{network}, {}", settings.config.backbone),
-        parameters: model.net.num_params(),
+        parameters: parameters(&mut model.net, settings.config.freeze_bn),
         weights_mib: bytes as f64 / (1 << 20) as f64,
         epochs: epochs.len(),
         seconds_per_epoch: seconds.iter().sum::<f64>() / seconds.len().max(1) as f64,
@@ -149,6 +150,21 @@ fn side(question: &Question, run: &Path, settings: &Settings) -> Result<(Side, V
         photos,
     };
     Ok((side, shown))
+}
+
+/// The parameters that a detector had in training. To detect with, batch norm is frozen: its weights and biases, which
+/// otherwise are parameters, are constants then.
+fn parameters(net: &mut Detector, frozen: bool) -> usize {
+    let mut count = net.num_params();
+    net.for_each(|name, slot| {
+        let learned = !frozen && [".weight", ".bias"].iter().any(|end| name.ends_with(end));
+        if let Slot::Buffer(t) = slot
+            && learned
+        {
+            count += t.len();
+        }
+    });
+    count
 }
 
 /// The epochs' lines of a run's log.

@@ -125,6 +125,12 @@ fn a_run_leaves_its_folder_and_is_evaluated_used_and_compared() {
                 && both[side]["seconds_per_image"].as_f64().unwrap() > 0.0
         );
         assert_eq!(both[side]["losses"].as_array().unwrap().len(), 1);
+        // Batch norm learned, so it is counted, though it is frozen to detect with.
+        let args: Value =
+            serde_json::from_slice(&fs::read(Path::new(run).join("args.json")).unwrap()).unwrap();
+        let config: Config = serde_json::from_value(args["config"].clone()).unwrap();
+        let mut trained = Detector::<f32>::new(config, &mut Rng::seed(0));
+        assert_eq!(both[side]["parameters"].as_u64().unwrap(), trained.num_params() as u64);
     }
     for file in ["index.html", "comparison.json", "losses.png", "ap.png", "a.png"] {
         assert!(compared.join(file).is_file(), "{file}");

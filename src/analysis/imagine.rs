@@ -96,14 +96,15 @@ fn probabilities(net: &AlexNet, x: &Tensor) -> Tensor {
     g.softmax(logits, -1).value
 }
 
-/// Both ways side by side for each of these classes, with the probabilities reached.
+/// Both ways side by side for each of these classes, with the probabilities reached; and how many inputs of each way the
+/// network takes for their class rather than for anything else.
 pub fn imagine(
     net: &AlexNet,
     named: &[(usize, &str)],
     (searched, steps): (usize, usize),
     normalise: &Normalise,
     rng: &Rng,
-) -> Image {
+) -> (Image, [usize; 2]) {
     let side = net.size().image_side();
     let classes: Vec<usize> = named.iter().map(|n| n.0).collect();
     let found = search(net, &classes, searched, rng);
@@ -112,15 +113,33 @@ pub fn imagine(
     for ((&(_, name), found), climbed) in named.iter().zip(&found).zip(&climbed) {
         for (way, one) in [("noise", found), ("ascent", climbed)] {
             let picture = normalise.picture(side, side, one.input.data());
-            items.push((picture, format!("{name}\n{way}: p = {:.3}", one.probability)));
+            items.push((picture, format!("{name}\n{way}: {}", probability(one.probability))));
         }
     }
-    caption_grid("", &items, 4, 128)
+    let taken = [&found, &climbed].map(|all| all.iter().filter(|one| one.probability > 0.5).count());
+    (caption_grid("", &items, 4, 128), taken)
+}
+
+/// Three decimals, but for what they would call 0 or 1.
+fn probability(p: f64) -> String {
+    match p {
+        _ if p < 0.0005 => "p < 0.001".into(),
+        _ if p >= 0.9995 => "p > 0.999".into(),
+        _ => format!("p = {p:.3}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_probability_is_called_none_or_certain() {
+        let said = [0.0, 4.9e-4, 5e-4, 0.5, 0.9994, 0.9996, 1.0].map(probability);
+        let right =
+            ["p < 0.001", "p < 0.001", "p = 0.001", "p = 0.500", "p = 0.999", "p > 0.999", "p > 0.999"];
+        assert_eq!(said, right);
+    }
 
     #[test]
     fn ascent_climbs_where_the_search_stays_and_pixels_stay_pixels() {

@@ -9,6 +9,7 @@ use gradus_core::{Rng, Tape, Tensor, init};
 use gradus_models::detection::{BackboneKind, Config, Detector, Masks, Target};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The detectors, as the peers' script names them.
@@ -92,20 +93,25 @@ pub fn run_one(model: &str, runs: usize, seed: u64) -> Timing {
     Timing { model: model.into(), train_s, infer_s, peak_mib: peak_mib() }
 }
 
-/// Times the models, each in a process of its own on so many threads.
+/// Times the models, each in a process of its own on so many threads. Under a profile each process tells its own, and
+/// writes its trace beside `trace`, with the model in its name.
 ///
 /// # Errors
 /// The program cannot be started again, or failed.
-pub fn run(models: &[String], runs: usize, threads: usize, seed: u64) -> Result<DetectorBench> {
+pub fn run(
+    models: &[String],
+    runs: usize,
+    threads: usize,
+    seed: u64,
+    trace: Option<&Path>,
+) -> Result<DetectorBench> {
     let program =
         std::env::current_exe().map_err(|e| Error::failure(format!("the program's own path: {e}")))?;
     let mut timings = Vec::new();
     for model in models {
         eprintln!("{model}: {} steps and as many detections", runs + 1);
         let mut command = Command::new(&program);
-        command.args(["bench", "detector", "--json", "--here", "--model", model]);
-        command.args(["--runs", &runs.to_string(), "--threads", &threads.to_string()]);
-        command.args(["--precision", Precision::get().name(), "--seed", &seed.to_string()]);
+        command.args(arguments(model, runs, threads, seed, trace));
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = output.map_err(|e| Error::failure(format!("{}: {e}", program.display())))?;
         let failed =
@@ -114,4 +120,43 @@ pub fn run(models: &[String], runs: usize, threads: usize, seed: u64) -> Result<
         timings.extend(own);
     }
     Ok(DetectorBench(timings))
+}
+
+/// Of the process that times a model.
+fn arguments(model: &str, runs: usize, threads: usize, seed: u64, trace: Option<&Path>) -> Vec<String> {
+    let (runs, threads, seed) = (runs.to_string(), threads.to_string(), seed.to_string());
+    let mut all = vec!["bench", "detector", "--json", "--here", "--model", model];
+    all.extend([
+        "--runs",
+        &runs,
+        "--threads",
+        &threads,
+        "--precision",
+        Precision::get().name(),
+        "--seed",
+        &seed,
+    ]);
+    let profile = trace.map(|trace| format!("--profile={}", trace_of(model, trace).display()));
+    all.into_iter().map(String::from).chain(profile).collect()
+}
+
+/// `profile-r50.json` of `profile.json`.
+fn trace_of(model: &str, trace: &Path) -> PathBuf {
+    let stem = trace.file_stem().unwrap_or_default().to_string_lossy();
+    let end = trace.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
+    trace.with_file_name(format!("{stem}-{model}{end}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_that_works_is_the_one_that_is_profiled() {
+        let trace = Path::new("out").join("profile.json");
+        let own = arguments("r50", 5, 2, 1234, Some(&trace));
+        let expected = format!("--profile={}", Path::new("out").join("profile-r50.json").display());
+        assert!(own.contains(&"--here".into()) && own.last() == Some(&expected), "{own:?}");
+        assert!(!arguments("r50", 5, 2, 1234, None).concat().contains("profile"));
+    }
 }

@@ -41,6 +41,11 @@ pub struct Runs {
 }
 
 impl Bench {
+    /// Whether the work is done by other processes, which are to be profiled in the place of this one.
+    pub fn starts_others(&self) -> bool {
+        matches!(self, Bench::Detector(d) if !d.here)
+    }
+
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
         match self {
@@ -64,7 +69,13 @@ impl Detectors {
             let one = |model: &String| bench::detector::run_one(model, self.runs, global.seed);
             bench::detector::DetectorBench(models.iter().map(one).collect())
         } else {
-            bench::detector::run(models, self.runs, gradus_core::parallel::threads(), global.seed)?
+            bench::detector::run(
+                models,
+                self.runs,
+                gradus_core::parallel::threads(),
+                global.seed,
+                global.profile.as_deref(),
+            )?
         };
         global.print(&timings)
     }

@@ -34,7 +34,7 @@ use gradus_core::gemm::Precision;
 
 /// Train, run and understand convolutional networks on a CPU.
 ///
-/// Without a command: the tour, on data that the program draws itself; it takes under three minutes on two cores and
+/// Without a command: the tour, on data that the program draws itself; it takes some minutes and
 /// ends with a page to look at, gradus-tour/index.html.
 #[derive(Parser)]
 #[command(
@@ -135,7 +135,8 @@ fn run(cli: Cli) -> Result<()> {
         .map_err(|e| Error::failure(format!("threads: {e}")))?;
     crate::interrupt::listen();
     // On one of the pool's threads, which so need not be woken, nor hand over, where it shares out work.
-    rayon::scope(|_| match &cli.global.profile {
+    let here = !matches!(&cli.command, Some(Command::Bench(bench)) if bench.starts_others());
+    rayon::scope(|_| match cli.global.profile.as_ref().filter(|_| here) {
         Some(trace) => profile::around(trace, || dispatch(&cli.global, cli.command)),
         None => dispatch(&cli.global, cli.command),
     })

@@ -7,7 +7,7 @@ use crate::engine::alexnet::Settings;
 use crate::engine::detector;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::report::classifier::{self, Depth, Trained};
+use crate::report::classifier::{self, Trained};
 use crate::report::{Page, Typeset, detectors, theory};
 use crate::run::Run;
 use clap::Args;
@@ -95,9 +95,9 @@ impl Report {
             Some(given) => given,
             None => (tour::train(global, &run)?.0, tour::SOURCE.into()),
         };
-        let depth = if self.quick { Depth::quick() } else { Depth::full() };
-        let trained = Trained { run: &run, splits: &splits, source: &source, plain: self.plain };
-        classifier::section(&mut page, &trained, &depth, global.seed)?;
+        let (plain, quick, seed) = (self.plain, self.quick, global.seed);
+        let trained = Trained { run: &run, splits: &splits, source: &source, plain, quick, seed };
+        classifier::section(&mut page, &trained)?;
         detectors::section(&mut page, detectors.as_ref())?;
         theory::sources(&mut page);
         files::write_atomic(&path, page.html()?.as_bytes())?;

@@ -133,7 +133,9 @@ impl ImageFolder {
     /// A checksum of names and sizes; reading every image for it would take as long as an epoch.
     fn identify(&self, root: &Path) -> u32 {
         self.files.iter().fold(0, |sum, (path, _)| {
-            let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
+            // The same on systems that separate folders otherwise.
+            let parts = path.strip_prefix(root).unwrap_or(path).iter().map(|part| part.to_string_lossy());
+            let name = parts.collect::<Vec<_>>().join("/");
             let size = fs::metadata(path).map_or(0, |m| m.len());
             crc32c::crc32c_append(crc32c::crc32c_append(sum, name.as_bytes()), &size.to_le_bytes())
         })

@@ -97,7 +97,7 @@ impl DetectionDataset for PennFudan {
         }
         let labels: Vec<u16> = match mask.samples() {
             _ if mask.channels() != 1 => return Err(bad("is not a gray image of pedestrian numbers".into())),
-            Samples::U8(v) => v.iter().map(|&v| v.into()).collect(),
+            Samples::U8(v) => v.iter().map(|&v| u16::from(v)).collect(),
             Samples::U16(v) => v.clone(),
         };
         let mut sample = Sample::new(image, i as i64);

@@ -129,8 +129,13 @@ impl<N> Classifier<N> {
     /// Takes the classes' names from a text file, one a line.
     pub fn name_classes(&mut self, path: &Path) -> Result<()> {
         let text = String::from_utf8_lossy(&files::read(path, 16 << 20)?).into_owned();
-        let names: Vec<String> =
-            text.lines().map(str::trim).filter(|l| !l.is_empty()).map(String::from).collect();
+        let names: Vec<String> = text
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty())
+            .map(String::from)
+            .collect();
         if names.len() != self.classes.len() {
             let (have, need) = (names.len(), self.classes.len());
             return Err(Error::input(format!("names {have} classes, the network has {need}"))

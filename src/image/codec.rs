@@ -9,21 +9,12 @@ use std::path::Path;
 use super::{Image, Samples};
 use crate::error::{Error, Result};
 use crate::files;
+use gradus_models::checkpoint::looks;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG: &[u8] = b"\xff\xd8\xff";
-/// What people try as well, and its name.
-const OTHERS: [(&[u8], &str); 9] = [
-    (b"GIF8", "a GIF image"),
-    (b"BM", "a BMP image"),
-    (b"RIFF", "a WebP or other RIFF file"),
-    (b"II*\0", "a TIFF image"),
-    (b"MM\0*", "a TIFF image"),
-    (b"\0\0\0\x0cjP", "a JPEG 2000 image"),
-    (b"\xff\x0a", "a JPEG XL image"),
-    (b"%PDF", "a PDF document"),
-    (b"<", "a text (SVG, HTML or XML)"),
-];
+/// Bytes that tell what another file is.
+const START: usize = 4096;
 
 /// The largest image that is decoded. Checked before memory is taken.
 #[derive(Clone, Copy, Debug)]
@@ -96,9 +87,9 @@ impl Image {
         if bytes.starts_with(JPEG) {
             return decode_jpeg(bytes, limits);
         }
-        let what = match OTHERS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        let what = match looks(&bytes[..bytes.len().min(START)]) {
             _ if bytes.is_empty() => "is empty".to_string(),
-            Some((_, name)) => format!("is {name}, not a PNG or JPEG image"),
+            Some(looks) => format!("is {}, not a PNG or JPEG image", looks.what),
             None => "is not a PNG or JPEG image".to_string(),
         };
         Err(Error::input(what).remedy("give a PNG or JPEG image"))

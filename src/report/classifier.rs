@@ -70,13 +70,24 @@ pub struct Trained<'a> {
     pub source: &'a str,
     /// Whether the data's own pictures are left out, where they may not be passed on.
     pub plain: bool,
+    /// Whether the depth is [`Depth::quick`].
+    pub quick: bool,
+    /// Of the page's analyses.
+    pub seed: u64,
 }
 
 impl Trained<'_> {
     /// What makes the figures that no other command makes alone.
     fn command(&self) -> String {
         let plain = if self.plain { " --plain" } else { "" };
-        format!("gradus report --alexnet {} --cifar {}{plain} -o report", self.run.display(), self.source)
+        let quick = if self.quick { " --quick" } else { "" };
+        let (run, data, seed) = (self.run.display(), self.source, self.seed);
+        format!("gradus report --alexnet {run} --cifar {data}{quick}{plain} --seed {seed} -o report")
+    }
+
+    /// What is computed for the page.
+    fn depth(&self) -> Depth {
+        if self.quick { Depth::quick() } else { Depth::full() }
     }
 }
 
@@ -84,7 +95,8 @@ impl Trained<'_> {
 ///
 /// # Errors
 /// The run has no weights or no log, or its classes are not the data's; an image cannot be read; Ctrl-C.
-pub fn section(page: &mut Page, trained: &Trained<'_>, depth: &Depth, seed: u64) -> Result<()> {
+pub fn section(page: &mut Page, trained: &Trained<'_>) -> Result<()> {
+    let (depth, seed) = (&trained.depth(), trained.seed);
     let model = Classifier::open(trained.run, "best", None)?;
     if model.classes != trained.splits.classes() {
         return Err(Error::input(format!("was trained on other classes than {} has", trained.source))
@@ -147,7 +159,13 @@ fn training(
         "The learning-rate range test on fresh weights: the smoothed loss over the rate. A good rate is where it falls \
          fastest, well before it rises.",
     )?;
-    page.command(&format!("gradus lr-range --data {} --batch {}", trained.source, depth.range.batch));
+    let settings = Status::of(trained.run).settings;
+    page.command(&format!(
+        "gradus lr-range --data {} --arch {} --batch {} --seed {seed}",
+        trained.source,
+        settings["arch"].as_str().unwrap_or("cifar"),
+        depth.range.batch
+    ));
     let status = Status::of(trained.run);
     let number = |v: &Value| v.as_f64().unwrap_or(f64::NAN);
     let head = [
@@ -197,16 +215,7 @@ fn results(page: &mut Page, trained: &Trained<'_>, status: &Status) {
             rows.push(published.map(String::from).to_vec());
         }
     }
-    let set = |name: &str| status.settings[name].to_string();
-    page.table(&rows).command(&format!(
-        "gradus train alexnet --data {} --epochs {} --batch {} --lr {} --seed {}{}",
-        trained.source,
-        set("epochs"),
-        set("batch"),
-        set("lr"),
-        set("seed"),
-        if status.settings["one_cycle"] == true { " --one-cycle" } else { "" }
-    ));
+    page.table(&rows).command(&training_command(trained, status));
     let images = status.result["test"]["images"].as_f64().unwrap_or(0.0);
     if let Some(p) = status.result["test"]["accuracy"].as_f64().filter(|_| images > 0.0) {
         let error = 100.0 * (p * (1.0 - p) / images).sqrt();
@@ -217,6 +226,19 @@ fn results(page: &mut Page, trained: &Trained<'_>, status: &Status) {
     }
 }
 
+/// What trained the run: every setting that its result depends on.
+fn training_command(trained: &Trained<'_>, status: &Status) -> String {
+    let set = |option: &str| match &status.settings[option.replace('-', "_")] {
+        Value::String(text) => format!(" --{option} {text}"),
+        Value::Bool(true) => format!(" --{option}"),
+        Value::Null | Value::Bool(false) => String::new(),
+        number => format!(" --{option} {number}"),
+    };
+    let options =
+        ["arch", "epochs", "batch", "lr", "one-cycle", "val-fraction", "precision", "seed"].map(set).concat();
+    format!("gradus train alexnet --data {}{options} --out {}", trained.source, trained.run.display())
+}
+
 fn errors(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<()> {
     page.part("q4-errors", "Errors");
     let matrix = trained.run.join("confusion_matrix.png");
@@ -224,7 +246,7 @@ fn errors(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<
         &Image::open(&matrix)?,
         "Which class was taken for which, on the test images; the diagonal is right.",
     )?;
-    page.command(&format!("gradus evaluate {} --data {}", trained.run.display(), trained.source));
+    page.command(&training_command(trained, &Status::of(trained.run)));
     if trained.plain {
         return Ok(());
     }
@@ -300,12 +322,17 @@ fn inside(
     let transform = model.arch.transform();
     let named: Vec<(usize, &str)> = model.classes.iter().map(String::as_str).enumerate().take(8).collect();
     let ways = (depth.searched, depth.ascended);
+    let (picture, [noise, ascent]) =
+        imagine(&model.net, &named, ways, &transform.normalise, &Rng::seed(seed));
     page.figure(
-        &imagine(&model.net, &named, ways, &transform.normalise, &Rng::seed(seed)),
+        &picture,
         &format!(
-            "Inputs taken for a class: the best of {} images of noise, as the notebook searches, beside {} steps of gradient \
-             ascent on the class's log-probability from faint noise. What convinces the network need not look like the class.",
-            depth.searched, depth.ascended
+            "Inputs sought for a class, with the probability that the network gives it: the best of {} images of noise, as the \
+             notebook searches, beside {} steps of gradient ascent on the class's log-probability from faint noise. Of the {} \
+             classes shown the network sees {noise} in their noise and {ascent} after ascent (p above a half).",
+            depth.searched,
+            depth.ascended,
+            named.len()
         ),
     )?;
     page.figure(&first_filters(&model.net), "The first layer's filters, each spread over the full range.")?;

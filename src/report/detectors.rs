@@ -40,10 +40,11 @@ pub fn section(page: &mut Page, question: Option<&Question>) -> Result<()> {
             "No detectors were given to this page. Two runs of `gradus train detector` fill this section.",
         );
         for [name, heading] in PARTS {
-            page.part(name, heading).command("gradus train detector --data data/PennFudanPed --weights FILE");
+            page.part(name, heading)
+                .likewise("gradus train detector --data data/PennFudanPed --weights FILE");
         }
         page.part("q5c", "(c) Both compared")
-            .command("gradus report --detectors RUN_A RUN_B --image PHOTO -o report");
+            .likewise("gradus report --detectors RUN_A RUN_B --image PHOTO -o report");
         return Ok(());
     };
     page.text(
@@ -54,7 +55,8 @@ pub fn section(page: &mut Page, question: Option<&Question>) -> Result<()> {
     let [a, b] = question.runs.each_ref().map(|run| run.display());
     let photos: Vec<String> = question.photos.iter().map(|p| format!(" {}", p.display())).collect();
     let photos = if photos.is_empty() { String::new() } else { format!(" --image{}", photos.concat()) };
-    page.command(&format!("gradus compare {a} {b} --data {}{photos} -o compared", question.data));
+    let plain = if question.plain { " --plain" } else { "" };
+    page.command(&format!("gradus compare {a} {b} --data {}{photos}{plain} -o compared", question.data));
     Ok(())
 }
 

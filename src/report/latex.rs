@@ -143,8 +143,8 @@ impl Block {
             }
             Block::Text(text) => writeln!(out, "{}\n", rich(text)),
             Block::Formula(math) => writeln!(out, "\\[{math}\\]"),
-            Block::Command(command) => {
-                writeln!(out, "{{\\small\\raggedright Made by {}\\par}}\n", code(command))
+            Block::Command(how, command) => {
+                writeln!(out, "{{\\small\\raggedright {how} {}\\par}}\n", code(command))
             }
             Block::Figure(image, caption) => {
                 let width = image.width() as f64 / PIXELS;

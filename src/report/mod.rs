@@ -28,7 +28,8 @@ enum Block {
     Heading(u8, Option<String>, String),
     Text(String),
     Formula(String),
-    Command(String),
+    /// What it has to do with what stands above, and the command.
+    Command(&'static str, String),
     Figure(Image, String),
     Table(Vec<Vec<String>>),
     /// Rows of (part, what it is about, name of its heading).
@@ -111,7 +112,12 @@ impl Page {
 
     /// The command that made what stands above it.
     pub fn command(&mut self, command: &str) -> &mut Self {
-        self.push(Block::Command(command.into()))
+        self.push(Block::Command("Made by", command.into()))
+    }
+
+    /// A command that makes the like of what stands above it, or what would stand there.
+    pub fn likewise(&mut self, command: &str) -> &mut Self {
+        self.push(Block::Command("The like is made by", command.into()))
     }
 
     /// From here on every caption says what data the figures are of.
@@ -176,8 +182,8 @@ impl Block {
             }
             Block::Text(text) => writeln!(out, "<p>{}</p>", rich(text)),
             Block::Formula(math) => writeln!(out, "{}", mathml(math, DisplayMode::Block)),
-            Block::Command(command) => {
-                writeln!(out, "<p class=\"pale\">Made by <code>{}</code></p>", escape(command))
+            Block::Command(how, command) => {
+                writeln!(out, "<p class=\"pale\">{how} <code>{}</code></p>", escape(command))
             }
             Block::Figure(image, caption) => {
                 let data = STANDARD.encode(image.encode_png()?);

@@ -47,7 +47,7 @@ fn claims(page: &mut Page, letter: char) {
          planted wrong claims that the tests must refute. A machine proof is checked by Coq or z3.",
     );
     page.table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
-        .command(&format!("cargo run -p gradus-proofs -- {letter}1"));
+        .command("cargo run -p gradus-proofs -- --tables");
 }
 
 /// Question 1: when gradient descent converges, and when it is slow.
@@ -71,7 +71,7 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
         "At the limit the steep coordinate alternates for ever; beyond it diverges. Without curvature a coordinate never \
          moves, and with negative curvature it diverges at any rate.",
     );
-    let mut reports = Vec::new();
+    let (mut reports, mut commands) = (Vec::new(), Vec::new());
     let mut rows =
         vec![["a", "b", "η", "factors", "verdict", "steps to a millionth"].map(String::from).to_vec()];
     for (a, b, lr) in [
@@ -91,9 +91,10 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
             report.verdict.clone(),
             report.steps_needed.map_or("never".into(), |n| n.to_string()),
         ]);
+        commands.push(format!("gradus descent --a {a} --b {b} --lr {lr}"));
         reports.push(report);
     }
-    page.table(&rows).command("gradus descent --a 1 --b 4 --lr 0.25");
+    page.table(&rows).command(&commands.join("; "));
     let q = Quadratic::new(vec![1.0, 10.0]);
     page.figure(
         &region_chart(&q, &Sgd::new(0.18)).image(),
@@ -194,7 +195,7 @@ pub fn filters(page: &mut Page) -> Result<()> {
         if let Some(response) = find(shown[0]).and_then(response_picture) {
             page.figure(&response, &format!("Which frequencies {} passes.", shown[0]))?;
         }
-        page.command(&format!(
+        page.likewise(&format!(
             "gradus filter {} photo.png -o filtered.png --response response.png",
             shown[0]
         ));

@@ -296,4 +296,13 @@ fn other_files_and_folders_are_called_what_they_are() {
     predict("net.onnx", &["is an ONNX network", "torch.save"]);
     predict("model.safetensors.index.json", &["in several files", "save one file"]);
     predict("voc", &["Pascal VOC"]);
+    let net = path("net.safetensors");
+    network(&net, "");
+    for (name, what) in [("photos.zip", "is a zip archive"), ("net.onnx", "is an ONNX network")] {
+        let (code, _, said) = gradus(&["predict", str(&net), str(&path(name))]);
+        assert!(
+            code == Some(2) && said.contains(&format!("{name}: {what}, not a PNG or JPEG image")),
+            "{said}"
+        );
+    }
 }

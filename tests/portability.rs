@@ -1,0 +1,61 @@
+//! What holds on one system alone is marked so: the sources are searched for names that others lack.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Names, and what must stand on the line or on one of those before it.
+const OWN: [(&str, &str); 6] = [
+    ("std::os::unix", "cfg(unix)"),
+    ("std::os::linux", "target_os = \"linux\""),
+    ("std::os::windows", "cfg(windows)"),
+    ("libc::", "cfg("),
+    // A file that another system has not is no error.
+    ("\"/proc", ".ok()"),
+    ("\"/dev/", "cfg(unix)"),
+];
+/// How many lines before it.
+const BEFORE: usize = 40;
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The lines that name what other systems lack, without saying so.
+fn unmarked(text: &str) -> Vec<usize> {
+    let lines: Vec<&str> = text.lines().collect();
+    let bad = |&k: &usize| {
+        OWN.iter().any(|(name, mark)| {
+            let before = lines[k.saturating_sub(BEFORE)..=k].iter().any(|line| line.contains(mark));
+            lines[k].contains(name) && !before
+        })
+    };
+    (0..lines.len()).filter(bad).map(|k| k + 1).collect()
+}
+
+#[test]
+fn names_of_one_system_are_marked() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ["src", "core/src", "models/src", "proofs"] {
+        sources(&root.join(folder), &mut files);
+    }
+    assert!(files.len() > 200, "{} files", files.len());
+    for file in files {
+        let lines = unmarked(&fs::read_to_string(&file).unwrap());
+        assert!(lines.is_empty(), "{}: lines {lines:?} are of one system alone", file.display());
+    }
+}
+
+#[test]
+fn an_unmarked_name_is_found() {
+    assert_eq!(unmarked("use std::os::unix::fs::symlink;\n"), [1]);
+    assert_eq!(unmarked("\nlet f = std::fs::read(\"/proc/self/status\")?;\n"), [2]);
+    assert!(unmarked("#[cfg(unix)]\nuse std::os::unix::fs::symlink;\n").is_empty());
+}
