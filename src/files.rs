@@ -4,7 +4,7 @@
 //! holds the old content or the new, never a mixture; a full disk leaves the old content.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -30,11 +30,19 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
 
 /// Replaces a file's content as a whole.
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    write_atomic_by(path, |file| file.write_all(bytes))
+}
+
+/// Replaces a file's content by what `write` writes, as a whole.
+pub fn write_atomic_by(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> Result<()> {
     let path = path.as_ref();
     if path.file_name().is_none() {
         return Err(Error::input("is not a file's name").in_file(path).remedy("name a file"));
     }
-    write_atomically(path, |file| file.write_all(bytes)).map_err(|e| Error::write(path, &e))
+    write_atomically(path, write).map_err(|e| Error::write(path, &e))
 }
 
 /// Creates a folder and those above it.

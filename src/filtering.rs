@@ -1,8 +1,19 @@
 //! Hand-designed filters on pictures: colours filtered, alpha and depth kept, signed results made visible.
+//!
+//! As floats, a picture and its derivatives take twenty times its memory. So it is filtered in bands of rows, each with the
+//! row beyond either end; and twice: for the range of its values, by which some are scaled, and for the pixels. A pixel
+//! is the same in whatever band it lies, since the sums are exact.
 
-use crate::image::{Align, Canvas, Color, Image, Samples};
+use std::ops::Range;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::image::{Align, Canvas, Color, Image, Samples, save_png_in_bands};
 use gradus_core::Tensor;
 use gradus_models::filters::{Border, Filter, Kind};
+
+/// So many samples make a band, or one row if it has more.
+const BAND: usize = 1 << 20;
 
 /// How a result that may be negative is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,42 +36,136 @@ pub struct Filtered {
 
 /// Filters the colours of a picture; alpha stays as it is. Results of gain 1 are rounded and clipped to the samples'
 /// range, others are scaled as [`Shown`] says.
-pub fn filter(filter: &Filter, image: &Image, border: Border, shown: Shown) -> Filtered {
-    let (w, h, channels) = (image.width(), image.height(), image.channels());
-    let colours = channels - usize::from(image.has_alpha());
-    let full = if image.depth() == 16 { 65_535.0 } else { 255.0 };
-    let sample = |i: usize| match image.samples() {
-        Samples::U8(v) => f32::from(v[i]),
-        Samples::U16(v) => f32::from(v[i]),
-    };
-    let x = Tensor::from_fn([1, h, w, colours], |i| sample(i / colours * channels + i % colours));
-    let y = filter.apply(&x, border);
-    let range = y.data().iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), &v| {
-        (lo.min(f64::from(v)), hi.max(f64::from(v)))
+pub fn filter(filter: &Filter, picture: &Image, border: Border, shown: Shown) -> Filtered {
+    let work = Filtering::new(filter, picture, border, shown);
+    let (w, h, c) = (picture.width(), picture.height(), picture.channels());
+    let samples = work.bands().map(Image::into_samples).reduce(|all, more| match (all, more) {
+        (Samples::U8(mut all), Samples::U8(more)) => {
+            all.extend(more);
+            Samples::U8(all)
+        }
+        (Samples::U16(mut all), Samples::U16(more)) => {
+            all.extend(more);
+            Samples::U16(all)
+        }
+        _ => unreachable!("the depth is the picture's"),
     });
-    let largest = range.0.abs().max(range.1.abs()).max(f64::MIN_POSITIVE);
-    let signed = filter.gain() == Some(0.0);
-    let visible = |v: f32| {
-        let v = f64::from(v);
-        let v = match (signed, shown, filter.kind) {
-            (true, Shown::Signed, _) => full / 2.0 * (1.0 + v / largest),
-            (true, Shown::Absolute, _) => full * v.abs() / largest,
-            (false, _, Kind::Magnitude { .. }) => full * v / largest,
-            _ => v,
+    let image = match samples {
+        Some(Samples::U16(all)) => Image::from_u16(w, h, c, all),
+        Some(Samples::U8(all)) => Image::from_u8(w, h, c, all),
+        None => picture.clone(),
+    };
+    Filtered { image, min: work.min, max: work.max }
+}
+
+/// The same, but written to a PNG file band by band: it takes little memory beside the picture's. The least and the greatest
+/// value are returned.
+pub fn filter_to(
+    path: &Path,
+    filter: &Filter,
+    picture: &Image,
+    border: Border,
+    shown: Shown,
+) -> Result<(f64, f64)> {
+    let work = Filtering::new(filter, picture, border, shown);
+    save_png_in_bands(path, picture.height(), work.bands())?;
+    Ok((work.min, work.max))
+}
+
+/// A filter at work on a picture.
+struct Filtering<'a> {
+    filter: &'a Filter,
+    picture: &'a Image,
+    border: Border,
+    shown: Shown,
+    min: f64,
+    max: f64,
+}
+
+impl<'a> Filtering<'a> {
+    fn new(filter: &'a Filter, picture: &'a Image, border: Border, shown: Shown) -> Self {
+        let (min, max) = (f64::INFINITY, f64::NEG_INFINITY);
+        let mut work = Filtering { filter, picture, border, shown, min, max };
+        let range = work.cuts().fold((min, max), |range, rows| {
+            let values = work.values(rows);
+            values.data().iter().fold(range, |(lo, hi), &v| (lo.min(f64::from(v)), hi.max(f64::from(v))))
+        });
+        (work.min, work.max) = range;
+        work
+    }
+
+    fn colours(&self) -> usize {
+        self.picture.channels() - usize::from(self.picture.has_alpha())
+    }
+
+    /// The rows of each band.
+    fn cuts(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let height = self.picture.height();
+        let rows = (BAND / (self.picture.width() * self.picture.channels())).max(1);
+        (0..height).step_by(rows).map(move |first| first..height.min(first + rows))
+    }
+
+    /// The finished bands, from the top.
+    fn bands(&self) -> impl Iterator<Item = Image> {
+        self.cuts().map(|rows| self.band(rows))
+    }
+
+    fn sample(&self, i: usize) -> f32 {
+        match self.picture.samples() {
+            Samples::U8(v) => f32::from(v[i]),
+            Samples::U16(v) => f32::from(v[i]),
+        }
+    }
+
+    /// The filtered colours of some rows, [1, rows, width, colours].
+    fn values(&self, rows: Range<usize>) -> Tensor {
+        let (w, h, channels, colours) =
+            (self.picture.width(), self.picture.height(), self.picture.channels(), self.colours());
+        // With a pixel more on each side.
+        let mut x = Tensor::zeros([1, rows.len() + 2, w + 2, colours]);
+        for (k, row) in x.data_mut().chunks_exact_mut((w + 2) * colours).enumerate() {
+            let Some(y) = self.border.source((rows.start + k) as isize - 1, h) else { continue };
+            for (column, pixel) in row.chunks_exact_mut(colours).enumerate() {
+                let Some(x) = self.border.source(column as isize - 1, w) else { continue };
+                let at = (y * w + x) * channels;
+                pixel.iter_mut().enumerate().for_each(|(c, to)| *to = self.sample(at + c));
+            }
+        }
+        self.filter.apply_valid(&x)
+    }
+
+    /// Some rows of the result.
+    fn band(&self, rows: Range<usize>) -> Image {
+        let (w, channels, colours) = (self.picture.width(), self.picture.channels(), self.colours());
+        let full = if self.picture.depth() == 16 { 65_535.0 } else { 255.0 };
+        let largest = self.min.abs().max(self.max.abs()).max(f64::MIN_POSITIVE);
+        let signed = self.filter.gain() == Some(0.0);
+        let visible = |v: f32| {
+            let v = f64::from(v);
+            let v = match (signed, self.shown, self.filter.kind) {
+                (true, Shown::Signed, _) => full / 2.0 * (1.0 + v / largest),
+                (true, Shown::Absolute, _) => full * v.abs() / largest,
+                (false, _, Kind::Magnitude { .. }) => full * v / largest,
+                _ => v,
+            };
+            v.round().clamp(0.0, full)
         };
-        v.round().clamp(0.0, full)
-    };
-    let value = |i: usize| {
-        let (pixel, channel) = (i / channels, i % channels);
-        if channel < colours { visible(y.data()[pixel * colours + channel]) } else { f64::from(sample(i)) }
-    };
-    let n = w * h * channels;
-    let image = if image.depth() == 16 {
-        Image::from_u16(w, h, channels, (0..n).map(|i| value(i) as u16).collect())
-    } else {
-        Image::from_u8(w, h, channels, (0..n).map(|i| value(i) as u8).collect())
-    };
-    Filtered { image, min: range.0, max: range.1 }
+        let (first, n, height) = (rows.start * w * channels, rows.len() * w * channels, rows.len());
+        let y = self.values(rows);
+        let value = |i: usize| {
+            let (pixel, channel) = (i / channels, i % channels);
+            if channel < colours {
+                visible(y.data()[pixel * colours + channel])
+            } else {
+                f64::from(self.sample(first + i))
+            }
+        };
+        if self.picture.depth() == 16 {
+            Image::from_u16(w, height, channels, (0..n).map(|i| value(i) as u16).collect())
+        } else {
+            Image::from_u8(w, height, channels, (0..n).map(|i| value(i) as u8).collect())
+        }
+    }
 }
 
 /// |H| over both frequencies as a picture: the middle is frequency 0, an edge half a cycle a pixel; black is 0, white the
@@ -124,6 +229,22 @@ mod tests {
         let blurred = filter(find("box").unwrap(), &image, Border::Replicate, Shown::Signed);
         let Samples::U16(v) = blurred.image.samples() else { panic!("16 bits are kept") };
         assert_eq!([v[0], v[2], v[4], v[6]], [0, 333, 667, 1000]);
+    }
+
+    #[test]
+    fn bands_meet_without_a_seam() {
+        // Wider than a band is long, so that each row is a band of its own.
+        let (w, h) = (BAND / 3 + 1, 5);
+        let mut rng = gradus_core::Rng::seed(3);
+        let picture = Image::from_u8(w, h, 3, (0..w * h * 3).map(|_| rng.u64() as u8).collect());
+        let x = Tensor::from_fn([1, h, w, 3], |i| f32::from(picture.as_u8()[i]));
+        for border in [Border::Reflect, Border::Replicate, Border::Zero, Border::Wrap] {
+            let box_ = find("box").unwrap();
+            let whole = box_.apply(&x, border);
+            let banded = filter(box_, &picture, border, Shown::Signed);
+            let expected: Vec<u8> = whole.data().iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect();
+            assert!(banded.image.as_u8() == expected, "{border:?}");
+        }
     }
 
     #[test]

@@ -176,7 +176,7 @@ pub enum Border {
 
 impl Border {
     /// Which of n pixels stands at position i in -1..=n; `None` for zeros.
-    fn source(self, i: isize, n: usize) -> Option<usize> {
+    pub fn source(self, i: isize, n: usize) -> Option<usize> {
         let last = n as isize - 1;
         let j = match self {
             _ if (0..=last).contains(&i) => i,

@@ -3,7 +3,7 @@
 use super::Global;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::filtering::{Shown, filter, response_picture};
+use crate::filtering::{Shown, filter_to, response_picture};
 use crate::image::Image;
 use clap::{Args, ValueEnum};
 use gradus_models::filters::{self, Border, FILTERS, Filter, Kind};
@@ -36,7 +36,7 @@ with --absolute by their size. Alpha and the depth of 16 bits are kept."
 pub struct FilterArgs {
     /// A filter's name, or `all`
     name: String,
-    /// PNG or JPEG
+    /// PNG, JPEG or WebP
     input: PathBuf,
     /// The result: a PNG file, or a folder for `all`
     #[arg(short = 'o', long, value_name = "OUT")]
@@ -148,19 +148,11 @@ impl FilterArgs {
             BorderArg::Wrap => Border::Wrap,
         };
         let shown = if self.absolute { Shown::Absolute } else { Shown::Signed };
-        let result = filter(f, image, border, shown);
-        result.image.save_png(&out)?;
+        let (min, max) = filter_to(&out, f, image, border, shown)?;
         if let Some(path) = response {
             draw_response(f, &path, self.force)?;
         }
-        Ok(Filtered {
-            filter: f.name,
-            weights: weights(f),
-            min: result.min,
-            max: result.max,
-            out,
-            why: f.why,
-        })
+        Ok(Filtered { filter: f.name, weights: weights(f), min, max, out, why: f.why })
     }
 }
 

@@ -1,9 +1,15 @@
-//! PNG and JPEG, told apart by their content.
+//! PNG, JPEG and WebP, told apart by their content.
 //!
 //! Before anything is allocated, the header's size is held against [`Limits`] and against the file's length: a
 //! PNG byte unpacks to at most 1,032 bytes (deflate's bound), and each 8x8 block of a JPEG takes at least one bit.
 
-use std::io::Cursor;
+mod jpeg;
+mod png;
+mod webp;
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::{Image, Samples};
@@ -13,8 +19,73 @@ use gradus_models::checkpoint::looks;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG: &[u8] = b"\xff\xd8\xff";
-/// Bytes that tell what another file is.
+/// So many first bytes tell what a file is.
 const START: usize = 4096;
+/// What ends a PNG file, without the checksum: an empty last chunk.
+const PNG_END: &[u8] = b"\0\0\0\0IEND";
+const JPEG_END: &[u8] = b"\xff\xd9";
+
+/// What an image is stored as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Portable Network Graphics.
+    Png,
+    /// JPEG, whatever wraps it.
+    Jpeg,
+    /// WebP, lossy or lossless.
+    WebP,
+}
+
+impl Format {
+    /// Tells a file by its first bytes. Error: it is none of the formats that are read; what it
+    /// is, where that is known.
+    pub fn of(start: &[u8]) -> Result<Self> {
+        if start.starts_with(PNG) {
+            return Ok(Format::Png);
+        }
+        if start.starts_with(JPEG) {
+            return Ok(Format::Jpeg);
+        }
+        if start.starts_with(b"RIFF") && start.get(8..12) == Some(b"WEBP") {
+            return Ok(Format::WebP);
+        }
+        let what = match looks(&start[..start.len().min(START)]) {
+            _ if start.is_empty() => "is empty".to_string(),
+            Some(looks) => format!("is {}, not a PNG, JPEG or WebP image", looks.what),
+            None => "is not a PNG, JPEG or WebP image".to_string(),
+        };
+        Err(Error::input(what).remedy("give a PNG, JPEG or WebP image"))
+    }
+
+    /// Tells a file by its first bytes and looks whether it ends as such files do, which takes microseconds; where it does
+    /// not, it is decoded. Error: it is no image, or one that was cut off.
+    pub fn of_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let ends = || -> io::Result<(Vec<u8>, Vec<u8>, u64)> {
+            let mut file = File::open(path)?;
+            let (mut first, mut last) = (Vec::new(), Vec::new());
+            Read::by_ref(&mut file).take(START as u64).read_to_end(&mut first)?;
+            let length = file.seek(SeekFrom::End(0))?;
+            file.seek(SeekFrom::Start(length.saturating_sub(12)))?;
+            file.take(12).read_to_end(&mut last)?;
+            Ok((first, last, length))
+        };
+        let (first, last, length) = ends().map_err(|e| Error::read(path, &e))?;
+        let format = Format::of(&first).map_err(|e| e.in_file(path))?;
+        let whole = match format {
+            Format::Png => last.starts_with(PNG_END),
+            Format::Jpeg => last.ends_with(JPEG_END),
+            // A RIFF file tells how many bytes follow the first eight.
+            Format::WebP => first
+                .get(4..8)
+                .is_some_and(|n| n.iter().rev().fold(8, |n, &b| n << 8 | u64::from(b)) <= length),
+        };
+        if !whole {
+            Image::open(path)?;
+        }
+        Ok(format)
+    }
+}
 
 /// The largest image that is decoded. Checked before memory is taken.
 #[derive(Clone, Copy, Debug)]
@@ -65,9 +136,17 @@ fn damaged(format: &str, why: impl std::fmt::Display) -> Error {
 }
 
 impl Image {
-    /// Reads a PNG or JPEG file; whatever its name, its content decides. EXIF's orientation is applied.
+    /// Reads a PNG, JPEG or WebP file; whatever its name, its content decides. Its orientation is applied.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &Limits::default())
+    }
+
+    /// [`Image::open`], and the orientation (1 to 8) that was applied.
+    pub fn open_oriented(path: impl AsRef<Path>) -> Result<(Self, u8)> {
+        let limits = Limits::default();
+        let bytes = files::read(&path, limits.file)?;
+        let (stored, orientation) = decode_stored(&bytes, &limits).map_err(|e| e.in_file(path))?;
+        Ok((stored.upright(orientation), orientation))
     }
 
     /// [`Image::open`] with other limits.
@@ -76,47 +155,21 @@ impl Image {
         Self::decode(&bytes, limits).map_err(|e| e.in_file(path))
     }
 
-    /// Decodes a PNG or JPEG file's content. EXIF's orientation is applied.
+    /// Decodes a PNG, JPEG or WebP file's content. The orientation that EXIF or XMP tell is applied.
     ///
     /// PNG keeps its channels and depth: palettes become RGB (RGBA where an entry is transparent), 1, 2 and 4
-    /// bits become 8. JPEG becomes gray or RGB; CMYK is converted without a color profile.
+    /// bits become 8. JPEG becomes gray or RGB; CMYK is converted without a color profile. WebP becomes RGB or RGBA.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self> {
-        if bytes.starts_with(PNG) {
-            return decode_png(bytes, limits);
-        }
-        if bytes.starts_with(JPEG) {
-            return decode_jpeg(bytes, limits);
-        }
-        let what = match looks(&bytes[..bytes.len().min(START)]) {
-            _ if bytes.is_empty() => "is empty".to_string(),
-            Some(looks) => format!("is {}, not a PNG or JPEG image", looks.what),
-            None => "is not a PNG or JPEG image".to_string(),
-        };
-        Err(Error::input(what).remedy("give a PNG or JPEG image"))
+        let (stored, orientation) = decode_stored(bytes, limits)?;
+        Ok(stored.upright(orientation))
     }
 
     /// The PNG file of this image; every depth and number of channels.
     pub fn encode_png(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        let mut encoder = png::Encoder::new(&mut out, self.width as u32, self.height as u32);
-        encoder.set_color(match self.channels {
-            1 => png::ColorType::Grayscale,
-            2 => png::ColorType::GrayscaleAlpha,
-            3 => png::ColorType::Rgb,
-            _ => png::ColorType::Rgba,
-        });
-        encoder.set_depth(if self.depth() == 8 { png::BitDepth::Eight } else { png::BitDepth::Sixteen });
-        let deep: Vec<u8>;
-        let data = match &self.samples {
-            Samples::U8(v) => v,
-            Samples::U16(v) => {
-                deep = v.iter().flat_map(|s| s.to_be_bytes()).collect();
-                &deep
-            }
-        };
-        encoder
+        self.encoder(&mut out, self.height)
             .write_header()
-            .and_then(|mut w| w.write_image_data(data).and_then(|()| w.finish()))
+            .and_then(|mut w| w.write_image_data(&self.big_endian()).and_then(|()| w.finish()))
             .map_err(|e| Error::failure(format!("the image cannot be encoded as PNG: {e}")))?;
         Ok(out)
     }
@@ -125,102 +178,52 @@ impl Image {
     pub fn save_png(&self, path: impl AsRef<Path>) -> Result<()> {
         files::write_atomic(path, &self.encode_png()?)
     }
-}
 
-fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Image> {
-    let error = |e: png::DecodingError| match e {
-        png::DecodingError::IoError(_) => truncated(),
-        png::DecodingError::LimitsExceeded => damaged("PNG", "its chunks are too large"),
-        e => damaged("PNG", e),
-    };
-    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: limits.bytes });
-    decoder.set_transformations(png::Transformations::EXPAND);
-    decoder.set_ignore_text_chunk(true);
-    decoder.set_ignore_iccp_chunk(true);
-    let header = decoder.read_header_info().map_err(error)?;
-    let (width, height) = (header.width as usize, header.height as usize);
-    // Palettes may expand to RGBA.
-    let most = 4 * if header.bit_depth == png::BitDepth::Sixteen { 2 } else { 1 };
-    let stored = match header.color_type {
-        png::ColorType::Indexed => most,
-        color => color.samples() * most / 4,
-    };
-    limits.check(width, height, stored)?;
-    let packed = header.raw_bytes() as u128;
-    if packed > bytes.len() as u128 * 1032 {
-        return Err(truncated());
+    /// Of a picture of this width, these channels and this depth.
+    fn encoder<W: Write>(&self, out: W, height: usize) -> ::png::Encoder<'static, W> {
+        let mut encoder = ::png::Encoder::new(out, self.width as u32, height as u32);
+        encoder.set_color(match self.channels {
+            1 => ::png::ColorType::Grayscale,
+            2 => ::png::ColorType::GrayscaleAlpha,
+            3 => ::png::ColorType::Rgb,
+            _ => ::png::ColorType::Rgba,
+        });
+        encoder.set_depth(if self.depth() == 8 { ::png::BitDepth::Eight } else { ::png::BitDepth::Sixteen });
+        encoder
     }
-    let mut reader = decoder.read_info().map_err(error)?;
-    let mut data = vec![0; reader.output_buffer_size().ok_or_else(|| damaged("PNG", "its size overflows"))?];
-    let frame = reader.next_frame(&mut data).map_err(error)?;
-    let (color, depth) = reader.output_color_type();
-    data.truncate(frame.buffer_size());
-    let samples = match depth {
-        png::BitDepth::Sixteen => {
-            Samples::U16(data.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect())
+
+    /// The samples as PNG stores them.
+    fn big_endian(&self) -> Cow<'_, [u8]> {
+        match &self.samples {
+            Samples::U8(v) => v.into(),
+            Samples::U16(v) => v.iter().flat_map(|s| s.to_be_bytes()).collect::<Vec<_>>().into(),
         }
-        _ => Samples::U8(data),
-    };
-    let orientation = reader.info().exif_metadata.as_deref().map_or(1, orientation);
-    Ok(Image { width, height, channels: color.samples(), samples }.upright(orientation))
-}
-
-fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Image> {
-    use jpeg_decoder::{Error as E, PixelFormat as P};
-    let error = |e: E| match e {
-        E::Io(_) => truncated(),
-        e => damaged("JPEG", e),
-    };
-    let mut decoder = jpeg_decoder::Decoder::new(bytes);
-    decoder.set_max_decoding_buffer_size(limits.bytes);
-    decoder.read_info().map_err(error)?;
-    let info = decoder.info().ok_or_else(truncated)?;
-    let (width, height) = (usize::from(info.width), usize::from(info.height));
-    limits.check(width, height, info.pixel_format.pixel_bytes())?;
-    if width.div_ceil(8) * height.div_ceil(8) > bytes.len() * 8 {
-        return Err(truncated());
     }
-    let data = decoder.decode().map_err(error)?;
-    let image = match info.pixel_format {
-        P::L8 => Image::from_u8(width, height, 1, data),
-        P::RGB24 => Image::from_u8(width, height, 3, data),
-        P::CMYK32 => Image::from_u8(width, height, 3, data.chunks_exact(4).flat_map(rgb_of_cmyk).collect()),
-        P::L16 => {
-            let samples = data.chunks_exact(2).map(|b| u16::from_ne_bytes([b[0], b[1]])).collect();
-            Image::from_u16(width, height, 1, samples)
-        }
-    };
-    Ok(image.upright(decoder.exif_data().map_or(1, orientation)))
 }
 
-/// Light is what the ink and the black leave: (1 - ink)(1 - black), without a color profile.
-fn rgb_of_cmyk(ink: &[u8]) -> [u8; 3] {
-    let light = |i: usize| (u32::from(255 - ink[i]) * u32::from(255 - ink[3]) + 127) / 255;
-    [light(0) as u8, light(1) as u8, light(2) as u8]
-}
-
-/// EXIF's orientation (tag 0x0112 of the first directory of a TIFF block): 1 to 8, and 1 where there is none.
-fn orientation(tiff: &[u8]) -> u8 {
-    let find = || {
-        let little = match tiff.get(..4)? {
-            b"II*\0" => true,
-            b"MM\0*" => false,
-            _ => return None,
-        };
-        let number = |at: usize, size: usize| {
-            let field = tiff.get(at..at.checked_add(size)?)?;
-            let fold = |n, &b: &u8| n << 8 | usize::from(b);
-            Some(if little { field.iter().rev().fold(0, fold) } else { field.iter().fold(0, fold) })
-        };
-        let directory = number(4, 4)?;
-        let entries = number(directory, 2)?;
-        let entry = (0..entries).map(|i| directory + 2 + 12 * i).find(|&e| number(e, 2) == Some(0x0112))?;
-        number(entry + 8, 2)
-    };
-    match find() {
-        Some(o @ 1..=8) => o as u8,
-        _ => 1,
+/// The image as it is stored, and its orientation.
+fn decode_stored(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
+    match Format::of(bytes)? {
+        Format::Png => png::decode(bytes, limits),
+        Format::Jpeg => jpeg::decode(bytes, limits),
+        Format::WebP => webp::decode(bytes, limits),
     }
+}
+
+/// Writes a picture of `height` rows to a PNG file, as a whole or not at all. It comes in bands from the top, images of one
+/// width, number of channels and depth; no more than one is held at a time.
+pub fn save_png_in_bands(path: &Path, height: usize, bands: impl IntoIterator<Item = Image>) -> Result<()> {
+    let mut bands = bands.into_iter();
+    let Some(first) = bands.next() else {
+        return Err(Error::input("is an image without rows").in_file(path));
+    };
+    files::write_atomic_by(path, |file| {
+        let mut header = first.encoder(file, height).write_header()?;
+        let mut png = header.stream_writer()?;
+        png.write_all(&first.big_endian())?;
+        bands.try_for_each(|band| png.write_all(&band.big_endian()))?;
+        Ok(png.finish()?)
+    })
 }
 
 #[cfg(test)]
@@ -254,8 +257,8 @@ mod tests {
     #[test]
     fn what_is_not_an_image_is_named() {
         assert!(error(b"").starts_with("is empty; "));
-        assert!(error(b"GIF89a...").starts_with("is a GIF image, not a PNG or JPEG image; "));
-        assert!(error(b"hello, world").starts_with("is not a PNG or JPEG image; "));
+        assert!(error(b"GIF89a...").starts_with("is a GIF image, not a PNG, JPEG or WebP image; "));
+        assert!(error(b"hello, world").starts_with("is not a PNG, JPEG or WebP image; "));
         assert!(error(PNG).contains("ends early"));
         assert!(error(JPEG).contains("ends early"));
     }
@@ -289,16 +292,5 @@ mod tests {
         let middle = bytes.len() - 30;
         bytes[middle] ^= 1;
         assert!(error(&bytes).contains("damaged"));
-    }
-
-    #[test]
-    fn orientation_is_found_in_either_byte_order_and_lies_are_harmless() {
-        let little = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
-        let big = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x08\0\0";
-        assert_eq!((orientation(little), orientation(big)), (6, 8));
-        for cut in 0..little.len() {
-            assert!((1..=8).contains(&orientation(&little[..cut])));
-        }
-        assert_eq!(orientation(b"II*\0\xff\xff\xff\xff"), 1);
     }
 }

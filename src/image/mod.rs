@@ -1,4 +1,4 @@
-//! Images: decoding PNG and JPEG, encoding PNG, converting, cutting, resizing, drawing.
+//! Images: decoding PNG, JPEG and WebP, encoding PNG, converting, cutting, resizing, drawing.
 //!
 //! An [`Image`] is what a file holds: 1 to 4 interleaved channels (gray, gray and alpha, RGB, RGBA) of 8 or 16
 //! bits, rows top down. Networks want [`Image::to_rgb8`]; filters may keep the depth, the alpha and the gray.
@@ -6,9 +6,10 @@
 mod codec;
 mod draw;
 mod objects;
+mod orientation;
 mod resize;
 
-pub use codec::Limits;
+pub use codec::{Format, Limits, save_png_in_bands};
 pub use draw::{Align, Canvas, Color, caption_grid, fit_text, palette, text_width};
 pub use objects::{Object, draw_objects, picture_rows};
 pub use resize::Filter;
@@ -89,6 +90,11 @@ impl Image {
     /// The samples.
     pub fn samples(&self) -> &Samples {
         &self.samples
+    }
+
+    /// The samples, without the image.
+    pub fn into_samples(self) -> Samples {
+        self.samples
     }
 
     /// Does the last channel say how opaque a pixel is?

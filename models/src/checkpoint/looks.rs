@@ -29,7 +29,7 @@ impl std::fmt::Display for Looks {
 
 const UNPACK: &str = "unpack it and name what was in it";
 const EXPORT: &str = "save the weights from PyTorch: torch.save(model.state_dict(), \"weights.pth\")";
-const CONVERT: &str = "convert it to PNG or JPEG";
+const CONVERT: &str = "convert it to PNG, JPEG or WebP";
 const ONE_FILE: &str = "load all its parts in Python and save one file: torch.save(weights, \"weights.pth\")";
 const PICTURES: &str = "write its images as PNG files, one folder a class, and name the folder above them";
 
@@ -84,7 +84,7 @@ pub fn looks(start: &[u8]) -> Option<Looks> {
     let found = match start {
         [] => Some(Looks::new("empty", "")),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
-            Some(Looks::new("a WebP image", CONVERT))
+            Some(Looks::new("a WebP image", ""))
         }
         [b'R', b'I', b'F', b'F', ..] => Some(Looks::new("a RIFF file, such as a sound or a video", "")),
         [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', ..] => {

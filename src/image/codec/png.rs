@@ -1,0 +1,56 @@
+//! PNG: every colour type and depth.
+
+use std::io::Cursor;
+
+use ::png::{BitDepth, ColorType, Decoder, DecodingError, Transformations};
+
+use super::{Limits, damaged, truncated};
+use crate::error::Result;
+use crate::image::orientation::Notes;
+use crate::image::{Image, Samples};
+
+/// Deflate unpacks a byte to at most so many.
+const DEFLATE: u128 = 1032;
+
+/// The image of a PNG file as it is stored, or the first picture of an animated one, and its orientation. Checksums are held to: those of the chunks that matter
+/// (CRC) and that of the pixels (Adler-32).
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
+    let error = |e: DecodingError| match e {
+        DecodingError::IoError(_) => truncated(),
+        DecodingError::LimitsExceeded => damaged("PNG", "its chunks are too large"),
+        e => damaged("PNG", e),
+    };
+    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), ::png::Limits { bytes: limits.bytes });
+    decoder.set_transformations(Transformations::EXPAND);
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    decoder.ignore_checksums(false);
+    let header = decoder.read_header_info().map_err(error)?;
+    let (width, height) = (header.width as usize, header.height as usize);
+    // Palettes may expand to RGBA.
+    let most = 4 * if header.bit_depth == BitDepth::Sixteen { 2 } else { 1 };
+    let stored = match header.color_type {
+        ColorType::Indexed => most,
+        color => color.samples() * most / 4,
+    };
+    limits.check(width, height, stored)?;
+    if header.raw_bytes() as u128 > bytes.len() as u128 * DEFLATE {
+        return Err(truncated());
+    }
+    let mut reader = decoder.read_info().map_err(error)?;
+    let size = reader.output_buffer_size().ok_or_else(|| damaged("PNG", "its size overflows"))?;
+    let (color, depth) = reader.output_color_type();
+    let samples = if depth == BitDepth::Sixteen {
+        // In place: a copy would double the memory.
+        let mut samples = vec![0u16; size / 2];
+        reader.next_frame(bytemuck::cast_slice_mut(&mut samples)).map_err(error)?;
+        samples.iter_mut().for_each(|s| *s = u16::from_be(*s));
+        Samples::U16(samples)
+    } else {
+        let mut samples = vec![0; size];
+        reader.next_frame(&mut samples).map_err(error)?;
+        Samples::U8(samples)
+    };
+    let image = Image { width, height, channels: color.samples(), samples };
+    Ok((image, Notes::of_png(bytes).orientation()))
+}

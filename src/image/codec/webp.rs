@@ -1,0 +1,30 @@
+//! WebP: lossy and lossless, with and without alpha.
+
+use std::io::Cursor;
+
+use image_webp::{DecodingError, WebPDecoder};
+
+use super::{Limits, damaged, truncated};
+use crate::error::Result;
+use crate::image::Image;
+use crate::image::orientation::Notes;
+
+/// The image of a WebP file as it is stored, or the first picture of an animated one, RGB or RGBA; and its orientation.
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
+    let error = |e: DecodingError| match e {
+        DecodingError::IoError(_) => truncated(),
+        e => damaged("WebP", e),
+    };
+    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(error)?;
+    // Metadata are within the file; a chunk that claims more is a lie.
+    decoder.set_memory_limit(bytes.len());
+    let (width, height) = decoder.dimensions();
+    let (width, height) = (width as usize, height as usize);
+    let channels = if decoder.has_alpha() { 4 } else { 3 };
+    limits.check(width, height, channels)?;
+    let mut samples = vec![0; width * height * channels];
+    decoder.read_image(&mut samples).map_err(error)?;
+    let (exif, xmp) = (decoder.exif_metadata().ok().flatten(), decoder.xmp_metadata().ok().flatten());
+    let orientation = Notes { exif, xmp, ..Notes::default() }.orientation();
+    Ok((Image::from_u8(width, height, channels, samples), orientation))
+}

@@ -1,0 +1,278 @@
+//! Which way up a picture is: EXIF's orientation, or else XMP's.
+//!
+//! Cameras store what their sensor saw and note how it was held: tag 0x0112 of the first directory of a TIFF block
+//! (EXIF), or the property `tiff:Orientation` of an XML packet (XMP). EXIF counts where it has the tag; where each of
+//! PNG, JPEG and WebP keep the two, and which of several counts, is as in Pillow's `ImageOps.exif_transpose`.
+
+use std::io::Read;
+
+/// What an XML packet or a text in a PNG file may unpack to.
+const TEXT: u64 = 1 << 20;
+
+/// What a file says of its picture's orientation.
+#[derive(Default)]
+pub(super) struct Notes {
+    /// A TIFF block.
+    pub exif: Option<Vec<u8>>,
+    /// The same in hexadecimal, as ImageMagick writes it in PNG files.
+    pub raw_profile: Option<Vec<u8>>,
+    /// An XML packet.
+    pub xmp: Option<Vec<u8>>,
+}
+
+impl Notes {
+    /// Of a PNG file, before and after its pixels.
+    pub fn of_png(file: &[u8]) -> Self {
+        let mut notes = Notes::default();
+        let mut rest = &file[file.len().min(8)..];
+        while let Some((length, after)) = rest.split_first_chunk::<4>() {
+            let Some((name, after)) = after.split_first_chunk::<4>() else { break };
+            let Some((content, after)) = after.split_at_checked(u32::from_be_bytes(*length) as usize) else {
+                break;
+            };
+            if name == b"IEND" {
+                break;
+            }
+            notes.add_chunk(name, content);
+            rest = after.get(4..).unwrap_or_default();
+        }
+        notes
+    }
+
+    /// A chunk of a PNG file: `eXIf` counts, and the texts `Raw profile type exif` and `XML:com.adobe.xmp`.
+    pub fn add_chunk(&mut self, name: &[u8; 4], content: &[u8]) {
+        if name == b"eXIf" {
+            self.exif = Some(content.to_vec());
+        }
+        if !matches!(name, b"tEXt" | b"zTXt" | b"iTXt") {
+            return;
+        }
+        let Some((keyword, content)) = split_at_zero(content) else { return };
+        let place = match keyword {
+            b"Raw profile type exif" => &mut self.raw_profile,
+            b"XML:com.adobe.xmp" => &mut self.xmp,
+            _ => return,
+        };
+        let text = match (name, content) {
+            (b"tEXt", text) => Some(text.to_vec()),
+            (b"zTXt", [0, packed @ ..]) => inflate(packed),
+            // A compression flag and method, a language, the keyword translated, the text.
+            (b"iTXt", [flag, _, texts @ ..]) => {
+                let text =
+                    split_at_zero(texts).and_then(|(_, texts)| split_at_zero(texts)).map(|(_, text)| text);
+                if *flag == 0 { text.map(<[u8]>::to_vec) } else { text.and_then(inflate) }
+            }
+            _ => None,
+        };
+        if text.is_some() {
+            *place = text;
+        }
+    }
+
+    /// Of a JPEG file, before its first scan.
+    pub fn of_jpeg(file: &[u8]) -> Self {
+        let mut notes = Notes::default();
+        let head = segments(file).take_while(|&(marker, _)| marker != SCAN);
+        head.for_each(|(marker, content)| notes.add_segment(marker, content));
+        notes
+    }
+
+    /// A segment of a JPEG file: APP1 counts, with XMP or EXIF, of which several are one in pieces.
+    pub fn add_segment(&mut self, marker: u8, content: &[u8]) {
+        if marker != 0xe1 {
+            return;
+        }
+        if let Some(piece) = content.strip_prefix(b"Exif\0\0") {
+            self.exif.get_or_insert_default().extend(piece);
+        } else if let Some(packet) = content.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
+            self.xmp = Some(packet.to_vec());
+        }
+    }
+
+    /// 1 to 8 of the EXIF standard; 1 where nothing sound is said.
+    pub fn orientation(&self) -> u8 {
+        let in_exif = match (&self.exif, &self.raw_profile) {
+            (Some(exif), _) => in_tiff(exif),
+            (None, Some(digits)) => from_hexadecimal(digits).and_then(|exif| in_tiff(&exif)),
+            (None, None) => None,
+        };
+        let said = in_exif.or_else(|| in_xml(self.xmp.as_deref()?));
+        said.filter(|o| (1..=8).contains(o)).unwrap_or(1)
+    }
+}
+
+/// The marker of a scan, whose pixels follow its segment.
+pub(super) const SCAN: u8 = 0xda;
+
+/// The marker segments of a JPEG file with their contents; what lies between them, such as pixels, is passed over.
+pub(super) fn segments(file: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = file;
+    std::iter::from_fn(move || {
+        loop {
+            let at = rest.windows(2).position(|w| w[0] == 0xff && !matches!(w[1], 0 | 0xff))?;
+            let marker = rest[at + 1];
+            rest = &rest[at + 2..];
+            // These stand alone: TEM, restarts, start and end.
+            if matches!(marker, 0x01 | 0xd0..=0xd9) {
+                continue;
+            }
+            let length = usize::from(u16::from_be_bytes(*rest.first_chunk()?));
+            let content = rest.get(2..length)?;
+            rest = &rest[length..];
+            return Some((marker, content));
+        }
+    })
+}
+
+fn split_at_zero(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|&b| b == 0)?;
+    Some((&bytes[..at], &bytes[at + 1..]))
+}
+
+fn inflate(packed: &[u8]) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    let unpacked = flate2::read::ZlibDecoder::new(packed).take(TEXT).read_to_end(&mut text);
+    unpacked.ok().map(|_| text)
+}
+
+/// The bytes of a raw profile: an empty line, the profile's name, its length, and its digits.
+fn from_hexadecimal(text: &[u8]) -> Option<Vec<u8>> {
+    let lines = text.split(|&b| b == b'\n').skip(3);
+    let digits: Option<Vec<u8>> =
+        lines.flatten().map(|&b| char::from(b).to_digit(16).map(|d| d as u8)).collect();
+    Some(digits?.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect())
+}
+
+/// Tag 0x0112 of the first directory of a TIFF block, which may bear EXIF's name once more. The last of several counts.
+fn in_tiff(mut tiff: &[u8]) -> Option<u8> {
+    while let Some(rest) = tiff.strip_prefix(b"Exif\0\0") {
+        tiff = rest;
+    }
+    let little = match tiff.get(..4)? {
+        b"II*\0" => true,
+        b"MM\0*" => false,
+        _ => return None,
+    };
+    let number = |at: usize, size: usize| {
+        let field = tiff.get(at..at.checked_add(size)?)?;
+        let fold = |n, &b: &u8| n << 8 | usize::from(b);
+        Some(if little { field.iter().rev().fold(0, fold) } else { field.iter().fold(0, fold) })
+    };
+    let directory = number(4, 4)?;
+    let entries = number(directory, 2)?;
+    let whole = (0..entries).map(|i| directory + 2 + 12 * i).take_while(|&e| e + 12 <= tiff.len());
+    let entry = whole.filter(|&e| number(e, 2) == Some(0x0112)).last()?;
+    // One number of one, two or four bytes; they stand at the field's beginning.
+    let size = match (number(entry + 2, 2)?, number(entry + 4, 4)?) {
+        (1, 1) => 1,
+        (3, 1) => 2,
+        (4, 1) => 4,
+        _ => return None,
+    };
+    number(entry + 8, size)?.try_into().ok()
+}
+
+/// The digit of `tiff:Orientation="6"` or `<tiff:Orientation>6<`.
+fn in_xml(packet: &[u8]) -> Option<u8> {
+    const NAME: &[u8] = b"tiff:Orientation";
+    let mut rest = packet;
+    while let Some(at) = rest.windows(NAME.len()).position(|w| w == NAME) {
+        rest = &rest[at + NAME.len()..];
+        let value = rest.strip_prefix(b"=\"").or_else(|| rest.strip_prefix(b">"));
+        if let Some(&[digit @ b'0'..=b'9', ..]) = value {
+            return Some(digit - b'0');
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LITTLE: &[u8] = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
+
+    fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+        let chunk = |(name, content): &(&[u8; 4], &[u8])| {
+            [&(content.len() as u32).to_be_bytes()[..], &name[..], content, b"crc!"].concat()
+        };
+        [b"\x89PNG\r\n\x1a\n".to_vec(), chunks.iter().flat_map(chunk).collect()].concat()
+    }
+
+    #[test]
+    fn exif_is_read_in_either_byte_order_and_width_and_lies_are_harmless() {
+        let big = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x08\0\0";
+        let long = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x04\0\0\0\x01\0\0\0\x05";
+        assert_eq!((in_tiff(LITTLE), in_tiff(big), in_tiff(long)), (Some(6), Some(8), Some(5)));
+        assert_eq!(in_tiff(&[b"Exif\0\0", LITTLE].concat()), Some(6));
+        for cut in 0..LITTLE.len() {
+            assert_eq!(in_tiff(&LITTLE[..cut]), None);
+        }
+        assert_eq!(in_tiff(b"II*\0\xff\xff\xff\xff"), None);
+        // Two numbers are no orientation.
+        assert_eq!(in_tiff(b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x02\0\0\0\x06\0\x06\0"), None);
+    }
+
+    #[test]
+    fn png_files_keep_it_in_chunks_before_and_after_the_pixels() {
+        let xml: &[u8] = b"XML:com.adobe.xmp\0\0\0\0\0<a><tiff:Orientation>3</tiff:Orientation></a>";
+        let hex: String = LITTLE.iter().map(|b| format!("{b:02x}")).collect();
+        let raw =
+            format!("Raw profile type exif\0\nexif\n      {}\n{}\n{}", LITTLE.len(), &hex[..20], &hex[20..]);
+        let of = |chunks: &[(&[u8; 4], &[u8])]| Notes::of_png(&png(chunks)).orientation();
+        assert_eq!(of(&[(b"IDAT", b"pixels"), (b"eXIf", LITTLE), (b"IEND", b"")]), 6);
+        assert_eq!(of(&[(b"iTXt", xml), (b"IDAT", b"pixels")]), 3);
+        assert_eq!(of(&[(b"iTXt", xml), (b"tEXt", raw.as_bytes())]), 6);
+        // EXIF without the tag leaves it to XMP; nothing behind the end counts.
+        assert_eq!(of(&[(b"eXIf", b"II*\0\x08\0\0\0\0\0"), (b"iTXt", xml)]), 3);
+        assert_eq!(of(&[(b"IEND", b""), (b"eXIf", LITTLE)]), 1);
+        // A chunk longer than the file ends the search.
+        let mut lie = png(&[(b"eXIf", LITTLE)]);
+        lie[8] = 0xff;
+        assert_eq!(Notes::of_png(&lie).orientation(), 1);
+    }
+
+    #[test]
+    fn compressed_texts_are_unpacked_within_bounds() {
+        use std::io::Write;
+        let pack = |text: &[u8]| {
+            let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            packed.write_all(text).unwrap();
+            packed.finish().unwrap()
+        };
+        let packet = pack(b"<x tiff:Orientation=\"8\"/>");
+        let content = [b"XML:com.adobe.xmp\0\x01\0\0\0".to_vec(), packet].concat();
+        assert_eq!(Notes::of_png(&png(&[(b"iTXt", &content)])).orientation(), 8);
+        let bomb = [b"XML:com.adobe.xmp\0\0".to_vec(), pack(&vec![b' '; 50 << 20])].concat();
+        let bomb = png(&[(b"zTXt", &bomb)]);
+        assert_eq!(Notes::of_png(&bomb).xmp.map(|x| x.len()), Some(1 << 20));
+    }
+
+    #[test]
+    fn jpeg_files_keep_it_before_their_first_scan() {
+        let segment = |marker: u8, content: &[u8]| {
+            [&[0xff, marker][..], &(content.len() as u16 + 2).to_be_bytes(), content].concat()
+        };
+        let exif = segment(0xe1, &[b"Exif\0\0", LITTLE].concat());
+        let xmp = segment(0xe1, b"http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation=\"4\"/>");
+        let start = b"\xff\xd8".to_vec();
+        let of = |parts: &[&Vec<u8>]| {
+            Notes::of_jpeg(&parts.iter().copied().flatten().copied().collect::<Vec<_>>()).orientation()
+        };
+        let scan = segment(SCAN, &[1, 2, 3]);
+        assert_eq!(of(&[&start, &xmp]), 4);
+        assert_eq!(of(&[&start, &xmp, &exif]), 6);
+        assert_eq!(of(&[&start, &scan, &exif]), 1);
+        // In two pieces, as long EXIF is.
+        let (a, b) = LITTLE.split_at(12);
+        let pieces = [a, b].map(|piece| segment(0xe1, &[b"Exif\0\0", piece].concat()));
+        assert_eq!(of(&[&start, &pieces[0], &pieces[1]]), 6);
+    }
+
+    #[test]
+    fn xmp_says_it_as_an_attribute_or_an_element() {
+        assert_eq!(in_xml(b"tiff:Orientation tiff:Orientation=\"x\" tiff:Orientation=\"7\""), Some(7));
+        assert_eq!(in_xml(b"<tiff:Orientation>2</tiff:Orientation>"), Some(2));
+        assert_eq!((in_xml(b"tiff:Orientation"), in_xml(b"")), (None, None));
+    }
+}
