@@ -3,6 +3,7 @@
 use super::Global;
 use crate::data;
 use crate::data::detection::{self, TestSplit};
+use crate::data::{Dataset, Reading, Source, Subset};
 use crate::engine::alexnet::Settings;
 use crate::engine::classifier::{Score, confusion};
 use crate::engine::detection::{self as detecting, Part};
@@ -17,13 +18,14 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Split {
     Test,
     Val,
     Train,
-    /// Of detectors: every image
+    /// Every image
     All,
 }
 
@@ -47,12 +49,12 @@ pub struct Evaluate {
     /// ANNOTATIONS.json:IMAGES in COCO's format, or synthetic
     #[arg(long, value_name = "SRC")]
     data: String,
-    /// Which images; detectors have no val
-    #[arg(long, value_enum, default_value = "test")]
-    split: Split,
-    /// Of a detector's weights file: the images to test on (a run knows its own)
-    #[arg(long, value_name = "RULE", default_value = "random:50")]
-    test_split: TestSplit,
+    /// Which images; detectors have no val [default: test; all of a folder that has no split of its own and is not the run's]
+    #[arg(long, value_enum)]
+    split: Option<Split>,
+    /// Of a detector's weights file: the images to test on (a run knows its own) [default: random:50]
+    #[arg(long, value_name = "RULE")]
+    test_split: Option<TestSplit>,
     /// Of a run: the best weights, or the newest
     #[arg(long, value_enum, default_value = "best")]
     weights: Weights,
@@ -114,6 +116,10 @@ impl Split {
 impl Evaluate {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
+        if matches!(self.weights, Weights::Last) && !self.model.is_dir() {
+            let remedy = "leave it out: a file holds one set of weights";
+            return Err(Error::input("--weights last chooses among those of a run").remedy(remedy));
+        }
         if is_detector_at(&self.model, self.key.key.as_deref()) {
             self.detector(global)
         } else {
@@ -131,9 +137,10 @@ impl Evaluate {
             let settings: detector::Settings = Run::settings(&self.model)?;
             (settings.test_split.parse()?, settings.seed)
         } else {
-            (self.test_split, global.seed)
+            (self.test_split.unwrap_or(TestSplit::Random(50)), global.seed)
         };
-        let indices = match self.split {
+        let chosen = self.split.unwrap_or(Split::Test);
+        let indices = match chosen {
             Split::Test => split.indices(&*data, seed)?.1,
             Split::Train => split.indices(&*data, seed)?.0,
             Split::All => (0..data.len()).collect(),
@@ -142,7 +149,7 @@ impl Evaluate {
                 return Err(error.remedy("choose test, train or all"));
             }
         };
-        let (split, images) = (self.split.name(), indices.len());
+        let (split, images) = (chosen.name(), indices.len());
         let judged = detecting::judge(&model.net, &model.classes, &Part::new(&data, &indices), split)?;
         let (score, seconds_per_image) = (judged.score(), judged.seconds_per_image);
         global.print(&DetectorEvaluation { split, images, score, seconds_per_image })
@@ -153,23 +160,72 @@ impl Evaluate {
             Weights::Best => "best",
             Weights::Last => "last",
         };
-        let split = self.split.name();
-        let model = Classifier::open(&self.model, self.key.or(weights), self.arch)?;
-        // A run is judged on the split that it was trained with.
-        let (fraction, seed) = if self.model.is_dir() {
-            let settings: Settings = Run::settings(&self.model)?;
-            (settings.val_fraction, settings.seed)
-        } else {
-            (data::VAL_FRACTION, global.seed)
-        };
-        let splits = data::open(&self.data, fraction, seed, self.faults.reading())?;
-        if splits.classes().len() != model.classes.len() {
-            let (have, need) = (splits.classes().len(), model.classes.len());
-            return Err(Error::input(format!("has {have} classes, the network tells {need} apart"))
-                .in_file(&self.data)
-                .remedy("name the data set that it was trained on"));
+        if self.test_split.is_some() {
+            let remedy = "leave it out; --split chooses the images";
+            return Err(Error::input("--test-split is of detectors, and this is a classifier").remedy(remedy));
         }
-        let (score, confusion) = confusion(&model.net, splits.get(split)?, model.arch.transform(), split)?;
+        let model = Classifier::open(&self.model, self.key.or(weights), self.arch)?;
+        let run: Option<Settings> = self.model.is_dir().then(|| Run::settings(&self.model)).transpose()?;
+        let given = self.faults.reading();
+        let skip_bad = given.skip_bad || run.as_ref().is_some_and(|run| run.reading.skip_bad);
+        let seed = run.as_ref().map_or(global.seed, |run| run.seed);
+        let source = data::find(&self.data, seed, Reading { skip_bad, ..given })?;
+        let own = run.filter(|run| run.data_checksum == source.checksum());
+        let (split, images) = self.images(source, own.as_ref(), seed)?;
+        let split = split.name();
+        eprintln!("{}", data::describe(&self.data, &[(split.to_string(), &images)]));
+        let images = known(&model.classes, &images).map_err(|e| e.in_file(&self.data))?;
+        let (score, confusion) = confusion(&model.net, &images, model.arch.transform(), split)?;
         global.print(&Evaluation { split, score, confusion })
+    }
+
+    /// The images that a classifier is judged on. A run's own data are divided as it was trained. Others are as they are: a
+    /// folder without a split of its own is a test set, all of it.
+    fn images(&self, source: Source, own: Option<&Settings>, seed: u64) -> Result<(Split, Subset)> {
+        let folder: Arc<dyn Dataset> = match source {
+            Source::Folder(folder) if own.is_none() => Arc::new(folder),
+            source => {
+                let splits = source.divided(own.map_or(data::VAL_FRACTION, |run| run.val_fraction), seed)?;
+                return Ok(match self.split.unwrap_or(Split::Test) {
+                    Split::All => (Split::All, Subset::all(splits.dataset().clone())),
+                    split => (split, splits.get(split.name())?.clone()),
+                });
+            }
+        };
+        let part = |split: Split| folder.part(split.name()).map(|images| Subset::new(folder.clone(), images));
+        let all = || (Split::All, Subset::all(folder.clone()));
+        match self.split {
+            Some(Split::All) => Ok(all()),
+            Some(split) => part(split).map(|images| (split, images)).ok_or_else(|| {
+                let what = format!(
+                    "has no {} images of its own, and is not what the run learned from",
+                    split.name()
+                );
+                Error::input(what).in_file(&self.data).remedy("choose --split all, which judges every image")
+            }),
+            None if part(Split::Train).or(part(Split::Val)).is_some() => {
+                part(Split::Test).map(|images| (Split::Test, images)).ok_or_else(|| {
+                    let remedy = "choose --split val, train or all";
+                    Error::input("has no test images").in_file(&self.data).remedy(remedy)
+                })
+            }
+            None => Ok(part(Split::Test).map_or_else(all, |images| (Split::Test, images))),
+        }
+    }
+}
+
+/// The images with the network's classes, matched by name. Weights from elsewhere may not name theirs: then the data's are taken in
+/// their order.
+fn known(classes: &[String], images: &Subset) -> Result<Subset> {
+    let named = classes.iter().enumerate().any(|(i, name)| *name != format!("class {i}"));
+    let (have, need) = (images.classes().len(), classes.len());
+    if named {
+        data::renumbered(images, classes)
+    } else if have == need {
+        eprintln!("warning: the weights do not name their classes; the data's are taken in their order");
+        Ok(images.clone())
+    } else {
+        Err(Error::input(format!("has {have} classes, the network tells {need} apart"))
+            .remedy("name the data set that it was trained on"))
     }
 }

@@ -56,6 +56,7 @@ impl LrRange {
     pub fn run(&self, global: &Global) -> Result<()> {
         let path = super::new_file(self.out.join("lr-range.png"), self.force)?;
         let splits = data::open(&self.data, data::VAL_FRACTION, global.seed, self.faults.reading())?;
+        eprintln!("{}", splits.description(&self.data));
         let mut rng = Rng::seed(global.seed).stream("init");
         let mut net = AlexNet::new(self.arch.size(), splits.classes().len(), &mut rng);
         let settings = Settings { batch: self.batch, steps: self.steps, ..Settings::default() };

@@ -19,7 +19,7 @@ mod tour;
 mod tour_detectors;
 mod train;
 
-use crate::data::Reading;
+use crate::data::{Reading, description};
 use crate::error::{Error, Result};
 use crate::profile;
 use clap::{Args, Parser, Subcommand};
@@ -27,7 +27,7 @@ use serde::Serialize;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use gradus_core::gemm::Precision;
@@ -218,6 +218,35 @@ impl Faults {
     fn reading(self) -> Reading {
         Reading { strict: self.strict, skip_bad: self.skip_bad }
     }
+}
+
+/// What is made of each picture, and whether all could be read. Pictures have nothing to do with each other: one that is bad
+/// does not keep the others from their results, which are printed before the command fails. With `skip_bad` it does not
+/// fail, and names what was left out. Error: something else than a picture failed, or there is no result.
+fn each_picture<T>(
+    paths: &[PathBuf],
+    skip_bad: bool,
+    mut work: impl FnMut(&Path) -> Result<T>,
+) -> Result<(Vec<T>, Result<()>)> {
+    let reading = Reading { skip_bad, ..Reading::default() };
+    let (mut done, mut faults) = (Vec::new(), description::Faults::default());
+    for path in paths {
+        match work(path) {
+            Ok(result) => done.push(result),
+            Err(e @ Error::Input(_)) if paths.len() > 1 => {
+                faults.add(description::Faults::UNREADABLE, reading.of_bad_image(), e);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    if done.is_empty() {
+        faults.judge(Reading { strict: true, ..reading })?;
+    }
+    let verdict = faults.judge(reading);
+    if verdict.is_ok() {
+        faults.iter().for_each(|fault| eprintln!("warning: {fault}"));
+    }
+    Ok((done, verdict))
 }
 
 /// Parses a count that must be at least 1.

@@ -21,7 +21,7 @@ pub struct Predict {
     model: PathBuf,
     #[command(flatten)]
     key: Key,
-    /// PNG or JPEG files
+    /// PNG, JPEG or WebP files
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// AlexNet's layout, where the weights do not tell
@@ -30,6 +30,9 @@ pub struct Predict {
     /// A text file with the classes' names, one a line
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
+    /// Leave out images that cannot be read, and say which
+    #[arg(long)]
+    skip_bad: bool,
 }
 
 #[derive(Serialize)]
@@ -70,8 +73,7 @@ impl Predict {
         }
         let transform = model.arch.transform();
         let side = transform.side();
-        let mut all = Vec::new();
-        for path in &self.images {
+        let (all, verdict) = super::each_picture(&self.images, self.skip_bad, |path| {
             let image = Image::open(path)?.to_rgb8();
             let mut x = Tensor::stale([1, side, side, 3]);
             transform.evaluate(&image, x.data_mut()).map_err(|e| e.in_file(path))?;
@@ -86,8 +88,9 @@ impl Predict {
                 probability,
             };
             let top = ranked.iter().take(5).map(guess).collect();
-            all.push(Prediction { image: path.display().to_string(), top });
-        }
-        global.print(&Predictions(all))
+            Ok(Prediction { image: path.display().to_string(), top })
+        })?;
+        global.print(&Predictions(all))?;
+        verdict
     }
 }

@@ -160,7 +160,7 @@ fn sized(image: &Image, side: usize) -> Result<Image> {
 }
 
 /// Refuses strips: scaling their shorter side up would take a thousand times their memory.
-fn proportioned(image: &Image) -> Result<&Image> {
+pub(super) fn proportioned(image: &Image) -> Result<&Image> {
     let (w, h) = (image.width(), image.height());
     if w.max(h) > 100 * w.min(h) {
         let what = format!("is {w} x {h} pixels; a side of more than 100 times the other is not read");

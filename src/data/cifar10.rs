@@ -199,6 +199,19 @@ impl Dataset for Cifar10 {
     fn checksum(&self) -> String {
         format!("crc32c:{:08x}", self.checksum)
     }
+
+    fn kind(&self) -> String {
+        "CIFAR-10, the binary version".into()
+    }
+
+    fn part(&self, split: &str) -> Option<Vec<usize>> {
+        let training = (FILES.len() - 1) * RECORDS;
+        match split {
+            "train" => Some((0..training).collect()),
+            "test" => Some((training..self.len()).collect()),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -84,6 +84,9 @@ impl Faults {
     /// So many of a kind are named; the others are counted.
     pub const NAMED: usize = 10;
 
+    /// What is wrong with images that [`Reading::skip_bad`] is about.
+    pub const UNREADABLE: &str = "images cannot be read";
+
     /// Adds one: what is wrong with its like, what becomes of it, and its name.
     pub fn add(&mut self, what: &str, outcome: Outcome, name: impl fmt::Display) {
         let place = self.0.iter().position(|f| f.what == what && f.outcome == outcome);
@@ -113,7 +116,16 @@ impl Faults {
     pub fn judge(&self, reading: Reading) -> Result<()> {
         let bad = |f: &&Fault| reading.strict || f.outcome == Outcome::Refused;
         let lines: Vec<String> = self.iter().filter(bad).map(Fault::to_string).collect();
-        if lines.is_empty() { Ok(()) } else { Err(Error::input(lines.join("\n  "))) }
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let error = Error::input(lines.join("\n  "));
+        let unread = self.iter().any(|f| f.what == Self::UNREADABLE && f.outcome == Outcome::Refused);
+        Err(if unread && !reading.strict {
+            error.remedy("--skip-bad leaves out what cannot be read")
+        } else {
+            error
+        })
     }
 }
 
@@ -214,9 +226,9 @@ mod tests {
         faults.add("images have no object", Outcome::Noted, "a.png");
         assert!(faults.judge(lenient).is_ok());
         assert!(faults.judge(strict).unwrap_err().to_string().contains("a.png"));
-        faults.add("images cannot be read", lenient.of_bad_image(), "b.png");
+        faults.add(Faults::UNREADABLE, lenient.of_bad_image(), "b.png");
         let error = faults.judge(lenient).unwrap_err().to_string();
-        assert_eq!(error, "1 images cannot be read: b.png");
+        assert_eq!(error, "1 images cannot be read: b.png; --skip-bad leaves out what cannot be read");
     }
 
     #[test]

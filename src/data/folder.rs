@@ -1,121 +1,248 @@
-//! Any folder of PNG and JPEG images with one sub-folder a class (the layout of torchvision's `ImageFolder`).
+//! Any folder of PNG, JPEG and WebP images with one sub-folder a class (the layout of torchvision's `ImageFolder`).
 //!
-//! `ROOT/train/CLASS/…`, `ROOT/val/CLASS/…`, `ROOT/test/CLASS/…` where there is a `train` folder, else
-//! `ROOT/CLASS/…`. Whichever of `val` and `test` has no folder gets its fraction of each class's training images,
-//! chosen by the seed. Classes and files are in the order of their names; images are decoded when they are used.
+//! `ROOT/CLASS/…`, or `ROOT/train/CLASS/…` with `val` and `test` beside it ([`layout`] knows their other names). Whichever of
+//! `val` and `test` there is not gets its fraction of each class's training images, chosen by the seed. Classes and files
+//! are in the order of their names; a class of `val` or `test` is the one of that name in `train`.
+//!
+//! When a folder is opened, the ends of each file are looked at; what ends as an image does is decoded when it is used. With
+//! [`Reading::skip_bad`] all are decoded once, since what is left out must be known before the first step: the images are
+//! then a function of the files, and their checksum tells whether a resumed run sees the same.
 
-use std::fs;
+mod layout;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gradus_core::Rng;
+use rayon::prelude::*;
 
+use super::augment::proportioned;
+use super::classes::{alike, find, list};
 use super::{Dataset, Reading, Splits, Subset, hold_out};
+use crate::data::description::{Faults, Outcome};
 use crate::error::{Error, Result};
-use crate::image::Image;
+use crate::image::{Format, Image};
+use crate::progress::Progress;
+use layout::{Entry, Part};
 
-const READ: [&str; 3] = ["png", "jpg", "jpeg"];
-/// Images that are not read. They are refused, not skipped: a data set that shrinks silently is worse than none.
-const NOT_READ: [&str; 9] = ["bmp", "gif", "webp", "tif", "tiff", "avif", "heic", "ppm", "jp2"];
+/// Extensions of files that are taken for images; so are files without any that begin as images do.
+const READ: [&str; 8] = ["png", "apng", "jpg", "jpeg", "jpe", "jfif", "pjpeg", "webp"];
+/// Images that are not read. They count as unreadable: a data set that shrinks silently is worse than none.
+const NOT_READ: [&str; 12] =
+    ["bmp", "gif", "tif", "tiff", "avif", "heic", "heif", "ppm", "pgm", "jp2", "jxl", "svg"];
 /// How deep folders inside a class are followed.
 const DEPTH: usize = 8;
 
 /// The image files of a folder and their classes.
 pub struct ImageFolder {
+    root: PathBuf,
     name: String,
     classes: Vec<String>,
     files: Vec<(PathBuf, usize)>,
+    /// The data set's own parts with their files; one that is all of them, named train, where it has none.
+    parts: Vec<(Part, Range<usize>)>,
+    divided: bool,
+    faults: Faults,
     checksum: u32,
 }
 
 impl ImageFolder {
-    /// Lists the images below `root`; see the module's text for the layout and the split.
-    pub fn open(root: impl AsRef<Path>, val_fraction: f64, rng: &Rng, _reading: Reading) -> Result<Splits> {
+    /// Lists the images below `root`; see the module's text for the layout. Errors: a folder cannot be read, or `reading`
+    /// takes a fault for one that refuses the data set; all are listed.
+    pub fn open(root: impl AsRef<Path>, reading: Reading) -> Result<Self> {
         let root = root.as_ref();
+        let mut faults = Faults::default();
+        let own = layout::parts(root, &mut faults)?;
+        let divided = !own.is_empty();
+        let parts = if divided { own } else { vec![(Part::Train, root.to_path_buf())] };
+        let classes: Vec<String> = layout::folders(&parts[0].1)?.iter().map(Entry::name).collect();
+        for [a, b] in alike(&classes) {
+            faults.add(
+                "classes differ from another by case or spaces alone",
+                Outcome::Noted,
+                format!("{a} / {b}"),
+            );
+        }
+        let name =
+            root.file_name().map_or_else(|| root.display().to_string(), |n| n.to_string_lossy().into_owned());
+        let (files, checksum) = (Vec::new(), 0);
+        let mut data = ImageFolder {
+            root: root.into(),
+            name,
+            classes,
+            files,
+            parts: Vec::new(),
+            divided,
+            faults,
+            checksum,
+        };
+        for (part, folder) in parts {
+            let files = data.list(&folder)?;
+            let files = data.readable(files, reading)?;
+            data.note_empty_classes(part, &files);
+            let start = data.files.len();
+            data.files.extend(files);
+            data.parts.push((part, start..data.files.len()));
+        }
+        data.faults.judge(reading).map_err(|e| e.in_file(root))?;
+        data.checksum = data.identify();
+        Ok(data)
+    }
+
+    /// The data set's own split, completed by what `val` and `test` lack: their fraction of each class's training images.
+    /// Errors: fewer than two classes, or too few images.
+    pub fn split(self, val_fraction: f64, rng: &Rng) -> Result<Splits> {
         if !(val_fraction > 0.0 && val_fraction < 0.5) {
             return Err(Error::input(format!("--val-fraction {val_fraction} is not between 0 and 0.5")));
         }
-        let own = |name: &str| Some(root.join(name)).filter(|p| p.is_dir());
-        let train_root = own("train");
-        let (val_root, test_root) = match &train_root {
-            Some(_) => (own("val"), own("test")),
-            None => (None, None),
+        let fail = |what: String, remedy: String| Err(Error::input(what).in_file(&self.root).remedy(remedy));
+        let Some(mut train) = self.own(Part::Train) else {
+            return fail("has test images and none to train on".into(), "name the folder above".into());
         };
-        let mut data = Self::list_classes(root, train_root.as_deref().unwrap_or(root))?;
-        let mut train = data.add(train_root.as_deref().unwrap_or(root))?;
-        let mut part = |folder: Option<PathBuf>, train: &mut Vec<usize>, name| match folder {
-            Some(folder) => data.add(&folder),
-            None => Ok(data.cut(train, val_fraction, &rng.stream(name))),
-        };
-        let val = part(val_root, &mut train, "validation")?;
-        let test = part(test_root, &mut train, "test")?;
-        if val.is_empty() || test.is_empty() || train.is_empty() {
-            return Err(Error::input("has too few images to split")
-                .in_file(root)
-                .remedy("give each class at least 3 images, or use train, val and test sub-folders"));
+        if self.classes.len() < 2 {
+            let remedy = match &self.classes[..] {
+                [only] => format!("name {} if that holds the classes", self.root.join(only).display()),
+                _ => "sort the images into one folder a class".into(),
+            };
+            let n = self.classes.len();
+            return fail(
+                format!("has {n} sub-folders; a class needs one each, and two classes are the least"),
+                remedy,
+            );
         }
-        data.checksum = data.identify(root);
-        let data: Arc<dyn Dataset> = Arc::new(data);
+        let mut part = |part, stream: &str| {
+            self.own(part).unwrap_or_else(|| self.cut(&mut train, val_fraction, &rng.stream(stream)))
+        };
+        let (val, test) = (part(Part::Val, "validation"), part(Part::Test, "test"));
+        if val.is_empty() || test.is_empty() || train.is_empty() {
+            let remedy = "give each class at least 3 images, or use train, val and test sub-folders";
+            return fail("has too few images to split".into(), remedy.into());
+        }
+        let data: Arc<dyn Dataset> = Arc::new(self);
         let subset = |indices: Vec<usize>| Subset::new(data.clone(), indices);
         Ok(Splits { train: subset(train), val: subset(val), test: subset(test) })
     }
 
-    fn list_classes(root: &Path, folder: &Path) -> Result<Self> {
-        let classes: Vec<String> = entries(folder)?
-            .into_iter()
-            .filter(|p| p.is_dir())
-            .map(|p| p.file_name().unwrap_or_default().to_string_lossy().into_owned())
-            .collect();
-        if classes.len() < 2 {
-            let what = format!(
-                "has {} sub-folders; a class needs one each, and two classes are the least",
-                classes.len()
-            );
-            return Err(Error::input(what).in_file(folder).remedy("sort the images into one folder a class"));
-        }
-        let name =
-            root.file_name().map_or_else(|| root.display().to_string(), |n| n.to_string_lossy().into_owned());
-        Ok(ImageFolder { name, classes, files: Vec::new(), checksum: 0 })
+    fn own(&self, part: Part) -> Option<Vec<usize>> {
+        self.parts.iter().find(|(p, _)| *p == part).map(|(_, files)| files.clone().collect())
     }
 
-    /// Adds the images below `folder`, and gives their indices.
-    fn add(&mut self, folder: &Path) -> Result<Vec<usize>> {
-        let start = self.files.len();
-        for class in entries(folder)?.into_iter().filter(|p| p.is_dir()) {
-            let name = class.file_name().unwrap_or_default().to_string_lossy();
-            let Some(label) = self.classes.iter().position(|c| *c == name) else {
-                return Err(Error::input("is a class without training images").in_file(&class));
-            };
-            let before = self.files.len();
-            self.add_class(&class, label, DEPTH)?;
-            if self.files.len() == before {
-                return Err(Error::input("holds no PNG or JPEG image")
-                    .in_file(&class)
-                    .remedy("add images of this class, or remove the folder"));
+    /// The candidates below `folder` with their classes.
+    fn list(&mut self, folder: &Path) -> Result<Vec<(PathBuf, usize)>> {
+        let mut files = Vec::new();
+        let mut others = BTreeMap::new();
+        for entry in layout::entries(folder)? {
+            let name = entry.name();
+            if !entry.is_folder {
+                if READ.contains(&entry.extension().as_str()) {
+                    let shown = self.relative(&entry.path);
+                    self.faults.add("images lie outside of the class folders", Outcome::LeftOut, shown);
+                }
+                continue;
+            }
+            match find(&name, &self.classes) {
+                Some(label) => {
+                    if name != self.classes[label] {
+                        let shown = format!("{} for {}", self.relative(&entry.path), self.classes[label]);
+                        self.faults.add(
+                            "class folders are spelled otherwise than in train",
+                            Outcome::Mended,
+                            shown,
+                        );
+                    }
+                    self.list_class(&entry.path, label, DEPTH, &mut files, &mut others)?;
+                }
+                None => {
+                    let shown = format!("{} (train has {})", self.relative(&entry.path), list(&self.classes));
+                    self.faults.add("classes have no training images", Outcome::Refused, shown);
+                }
             }
         }
-        Ok((start..self.files.len()).collect())
+        for (extension, paths) in others {
+            let what = match &extension[..] {
+                "" => "files without extension are no images".into(),
+                extension => format!(".{extension} files are no images"),
+            };
+            paths.iter().for_each(|path: &String| self.faults.add(&what, Outcome::LeftOut, path));
+        }
+        Ok(files)
     }
 
-    fn add_class(&mut self, folder: &Path, label: usize, depth: usize) -> Result<()> {
-        for path in entries(folder)? {
-            let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-            if path.is_dir() {
-                if depth > 0 && !path.is_symlink() {
-                    self.add_class(&path, label, depth - 1)?;
+    fn list_class(
+        &mut self,
+        folder: &Path,
+        label: usize,
+        depth: usize,
+        files: &mut Vec<(PathBuf, usize)>,
+        others: &mut BTreeMap<String, Vec<String>>,
+    ) -> Result<()> {
+        for entry in layout::entries(folder)? {
+            let extension = entry.extension();
+            let known = READ.iter().chain(&NOT_READ).any(|e| *e == extension);
+            if entry.is_folder {
+                if depth == 0 || entry.linked {
+                    let what = "folders are links, or too deep, and are not followed";
+                    self.faults.add(what, Outcome::LeftOut, self.relative(&entry.path));
+                } else {
+                    self.list_class(&entry.path, label, depth - 1, files, others)?;
                 }
-            } else if READ.contains(&extension.as_str()) {
-                self.files.push((path, label));
-            } else if NOT_READ.contains(&extension.as_str()) {
-                return Err(Error::input(format!("is a .{extension} image, which is not read"))
-                    .in_file(&path)
-                    .remedy("convert it to PNG or JPEG, or remove it"));
+            } else if entry.is_file && (known || extension.is_empty() && begins_as_image(&entry.path)) {
+                files.push((entry.path, label));
+            } else {
+                others.entry(extension).or_default().push(self.relative(&entry.path));
             }
         }
         Ok(())
     }
 
-    /// Takes a fraction of each class out of `train`: at least one image of a class of three or more.
+    /// Those of the files that are images; the others are faults.
+    fn readable(&mut self, files: Vec<(PathBuf, usize)>, reading: Reading) -> Result<Vec<(PathBuf, usize)>> {
+        let progress = reading.skip_bad.then(|| {
+            let label = format!("{}: each image is decoded once", self.root.display());
+            Mutex::new(Progress::new(label, "images", files.len() as u64, 0))
+        });
+        let look = |(path, _): &(PathBuf, usize)| match &progress {
+            None => Format::of_file(path).map(|_| ()),
+            Some(progress) => {
+                let read = Image::open(path).and_then(|image| proportioned(&image).map(|_| ()));
+                progress.lock().unwrap_or_else(PoisonError::into_inner).advance(1, String::new);
+                read
+            }
+        };
+        let looks: Vec<Result<()>> = files.par_iter().map(look).collect();
+        let mut kept = Vec::with_capacity(files.len());
+        for (file, look) in files.into_iter().zip(looks) {
+            match look {
+                Ok(()) => kept.push(file),
+                Err(e) => {
+                    let shown = format!("{} ({})", self.relative(&file.0), e.message().what);
+                    self.faults.add(Faults::UNREADABLE, reading.of_bad_image(), shown);
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    /// A class that nothing can be learned of is a fault of the training images, and odd elsewhere.
+    fn note_empty_classes(&mut self, part: Part, files: &[(PathBuf, usize)]) {
+        let mut counts = vec![0; self.classes.len()];
+        files.iter().for_each(|&(_, label)| counts[label] += 1);
+        let outcome = if part == Part::Train { Outcome::Refused } else { Outcome::Noted };
+        let place = if self.divided { format!(" in {}", part.name()) } else { String::new() };
+        for (class, _) in self.classes.iter().zip(counts).filter(|(_, count)| *count == 0) {
+            self.faults.add(&format!("classes have no image{place}"), outcome, class);
+        }
+    }
+
+    fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+
+    /// Takes a fraction of each class out of `train`: at least one image of a class of two or more.
     fn cut(&self, train: &mut Vec<usize>, fraction: f64, rng: &Rng) -> Vec<usize> {
         let (mut kept, mut held) = (Vec::new(), Vec::new());
         for class in 0..self.classes.len() {
@@ -131,34 +258,38 @@ impl ImageFolder {
     }
 
     /// A checksum of names and sizes; reading every image for it would take as long as an epoch.
-    fn identify(&self, root: &Path) -> u32 {
-        self.files.iter().fold(0, |sum, (path, _)| {
+    fn identify(&self) -> u32 {
+        let sizes: Vec<u64> =
+            self.files.par_iter().map(|(path, _)| fs::metadata(path).map_or(0, |m| m.len())).collect();
+        self.files.iter().zip(sizes).fold(0, |sum, ((path, _), size)| {
             // The same on systems that separate folders otherwise.
-            let parts = path.strip_prefix(root).unwrap_or(path).iter().map(|part| part.to_string_lossy());
+            let parts =
+                path.strip_prefix(&self.root).unwrap_or(path).iter().map(|part| part.to_string_lossy());
             let name = parts.collect::<Vec<_>>().join("/");
-            let size = fs::metadata(path).map_or(0, |m| m.len());
             crc32c::crc32c_append(crc32c::crc32c_append(sum, name.as_bytes()), &size.to_le_bytes())
         })
     }
 }
 
-/// What a folder holds, by name; hidden files are left out.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let fail = |e| Error::read(folder, &e);
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
-    Ok(paths)
+fn begins_as_image(path: &Path) -> bool {
+    let mut first = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(32).read_to_end(&mut first));
+    read.is_ok() && Format::of(&first).is_ok()
 }
 
 impl Dataset for ImageFolder {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn kind(&self) -> String {
+        let own: Vec<&str> = self.parts.iter().map(|(part, _)| part.name()).collect();
+        let cut: Vec<&str> = Part::ALL.iter().map(|p| p.name()).filter(|p| !own.contains(p)).collect();
+        match (self.divided, cut.is_empty()) {
+            (true, true) => "a folder of class folders with a split of its own".into(),
+            (true, false) => format!("a folder of class folders with {} of its own", own.join(" and ")),
+            (false, _) => "a folder of class folders".into(),
+        }
     }
 
     fn classes(&self) -> &[String] {
@@ -184,6 +315,15 @@ impl Dataset for ImageFolder {
     fn checksum(&self) -> String {
         format!("crc32c:{:08x}", self.checksum)
     }
+
+    fn faults(&self) -> Faults {
+        self.faults.clone()
+    }
+
+    fn part(&self, split: &str) -> Option<Vec<usize>> {
+        let part = Part::ALL.into_iter().find(|p| p.name() == split)?;
+        self.own(part).filter(|_| self.divided)
+    }
 }
 
 #[cfg(test)]
@@ -197,7 +337,7 @@ mod tests {
     }
 
     fn open(root: &Path, seed: u64) -> Result<Splits> {
-        ImageFolder::open(root, 0.2, &Rng::seed(seed), Reading::default())
+        ImageFolder::open(root, Reading::default())?.split(0.2, &Rng::seed(seed))
     }
 
     #[test]
@@ -218,6 +358,10 @@ mod tests {
         assert_eq!(all, (0..20).collect::<Vec<_>>());
         assert_ne!(s.val.indices(), open(dir.path(), 2).unwrap().val.indices());
         assert_eq!(s.dataset().checksum(), open(dir.path(), 2).unwrap().dataset().checksum());
+        let told = s.description("photos").to_string();
+        assert!(told.contains("val (cut out of train) 4 images"), "{told}");
+        assert!(told.contains("2 classes: ant 10, zebra 10"), "{told}");
+        assert!(told.contains("1 .txt files are no images (left out): ant/notes.txt"), "{told}");
     }
 
     #[test]
@@ -233,7 +377,8 @@ mod tests {
         assert_eq!((s.train.len(), s.val.len(), s.test.len()), (8, 4, 2));
         assert_eq!(s.test.image(0).unwrap().pixel(0, 0), ["test/a/0.png".len() as u8, 0, 0]);
         write(dir.path(), "val/c/0.png");
-        assert!(open(dir.path(), 1).err().unwrap().to_string().contains("a class without training images"));
+        let error = open(dir.path(), 1).err().unwrap().to_string();
+        assert!(error.contains("1 classes have no training images: val/c (train has a, b)"), "{error}");
     }
 
     #[test]
@@ -246,16 +391,18 @@ mod tests {
             write(dir.path(), &format!("b/{i}.png"));
         }
         fs::create_dir(dir.path().join("c")).unwrap();
-        assert!(message().contains("/c: holds no PNG or JPEG image"));
-        fs::write(dir.path().join("c/x.webp"), "RIFF").unwrap();
-        assert!(message().contains("x.webp: is a .webp image"));
-        fs::remove_file(dir.path().join("c/x.webp")).unwrap();
-        for i in 0..3 {
+        assert!(message().contains("1 classes have no image: c"), "{}", message());
+        fs::write(dir.path().join("c/x.gif"), "GIF89a").unwrap();
+        assert!(
+            message().contains("c/x.gif (is a GIF image, not a PNG, JPEG or WebP image)"),
+            "{}",
+            message()
+        );
+        fs::remove_file(dir.path().join("c/x.gif")).unwrap();
+        for i in 0..12 {
             fs::write(dir.path().join(format!("c/{i}.jpg")), "text").unwrap();
         }
-        let s = open(dir.path(), 1).unwrap();
-        let bad = (0..s.train.len()).find(|&k| s.train.label(k) == 2).unwrap();
-        let error = s.train.image(bad).unwrap_err().to_string();
-        assert!(error.contains(".jpg: is not a PNG or JPEG image"), "{error}");
+        let text = message();
+        assert!(text.contains("12 images cannot be read") && text.contains("and 2 more"), "{text}");
     }
 }

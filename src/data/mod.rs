@@ -8,6 +8,7 @@
 mod ahead;
 mod augment;
 mod cifar10;
+mod classes;
 pub mod coco;
 pub mod description;
 pub mod detection;
@@ -21,6 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gradus_core::Rng;
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -29,6 +31,8 @@ use crate::looks;
 pub use ahead::Ahead;
 pub use augment::{Normalise, Recipe, Transform};
 pub use cifar10::Cifar10;
+pub use classes::renumbered;
+use description::{ClassCount, Faults, SplitCount};
 pub use description::{Description, Reading};
 pub use folder::ImageFolder;
 pub use loader::{Batch, Loader};
@@ -65,6 +69,21 @@ pub trait Dataset: Send + Sync {
 
     /// Identifies the data, to be kept with a run.
     fn checksum(&self) -> String;
+
+    /// What kind of data set it is: "a folder of class folders".
+    fn kind(&self) -> String {
+        "labelled images".into()
+    }
+
+    /// What is doubtful about it.
+    fn faults(&self) -> Faults {
+        Faults::default()
+    }
+
+    /// The images that it marks as `train`, `val` or `test`; none where it leaves that to its user.
+    fn part(&self, _split: &str) -> Option<Vec<usize>> {
+        None
+    }
 }
 
 /// Some images of a data set, in a fixed order.
@@ -156,6 +175,22 @@ impl Splits {
         self.train.dataset()
     }
 
+    /// What the data set is read as, and how it is divided.
+    pub fn description(&self, source: &str) -> Description {
+        let parts = [("train", &self.train), ("val", &self.val), ("test", &self.test)];
+        let cut = |name: &str| name != "train" && self.dataset().part(name).is_none();
+        let named =
+            |name: &str| if cut(name) { format!("{name} (cut out of train)") } else { name.to_string() };
+        describe(source, &parts.map(|(name, part)| (named(name), part)))
+    }
+
+    /// Decodes the images that training comes to last, so that a bad one does not end it then: those of val and test.
+    pub fn try_late_images(&self) -> Result<()> {
+        let late = [&self.val, &self.test];
+        let images = late.iter().flat_map(|part| (0..part.len()).map(move |k| (part, k)));
+        images.collect::<Vec<_>>().into_par_iter().try_for_each(|(part, k)| part.image(k).map(|_| ()))
+    }
+
     /// The split of that name: `train`, `val` or `test`.
     pub fn get(&self, name: &str) -> Result<&Subset> {
         match name {
@@ -170,14 +205,43 @@ impl Splits {
 /// The part of a folder's images held out for each of validation and test, unless asked otherwise.
 pub const VAL_FRACTION: f64 = 0.1;
 
-/// Opens what `--data` names: CIFAR-10 (its folder or `.tar.gz`), a folder of images with one sub-folder a class,
-/// or `synthetic` (`synthetic:N` for N images), the drawn data set. `val_fraction` of each class's training images is held out for a folder
-/// that brings no split of its own; the choice is a function of `seed`. `reading` says how faults are taken.
-pub fn open(source: &str, val_fraction: f64, seed: u64, reading: Reading) -> Result<Splits> {
-    let rng = Rng::seed(seed).stream("split");
+/// Describes some images of a data set, each part by its name.
+pub fn describe(source: &str, parts: &[(String, &Subset)]) -> Description {
+    let data = parts[0].1.dataset();
+    let mut counts = vec![0; data.classes().len()];
+    parts
+        .iter()
+        .flat_map(|(_, part)| (0..part.len()).map(|k| part.label(k)))
+        .for_each(|label| counts[label] += 1);
+    let class = |(name, images): (&String, usize)| ClassCount { name: name.clone(), images, objects: None };
+    let split = |(name, part): &(String, &Subset)| SplitCount {
+        name: name.clone(),
+        images: part.len(),
+        objects: None,
+    };
+    Description {
+        kind: data.kind(),
+        source: source.into(),
+        classes: data.classes().iter().zip(counts).map(class).collect(),
+        splits: parts.iter().map(split).collect(),
+        faults: data.faults(),
+    }
+}
+
+/// A data set before it is divided for training.
+pub enum Source {
+    /// Which may leave that to its user.
+    Folder(ImageFolder),
+    /// Whose division is fixed, or a function of the seed.
+    Divided(Splits),
+}
+
+/// Finds what `--data` names: CIFAR-10 (its folder or `.tar.gz`), a folder of images with one sub-folder a class,
+/// or `synthetic` (`synthetic:N` for N images), the drawn data set. `reading` says how faults are taken.
+pub fn find(source: &str, seed: u64, reading: Reading) -> Result<Source> {
     let path = Path::new(source);
     if let Some(count) = source.strip_prefix("synthetic").filter(|_| !path.exists()) {
-        return Ok(synthetic(count, seed)?.split());
+        return Ok(Source::Divided(synthetic(count, seed)?.split()));
     }
     let meta = std::fs::metadata(path).map_err(|e| {
         Error::read(path, &e).remedy(format!("name a folder of images, or get CIFAR-10: {}", cifar10::REMEDY))
@@ -190,9 +254,38 @@ pub fn open(source: &str, val_fraction: f64, seed: u64, reading: Reading) -> Res
         {
             return Err(other(Error::input("is not CIFAR-10's archive").in_file(path)));
         }
-        return Ok(Arc::new(Cifar10::open(path)?).split(&rng));
+        return Ok(Source::Divided(Arc::new(Cifar10::open(path)?).split(&split_rng(seed))));
     }
-    ImageFolder::open(path, val_fraction, &rng, reading).map_err(other)
+    Ok(Source::Folder(ImageFolder::open(path, reading).map_err(other)?))
+}
+
+/// Where the division of a data set comes from.
+fn split_rng(seed: u64) -> Rng {
+    Rng::seed(seed).stream("split")
+}
+
+/// Finds a data set and divides it. `val_fraction` of each class's training images is held out for a folder that brings no split
+/// of its own; the choice is a function of `seed`.
+pub fn open(source: &str, val_fraction: f64, seed: u64, reading: Reading) -> Result<Splits> {
+    find(source, seed, reading)?.divided(val_fraction, seed)
+}
+
+impl Source {
+    /// Divided, as for training.
+    pub fn divided(self, val_fraction: f64, seed: u64) -> Result<Splits> {
+        match self {
+            Source::Folder(folder) => folder.split(val_fraction, &split_rng(seed)),
+            Source::Divided(splits) => Ok(splits),
+        }
+    }
+
+    /// Identifies the data, as [`Dataset::checksum`].
+    pub fn checksum(&self) -> String {
+        match self {
+            Source::Folder(folder) => folder.checksum(),
+            Source::Divided(splits) => splits.dataset().checksum(),
+        }
+    }
 }
 
 /// The drawn data set, of as many images as `:N` asks for.

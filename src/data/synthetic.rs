@@ -52,12 +52,9 @@ impl SyntheticShapes {
 
     /// Three quarters for training, a twelfth for validation, a sixth for test.
     pub fn split(self) -> Splits {
-        let total: usize = SPLIT.iter().sum();
-        let (train, val) = (self.len * SPLIT[0] / total, self.len * (SPLIT[0] + SPLIT[1]) / total);
-        let len = self.len;
         let data: Arc<dyn Dataset> = Arc::new(self);
-        let part = |from: usize, to: usize| Subset::new(data.clone(), (from..to).collect::<Vec<_>>());
-        Splits { train: part(0, train), val: part(train, val), test: part(val, len) }
+        let part = |name: &str| Subset::new(data.clone(), data.part(name).unwrap_or_default());
+        Splits { train: part("train"), val: part("val"), test: part("test") }
     }
 }
 
@@ -85,6 +82,21 @@ impl Dataset for SyntheticShapes {
 
     fn checksum(&self) -> String {
         format!("synthetic-v2:{}:{}", self.seed, self.len)
+    }
+
+    fn kind(&self) -> String {
+        "drawn shapes".into()
+    }
+
+    fn part(&self, split: &str) -> Option<Vec<usize>> {
+        let total: usize = SPLIT.iter().sum();
+        let (train, val) = (self.len * SPLIT[0] / total, self.len * (SPLIT[0] + SPLIT[1]) / total);
+        match split {
+            "train" => Some((0..train).collect()),
+            "val" => Some((train..val).collect()),
+            "test" => Some((val..self.len).collect()),
+            _ => None,
+        }
     }
 }
 

@@ -3,3 +3,5 @@
 //! Each report is one case of a kind. The test holds the right value, so that the kind does not come back.
 
 mod checkpoints;
+mod folders;
+mod images;

@@ -102,6 +102,8 @@ impl AlexNetArgs {
             return Err(Error::input(format!("--lr {} is not a positive number", self.lr)).remedy(remedy));
         }
         let splits = data::open(&self.data, self.val_fraction, global.seed, self.faults.reading())?;
+        eprintln!("{}", splits.description(&self.data));
+        splits.try_late_images()?;
         let plan = Plan {
             epochs: self.epochs,
             batch: self.batch,
