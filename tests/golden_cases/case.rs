@@ -1,5 +1,6 @@
 //! A case: one op on given inputs, and what came out elsewhere.
 
+use gradus_core::Activation;
 use gradus_models::checkpoint::{self, RawTensor, StateDict};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -72,6 +73,14 @@ impl Case {
         names
     }
 
+    /// The full names of the outputs and gradients that the file has, in alphabetical order.
+    pub fn expected(&self) -> Vec<&str> {
+        let result = |k: &&str| k.starts_with("out.") || k.starts_with("grad.");
+        let mut names: Vec<&str> = self.tensors.keys().map(String::as_str).filter(result).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// An attribute; `null` is as good as none.
     pub fn attr(&self, name: &str) -> Option<&Value> {
         self.attrs.get(name).filter(|v| !v.is_null())
@@ -103,6 +112,16 @@ impl Case {
 
     pub fn text_or<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
         self.attr(name).map_or(default, |v| self.must(name, v.as_str()))
+    }
+
+    /// What is fused behind the op.
+    pub fn activation(&self) -> Activation {
+        match self.text_or("activation", "none") {
+            "none" => Activation::None,
+            "relu" => Activation::Relu,
+            "relu6" => Activation::Relu6,
+            other => panic!("{}: activation {other}", self.name),
+        }
     }
 
     /// A list of integers; one alone is a list of one.

@@ -2,7 +2,7 @@
 
 use super::Op;
 use super::run::{LINEAR, Run};
-use gradus_core::{Activation, Element};
+use gradus_core::Element;
 
 pub fn table<E: Element>() -> Vec<Op<E>> {
     vec![Op::new("linear", linear, 64.0), Op::new("matmul", matmul, 64.0)]
@@ -10,11 +10,11 @@ pub fn table<E: Element>() -> Vec<Op<E>> {
 
 fn linear<E: Element>(run: &mut Run<E>) {
     let (x, w, b) = (run.plain("x"), run.input("weight", LINEAR), run.optional("bias"));
-    let y = run.tape.linear(x, &w, b.as_ref(), Activation::None);
+    let y = run.tape.linear(x, &w, b.as_ref(), run.case.activation());
     run.output_plain("y", &y);
 }
 
-fn matmul<E: Element>(run: &mut Run<E>) {
+pub fn matmul<E: Element>(run: &mut Run<E>) {
     let (a, b) = (run.plain("a"), run.plain("b"));
     // A single axis is a row on the left and a column on the right, and is not in the result.
     let (row, column) = (a.shape().len() == 1, b.shape().len() == 1);

@@ -24,6 +24,9 @@ pub fn table<E: Element>() -> Vec<Op<E>> {
         Op::new("minimum", |r| binary(r, Tape::minimum), 16.0),
         Op::new("sum", |r| reduction(r, Tape::sum), 32.0),
         Op::new("mean", |r| reduction(r, Tape::mean), 32.0),
+        Op::new("amax", |r| reduction(r, Tape::max), 4.0),
+        Op::new("add_scalar", |r| with_scalar(r, Tape::add_scalar), 4.0),
+        Op::new("mul_scalar", |r| with_scalar(r, Tape::mul_scalar), 4.0),
     ]
 }
 
@@ -38,6 +41,12 @@ fn clamp<E: Element>(run: &mut Run<E>) {
     let (lo, hi) = (bound("min", f64::NEG_INFINITY), bound("max", f64::INFINITY));
     let x = run.plain("x");
     let y = run.tape.clamp(x, lo, hi);
+    run.output_plain("y", &y);
+}
+
+fn with_scalar<E: Element>(run: &mut Run<E>, f: fn(&mut Tape<E>, Var<E>, f64) -> Var<E>) {
+    let x = run.plain("x");
+    let y = f(&mut run.tape, x, run.case.number("c"));
     run.output_plain("y", &y);
 }
 

@@ -2,8 +2,8 @@
 
 use super::Op;
 use super::run::{Run, channels_last};
+use gradus_core::Element;
 use gradus_core::nn::FrozenBatchNorm2d;
-use gradus_core::{Activation, Element};
 
 pub fn table<E: Element>() -> Vec<Op<E>> {
     vec![
@@ -19,11 +19,11 @@ fn batch_norm2d<E: Element>(run: &mut Run<E>) {
     let (gamma, beta) = (run.plain("weight"), run.plain("bias"));
     let (mut mean, mut var) = (run.constant("running_mean"), run.constant("running_var"));
     let y = if run.case.flag("training") {
-        let (y, stats) = run.tape.batch_norm_train(x, gamma, beta, eps, Activation::None);
+        let (y, stats) = run.tape.batch_norm_train(x, gamma, beta, eps, run.case.activation());
         stats.update(&mut mean, &mut var, momentum);
         y
     } else {
-        run.tape.batch_norm_eval(x, gamma, beta, &mean, &var, eps, Activation::None)
+        run.tape.batch_norm_eval(x, gamma, beta, &mean, &var, eps, run.case.activation())
     };
     run.output("y", &y, &axes);
     run.output_plain("running_mean", &mean.into());
@@ -40,6 +40,6 @@ fn frozen_batch_norm2d<E: Element>(run: &mut Run<E>) {
         running_var: run.constant("running_var"),
         eps: run.case.number_or("eps", 1e-5),
     };
-    let y = layer.forward(&mut run.tape, x, Activation::None);
+    let y = layer.forward(&mut run.tape, x, run.case.activation());
     run.output("y", &y, &axes);
 }

@@ -2,8 +2,8 @@
 
 use super::Op;
 use super::run::Run;
+use gradus_core::Element;
 use gradus_core::ops::{PoolSpec, scaled_size};
-use gradus_core::{Activation, Element};
 use serde_json::Value;
 
 pub fn table<E: Element>() -> Vec<Op<E>> {
@@ -15,7 +15,7 @@ pub fn table<E: Element>() -> Vec<Op<E>> {
     ]
 }
 
-fn spec<E: Element>(run: &Run<E>) -> PoolSpec {
+pub fn spec<E: Element>(run: &Run<E>) -> PoolSpec {
     let kernel = run.case.pair("kernel");
     PoolSpec {
         kernel,
@@ -32,12 +32,15 @@ fn size<E: Element>(run: &Run<E>) -> [usize; 2] {
     [*h, *w]
 }
 
-fn max_pool2d<E: Element>(run: &mut Run<E>) {
+pub fn max_pool2d<E: Element>(run: &mut Run<E>) {
     let spec = spec(run);
     let x = run.images("x");
+    let activation = run.case.activation();
     let (again, indices) = run.tape.max_pool2d_with_indices(x.detach(), spec);
-    let y = run.tape.max_pool2d(x, spec, Activation::None);
-    assert!(y.value == again.value, "max_pool2d with and without indices differ");
+    let y = run.tape.max_pool2d(x, spec, activation);
+    let mut pairs = y.value.data().iter().zip(again.value.data());
+    let same = pairs.all(|(&y, &a)| y == activation.apply(a) || y.to_f64().is_nan() && a.to_f64().is_nan());
+    assert!(same, "max_pool2d with and without indices differ");
     run.output_images("y", &y);
     let places = indices.into_iter().map(|i| i as i64).collect();
     run.integer_images("indices", y.shape(), places);

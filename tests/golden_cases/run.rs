@@ -66,22 +66,26 @@ struct Input<E: Element> {
     axes: Vec<usize>,
 }
 
-enum Values {
+pub enum Values {
     Floats(Vec<f64>),
     Integers(Vec<i64>),
 }
 
+/// An output or a gradient in PyTorch's shape and order, under the full name it has in files.
+pub struct Computed {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub values: Values,
+    /// What an error is relative to, where it is not the greatest expected magnitude.
+    scale: Option<f64>,
+}
+
 struct Output {
-    name: String,
+    computed: Computed,
     node: Option<NodeId>,
     /// Our shape, for the upstream gradient.
     ours: Shape,
     axes: Vec<usize>,
-    /// PyTorch's shape, and the values in its order.
-    shape: Vec<usize>,
-    values: Values,
-    /// What an error is relative to, where it is not the greatest expected magnitude.
-    scale: Option<f64>,
 }
 
 /// A case on its way in the precision of E.
@@ -202,7 +206,7 @@ impl<'c, E: Element> Run<'c, E> {
     /// Numbers whose error is relative to `scale`, where there is one.
     pub fn numbers_of_scale(&mut self, name: &str, shape: &[usize], values: Vec<f64>, scale: Option<f64>) {
         self.put(name, None, Shape::new(shape), Values::Floats(values), &plain(shape.len()));
-        self.outputs.last_mut().expect("what was just put").scale = scale;
+        self.outputs.last_mut().expect("what was just put").computed.scale = scale;
     }
 
     fn image_axes(&self, name: &str) -> &'static [usize] {
@@ -226,55 +230,56 @@ impl<'c, E: Element> Run<'c, E> {
                 (s, Values::Integers(v))
             }
         };
-        self.outputs.push(Output {
-            name: name.into(),
-            node,
-            ours,
-            axes: axes.to_vec(),
-            shape,
-            values,
-            scale: None,
-        });
+        let computed = Computed { name: format!("out.{name}"), shape, values, scale: None };
+        self.outputs.push(Output { computed, node, ours, axes: axes.to_vec() });
     }
 
-    /// Goes back from the upstream gradients and compares everything the file expects. `bound(name)` is the greatest
-    /// relative error allowed of a tensor.
-    pub fn check(self, relative_to_upstream: bool, bound: &dyn Fn(&str) -> f64) -> Vec<Difference> {
-        let mut found = Vec::new();
+    /// Goes back from the upstream gradients: every output and the gradient of every live input, under their full names,
+    /// and the greatest upstream gradient.
+    pub fn finish(self) -> (Vec<Computed>, f64) {
         let mut seeds = Vec::new();
         let mut upstream: f64 = 0.0;
-        for name in self.case.names("out.") {
-            let full = format!("out.{name}");
-            let expected = self.case.tensor(&full);
-            match self.outputs.iter().find(|o| o.name == name) {
-                Some(o) => found.push(o.compare(&full, expected, bound(&full))),
-                None if self.case.flag("partial") => {}
-                None => found.push(Difference::fatal(&full, "was not computed")),
-            }
-        }
         for o in &self.outputs {
-            let Some(up) = self.case.get(&format!("up.{}", o.name)) else { continue };
-            if up.shape() == o.shape {
+            let name = o.computed.name.replacen("out.", "up.", 1);
+            let Some(up) = self.case.get(&name) else { continue };
+            if up.shape() == o.computed.shape {
                 upstream = up.to_f64().iter().fold(upstream, |m, v| m.max(v.abs()));
                 let seed = self.read(up, &o.axes).reshape(o.ours);
                 seeds.push((o.node, seed));
             }
         }
+        let gradients = self.tape.backward_from(seeds);
+        let mut computed: Vec<Computed> = self.outputs.into_iter().map(|o| o.computed).collect();
+        for input in &self.inputs {
+            let back = inverse(&input.axes);
+            // The input itself has the shape where nothing reached it.
+            let zeros = || Tensor::zeros(*input.var.shape());
+            let g = gradients.of(&input.var).cloned().unwrap_or_else(zeros);
+            let (shape, values) = permute(g.shape(), &floats(&g), &back);
+            let name = format!("grad.{}", input.name);
+            computed.push(Computed { name, shape, values: Values::Floats(values), scale: None });
+        }
+        (computed, upstream)
+    }
+
+    /// Compares everything the file expects with what was computed. `bound(name)` is the greatest relative error allowed
+    /// of a tensor.
+    pub fn check(self, relative_to_upstream: bool, bound: &dyn Fn(&str) -> f64) -> Vec<Difference> {
+        let case = self.case;
+        let (computed, upstream) = self.finish();
         // A gradient that is zero by structure is rounding noise beside the upstream one, whatever the reference says.
         let scale = (if relative_to_upstream { upstream } else { 1e-10 * upstream }, upstream);
-        let gradients = self.tape.backward_from(seeds);
-        for name in self.case.names("grad.") {
-            let full = format!("grad.{name}");
-            let expected = self.case.tensor(&full);
-            let Some(input) = self.inputs.iter().find(|i| i.name == name) else {
-                found.push(Difference::fatal(&full, "is no input of this op"));
-                continue;
-            };
-            let got = match gradients.of(&input.var) {
-                Some(g) => permute(g.shape(), &floats(g), &inverse(&input.axes)).1,
-                None => vec![0.0; expected.numel()],
-            };
-            found.push(compare_floats(&full, &got, &expected.to_f64(), scale, bound(&full)));
+        let mut found = Vec::new();
+        for full in case.expected() {
+            let expected = case.tensor(full);
+            match computed.iter().find(|c| c.name == full) {
+                Some(c) => found.push(c.compare(expected, scale, bound(full))),
+                None if full.starts_with("grad.") => {
+                    found.push(Difference::fatal(full, "is no input of this op"))
+                }
+                None if case.flag("partial") => {}
+                None => found.push(Difference::fatal(full, "was not computed")),
+            }
         }
         found
     }
@@ -287,8 +292,10 @@ pub fn reshaped<E: Element>(tape: &mut Tape<E>, v: Var<E>, to: Shape) -> Var<E> 
     tape.record("reshape", value, &[node], move |g, slots| slots.add(node, || g.reshape(from)))
 }
 
-impl Output {
-    fn compare(&self, full: &str, expected: &RawTensor, bound: f64) -> Difference {
+impl Computed {
+    /// The error is relative to the greatest expected magnitude; a gradient's as [`compare_floats`] is told.
+    fn compare(&self, expected: &RawTensor, gradient: (f64, f64), bound: f64) -> Difference {
+        let full = &self.name;
         if self.shape != expected.shape() {
             let message = format!("has the shape {:?}, expected {:?}", self.shape, expected.shape());
             return Difference::fatal(full, &message);
@@ -304,7 +311,11 @@ impl Output {
                 if same { Difference::none(full) } else { Difference::fatal(full, "integers differ") }
             }
             (Values::Floats(got), None) => {
-                let scale = self.scale.map_or((0.0, 0.0), |s| (f64::INFINITY, s));
+                let scale = match self.scale {
+                    Some(s) => (f64::INFINITY, s),
+                    None if full.starts_with("grad.") => gradient,
+                    None => (0.0, 0.0),
+                };
                 compare_floats(full, got, &expected.to_f64(), scale, bound)
             }
             (Values::Integers(_), None) => Difference::fatal(full, "integers where numbers are expected"),

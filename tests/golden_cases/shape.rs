@@ -2,13 +2,15 @@
 
 use super::Op;
 use super::run::Run;
-use gradus_core::{Element, Var};
+use gradus_core::{Element, Tape, Var};
 use serde_json::Value;
 
 pub fn table<E: Element>() -> Vec<Op<E>> {
     vec![
         Op::new("permute", permute, 4.0),
         Op::new("reshape", reshape, 4.0),
+        Op::new("flatten", |r| flat(r, Tape::flatten), 4.0),
+        Op::new("flatten_chw", flatten_chw, 4.0),
         Op::new("cat", cat, 4.0),
         Op::new("slice", slice, 4.0),
         Op::new("index_select", index_select, 16.0),
@@ -28,6 +30,18 @@ fn reshape<E: Element>(run: &mut Run<E>) {
     let x = run.plain("x");
     let to: Vec<isize> = run.case.list("shape").iter().map(|&d| d as isize).collect();
     let y = run.tape.reshape(x, &to);
+    run.output_plain("y", &y);
+}
+
+fn flat<E: Element>(run: &mut Run<E>, f: fn(&mut Tape<E>, Var<E>) -> Var<E>) {
+    let x = run.plain("x");
+    let y = f(&mut run.tape, x);
+    run.output_plain("y", &y);
+}
+
+fn flatten_chw<E: Element>(run: &mut Run<E>) {
+    let x = run.images("x");
+    let y = run.tape.flatten_chw(x);
     run.output_plain("y", &y);
 }
 

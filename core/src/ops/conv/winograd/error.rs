@@ -23,7 +23,7 @@ fn matrix<L: Map, const M: usize, const R: usize>() -> Vec<Vec<f64>> {
 }
 
 /// For m outputs and r taps: κ² of a pass, and the roundings of all maps on both axes, at most.
-pub(crate) fn of(m: usize, r: usize, pass: Pass) -> (f64, f64) {
+pub fn of(m: usize, r: usize, pass: Pass) -> (f64, f64) {
     match (m, r) {
         (4, 3) => (amplification::<4, 3>(pass), 24.0),
         (2, 3) => (amplification::<2, 3>(pass), 24.0),
