@@ -22,7 +22,7 @@ fn cifar(c: &mut Criterion) {
             let mut g = Tape::train(&mut rng);
             let logits = net.forward(&mut g, images.clone().into());
             let loss = g.cross_entropy(logits, &labels);
-            adam.step(&mut net, &g.backward(&loss));
+            adam.step(&mut net, &g.backward(&loss)).unwrap();
         });
     });
     group.bench_function("inference", |b| b.iter(|| net.forward(&mut Tape::infer(), images.clone().into())));

@@ -91,7 +91,7 @@ fn main() -> gradus::Result<()> {
             let logits = net.forward(&mut g, batch.images.into());
             let loss = g.cross_entropy(logits, &batch.labels);
             sum += f64::from(loss.value.item());
-            adam.step(&mut net, &g.backward(&loss));
+            adam.step(&mut net, &g.backward(&loss))?;
         }
         let validation = classifier::confusion(&net, &splits.val, Transform::CIFAR, "validation")?.0;
         let training = sum / loader.batches() as f64;

@@ -102,7 +102,7 @@ fn main() -> gradus::Result<()> {
                 let loss = losses.total(&mut g);
                 sum += f64::from(loss.value.item());
                 optimizer.set_lr(plan.lr(epoch, batch.number, loader.batches()));
-                optimizer.step(net, &g.backward(&loss));
+                optimizer.step(net, &g.backward(&loss))?;
             }
             curve.push((epoch as f64 + 1.0, sum / loader.batches() as f64));
             println!("epoch {}: loss {:.3}", epoch + 1, sum / loader.batches() as f64);

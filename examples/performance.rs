@@ -114,7 +114,7 @@ fn alexnet_step(batch: usize) -> f64 {
         let mut g = Tape::train(&mut rng);
         let logits = net.forward(&mut g, images.clone().into());
         let loss = g.cross_entropy(logits, &labels);
-        adam.step(&mut net, &g.backward(&loss));
+        adam.step(&mut net, &g.backward(&loss)).unwrap();
     })
 }
 

@@ -133,6 +133,12 @@ impl Error {
     }
 }
 
+impl From<gradus_core::NotFinite> for Error {
+    fn from(e: gradus_core::NotFinite) -> Self {
+        Error::failure(e.to_string())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

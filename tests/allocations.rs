@@ -28,7 +28,7 @@ fn allocations_by_step() -> Vec<usize> {
         let mut g = Tape::train(&mut rng);
         let logits = net.forward(&mut g, images.into());
         let loss = g.cross_entropy(logits, &labels);
-        adam.step(&mut net, &g.backward(&loss));
+        adam.step(&mut net, &g.backward(&loss)).unwrap();
         counts.push(f32::pool().stats().allocations);
     }
     counts

@@ -254,7 +254,7 @@ fn four_scenes_are_learned_by_heart() {
         let batch = task.loader().batch(epoch, 0).unwrap();
         let loss = task.loss(&net, &mut g, &batch, &mut tally).unwrap();
         optimizer.set_lr(task.lr(epoch, 0));
-        optimizer.step(&mut net, &g.backward(&loss));
+        optimizer.step(&mut net, &g.backward(&loss)).unwrap();
         losses.push(tally.total());
     }
     let (first, last) = (losses[0], losses[plan.epochs - 1]);

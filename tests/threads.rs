@@ -15,7 +15,7 @@ fn three_steps() -> Vec<u8> {
         let mut g = Tape::train(&mut rng);
         let logits = net.forward(&mut g, images.into());
         let loss = g.cross_entropy(logits, &labels);
-        adam.step(&mut net, &g.backward(&loss));
+        adam.step(&mut net, &g.backward(&loss)).unwrap();
     }
     state_dict(&mut net).values().flat_map(|t| t.bytes().to_vec()).collect()
 }

@@ -43,9 +43,10 @@
 //!     let logits = net.forward(&mut g, points.clone().into());
 //!     let loss = g.cross_entropy(logits, &labels);
 //!     losses.push(loss.value.item());
-//!     adam.step(&mut net, &g.backward(&loss));
+//!     adam.step(&mut net, &g.backward(&loss))?;
 //! }
 //! assert!(losses[199] < 0.3 * losses[0], "{} {}", losses[0], losses[199]);
+//! # Ok::<(), gradus_core::NotFinite>(())
 //! ```
 //!
 //! # An op of your own
@@ -75,6 +76,7 @@ pub mod buffer;
 mod compiled;
 mod element;
 mod epilogue;
+mod finite;
 pub mod gemm;
 pub mod init;
 pub mod nn;
@@ -92,6 +94,7 @@ mod tensor;
 
 pub use element::Element;
 pub use epilogue::{Activation, Epilogue};
+pub use finite::NotFinite;
 pub use nn::{Layout, Module, Param, Slot, Visitor};
 pub use optim::{Adam, Optimizer, Rule, Sgd};
 pub use random::Rng;

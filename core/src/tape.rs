@@ -7,14 +7,26 @@
 //! input's buffer has no other owner may work in place. A value that is cheap to make from what its own node keeps, as
 //! batch norm's from its input, need not be kept for the ops that read it: they make it again, to the same bits.
 
+use crate::finite::{NotFinite, Watch};
 use crate::nn::{Param, ParamId};
 use crate::{Element, Rng, Shape, Tensor, profile};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A node's place on its tape.
+/// A node: which tape it is on, and its place there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(usize);
+pub struct NodeId {
+    tape: u64,
+    index: usize,
+}
+
+/// Panics where one of these nodes is on another tape than `tape`: its gradient could not get there.
+#[track_caller]
+fn must_be_on(tape: u64, op: &str, nodes: &[Option<NodeId>]) {
+    let own = nodes.iter().flatten().all(|node| node.tape == tape);
+    assert!(own, "{op}: a variable belongs to another tape; detach it");
+}
 
 /// A value, and where its gradient goes: `None` means nowhere.
 #[derive(Clone, Debug)]
@@ -72,14 +84,18 @@ struct Node<E: Element> {
 
 /// Gradients on their way: one slot a node. The first to arrive is moved in, later ones are added.
 pub struct Slots<E: Element> {
+    tape: u64,
     slots: Vec<Option<Tensor<E>>>,
 }
 
 impl<E: Element> Slots<E> {
-    /// Adds a gradient to a node's; nothing happens for `None`. `gradient` is only called where it is wanted.
+    /// Adds a gradient to a node's; nothing happens for `None`. `gradient` is only called where it is wanted. Panics where
+    /// the node is another tape's.
+    #[track_caller]
     pub fn add(&mut self, node: Option<NodeId>, gradient: impl FnOnce() -> Tensor<E>) {
-        let Some(NodeId(i)) = node else { return };
-        match &mut self.slots[i] {
+        must_be_on(self.tape, "backward", &[node]);
+        let Some(NodeId { index, .. }) = node else { return };
+        match &mut self.slots[index] {
             Some(sum) => sum.add_assign(&gradient()),
             empty => *empty = Some(gradient()),
         }
@@ -92,19 +108,26 @@ impl<E: Element> Slots<E> {
 }
 
 /// Records ops, carries the mode and the randomness of one pass.
+///
+/// A variable belongs to the tape that made it: an op, or [`Tape::backward`], that is given another tape's panics.
+/// [`Var::detach`] takes the value along without its gradient.
 pub struct Tape<E: Element = f32> {
+    id: u64,
     nodes: Vec<Node<E>>,
     params: HashMap<ParamId, NodeId>,
     again: HashMap<NodeId, Again<E>>,
     recording: bool,
     training: bool,
     rng: Option<Rng>,
+    watch: Option<Watch>,
 }
 
 impl<E: Element> Tape<E> {
     fn with(recording: bool, training: bool, rng: Option<Rng>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let (nodes, params, again) = (Vec::new(), HashMap::new(), HashMap::new());
-        Tape { nodes, params, again, recording, training, rng }
+        let id = NEXT.fetch_add(1, Relaxed);
+        Tape { id, nodes, params, again, recording, training, rng, watch: None }
     }
 
     /// Training: records, batch norm uses the batch's statistics, dropout draws from a stream split off `rng`.
@@ -145,7 +168,7 @@ impl<E: Element> Tape<E> {
 
     fn push(&mut self, name: &'static str, backward: Option<Backward<E>>) -> NodeId {
         self.nodes.push(Node { name, backward });
-        NodeId(self.nodes.len() - 1)
+        NodeId { tape: self.id, index: self.nodes.len() - 1 }
     }
 
     /// A parameter as a variable: live if it is trainable and the tape records. One node for each parameter and tape.
@@ -167,13 +190,19 @@ impl<E: Element> Tape<E> {
         Var { value, node }
     }
 
-    /// Whether an op on these parents has to be recorded.
+    /// Whether an op on these parents has to be given to [`Tape::record`]. A tape that records nothing takes no live
+    /// variable: it panics, since the gradient would be cut off in silence.
+    #[track_caller]
     pub fn records(&self, parents: &[Option<NodeId>]) -> bool {
-        self.recording && parents.iter().any(Option::is_some)
+        if !self.recording {
+            must_be_on(self.id, "a tape that records nothing", parents);
+        }
+        self.watch.is_some() || parents.iter().any(Option::is_some)
     }
 
     /// The result of an op. `backward` takes ∂L/∂value and adds to the parents' slots; it is kept only if
-    /// [`Tape::records`] these parents, so capture what is costly only then.
+    /// [`Tape::records`] these parents, so capture what is costly only then. Panics where a parent is another tape's.
+    #[track_caller]
     pub fn record(
         &mut self,
         name: &'static str,
@@ -181,8 +210,24 @@ impl<E: Element> Tape<E> {
         parents: &[Option<NodeId>],
         backward: impl FnOnce(Tensor<E>, &mut Slots<E>) + Send + 'static,
     ) -> Var<E> {
-        let node = self.records(parents).then(|| self.push(name, Some(Box::new(backward))));
+        must_be_on(self.id, name, parents);
+        if let Some(watch) = &mut self.watch {
+            watch.see(name, &value);
+        }
+        let live = parents.iter().any(Option::is_some);
+        let node = live.then(|| self.push(name, Some(Box::new(backward))));
         Var { value, node }
+    }
+
+    /// The same tape, looking at every op's result for [`Tape::not_finite`].
+    pub fn watching(mut self) -> Self {
+        self.watch = Some(Watch::default());
+        self
+    }
+
+    /// The first result that held NaN or infinity, on a tape made by [`Tape::watching`].
+    pub fn not_finite(&self) -> Option<NotFinite> {
+        self.watch.as_ref()?.first.clone()
     }
 
     /// Says how to make a recorded variable's value again, from what its own backward keeps anyway.
@@ -222,29 +267,30 @@ impl<E: Element> Tape<E> {
     pub fn backward_from(self, seeds: impl IntoIterator<Item = (Option<NodeId>, Tensor<E>)>) -> Gradients<E> {
         // Each op holds its own now.
         drop(self.again);
-        let mut slots = Slots { slots: self.nodes.iter().map(|_| None).collect() };
+        let mut slots = Slots { tape: self.id, slots: self.nodes.iter().map(|_| None).collect() };
         for (node, seed) in seeds {
             slots.add(node, || seed);
         }
         let mut leaves = HashMap::new();
-        for (i, node) in self.nodes.into_iter().enumerate().rev() {
-            let Some(gradient) = slots.slots[i].take() else { continue };
+        for (index, node) in self.nodes.into_iter().enumerate().rev() {
+            let Some(gradient) = slots.slots[index].take() else { continue };
             match node.backward {
                 Some(backward) => {
                     let _span = profile::span(node.name, "backward");
                     backward(gradient, &mut slots);
                 }
                 None => {
-                    leaves.insert(NodeId(i), gradient);
+                    leaves.insert(NodeId { tape: self.id, index }, gradient);
                 }
             }
         }
-        Gradients { leaves, params: self.params }
+        Gradients { tape: self.id, leaves, params: self.params }
     }
 }
 
 /// Gradients of parameters and inputs.
 pub struct Gradients<E: Element = f32> {
+    tape: u64,
     leaves: HashMap<NodeId, Tensor<E>>,
     params: HashMap<ParamId, NodeId>,
 }
@@ -255,8 +301,101 @@ impl<E: Element> Gradients<E> {
         self.leaves.get(self.params.get(&p.id())?)
     }
 
-    /// The gradient of an input, or of a parameter's variable.
+    /// The gradient of an input, or of a parameter's variable. Panics where the variable is another tape's.
+    #[track_caller]
     pub fn of(&self, v: &Var<E>) -> Option<&Tensor<E>> {
+        must_be_on(self.tape, "Gradients::of", &[v.node]);
         self.leaves.get(&v.node?)
+    }
+
+    /// The parameters' gradients, in the order in which the tape met them.
+    pub(crate) fn of_params(&self) -> Vec<&Tensor<E>> {
+        let mut nodes: Vec<_> = self.params.values().filter(|node| self.leaves.contains_key(node)).collect();
+        nodes.sort_unstable();
+        nodes.into_iter().map(|node| &self.leaves[node]).collect()
+    }
+
+    /// As [`Gradients::of_params`], for writing.
+    pub(crate) fn of_params_mut(&mut self) -> Vec<&mut Tensor<E>> {
+        let nodes: HashSet<_> = self.params.values().collect();
+        let mut found: Vec<_> = self.leaves.iter_mut().filter(|(node, _)| nodes.contains(node)).collect();
+        found.sort_unstable_by_key(|(node, _)| **node);
+        found.into_iter().map(|(_, gradient)| gradient).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Activation, Layout};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// What the panic of `f` says.
+    fn said(f: impl FnOnce()) -> String {
+        let payload = catch_unwind(AssertUnwindSafe(f)).expect_err("a stranger is refused");
+        payload.downcast_ref::<String>().cloned().unwrap_or_default()
+    }
+
+    fn scalar(v: f64) -> Tensor<f64> {
+        Tensor::from_slice([1, 1], &[v])
+    }
+
+    /// A live variable of another tape, at the same place as one of the tape that meets it.
+    fn stranger() -> Var<f64> {
+        Tape::eval().input(scalar(5.0))
+    }
+
+    #[test]
+    fn an_op_refuses_another_tapes_variable() {
+        type Op = fn(&mut Tape<f64>, Var<f64>, Var<f64>);
+        let ops: [(&str, Op); 6] = [
+            ("mul", |g, x, s| drop(g.mul(x, s))),
+            ("linear", |g, x, s| drop(g.linear(x, &s, None, Activation::None))),
+            ("linear", |g, x, s| drop(g.linear(s, &x, None, Activation::Relu))),
+            ("relu", |g, _, s| drop(g.relu(s))),
+            ("concat", |g, x, s| drop(g.concat(vec![x, s], 0))),
+            ("cross_entropy", |g, _, s| drop(g.cross_entropy(s, &[0]))),
+        ];
+        for (name, op) in ops {
+            let mut g = Tape::eval();
+            let x = g.input(scalar(3.0));
+            let said = said(|| op(&mut g, x, stranger()));
+            assert_eq!(said, format!("{name}: a variable belongs to another tape; detach it"));
+        }
+        assert!(said(|| drop(Tape::infer().relu(stranger()))).contains("belongs to another tape"));
+    }
+
+    #[test]
+    fn so_do_backward_and_the_gradients() {
+        let mut g = Tape::eval();
+        let x = g.input(scalar(3.0));
+        assert!(said(|| drop(Tape::eval().backward(&x))).contains("belongs to another tape; detach it"));
+        let gradients = g.backward(&x);
+        assert!(said(|| _ = gradients.of(&stranger())).contains("belongs to another tape"));
+
+        // An op of one's own that forgot to name its second parent.
+        let (mut g, s) = (Tape::eval(), stranger());
+        let x = g.input(scalar(3.0));
+        let y = g.record("own", scalar(15.0), &[x.node], move |dy, slots| slots.add(s.node, || dy));
+        assert!(said(|| drop(g.backward(&y))).contains("belongs to another tape"));
+    }
+
+    #[test]
+    fn detached_it_is_a_constant() {
+        let mut g = Tape::eval();
+        let x = g.input(scalar(3.0));
+        let y = g.mul(x.clone(), stranger().detach());
+        assert_eq!((y.value.item(), g.backward(&y).of(&x).unwrap().item()), (15.0, 5.0));
+    }
+
+    #[test]
+    fn a_parameter_has_a_node_on_each_tape() {
+        let p = Param::new(scalar(2.0), Layout::Plain);
+        for _ in 0..2 {
+            let mut g = Tape::eval();
+            let (a, b) = (g.param(&p), g.param(&p));
+            let y = g.mul(a, b);
+            assert_eq!(g.backward(&y).param(&p).unwrap().item(), 4.0);
+        }
     }
 }

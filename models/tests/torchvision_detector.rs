@@ -87,7 +87,7 @@ fn fine_tuning_follows_torchvision() {
         let (images, targets) = (batch.map(|k| images[k].clone()), batch.map(|k| targets[k].clone()));
         let losses = net.losses(&mut g, &images, &targets).expect("good targets");
         let total = losses.total(&mut g);
-        optimizer.step(&mut net, &g.backward(&total));
+        optimizer.step(&mut net, &g.backward(&total)).unwrap();
         for ((name, ours), want) in losses.values().into_iter().zip(want) {
             let error = (ours - want).abs() / want.max(1.0);
             worst = worst.max(error);

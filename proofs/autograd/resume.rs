@@ -86,7 +86,7 @@ impl Training {
         let x = g.reshape(x, &[BATCH as isize, 64]);
         let logits = self.net.head.forward(&mut g, x, Activation::None);
         let loss = g.cross_entropy(logits, &labels);
-        self.optimizer.step(&mut self.net, &g.backward(&loss));
+        self.optimizer.step(&mut self.net, &g.backward(&loss)).unwrap();
     }
 
     /// Through a file, into a training that knows nothing but the settings.

@@ -53,7 +53,7 @@ pub fn run(runs: usize) -> AlexNetBench {
         let mut g = Tape::train(&mut rng);
         let logits = net.forward(&mut g, images.clone().into());
         let loss = g.cross_entropy(logits, &labels);
-        adam.step(&mut net, &g.backward(&loss));
+        adam.step(&mut net, &g.backward(&loss)).expect("gradients are finite");
     });
     let infer = median(2, runs, || {
         net.forward(&mut Tape::infer(), images.clone().into());

@@ -85,7 +85,7 @@ pub fn run_one(model: &str, runs: usize, seed: u64) -> Timing {
         let mut g = Tape::train(&mut rng);
         let losses = net.losses(&mut g, &images, &targets).expect("the targets are sound");
         let total = losses.total(&mut g);
-        sgd.step(&mut net, &g.backward(&total));
+        sgd.step(&mut net, &g.backward(&total)).expect("gradients are finite");
     });
     let infer_s = median(1, runs, || {
         net.detect(&images[..1]);

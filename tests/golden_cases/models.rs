@@ -65,7 +65,7 @@ fn cifar_alexnet<E: Element>(run: &mut Run<E>) {
         let [_, loss] = pass(&net, &mut g);
         losses.push(loss.value.item().to_f64());
         let gradients = g.backward(&loss);
-        optimizer.step(&mut net, &gradients);
+        optimizer.step(&mut net, &gradients).unwrap();
     }
     let [logits, loss] = pass(&net, &mut Tape::infer());
     losses.push(loss.value.item().to_f64());

@@ -10,6 +10,7 @@ pub use layers::{Conv2d, Linear};
 pub use norm::{BatchNorm2d, FrozenBatchNorm2d, Running};
 
 use crate::{Element, Tensor};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Identifies a parameter for its lifetime.
@@ -97,36 +98,60 @@ pub enum Slot<'a, E: Element> {
     Buffer(&'a mut Tensor<E>),
 }
 
-/// Walks a module's tensors with their full names.
+/// What tells two tensors of one name apart.
+#[derive(PartialEq, Eq)]
+enum Identity {
+    Param(ParamId),
+    /// Its address.
+    Buffer(usize),
+}
+
+/// Walks a module's tensors with their full names. A name is one tensor's: a second one of that name panics. One tensor
+/// may have several names, as tied weights do.
 pub struct Visitor<'f, E: Element> {
     path: String,
+    names: HashMap<String, Identity>,
     f: &'f mut dyn FnMut(&str, Slot<'_, E>),
 }
 
 impl<E: Element> Visitor<'_, E> {
-    fn at(&mut self, name: &str, inner: impl FnOnce(&mut Self)) {
-        let len = self.path.len();
-        if len > 0 && !name.is_empty() {
+    #[track_caller]
+    fn show(&mut self, name: &str, identity: Identity, slot: Slot<'_, E>) {
+        let at = self.path.len();
+        self.enter(name);
+        match self.names.get(&self.path) {
+            Some(known) => assert!(*known == identity, "visit: two tensors are called {}", self.path),
+            None => _ = self.names.insert(self.path.clone(), identity),
+        }
+        (self.f)(&self.path, slot);
+        self.path.truncate(at);
+    }
+
+    fn enter(&mut self, name: &str) {
+        if !self.path.is_empty() && !name.is_empty() {
             self.path.push('.');
         }
         self.path.push_str(name);
-        inner(self);
-        self.path.truncate(len);
     }
 
-    /// A parameter called `name` here.
+    /// A parameter called `name` here. Panics where another tensor has that name.
+    #[track_caller]
     pub fn param(&mut self, name: &str, p: &mut Param<E>) {
-        self.at(name, |v| (v.f)(&v.path, Slot::Param(p)));
+        self.show(name, Identity::Param(p.id()), Slot::Param(p));
     }
 
-    /// A buffer called `name` here.
+    /// A buffer called `name` here. Panics where another tensor has that name.
+    #[track_caller]
     pub fn buffer(&mut self, name: &str, t: &mut Tensor<E>) {
-        self.at(name, |v| (v.f)(&v.path, Slot::Buffer(t)));
+        self.show(name, Identity::Buffer(std::ptr::from_mut(t).addr()), Slot::Buffer(t));
     }
 
     /// A module called `name` here; "" adds nothing to the path.
     pub fn child(&mut self, name: &str, m: &mut (impl Module<E> + ?Sized)) {
-        self.at(name, |v| m.visit(v));
+        let at = self.path.len();
+        self.enter(name);
+        m.visit(self);
+        self.path.truncate(at);
     }
 }
 
@@ -135,23 +160,23 @@ pub trait Module<E: Element = f32> {
     /// Shows every child, parameter and buffer to the visitor, always in the same order.
     fn visit(&mut self, v: &mut Visitor<'_, E>);
 
-    /// Calls `f` with each tensor's full name.
+    /// Calls `f` with each tensor's full name; a tensor of several names is shown under each.
     fn for_each(&mut self, mut f: impl FnMut(&str, Slot<'_, E>))
     where
         Self: Sized,
     {
-        self.visit(&mut Visitor { path: String::new(), f: &mut f });
+        self.visit(&mut Visitor { path: String::new(), names: HashMap::new(), f: &mut f });
     }
 
-    /// Calls `f` with each parameter's full name.
+    /// Calls `f` once for each parameter, with its full name, the first if it has several.
     fn for_each_param(&mut self, mut f: impl FnMut(&str, &mut Param<E>))
     where
         Self: Sized,
     {
-        self.for_each(|name, slot| {
-            if let Slot::Param(p) = slot {
-                f(name, p);
-            }
+        let mut seen = HashSet::new();
+        self.for_each(|name, slot| match slot {
+            Slot::Param(p) if seen.insert(p.id()) => f(name, p),
+            _ => {}
         });
     }
 

@@ -7,6 +7,7 @@
 //! formula, and works on bare slices too; an [`Optimizer`] is a rule with the state of every parameter of a network.
 
 mod adam;
+mod clip;
 mod optimizer;
 mod sgd;
 mod sweep;
@@ -80,40 +81,27 @@ impl Rule {
     /// `State::default()` and belongs to the parameter. Panics when lengths differ.
     #[track_caller]
     pub fn step<E: Element>(&self, p: &mut [E], g: &[E], state: &mut State<E>) {
-        let mut blocks = Vec::new();
-        self.prepare(&Shape::new(&[p.len()]), state);
-        self.blocks(p, g, state, &mut blocks);
-        sweep(&mut blocks);
+        self.step_shaped(&Shape::new(&[p.len()]), p, g, state);
     }
 
-    /// Counts the step; makes the buffers that are not there yet.
-    fn prepare<E: Element>(&self, shape: &Shape, state: &mut State<E>) {
-        state.step += 1;
-        let names = self.state_names();
-        state.buffers.resize_with(names.len(), || Tensor::zeros(*shape));
-    }
-
-    /// Cuts a parameter into blocks, by its length alone.
+    /// [`Rule::step`] of a parameter whose state has this shape. Cut into blocks by its length alone, which threads share.
     #[track_caller]
-    fn blocks<'a, E: Element>(
-        &self,
-        p: &'a mut [E],
-        g: &'a [E],
-        state: &'a mut State<E>,
-        out: &mut Vec<Block<'a, E>>,
-    ) {
+    fn step_shaped<E: Element>(&self, shape: &Shape, p: &mut [E], g: &[E], state: &mut State<E>) {
         let n = p.len();
         assert_eq!(g.len(), n, "optimizer: {n} values and {} gradients", g.len());
+        let kept = state.buffers.iter().find(|b| b.len() != n).map(Tensor::len);
+        assert_eq!(kept, None, "optimizer: {n} values and a state of another length");
+        state.step += 1;
+        state.buffers.resize_with(self.state_names().len(), || Tensor::zeros(*shape));
         let formula = self.at_step(state.step);
-        let mut pieces = state.buffers.iter_mut().map(|b| {
-            assert_eq!(b.len(), n, "optimizer: {n} values and a state of {}", b.len());
-            b.data_mut().chunks_mut(BLOCK)
-        });
+        let mut pieces = state.buffers.iter_mut().map(|b| b.data_mut().chunks_mut(BLOCK));
         let mut pieces = [pieces.next(), pieces.next(), pieces.next()];
-        for (p, g) in p.chunks_mut(BLOCK).zip(g.chunks(BLOCK)) {
+        let block = |(p, g)| {
             let state = pieces.each_mut().map(|of| of.as_mut().and_then(Iterator::next).unwrap_or_default());
-            out.push(Block { p, g, state, formula });
-        }
+            Block { p, g, state, formula }
+        };
+        let mut blocks: Vec<_> = p.chunks_mut(BLOCK).zip(g.chunks(BLOCK)).map(block).collect();
+        sweep(&mut blocks);
     }
 
     /// The formula with this step's constants.

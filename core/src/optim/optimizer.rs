@@ -1,8 +1,7 @@
 //! A rule with the state of every parameter of a network.
 
-use super::sweep::sweep;
 use super::{Rule, State};
-use crate::{Element, Gradients, Module, Tensor, profile};
+use crate::{Element, Gradients, Module, NotFinite, profile};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -15,14 +14,6 @@ pub struct Optimizer<E: Element = f32> {
     /// The formula and its settings; change them between steps as you like.
     pub rule: Rule,
     state: BTreeMap<String, State<E>>,
-}
-
-/// A parameter on its way through a step.
-struct Job<E: Element> {
-    name: String,
-    value: Tensor<E>,
-    gradient: Tensor<E>,
-    state: State<E>,
 }
 
 impl<E: Element> Optimizer<E> {
@@ -41,34 +32,27 @@ impl<E: Element> Optimizer<E> {
         self.rule.set_lr(lr);
     }
 
-    /// Changes every parameter that has a gradient; the others, and their states, stay as they are.
-    /// All are cut into blocks that threads take from one list.
-    pub fn step(&mut self, net: &mut impl Module<E>, gradients: &Gradients<E>) {
+    /// Changes every parameter that has a gradient; the others, and their states, stay as they are. A parameter of several
+    /// names is stepped once, under the first. Values stay in the network all the while, which is visited once.
+    ///
+    /// # Errors
+    /// A gradient holds NaN or infinity: the first in the network's order is named. Nothing is changed.
+    pub fn step(&mut self, net: &mut impl Module<E>, gradients: &Gradients<E>) -> Result<(), NotFinite> {
         let _span = profile::span("optimizer", "step");
-        // The values leave the network, so that one list of blocks can borrow them all, and return afterwards.
-        let mut jobs = Vec::new();
+        if !gradients.is_finite() {
+            return Err(gradients.not_finite(net));
+        }
         net.for_each_param(|name, p| {
             let Some(gradient) = gradients.param(p) else { return };
             assert_eq!(gradient.shape(), p.value.shape(), "optimizer: gradient of {name}");
-            let mut state = self.state.remove(name).unwrap_or_default();
-            self.rule.prepare(p.value.shape(), &mut state);
-            let value = std::mem::replace(&mut p.value, Tensor::scalar(E::ZERO));
-            jobs.push(Job { name: name.to_string(), value, gradient: gradient.clone(), state });
-        });
-        let mut blocks = Vec::new();
-        for job in &mut jobs {
-            self.rule.blocks(job.value.data_mut(), job.gradient.data(), &mut job.state, &mut blocks);
-        }
-        sweep(&mut blocks);
-        let mut jobs = jobs.into_iter();
-        net.for_each_param(|name, p| {
-            if gradients.param(p).is_some() {
-                let job = jobs.next().expect("a module visits the same parameters each time");
-                p.value = job.value;
-                self.state.insert(job.name, job.state);
-                debug_assert!(self.state.contains_key(name));
+            if !self.state.contains_key(name) {
+                self.state.insert(name.to_string(), State::default());
             }
+            let state = self.state.get_mut(name).expect("it is there now");
+            let shape = *p.value.shape();
+            self.rule.step_shaped(&shape, p.value.data_mut(), gradient.data(), state);
         });
+        Ok(())
     }
 
     /// The state of each parameter by its name.

@@ -2,8 +2,7 @@
 
 use super::sweep::BLOCK;
 use super::*;
-use crate::Module;
-use crate::{Layout, Param, Rng, Tape, Visitor};
+use crate::{Activation, Gradients, Layout, Module, Param, Rng, Tape, Visitor};
 use std::collections::BTreeMap;
 
 /// After Kingma and Ba's Algorithm 1 and Sutskever's equations, one number at a time in f64.
@@ -128,7 +127,7 @@ fn step(net: &mut Net, optimizer: &mut Optimizer, g: f32, both: bool) {
     if both {
         seeds.push((b.node, Tensor::full([3], g)));
     }
-    optimizer.step(net, &tape.backward_from(seeds));
+    optimizer.step(net, &tape.backward_from(seeds)).unwrap();
 }
 
 #[test]
@@ -190,4 +189,143 @@ fn rate_and_momentum_are_read_and_set() {
     assert_eq!(o.lr(), 0.1);
     o.set_lr(0.3);
     assert_eq!((o.lr(), o.rule.lr()), (0.3, 0.3));
+}
+
+/// What a closure's panic says.
+fn said(f: impl FnOnce()) -> String {
+    let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).expect_err("a panic");
+    payload.downcast_ref::<String>().cloned().unwrap_or_default()
+}
+
+/// Gradients of ones for some parameters.
+fn ones(params: &[&Param]) -> Gradients {
+    let mut tape = Tape::eval();
+    let seeds: Vec<_> =
+        params.iter().map(|p| (tape.param(p).node, Tensor::full(*p.value.shape(), 1.0))).collect();
+    tape.backward_from(seeds)
+}
+
+/// Looks at what it wraps while it is visited: once more than the visitor, and by value.
+struct Looks {
+    net: Net,
+    visits: usize,
+    seen: Vec<(Vec<usize>, Tensor)>,
+    panics: bool,
+}
+
+impl Module for Looks {
+    fn visit(&mut self, v: &mut Visitor<'_, f32>) {
+        self.visits += 1;
+        v.param("a", &mut self.net.a);
+        // Its own copies: stepping may not write into them.
+        self.seen = [&self.net.a, &self.net.b].map(|p| (p.value.shape().to_vec(), p.value.clone())).into();
+        assert!(!self.panics, "user code");
+        if self.net.b.value.len() == 3 {
+            v.param("b", &mut self.net.b);
+        }
+    }
+}
+
+#[test]
+fn a_wrapper_that_looks_at_shapes_and_values_keeps_them() {
+    let (mut plain, mut one) = (net(), Optimizer::new(Adam::new(0.1)));
+    let mut wrapped = Looks { net: net(), visits: 0, seen: Vec::new(), panics: false };
+    let mut other = Optimizer::new(Adam::new(0.1));
+    for t in 1..=3 {
+        let gradients = ones(&[&plain.a, &plain.b]);
+        one.step(&mut plain, &gradients).unwrap();
+        let gradients = ones(&[&wrapped.net.a, &wrapped.net.b]);
+        other.step(&mut wrapped, &gradients).unwrap();
+        assert_eq!(wrapped.visits, t, "a step is one visit");
+        assert_eq!((&wrapped.seen[0].0[..], &wrapped.seen[1].0[..]), (&[5][..], &[3][..]));
+        assert!(wrapped.net.a.value == plain.a.value && wrapped.net.b.value == plain.b.value);
+    }
+    assert_eq!(one.state(), other.state());
+}
+
+#[test]
+fn a_panic_of_user_code_destroys_nothing() {
+    let mut wrapped = Looks { net: net(), visits: 0, seen: Vec::new(), panics: true };
+    let mut adam = Optimizer::new(Adam::new(0.1));
+    let gradients = ones(&[&wrapped.net.a, &wrapped.net.b]);
+    let stepping = std::panic::AssertUnwindSafe(|| adam.step(&mut wrapped, &gradients));
+    assert!(std::panic::catch_unwind(stepping).is_err());
+    assert_eq!((wrapped.net.a.value.len(), wrapped.net.b.value.data()), (5, &[1.0, 2.0, 3.0][..]));
+    assert!(wrapped.net.a.value.is_finite());
+    wrapped.panics = false;
+    adam.step(&mut wrapped, &gradients).unwrap();
+    assert_eq!((adam.state()["a"].step, adam.state()["b"].step), (2, 1));
+}
+
+/// y = relu(x w) w with one w, [2, 2], under two names.
+struct Tied {
+    w: Param<f64>,
+}
+
+impl Module<f64> for Tied {
+    fn visit(&mut self, v: &mut Visitor<'_, f64>) {
+        v.param("encoder.weight", &mut self.w);
+        v.param("decoder.weight", &mut self.w);
+    }
+}
+
+#[test]
+fn tied_weights_are_stepped_once_and_counted_once() {
+    // PyTorch's [[1, -2], [0.5, 3]], transposed here.
+    let w = Tensor::from_slice([2, 2], &[1.0, 0.5, -2.0, 3.0]);
+    let mut net = Tied { w: Param::new(w, Layout::Linear) };
+    let mut adam = Optimizer::new(Adam::new(0.1));
+    for _ in 0..2 {
+        let mut g = Tape::eval();
+        let w = g.param(&net.w);
+        let x = Tensor::from_slice([1, 2], &[1.0, 2.0]);
+        let hidden = g.linear(x.into(), &w, None, Activation::Relu);
+        let y = g.linear(hidden, &w, None, Activation::None);
+        let squares = g.mul(y.clone(), y);
+        let loss = g.sum(squares, &[], false);
+        adam.step(&mut net, &g.backward(&loss)).unwrap();
+    }
+    // torch.optim.Adam over the same network's parameters().
+    let want = [1.0, 0.30052260509125361, -1.80064212695119674, 2.80052938541325647];
+    for (got, want) in net.w.value.data().iter().zip(want) {
+        assert!((got - want).abs() < 1e-12, "{got} {want}");
+    }
+    assert_eq!((net.num_params(), adam.state().len(), adam.state()["encoder.weight"].step), (4, 1, 2));
+    let saved = adam.state().clone();
+    Optimizer::new(Adam::new(0.1)).load_state(&mut net, saved).unwrap();
+}
+
+/// Two parameters of one name.
+struct Twice(Net);
+
+impl Module for Twice {
+    fn visit(&mut self, v: &mut Visitor<'_, f32>) {
+        v.param("layer.weight", &mut self.0.a);
+        v.param("layer.weight", &mut self.0.b);
+    }
+}
+
+#[test]
+fn two_parameters_of_one_name_are_refused() {
+    let mut twice = Twice(net());
+    let gradients = ones(&[&twice.0.a, &twice.0.b]);
+    let message = "visit: two tensors are called layer.weight";
+    assert_eq!(said(|| drop(Optimizer::new(Adam::new(0.1)).step(&mut twice, &gradients))), message);
+    assert_eq!(said(|| _ = twice.num_params()), message);
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_is_named_before_anything_is_written() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let (mut net, mut adam) = (net(), Optimizer::new(Adam::new(0.1)));
+        let mut tape = Tape::eval();
+        let seeds = [
+            (tape.param(&net.b).node, Tensor::from_slice([3], &[1.0, bad, 1.0])),
+            (tape.param(&net.a).node, Tensor::full([5], 1.0)),
+        ];
+        let refused = adam.step(&mut net, &tape.backward_from(seeds)).unwrap_err();
+        assert_eq!(refused.to_string(), "the gradient of b holds NaN or infinity");
+        assert!(net.a.value == self::net().a.value && net.b.value == self::net().b.value);
+        assert!(adam.state().is_empty());
+    }
 }

@@ -1,0 +1,152 @@
+//! NaN and infinity: whether there are any, and where they came from.
+//!
+//! x − x is 0 for every finite x and NaN for the others, and a sum that has met NaN stays NaN: Σ (x − x) is 0 where all of x
+//! are finite. Two additions a vector cost less than reading it.
+
+use crate::nn::{Module, Slot};
+use crate::simd::{Kernel, Simd};
+use crate::{Element, Tensor, parallel};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Elements that a thread looks at in a turn.
+const PIECE: usize = 64 * 1024;
+
+/// Whether no element of these is NaN or infinite.
+pub(crate) fn all_finite<E: Element>(parts: &[&[E]]) -> bool {
+    let pieces: Vec<&[E]> = parts.iter().flat_map(|part| part.chunks(PIECE)).collect();
+    let finite = AtomicBool::new(true);
+    parallel::for_each(pieces.len(), |i| {
+        if finite.load(Relaxed) && !E::dispatch(Cancels(pieces[i])) {
+            finite.store(false, Relaxed);
+        }
+    });
+    finite.into_inner()
+}
+
+/// Whether Σ (x − x) is 0.
+struct Cancels<'a, E>(&'a [E]);
+
+impl<E: Element> Kernel<E> for Cancels<'_, E> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) -> bool {
+        let mut rest = self.0;
+        let mut sums = [s.zero(); 4];
+        while rest.len() >= 4 * S::LANES {
+            for (k, sum) in sums.iter_mut().enumerate() {
+                let x = s.read(&rest[k * S::LANES..]);
+                *sum = s.add(*sum, s.sub(x, x));
+            }
+            rest = &rest[4 * S::LANES..];
+        }
+        while !rest.is_empty() {
+            let x = s.read_tail(rest);
+            sums[0] = s.add(sums[0], s.sub(x, x));
+            rest = &rest[S::LANES.min(rest.len())..];
+        }
+        s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]))) == E::ZERO
+    }
+}
+
+impl<E: Element> Tensor<E> {
+    /// Whether no element is NaN or infinite.
+    pub fn is_finite(&self) -> bool {
+        all_finite(&[self.data()])
+    }
+}
+
+/// A tensor that holds NaN or infinity where only numbers make sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotFinite {
+    /// Which one, as a noun: "the gradient of features.0.weight".
+    pub what: String,
+}
+
+impl fmt::Display for NotFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} holds NaN or infinity", self.what)
+    }
+}
+
+impl std::error::Error for NotFinite {}
+
+impl NotFinite {
+    /// A tensor, told by a noun.
+    pub fn new(what: impl Into<String>) -> Self {
+        NotFinite { what: what.into() }
+    }
+
+    /// The first of a network's parameters and buffers that is not finite.
+    pub fn in_module<E: Element>(net: &mut impl Module<E>) -> Option<Self> {
+        let mut first = None;
+        net.for_each(|name, slot| {
+            let tensor: &Tensor<E> = match &slot {
+                Slot::Param(p) => &p.value,
+                Slot::Buffer(t) => t,
+            };
+            if first.is_none() && !tensor.is_finite() {
+                first = Some(NotFinite::new(name));
+            }
+        });
+        first
+    }
+}
+
+/// Looks at every op's result, and remembers the first that is not finite.
+#[derive(Default)]
+pub(crate) struct Watch {
+    ops: BTreeMap<&'static str, usize>,
+    pub(crate) first: Option<NotFinite>,
+}
+
+impl Watch {
+    pub(crate) fn see<E: Element>(&mut self, op: &'static str, result: &Tensor<E>) {
+        let number = self.ops.entry(op).or_default();
+        *number += 1;
+        if self.first.is_none() && !result.is_finite() {
+            self.first = Some(NotFinite::new(format!("the result of {op} {number}")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Activation, Tape};
+
+    #[test]
+    fn one_bad_number_anywhere_is_seen() {
+        fn holds<E: Element>(bad: [E; 3]) {
+            for n in [0, 1, 3, 16, 17, 64, 129, PIECE, 2 * PIECE + 77] {
+                let mut t = Tensor::<E>::from_fn([n], |i| E::from_f64(if i % 2 == 0 { 1e30 } else { -0.0 }));
+                assert!(t.is_finite(), "{n}");
+                for place in [0, n / 3, n / 2, n.saturating_sub(1)].into_iter().filter(|&i| i < n) {
+                    for bad in bad {
+                        let kept = std::mem::replace(&mut t.data_mut()[place], bad);
+                        assert!(!t.is_finite(), "{bad} at {place} of {n}");
+                        t.data_mut()[place] = kept;
+                    }
+                }
+            }
+        }
+        holds([f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+        holds([f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
+        let most = [f32::MAX, f32::MIN, f32::from_bits(1), f32::MIN_POSITIVE];
+        assert!(Tensor::from_fn([1000], |i| most[i % 4]).is_finite());
+    }
+
+    #[test]
+    fn a_watching_tape_names_the_first_result() {
+        for mut g in [Tape::<f32>::eval().watching(), Tape::infer().watching()] {
+            let w = Tensor::full([1, 1], 1e30).into();
+            let x = g.linear(Tensor::full([1, 1], 2.0).into(), &w, None, Activation::None);
+            assert_eq!(g.not_finite(), None);
+            let x = g.linear(x, &w, None, Activation::None);
+            g.softmax(x, -1);
+            assert_eq!(g.not_finite().unwrap().to_string(), "the result of linear 2 holds NaN or infinity");
+        }
+    }
+}
