@@ -2,7 +2,9 @@
 //! them (see [`gradus_core::Layout`]), numbers exact in float32.
 
 use super::{CheckpointError, Dtype, Metadata, Problem, RawTensor, StateDict};
+use gradus_core::nn::ParamId;
 use gradus_core::{Element, Layout, Module, Slot, Tensor};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
@@ -19,6 +21,8 @@ pub struct LoadReport {
     pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
     /// In both, with NaN or infinity in the checkpoint's: left as they were.
     pub not_finite: Vec<String>,
+    /// Two names of one parameter (tied weights) that the checkpoint gives different values; the first name's serves.
+    pub conflicting: Vec<[String; 2]>,
 }
 
 impl LoadReport {
@@ -28,6 +32,7 @@ impl LoadReport {
             && self.unexpected.is_empty()
             && self.misshapen.is_empty()
             && self.not_finite.is_empty()
+            && self.conflicting.is_empty()
     }
 }
 
@@ -48,6 +53,9 @@ impl fmt::Display for LoadReport {
         }
         for (name, ours, theirs) in self.misshapen.iter().take(4) {
             write!(f, "; {name} has shape {theirs:?}, the network's is {ours:?}")?;
+        }
+        for [first, second] in self.conflicting.iter().take(4) {
+            write!(f, "; {first} and {second} are one parameter of the network and differ in the file")?;
         }
         Ok(())
     }
@@ -127,7 +135,8 @@ pub fn from_raw<E: Element>(raw: &RawTensor, shape: &[usize], layout: Layout) ->
     Some(t)
 }
 
-/// A network's tensors in PyTorch's names, layouts and order: float32 (float64 for an f64 network).
+/// A network's tensors in PyTorch's names, layouts and order: float32 (float64 for an f64 network). Tied weights stand under
+/// each of their names, as in PyTorch's.
 pub fn state_dict<E: Element>(net: &mut impl Module<E>) -> StateDict {
     let mut state = StateDict::new();
     net.for_each(|name, slot| {
@@ -143,37 +152,51 @@ pub fn state_dict<E: Element>(net: &mut impl Module<E>) -> StateDict {
     state
 }
 
-/// Copies what has the same name and shape into the network, and reports on the rest.
+/// Copies what has the same name and shape into the network, and reports on the rest. A parameter of several names (tied
+/// weights) is found under any of them.
 pub fn load_matching<E: Element>(net: &mut impl Module<E>, state: &StateDict) -> LoadReport {
     let mut report = LoadReport::default();
+    // The name that each parameter was found under, and what is missing of it so far.
+    let mut found: HashMap<ParamId, String> = HashMap::new();
+    let mut missing: Vec<(String, Option<ParamId>)> = Vec::new();
     net.for_each(|name, slot| {
-        let (tensor, layout) = match slot {
-            Slot::Param(p) => (&mut p.value, p.layout),
-            Slot::Buffer(t) => (t, Layout::Plain),
+        let (tensor, layout, id) = match slot {
+            Slot::Param(p) => {
+                let (layout, id) = (p.layout, p.id());
+                (&mut p.value, layout, Some(id))
+            }
+            Slot::Buffer(t) => (t, Layout::Plain, None),
         };
         let Some(raw) = state.get(name) else {
             // Files from before PyTorch 0.4.1 and frozen networks have no counter; 0 serves.
             if !is_counter(name) {
-                report.missing.push(name.into());
+                missing.push((name.into(), id));
             }
             return;
         };
-        match from_raw::<E>(raw, tensor.shape(), layout) {
-            Some(loaded) if loaded.data().iter().any(|v| !v.is_finite()) => {
-                report.not_finite.push(name.into());
-                return;
-            }
-            Some(loaded) => *tensor = loaded,
-            None => {
-                let expected = layout.torch_shape(tensor.shape());
-                report.misshapen.push((name.into(), expected, raw.shape().to_vec()));
-                return;
-            }
+        let Some(loaded) = from_raw::<E>(raw, tensor.shape(), layout) else {
+            let expected = layout.torch_shape(tensor.shape());
+            report.misshapen.push((name.into(), expected, raw.shape().to_vec()));
+            return;
+        };
+        if !loaded.is_finite() {
+            report.not_finite.push(name.into());
+            return;
         }
         report.loaded.push(name.into());
+        match id.and_then(|id| found.get(&id)) {
+            Some(first) if *tensor != loaded => report.conflicting.push([first.clone(), name.into()]),
+            Some(_) => {}
+            None => {
+                *tensor = loaded;
+                found.extend(id.map(|id| (id, name.to_string())));
+            }
+        }
     });
+    missing.retain(|(_, id)| id.is_none_or(|id| !found.contains_key(&id)));
+    report.missing = missing.into_iter().map(|(name, _)| name).collect();
     let misshapen = report.misshapen.iter().map(|m| &m.0);
-    let known: std::collections::HashSet<&str> =
+    let known: HashSet<&str> =
         report.loaded.iter().chain(misshapen).chain(&report.not_finite).map(String::as_str).collect();
     let unexpected = state.keys().filter(|k| !known.contains(k.as_str()) && !is_counter(k));
     report.unexpected = unexpected.cloned().collect();

@@ -114,7 +114,12 @@ fn load_from<E: Element>(
     must_be_read(net, &unread)?;
     let mut state = tensors.into_iter().map(|(name, tensor)| (place(&name), tensor)).collect();
     let (classes, replaced) = set_aside_predictors(net, &mut state);
-    let LoadReport { loaded, missing, unexpected, misshapen, not_finite } = load_matching(net, &state);
+    let report = load_matching(net, &state);
+    let LoadReport { loaded, missing, unexpected, misshapen, not_finite, conflicting } = report;
+    if let Some([first, second]) = conflicting.first() {
+        let what = format!("{first} and {second} are one parameter of the network and differ");
+        return Err(Problem::Mismatch(what));
+    }
     if let Some(name) = not_finite.first() {
         return Err(Problem::NotFinite(name.clone()));
     }
