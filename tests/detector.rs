@@ -1,7 +1,7 @@
 //! Detectors as a user meets them: a run's folder, evaluation, detection, comparison, resuming, and bad input.
 
 use gradus::data::{Reading, detection};
-use gradus::engine::detection::{Detection, Part, Plan, Recipe, Tally, judge};
+use gradus::engine::detection::{Decay, Detection, Part, Plan, Recipe, Tally, judge};
 use gradus::engine::trainer::Task;
 use gradus::image::Image;
 use gradus_core::optim::Optimizer;
@@ -243,7 +243,14 @@ fn four_scenes_are_learned_by_heart() {
         ..Config::new(kind, 2)
     };
     let mut net = Detector::new(config, &mut Rng::seed(1));
-    let plan = Plan { epochs: 120, batch: 4, lr: 1e-3, recipe: Recipe::FromScratch, seed: 1 };
+    let plan = Plan {
+        epochs: 120,
+        batch: 4,
+        lr: 1e-3,
+        recipe: Recipe::FromScratch,
+        decay: Decay::default(),
+        seed: 1,
+    };
     let task = Detection::new(plan, &part, part.clone(), false);
     let ap50 = |net: &Detector| judge(net, data.classes(), &part, "scenes").unwrap().boxes.stats[1];
     assert!(ap50(&net) < 0.1, "before: AP50 {}", ap50(&net));
@@ -279,6 +286,7 @@ fn weights_that_are_not_finite_are_refused() {
     fails(2, &["evaluate", file, "--data", "synthetic:3:64x48", "--split", "all"], &words);
     let run = folder.path().join("run");
     fails(2, &small("synthetic:6:64x48", &run, &["--weights", file]), &words);
+    assert!(!run.exists(), "a run that failed before its first step leaves nothing in the way of the next");
 }
 
 #[test]
@@ -305,8 +313,10 @@ fn killed_and_resumed_it_has_the_same_bits() {
     let start = Instant::now();
     json_of(&small(data, &unbroken, &["--epochs", "2", "--threads", "1", "--json"]));
     let whole = start.elapsed();
+    // Where the run was killed before it had a folder, it begins.
     let resume = |more: &[&str]| {
-        let args = small(data, &broken, &[&["--epochs", "2", "--resume", "--threads", "2"], more].concat());
+        let go_on: &[&str] = if broken.join("args.json").exists() { &["--resume"] } else { &[] };
+        let args = small(data, &broken, &[&["--epochs", "2", "--threads", "2"], go_on, more].concat());
         let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
         command.args(args).stdout(Stdio::null()).stderr(Stdio::piped());
         command
@@ -324,6 +334,7 @@ fn killed_and_resumed_it_has_the_same_bits() {
     let other = resume(&["--trainable-layers", "1"]).output().unwrap();
     assert_eq!(other.status.code(), Some(2));
     assert!(text(&other.stderr).contains("config.trainable_layers"), "{}", text(&other.stderr));
+    assert!(text(&other.stderr).contains("`gradus train --resume "), "{}", text(&other.stderr));
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 const KILLS: usize = 20;
 
-fn train(folder: &Path, resume: bool) -> Command {
+/// Begins a run, or goes on with it where it has got a folder.
+fn train(folder: &Path) -> Command {
+    let resume = folder.join("args.json").exists();
     let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
     command.args([
         "train",
@@ -52,25 +54,26 @@ fn x2_killed_at_twenty_moments_and_resumed_it_has_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let (unbroken, broken) = (folder.path().join("unbroken"), folder.path().join("broken"));
     let start = std::time::Instant::now();
-    assert!(train(&unbroken, false).status().unwrap().success());
+    assert!(train(&unbroken).status().unwrap().success());
     let whole = start.elapsed();
 
     let mut rng = gradus_core::Rng::seed(2024);
     for k in 0..KILLS {
         // Short lives and long ones, so that all phases are hit: start-up, steps, validation, the writing of files.
         let share = rng.range(0.02, if k % 4 == 3 { 0.6 } else { 0.2 });
-        kill_after(train(&broken, true).spawn().unwrap(), whole.mul_f64(share));
+        kill_after(train(&broken).spawn().unwrap(), whole.mul_f64(share));
     }
-    assert!(train(&broken, true).status().unwrap().success());
+    assert!(train(&broken).status().unwrap().success());
     for ((name, a), (_, b)) in bits(&unbroken).iter().zip(&bits(&broken)) {
         assert!(a == b, "{name} differs");
     }
     assert_eq!(results(&unbroken), results(&broken));
 
-    // A finished run says so and stays as it is; other settings are refused by name.
-    let again = train(&broken, true).stderr(Stdio::piped()).output().unwrap();
+    // A finished run says so and stays as it is; settings that would mean another run are refused by name.
+    let again = train(&broken).stderr(Stdio::piped()).output().unwrap();
     assert!(again.status.success() && String::from_utf8_lossy(&again.stderr).contains("trained already"));
-    let other = train(&broken, true).args(["--lr", "0.01"]).stderr(Stdio::piped()).output().unwrap();
+    let other = train(&broken).args(["--val-fraction", "0.2"]).stderr(Stdio::piped()).output().unwrap();
     assert_eq!(other.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&other.stderr).contains("was begun with lr 0.001, not 0.01"));
+    let said = String::from_utf8_lossy(&other.stderr);
+    assert!(said.contains("was begun with ") && said.contains("`gradus train --resume "), "{said}");
 }

@@ -150,11 +150,28 @@ fn bad_targets_are_named() {
 }
 
 #[test]
+fn an_image_that_is_not_finite_is_named_and_others_are_detected_as_ever() {
+    for kind in [BackboneKind::Resnet18Fpn, BackboneKind::MobilenetV2] {
+        let net = Detector::new(config(kind).with_masks(), &mut Rng::seed(3));
+        let (mut images, _) = two();
+        let (plain, finite) = (net.detect(&images), net.detect_finite(&images).unwrap());
+        for (a, b) in plain.iter().zip(&finite) {
+            assert!(a.boxes == b.boxes && a.labels == b.labels && a.scores == b.scores && a.masks == b.masks);
+        }
+        images[1].data_mut()[7] = f32::NAN;
+        let said = net.detect_finite(&images).unwrap_err().to_string();
+        assert_eq!(said, "image 1 of the batch holds NaN or infinity", "{kind}");
+    }
+}
+
+#[test]
 fn weights_that_are_not_numbers_find_nothing_and_do_not_panic() {
     let mut net = Detector::new(config(BackboneKind::Resnet18Fpn).with_masks(), &mut Rng::seed(3));
     net.for_each_param(|_, p| p.value.data_mut().fill(f32::NAN));
     let (images, targets) = two();
     assert!(net.detect(&images).iter().all(|d| d.labels.is_empty()));
+    let said = net.detect_finite(&images).unwrap_err().to_string();
+    assert!(said.starts_with("the result of conv2d "), "{said}");
     let (losses, _) = step(&mut net, &images, &targets);
     assert!(losses.iter().any(|(_, v)| v.is_nan()), "the loss says so: {losses:?}");
 }

@@ -22,7 +22,8 @@ mod train;
 use crate::data::{Reading, description};
 use crate::error::{Error, Result};
 use crate::profile;
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -75,11 +76,27 @@ pub struct Global {
     /// Print what took the time, op by op, at the end; write a trace for Chrome's viewer to FILE [default: gradus-profile.json]
     #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "gradus-profile.json")]
     pub profile: Option<PathBuf>,
+    /// Which of these were given, where a run that goes on has its own
+    #[arg(skip)]
+    given: Given,
+}
+
+/// Options that were given, not taken by default.
+#[derive(Clone, Copy, Default)]
+struct Given {
+    seed: bool,
+    precision: bool,
+}
+
+impl Given {
+    fn of(matches: &ArgMatches) -> Self {
+        let given = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+        Given { seed: given("seed"), precision: given("precision") }
+    }
 }
 
 #[derive(Subcommand)]
 enum Command {
-    #[command(subcommand)]
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
@@ -179,7 +196,9 @@ fn guard_minus(arg: OsString) -> OsString {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse_from(std::env::args_os().map(guard_minus));
+    let matches = Cli::command().get_matches_from(std::env::args_os().map(guard_minus));
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    cli.global.given = Given::of(&matches);
     match std::panic::catch_unwind(|| run(cli)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(e)) => {
@@ -204,7 +223,7 @@ fn new_file(path: std::path::PathBuf, force: bool) -> Result<std::path::PathBuf>
 }
 
 /// How commands that read a data set take its faults.
-#[derive(Args, Clone, Copy)]
+#[derive(Args, Clone, Copy, Default)]
 struct Faults {
     /// Refuse a data set that has any fault, however small
     #[arg(long)]

@@ -6,7 +6,7 @@ use crate::engine::weights::Key;
 use crate::error::Result;
 use crate::image::Image;
 use clap::Args;
-use gradus_core::{Tape, Tensor};
+use gradus_core::Tensor;
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -77,9 +77,7 @@ impl Predict {
             let image = Image::open(path)?.to_rgb8();
             let mut x = Tensor::stale([1, side, side, 3]);
             transform.evaluate(&image, x.data_mut()).map_err(|e| e.in_file(path))?;
-            let mut g = Tape::infer();
-            let logits = model.net.forward(&mut g, x.into());
-            let probabilities = g.softmax(logits, -1).value;
+            let probabilities = model.probabilities(&x).map_err(|e| e.in_file(path))?;
             let mut ranked: Vec<(usize, f32)> = probabilities.data().iter().copied().enumerate().collect();
             ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             let guess = |&(class, probability): &(usize, f32)| Guess {

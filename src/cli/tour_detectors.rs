@@ -3,7 +3,7 @@
 use crate::comparison::{Comparison, Question, compare};
 use crate::data::Reading;
 use crate::data::detection::{self, TestSplit};
-use crate::engine::detection::{Plan, Recipe};
+use crate::engine::detection::{Decay, Plan, Recipe};
 use crate::engine::detector::{self, Settings};
 use crate::error::Result;
 use crate::report::{self, Page};
@@ -42,7 +42,14 @@ pub fn detectors(page: &mut Page, folder: &Path, seed: u64) -> Result<Comparison
             box_batch_size_per_image: 16,
             ..defaults
         };
-        let plan = Plan { epochs: EPOCHS, batch: BATCH, lr: LR, recipe: Recipe::FromScratch, seed };
+        let plan = Plan {
+            epochs: EPOCHS,
+            batch: BATCH,
+            lr: LR,
+            recipe: Recipe::FromScratch,
+            decay: Decay::default(),
+            seed,
+        };
         let settings = Settings::new(config, SCENES, &*data, SPLIT, None, plan)?;
         *run = folder.join(kind.name());
         detector::train(&settings, &data, run, Existing::Replace)?;

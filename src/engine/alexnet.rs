@@ -125,26 +125,19 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Trains (or goes on training) in `folder`, judges the best weights on the test images, and leaves the pictures.
+/// Trains (or goes on training) in `folder`, judges the best weights on the test images, and leaves the pictures. Where it
+/// fails before its first step, it leaves no new folder.
 pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Existing) -> Result<Summary> {
     let mut run = Run::open(folder, settings, existing)?;
-    let transform = settings.arch.transform();
-    let mut rng = Rng::seed(settings.seed).stream("init");
-    let net = AlexNet::new(settings.arch.size(), splits.classes().len(), &mut rng);
-    let about = metadata(settings.arch, splits.classes());
-    let task = Classification::new(settings.plan(), splits, transform);
-    let mut trainer = Trainer::new(task, net, Adam::new(settings.lr), folder, about);
-    if existing == Existing::Resume {
-        trainer.resume()?;
+    let prepared = prepare(settings, splits, &mut run, existing);
+    let mut trainer = prepared.inspect_err(|_| run.give_up())?;
+    let trained = trainer.run(|position| record(&mut run, position, splits.classes().len()));
+    if trained.is_err() && !trainer.has_begun() {
+        run.give_up();
     }
-    run.rewind(trainer.position().epoch)?;
-    if trainer.position().epoch >= settings.epochs {
-        eprintln!("{}: all {} epochs are trained already", folder.display(), settings.epochs);
-    } else {
-        picture_of_training(&run, splits, transform, settings)?;
-    }
-    trainer.run(|position| record(&mut run, position, splits.classes().len()))?;
+    trained?;
 
+    let transform = settings.arch.transform();
     let PositionOf::<Classification> { history, best_epoch, .. } = trainer.position().clone();
     let (_, net) = trainer.into_best()?;
     let (test, confusion) = confusion(&net, &splits.test, transform, "test")?;
@@ -159,6 +152,29 @@ pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Exis
     let val = history[best_epoch - 1].score;
     let run = folder.display().to_string();
     Ok(Summary { run, epochs: history.len(), best_epoch, val, test, confusion })
+}
+
+/// A trainer that stands where the run does.
+fn prepare<'a>(
+    settings: &Settings,
+    splits: &'a Splits,
+    run: &mut Run,
+    existing: Existing,
+) -> Result<Trainer<Classification<'a>>> {
+    let transform = settings.arch.transform();
+    let mut rng = Rng::seed(settings.seed).stream("init");
+    let net = AlexNet::new(settings.arch.size(), splits.classes().len(), &mut rng);
+    let about = metadata(settings.arch, splits.classes());
+    let task = Classification::new(settings.plan(), splits, transform);
+    let mut trainer = Trainer::new(task, net, Adam::new(settings.lr), run.folder(), about);
+    if existing == Existing::Resume {
+        trainer.resume()?;
+    }
+    run.go_on(trainer.position().epoch, trainer.position().batch)?;
+    if trainer.position().epoch < settings.epochs {
+        picture_of_training(run, splits, transform, settings)?;
+    }
+    Ok(trainer)
 }
 
 /// What to say of a validation loss no better than that of guessing, ln(classes) less a thousandth.

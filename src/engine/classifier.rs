@@ -3,6 +3,7 @@
 //! Step t drops out by the stream (seed, "dropout", t). The weights of the least validation loss are the best, and
 //! judge the test images in the end. Accuracies are of all images (not means over batches).
 
+use super::culprit::{self, Shown};
 use super::trainer::{self, Task};
 use crate::data::{Ahead, Batch, Loader, Splits, Subset, Transform};
 use crate::error::{Error, Result};
@@ -127,8 +128,8 @@ impl Task for Classification<'_> {
         self.loader.epoch(epoch, start)
     }
 
-    fn describe(&self, batch: &Batch) -> String {
-        format!("{} images", batch.labels.len())
+    fn shown<'b>(&self, batch: &'b Batch) -> Vec<Shown<'b>> {
+        shown(&self.splits.train, self.transform, batch)
     }
 
     fn lr(&self, epoch: usize, batch: usize) -> f64 {
@@ -157,7 +158,31 @@ impl Task for Classification<'_> {
     }
 }
 
+/// The images of a batch by their names in the data set.
+pub fn shown<'b>(subset: &Subset, transform: Transform, batch: &'b Batch) -> Vec<Shown<'b>> {
+    let name = |&i: &usize| subset.dataset().describe(i);
+    let pixels = batch.images.data().chunks(transform.floats());
+    batch.indices.iter().map(name).zip(pixels).map(|(name, pixels)| Shown { name, pixels }).collect()
+}
+
+/// Which image it is whose logits are not finite, and the first of the network's results that was not.
+fn not_finite(net: &AlexNet, shown: &[Shown], batch: &Batch, logits: &Tensor) -> Error {
+    let [_, classes] = logits.dims("logits");
+    let bad = logits.data().chunks(classes).position(|row| row.iter().any(|v| !v.is_finite()));
+    let image = &shown[bad.unwrap_or(0)];
+    if image.pixels.iter().any(|v| !v.is_finite()) {
+        return Error::input("holds NaN or infinity").in_file(&image.name).remedy("mend or remove it");
+    }
+    let mut g = Tape::infer().watching();
+    net.forward(&mut g, batch.images.clone().into());
+    let first = culprit::told(g.not_finite());
+    Error::failure(format!("the network's answer is not finite{first}")).in_file(&image.name)
+}
+
 /// Judges a network on some images; `each` sees indices, labels and logits batch by batch.
+///
+/// # Errors
+/// Unreadable images, an answer that is not finite, or an interruption.
 pub fn evaluate(
     net: &AlexNet,
     subset: &Subset,
@@ -171,8 +196,11 @@ pub fn evaluate(
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
         let mut g = Tape::infer();
-        let logits = net.forward(&mut g, batch.images.into());
+        let logits = net.forward(&mut g, batch.images.clone().into());
         let values = logits.value.clone();
+        if !values.is_finite() {
+            return Err(not_finite(net, &shown(subset, transform, &batch), &batch, &values));
+        }
         let loss = f64::from(g.cross_entropy(logits, &batch.labels).value.item());
         tally.add(loss, &values, &batch.labels);
         each(&batch.indices, &batch.labels, &values);

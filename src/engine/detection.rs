@@ -2,10 +2,11 @@
 //! detectors are judged.
 //!
 //! Fine-tuning, a step descends on the plain sum of the losses by SGD with momentum 0.9 and weight decay 0.0005. Its rate is
-//! η · 0.1^⌊e/3⌋ in epoch e; in epoch 0 it rises along a line from η/1000 over the first min(1000, batches − 1) steps.
-//! (torchvision's `references/detection`, and its tutorial on fine-tuning.) From random weights, where a few hundred steps are
+//! η · 0.1^⌊e/3⌋ in epoch e (or falls as [`Decay`] says); in epoch 0 it rises along a line from η/1000 over the first
+//! min(1000, batches − 1) steps. (torchvision's `references/detection`, and its tutorial on fine-tuning.) From random weights, where a few hundred steps are
 //! all there is time for, AdamW's rate rises to η and falls again in one cycle.
 
+use super::culprit::Shown;
 use super::trainer::{self, Task};
 use crate::data::detection::{DetectionBatch, DetectionDataset, DetectionLoader, tensor};
 use crate::data::{Ahead, detection::Sample};
@@ -16,7 +17,7 @@ use crate::metrics::rle::Rle;
 use crate::progress::Progress;
 use gradus_core::optim::{Adam, Rule, Sgd};
 use gradus_core::schedule::{OneCycle, Schedule};
-use gradus_core::{Rng, Tape, Tensor, Var};
+use gradus_core::{NotFinite, Rng, Tape, Tensor, Var};
 use gradus_models::detection::{Detections, Detector, paste_mask};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -40,6 +41,22 @@ pub enum Recipe {
     FromScratch,
 }
 
+/// How the rate falls in fine-tuning: after every so many epochs, to so many times what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decay {
+    /// In epochs.
+    pub every: usize,
+    /// The factor.
+    pub factor: f64,
+}
+
+impl Default for Decay {
+    /// torchvision's tutorial: a tenth, every third epoch.
+    fn default() -> Self {
+        Decay { every: 3, factor: 0.1 }
+    }
+}
+
 /// What the training depends on, beside the data and the network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plan {
@@ -51,6 +68,8 @@ pub struct Plan {
     pub lr: f64,
     /// What is done with it.
     pub recipe: Recipe,
+    /// When it falls, in fine-tuning.
+    pub decay: Decay,
     /// Of everything random.
     pub seed: u64,
 }
@@ -69,7 +88,8 @@ impl Plan {
         if self.recipe == Recipe::FromScratch {
             return OneCycle::new(self.lr, self.epochs * batches).lr(epoch * batches + batch);
         }
-        let base = Schedule::Step { step_size: 3, gamma: 0.1 }.lr(self.lr, epoch);
+        let Decay { every, factor } = self.decay;
+        let base = Schedule::Step { step_size: every, gamma: factor }.lr(self.lr, epoch);
         match batches.saturating_sub(1).min(1000) {
             total_iters @ 1.. if epoch == 0 => {
                 Schedule::Linear { start_factor: 1e-3, end_factor: 1.0, total_iters }.lr(base, batch)
@@ -196,10 +216,15 @@ pub fn to_coco(
     boxes.iter().enumerate().map(one).collect()
 }
 
+/// What is said of an image for which a detector predicts no numbers.
+pub fn predicts_nothing(bad: &NotFinite) -> Error {
+    Error::failure(format!("what the network predicts is not finite; the first of it: {bad}"))
+}
+
 /// Runs a detector over some images and compares. `classes[k - 1]` is label k's category.
 ///
 /// # Errors
-/// Unreadable images, or an interruption.
+/// Unreadable images, predictions that are not finite, or an interruption.
 pub fn judge(net: &Detector, classes: &[Category], part: &Part, label: &str) -> Result<Judgement> {
     let mut progress = Progress::new(label, "images", part.indices.len() as u64, 0);
     let (mut detections, mut times) = (Vec::new(), Vec::new());
@@ -207,7 +232,8 @@ pub fn judge(net: &Detector, classes: &[Category], part: &Part, label: &str) -> 
         let Sample { image, image_id, .. } = sample?;
         let x = tensor(&image).map_err(|e| e.in_file(part.data.name(i)))?;
         let start = Instant::now();
-        let found = net.detect(&[x]);
+        let found =
+            net.detect_finite(&[x]).map_err(|bad| predicts_nothing(&bad).in_file(part.data.name(i)))?;
         times.push(start.elapsed().as_secs_f64());
         detections.extend(to_coco(&found[0], image_id, [image.height(), image.width()], classes)?);
         progress.advance(1, || format!("{} found", detections.len()));
@@ -268,8 +294,9 @@ impl Task for Detection {
         self.loader.epoch(epoch, start)
     }
 
-    fn describe(&self, batch: &DetectionBatch) -> String {
-        batch.names.join(", ")
+    fn shown<'b>(&self, batch: &'b DetectionBatch) -> Vec<Shown<'b>> {
+        let shown = |(name, image): (&String, &'b Tensor)| Shown { name: name.clone(), pixels: image.data() };
+        batch.names.iter().zip(&batch.images).map(shown).collect()
     }
 
     fn lr(&self, epoch: usize, batch: usize) -> f64 {
@@ -323,7 +350,14 @@ mod tests {
 
     #[test]
     fn the_rate_warms_up_and_falls_as_torchvisions() {
-        let plan = Plan { epochs: 10, batch: 2, lr: 0.005, recipe: Recipe::FineTuning, seed: 0 };
+        let plan = Plan {
+            epochs: 10,
+            batch: 2,
+            lr: 0.005,
+            recipe: Recipe::FineTuning,
+            decay: Decay::default(),
+            seed: 0,
+        };
         // After iterations 0, 10 and 20 of 60 the next step's rates, as the tutorial prints them.
         for (batch, want) in [(1, 8.966e-5), (11, 9.363e-4), (21, 1.7829e-3)] {
             assert!((plan.lr(0, batch, 60) / want - 1.0).abs() < 1e-4, "{}", plan.lr(0, batch, 60));
@@ -331,6 +365,11 @@ mod tests {
         assert!((plan.lr(0, 0, 60) - 5e-6).abs() < 1e-18 && (plan.lr(0, 59, 60) - 0.005).abs() < 1e-15);
         for (epoch, want) in [(1, 5e-3), (2, 5e-3), (3, 5e-4), (5, 5e-4), (6, 5e-5), (9, 5e-6)] {
             assert!((plan.lr(epoch, 0, 60) / want - 1.0).abs() < 1e-12);
+        }
+        // Longer trainings decay later, and less.
+        let longer = Plan { epochs: 60, decay: Decay { every: 20, factor: 0.5 }, ..plan };
+        for (epoch, want) in [(19, 5e-3), (20, 2.5e-3), (40, 1.25e-3), (59, 1.25e-3)] {
+            assert!((longer.lr(epoch, 0, 60) / want - 1.0).abs() < 1e-12);
         }
         // One batch leaves no step to warm up in; 5000 batches warm up over 1000.
         assert_eq!(plan.lr(0, 0, 1), 0.005);

@@ -1,6 +1,6 @@
 //! A run of `train detector`: data, network, trainer, and the folder with everything they leave behind.
 
-use super::detection::{Detection, Judgement, LOSSES, Part, Plan, Recipe, Score, judge};
+use super::detection::{Decay, Detection, Judgement, LOSSES, Part, Plan, Recipe, Score, judge};
 use super::detector_model::metadata;
 use super::found::{objects, picture};
 use super::state::checkpoint_error;
@@ -67,6 +67,9 @@ pub struct Settings {
     /// What is done with it.
     #[serde(default)]
     pub recipe: Recipe,
+    /// When it falls, in fine-tuning.
+    #[serde(default)]
+    pub decay: Decay,
     /// Of everything random.
     pub seed: u64,
     /// The instruction set: it decides the last bits.
@@ -106,6 +109,7 @@ impl Settings {
             batch: plan.batch,
             lr: plan.lr,
             recipe: plan.recipe,
+            decay: plan.decay,
             seed: plan.seed,
             isa: simd::isa().name().into(),
             precision: Precision::get().name().into(),
@@ -114,8 +118,8 @@ impl Settings {
     }
 
     fn plan(&self) -> Plan {
-        let &Settings { epochs, batch, lr, recipe, seed, .. } = self;
-        Plan { epochs, batch, lr, recipe, seed }
+        let &Settings { epochs, batch, lr, recipe, decay, seed, .. } = self;
+        Plan { epochs, batch, lr, recipe, decay, seed }
     }
 
     /// The images to train on and those to test on.
@@ -174,7 +178,8 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Trains (or goes on training) in `folder`, judges the best weights on the test images, and leaves the pictures.
+/// Trains (or goes on training) in `folder`, judges the best weights on the test images, and leaves the pictures. Where it
+/// fails before its first step, it leaves no new folder.
 pub fn train(
     settings: &Settings,
     data: &Arc<dyn DetectionDataset>,
@@ -188,30 +193,13 @@ pub fn train(
             .remedy("add its mask, or train --model fasterrcnn, which needs none"));
     }
     let mut run = Run::open(folder, settings, existing)?;
-    let mut net = Detector::new(settings.config.clone(), &mut Rng::seed(settings.seed).stream("init"));
-    let mut weights = None;
-    if let Some(file) = &settings.weights {
-        weights = Some(
-            pretrain_key(&mut net, file, settings.weights_key.as_deref())
-                .map_err(checkpoint_error)?
-                .to_string(),
-        );
+    let prepared = prepare(settings, [train, test.clone()], &mut run, existing);
+    let (mut trainer, weights) = prepared.inspect_err(|_| run.give_up())?;
+    let trained = trainer.run(|position| record(&mut run, position));
+    if trained.is_err() && !trainer.has_begun() {
+        run.give_up();
     }
-    announce(&mut net, settings, [&train, &test], weights.as_deref());
-    let about = metadata(&settings.config, &settings.classes, net.backbone.norm_eps());
-    let task = Detection::new(settings.plan(), &train, test.clone(), settings.config.masks);
-    if existing != Existing::Resume || !folder.join("train_batch0.png").exists() {
-        picture_of_training(&run, &task, &settings.classes)?;
-    }
-    let mut trainer = Trainer::new(task, net, settings.plan().rule(), folder, about);
-    if existing == Existing::Resume {
-        trainer.resume()?;
-    }
-    run.rewind(trainer.position().epoch)?;
-    if trainer.position().epoch >= settings.epochs {
-        eprintln!("{}: all {} epochs are trained already", folder.display(), settings.epochs);
-    }
-    trainer.run(|position| record(&mut run, position))?;
+    trained?;
 
     let PositionOf::<Detection> { history, best_epoch, .. } = trainer.position().clone();
     let (_, net) = trainer.into_best()?;
@@ -229,6 +217,33 @@ pub fn train(
         last: history[history.len() - 1].score.clone(),
         peak_mib: peak_mib(),
     })
+}
+
+/// A trainer that stands where the run does, and what became of the network's tensors where weights were given.
+fn prepare(
+    settings: &Settings,
+    [train, test]: [Part; 2],
+    run: &mut Run,
+    existing: Existing,
+) -> Result<(Trainer<Detection>, Option<String>)> {
+    let mut net = Detector::new(settings.config.clone(), &mut Rng::seed(settings.seed).stream("init"));
+    let mut weights = None;
+    if let Some(file) = &settings.weights {
+        let loaded = pretrain_key(&mut net, file, settings.weights_key.as_deref());
+        weights = Some(loaded.map_err(checkpoint_error)?.to_string());
+    }
+    announce(&mut net, settings, [&train, &test], weights.as_deref());
+    let about = metadata(&settings.config, &settings.classes, net.backbone.norm_eps());
+    let task = Detection::new(settings.plan(), &train, test, settings.config.masks);
+    if existing != Existing::Resume || !run.file("train_batch0.png").exists() {
+        picture_of_training(run, &task, &settings.classes)?;
+    }
+    let mut trainer = Trainer::new(task, net, settings.plan().rule(), run.folder(), about);
+    if existing == Existing::Resume {
+        trainer.resume()?;
+    }
+    run.go_on(trainer.position().epoch, trainer.position().batch)?;
+    Ok((trainer, weights))
 }
 
 /// What is about to be trained.

@@ -1,5 +1,6 @@
 //! A trained detector from a run's folder or a weights file: network, class names.
 
+use super::detection::predicts_nothing;
 use super::state::checkpoint_error;
 use super::weights::{self, Which, unknown};
 use crate::data::coco;
@@ -91,9 +92,10 @@ impl DetectorModel {
         Ok(DetectorModel { net, classes })
     }
 
-    /// What is found in a picture.
+    /// What is found in a picture. Error: what is predicted on the way is not finite.
     pub fn detect(&self, image: &Image) -> Result<Detections> {
-        Ok(self.net.detect(&[tensor(image)?]).remove(0))
+        let found = self.net.detect_finite(&[tensor(image)?]);
+        Ok(found.map_err(|bad| predicts_nothing(&bad))?.remove(0))
     }
 
     /// Whether these are classes that it tells apart. Error: one is not.

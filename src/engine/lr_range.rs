@@ -1,10 +1,12 @@
 //! The learning-rate range test (Smith, *Cyclical learning rates for training neural networks*, 2017).
 //!
 //! From lr₀ to lr₁ in n exponential steps, lr_t = lr₀ (lr₁/lr₀)^{t/n}: one step of descent each, the loss smoothed by
-//! s_t = α l_t + (1 - α) s_{t-1}. It ends early where s exceeds 5 times its least. The weights are restored: they are
-//! only borrowed. The suggestion is where the smoothed loss falls fastest in log lr, away from both ends.
+//! s_t = α l_t + (1 - α) s_{t-1}. It ends early where s exceeds 5 times its least, or a loss or a gradient is no number
+//! any more. The weights are restored: they are only borrowed. The suggestion is where the smoothed loss falls fastest in log lr, away from both ends.
 
-use crate::data::{Loader, Splits, Transform};
+use super::classifier::shown;
+use super::culprit;
+use crate::data::{Batch, Loader, Splits, Transform};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::plot::{Chart, Scale, Series};
@@ -101,9 +103,12 @@ fn descend(
         let lr = s.from * (s.to / s.from).powf(t as f64 / s.steps as f64);
         optimizer.set_lr(lr);
         let mut g = Tape::train(&mut root.stream("dropout").at(t as u64));
-        let logits = net.forward(&mut g, batch.images.into());
+        let logits = net.forward(&mut g, batch.images.clone().into());
         let loss = g.cross_entropy(logits, &batch.labels);
         let value = f64::from(loss.value.item());
+        if !value.is_finite() {
+            must_have_diverged(net, splits, transform, &batch, t)?;
+        }
         let smooth = match losses.last() {
             Some(last) => s.smoothing * value + (1.0 - s.smoothing) * last,
             None => value,
@@ -114,13 +119,39 @@ fn descend(
         }
         rates.push(lr);
         losses.push(smooth);
-        optimizer.step(net, &g.backward(&loss));
+        if optimizer.step(net, &g.backward(&loss)).is_err() {
+            must_have_diverged(net, splits, transform, &batch, t)?;
+            break;
+        }
         progress.advance(1, || format!("lr {lr:.2e}, loss {smooth:.4}"));
         if interrupt::requested() {
             return Err(Error::interrupted("the weights are as they were"));
         }
     }
     Ok((rates, losses))
+}
+
+/// Too high a rate ends in NaN: that is what the test looks for. Error: there is NaN before any step, or in the images.
+fn must_have_diverged(
+    net: &mut AlexNet,
+    splits: &Splits,
+    transform: Transform,
+    batch: &Batch,
+    step: usize,
+) -> Result<()> {
+    let shown = shown(&splits.train, transform, batch);
+    if let Some(image) = culprit::bad_image(&shown) {
+        return Err(Error::input("holds NaN or infinity").in_file(image).remedy("mend or remove it"));
+    }
+    if step > 0 {
+        return Ok(());
+    }
+    let first = culprit::first(&shown, net, Tape::infer(), |net, g| {
+        net.forward(g, batch.images.clone().into());
+    });
+    let first = culprit::told(first);
+    let images = culprit::names(&shown);
+    Err(Error::failure(format!("step 1 ({images}) meets NaN or infinity before any rate is tried{first}")))
 }
 
 /// The learning rate at which the loss falls fastest in its logarithm, `skip` points away from each end.

@@ -2,6 +2,7 @@
 
 pub mod alexnet;
 pub mod classifier;
+pub mod culprit;
 pub mod detection;
 pub mod detector;
 pub mod detector_model;

@@ -1,11 +1,12 @@
 //! A trained classifier from a run's folder or a weights file: network, input transform, class names.
 
+use super::culprit;
 use super::state::checkpoint_error;
 use super::weights::{Which, read, unknown};
 use crate::data::Transform;
 use crate::error::{Error, Result};
 use crate::files;
-use gradus_core::Rng;
+use gradus_core::{Rng, Tape, Tensor};
 use gradus_models::Network;
 use gradus_models::alexnet::{AlexNet, Size};
 use gradus_models::checkpoint::{Loaded, Metadata, StateDict};
@@ -122,6 +123,24 @@ impl Classifier<Network> {
         loaded.load_exact(&mut net, &file).map_err(checkpoint_error)?;
         let classes = class_names(&loaded, net.classes());
         Ok(Classifier { net, arch: Arch::Imagenet, classes })
+    }
+}
+
+impl Classifier<Network> {
+    /// The probability of each class, of images [n, height, width, 3].
+    ///
+    /// # Errors
+    /// The network's answer is not finite: its first result that is not is named.
+    pub fn probabilities(&self, images: &Tensor) -> Result<Tensor> {
+        let mut g = Tape::infer();
+        let logits = self.net.forward(&mut g, images.clone().into());
+        if logits.value.is_finite() {
+            return Ok(g.softmax(logits, -1).value);
+        }
+        let mut g = Tape::infer().watching();
+        self.net.forward(&mut g, images.clone().into());
+        let first = culprit::told(g.not_finite());
+        Err(Error::failure(format!("the network's answer is not finite{first}")))
     }
 }
 

@@ -4,13 +4,14 @@
 //! Batch b of epoch e is a function of (seed, e, b), and what is random in step t of (seed, t): a training's future
 //! depends on its weights, its optimiser's state and its position alone, and these are what is saved.
 
+use super::culprit::{self, Shown};
 use super::state::{self, checkpoint_error};
 use crate::data::Ahead;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::progress::{Progress, clock};
 use gradus_core::optim::{Optimizer, Rule};
-use gradus_core::{Module, Rng, Tape, Var};
+use gradus_core::{Module, NotFinite, Rng, Tape, Var};
 use gradus_models::checkpoint::{self, Metadata, save_module};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
@@ -46,8 +47,8 @@ pub trait Task {
     fn images(&self) -> usize;
     /// The batches of an epoch from `start` on.
     fn batches(&self, epoch: usize, start: usize) -> Ahead<Self::Batch>;
-    /// What a batch is called where something is wrong with it.
-    fn describe(&self, batch: &Self::Batch) -> String;
+    /// The images of a batch: to say which were shown, where something is wrong with one.
+    fn shown<'b>(&self, batch: &'b Self::Batch) -> Vec<Shown<'b>>;
     /// The learning rate of a batch in an epoch.
     fn lr(&self, epoch: usize, batch: usize) -> f64;
     /// What is random in step `step`.
@@ -176,12 +177,33 @@ impl<T: Task> Trainer<T> {
         Trainer { task, files, metadata, net, optimizer, position: Position::default() }
     }
 
-    /// Goes on where the run in the folder was, if it has saved a state.
+    /// Goes on where the run in the folder was, and says where; at the beginning if it has saved no state.
+    ///
+    /// # Errors
+    /// The state cannot be read, or more epochs are behind than are asked for.
     pub fn resume(&mut self) -> Result<()> {
-        if self.files.state().exists() {
-            self.position = state::load(&self.files.state(), &mut self.net, &mut self.optimizer)?;
+        let folder = self.files.folder.display();
+        if !self.files.state().exists() {
+            eprintln!("{folder}: it had saved no state; it begins at the beginning");
+            return Ok(());
+        }
+        self.position = state::load(&self.files.state(), &mut self.net, &mut self.optimizer)?;
+        let (Position { epoch, batch, .. }, epochs) = (&self.position, self.task.epochs());
+        if *epoch > epochs {
+            return Err(Error::input(format!("has trained {epoch} epochs already, more than {epochs}"))
+                .in_file(&self.files.folder)
+                .remedy(format!("ask for {epoch} or more with --epochs, or choose another --out")));
+        }
+        match *epoch == epochs {
+            true => eprintln!("{folder}: all {epochs} epochs are trained already"),
+            false => eprintln!("{folder}: resuming at epoch {} of {epochs}, batch {}", epoch + 1, batch + 1),
         }
         Ok(())
+    }
+
+    /// Whether a step is behind.
+    pub fn has_begun(&self) -> bool {
+        self.position.step > 0
     }
 
     /// Where it stands.
@@ -190,6 +212,7 @@ impl<T: Task> Trainer<T> {
     }
 
     fn save_state(&mut self) -> Result<()> {
+        self.must_be_finite()?;
         state::save(&self.files.state(), &mut self.net, &self.optimizer, &self.position)
     }
 
@@ -197,9 +220,27 @@ impl<T: Task> Trainer<T> {
     fn interrupted(&mut self) -> Result<Error> {
         self.save_state()?;
         let folder = self.files.folder.display();
-        Ok(Error::interrupted(format!(
-            "the state is saved in {folder}; the same command with --resume goes on"
-        )))
+        Ok(Error::interrupted(format!("the state is saved; `gradus train --resume {folder}` goes on")))
+    }
+
+    /// Weights are written and judged where they are numbers.
+    fn must_be_finite(&mut self) -> Result<()> {
+        match NotFinite::in_module(&mut self.net) {
+            None => Ok(()),
+            Some(bad) => Err(self.diverged(format!("after step {}, {bad}", self.position.step))),
+        }
+    }
+
+    /// The end of a training that has left all sense, and what to do about it.
+    fn diverged(&self, what: String) -> Error {
+        let folder = self.files.folder.display();
+        let remedy = match self.position.step {
+            0 => "train with a lower --lr".into(),
+            _ => format!(
+                "`gradus train --resume {folder} --lr RATE` goes on from its last state at a lower rate"
+            ),
+        };
+        Error::failure(format!("{what}: the training diverged")).remedy(remedy)
     }
 
     /// Trains to the last epoch. `after_epoch` sees each finished epoch, after its weights and before its state
@@ -210,6 +251,7 @@ impl<T: Task> Trainer<T> {
     pub fn run(&mut self, mut after_epoch: impl FnMut(&PositionOf<T>) -> Result<()>) -> Result<()> {
         while self.position.epoch < self.task.epochs() {
             self.train_epoch()?;
+            self.must_be_finite()?;
             let score = match self.task.judge(&self.net) {
                 Err(Error::Interrupted(_)) => return Err(self.interrupted()?),
                 score => score?,
@@ -270,27 +312,50 @@ impl<T: Task> Trainer<T> {
         Ok(())
     }
 
-    /// One step of descent. A loss that is not finite, or beyond all sense, changes nothing.
+    /// One step of descent. A loss or a gradient that is not finite, or a loss beyond all sense, changes nothing.
     fn step(&mut self, batch: &T::Batch) -> Result<()> {
-        let p = &mut self.position;
-        let mut g = Tape::train(&mut self.task.rng(p.step));
-        let mut tally = p.tally.clone();
+        let mut tally = self.position.tally.clone();
+        let mut g = Tape::train(&mut self.task.rng(self.position.step));
         let loss = self.task.loss(&self.net, &mut g, batch, &mut tally)?;
         let value = f64::from(loss.value.item());
-        if !value.is_finite() || value > DIVERGED {
-            let (step, epoch, number) = (p.step + 1, p.epoch + 1, p.batch + 1);
-            let what = format!("the loss is {value:.3e} at step {step} (epoch {epoch}, batch {number}");
-            return Err(Error::failure(format!(
-                "{what}: {}): the training diverged",
-                self.task.describe(batch)
-            ))
-            .remedy("train with a lower --lr"));
+        if !value.is_finite() {
+            return Err(self.not_finite(batch, &format!("the loss is {value}")));
         }
-        self.optimizer.set_lr(self.task.lr(p.epoch, p.batch));
-        self.optimizer.step(&mut self.net, &g.backward(&loss));
+        if value > DIVERGED {
+            return Err(self.diverged(format!("{}the loss is {value:.3e}", self.at(batch))));
+        }
+        self.optimizer.set_lr(self.task.lr(self.position.epoch, self.position.batch));
+        if let Err(bad) = self.optimizer.step(&mut self.net, &g.backward(&loss)) {
+            return Err(self.not_finite(batch, &bad.to_string()));
+        }
+        let p = &mut self.position;
         p.tally = tally;
         (p.batch, p.step) = (p.batch + 1, p.step + 1);
         Ok(())
+    }
+
+    /// Which step it is, and of which images.
+    fn at(&self, batch: &T::Batch) -> String {
+        let Position { epoch, batch: number, step, .. } = &self.position;
+        let images = culprit::names(&self.task.shown(batch));
+        format!("step {} (epoch {}, batch {}: {images}): ", step + 1, epoch + 1, number + 1)
+    }
+
+    /// What is said of a step that met NaN or infinity: where, and in which tensor first.
+    fn not_finite(&mut self, batch: &T::Batch, what: &str) -> Error {
+        let (at, shown) = (self.at(batch), self.task.shown(batch));
+        if let Some(image) = culprit::bad_image(&shown) {
+            return Error::input(format!("{at}{what}, since the image holds NaN or infinity"))
+                .in_file(image)
+                .remedy("mend or remove it");
+        }
+        let tape = Tape::train(&mut self.task.rng(self.position.step));
+        let first = culprit::first(&shown, &mut self.net, tape, |net, g| {
+            // Of interest are the results on the way.
+            let _ = self.task.loss(net, g, batch, &mut T::Tally::default());
+        });
+        let first = culprit::told(first);
+        self.diverged(format!("{at}{what}{first}"))
     }
 
     /// Task and network, with the weights of the best score.

@@ -8,11 +8,13 @@
 //! | `events.out.tfevents.*` | the same for TensorBoard |
 //! | `weights/`, `state/` | the weights, and all that resuming needs |
 //!
-//! A resumed run is rewound to the last epoch whose state was saved, so that its files are those of an unbroken one.
+//! A resumed run may go on with some other settings: see [`resume`]. It is rewound to the last epoch whose state was saved,
+//! so that its files are those of an unbroken one.
 //! An existing run is touched only where that is asked for.
 
 mod events;
 mod results;
+mod resume;
 pub mod status;
 
 use std::fs;
@@ -29,14 +31,16 @@ use crate::plot::Chart;
 use events::Events;
 use gradus_core::profile;
 use results::Results;
+use resume::Resumed;
 
 const ARGS: &str = "args.json";
 const LOG: &str = "log.jsonl";
 const OPS: &str = "ops.json";
 /// What a run consists of: these are removed where a run is replaced, and nothing else.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     ARGS,
     LOG,
+    OPS,
     results::CSV,
     results::PNG,
     "weights",
@@ -46,8 +50,6 @@ const OWN: [&str; 9] = [
     "detections.json",
 ];
 const OWN_PREFIXES: [&str; 3] = [events::PREFIX, "train_batch", "val_batch"];
-/// Settings that do not change the result, and may differ when a run is resumed (the checksums of data and weights do count).
-const FREE: [&str; 4] = ["version", "threads", "data", "weights"];
 /// More than any file of text that a run writes.
 const TEXT: u64 = 1 << 30;
 
@@ -58,7 +60,7 @@ pub enum Existing {
     Refuse,
     /// It is removed (`--force`).
     Replace,
-    /// It goes on (`--resume`); where there is none, one begins.
+    /// It goes on (`--resume`); where there is none, that is an error.
     Resume,
 }
 
@@ -68,6 +70,10 @@ pub struct Run {
     folder: PathBuf,
     results: Results,
     events: Events,
+    /// Whether it was begun here.
+    new: bool,
+    /// Where it goes on with other settings: not written yet.
+    resumed: Option<Resumed>,
 }
 
 impl Run {
@@ -75,38 +81,71 @@ impl Run {
     /// `args.json`, together with the program's version.
     ///
     /// # Errors
-    /// The folder holds a run that was not to be touched, or was begun with other settings, or holds something else.
+    /// The folder holds a run that was not to be touched, or was begun with settings that may not change, or holds something
+    /// else, or, to resume, none.
     pub fn open(folder: impl AsRef<Path>, settings: &impl Serialize, existing: Existing) -> Result<Self> {
         let folder = folder.as_ref();
         let settings = complete(settings)?;
         let exists = folder.join(ARGS).exists();
-        if !exists {
+        if existing == Existing::Resume {
+            Self::must_exist(folder)?;
+        } else if !exists {
             must_be_empty(folder)?;
         }
-        match existing {
+        let resumed = match existing {
             Existing::Refuse if exists => {
-                return Err(Error::input("holds a run already")
-                    .in_file(folder)
-                    .remedy("--resume goes on with it, --force replaces it, --out names another folder"));
+                let remedy = format!(
+                    "`gradus train --resume {}` goes on with it, --force replaces it, --out names another folder",
+                    folder.display()
+                );
+                return Err(Error::input("holds a run already").in_file(folder).remedy(remedy));
             }
-            Existing::Replace if exists => remove_own(folder)?,
-            Existing::Resume if exists => must_agree(folder, &settings)?,
-            _ => {}
-        }
-        if !(exists && existing == Existing::Resume) {
-            files::create_folder(folder.join("weights"))?;
-            files::create_folder(folder.join("state"))?;
-            let text = serde_json::to_string_pretty(&Value::Object(settings)).map_err(internal)?;
-            files::write_atomic(folder.join(ARGS), (text + "\n").as_bytes())?;
-        }
-        Ok(Run {
-            folder: folder.to_path_buf(),
-            results: Results::open(folder)?,
-            events: Events::open(folder)?,
-        })
+            Existing::Resume => Some(Resumed::new(folder, settings)?),
+            _ => {
+                if exists {
+                    remove_own(folder)?;
+                }
+                files::create_folder(folder.join("weights"))?;
+                files::create_folder(folder.join("state"))?;
+                resume::write(folder, settings)?;
+                None
+            }
+        };
+        let (results, events) = (Results::open(folder)?, Events::open(folder)?);
+        Ok(Run { folder: folder.to_path_buf(), results, events, new: resumed.is_none(), resumed })
     }
 
-    /// The settings that the run in `folder` was begun with.
+    /// Error: the folder holds no run that could be resumed.
+    pub fn must_exist(folder: &Path) -> Result<()> {
+        if folder.join(ARGS).exists() {
+            return Ok(());
+        }
+        Err(Error::input("holds no run to resume")
+            .in_file(folder)
+            .remedy("name the folder of a run, or leave out --resume to begin one"))
+    }
+
+    /// Goes on after so many whole epochs and batches of the next: what was written later is forgotten, and what is set
+    /// otherwise from here on is recorded.
+    pub fn go_on(&mut self, epochs: usize, batches: usize) -> Result<()> {
+        if let Some(resumed) = self.resumed.take() {
+            resumed.record(&self.folder, epochs, batches)?;
+        }
+        self.rewind(epochs)
+    }
+
+    /// Takes back what was written, where nothing was learned: the next try finds no run in its way. A run that was resumed,
+    /// has saved a state or has finished an epoch stays.
+    pub fn give_up(&self) {
+        if self.new && self.epochs() == 0 && visible(&self.file("state")).is_ok_and(|files| files.is_empty())
+        {
+            // Whoever gives up has an error to tell already.
+            let _ = remove_own(&self.folder);
+            let _ = fs::remove_dir(&self.folder);
+        }
+    }
+
+    /// The settings that the run in `folder` goes by.
     pub fn settings<T: DeserializeOwned>(folder: impl AsRef<Path>) -> Result<T> {
         let path = folder.as_ref().join(ARGS);
         let bytes = files::read(&path, TEXT).map_err(|e| e.remedy("name the folder of a run"))?;
@@ -145,7 +184,7 @@ impl Run {
         for line in text.split_inclusive(|&b| b == b'\n') {
             // A line that was cut off when the process was killed is no JSON, and is dropped.
             let Ok(value) = serde_json::from_slice::<Value>(line) else { continue };
-            if value["epoch"].as_u64().is_none_or(|e| e <= epoch as u64) {
+            if value["epoch"].as_u64().is_some_and(|e| e <= epoch as u64) {
                 kept.extend_from_slice(line);
             }
         }
@@ -180,7 +219,8 @@ impl Run {
         Ok(Results::open(folder)?.charts())
     }
 
-    /// Adds a JSON object as a line to `log.jsonl`. One with a number `epoch` is forgotten with its epoch.
+    /// Adds a JSON object as a line to `log.jsonl`. One with a number `epoch` is forgotten with its epoch, another one,
+    /// which tells of the end, whenever the run goes on.
     pub fn note(&self, line: &impl Serialize) -> Result<()> {
         let path = self.file(LOG);
         let mut text = serde_json::to_vec(line).map_err(internal)?;
@@ -236,33 +276,6 @@ fn remove_own(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to go on with other settings, and names the first that differs.
-fn must_agree(folder: &Path, now: &Map<String, Value>) -> Result<()> {
-    let then: Map<String, Value> = Run::settings(folder)?;
-    let Some((name, then, now)) = difference(&then, now) else { return Ok(()) };
-    let show = |v: Option<&Value>| v.map_or("unset".to_string(), Value::to_string);
-    let what = format!("was begun with {name} {}, not {}", show(then), show(now));
-    Err(Error::input(what)
-        .in_file(folder)
-        .remedy("resume it with its own settings (args.json), or choose another --out"))
-}
-
-/// The first setting that differs, as `name` or, inside of others, `outer.name`, with both values.
-fn difference<'a>(
-    then: &'a Map<String, Value>,
-    now: &'a Map<String, Value>,
-) -> Option<(String, Option<&'a Value>, Option<&'a Value>)> {
-    let names = then.keys().chain(now.keys());
-    let differs = |name: &&String| !FREE.contains(&name.as_str()) && then.get(*name) != now.get(*name);
-    let name = names.into_iter().find(differs)?;
-    match (then.get(name), now.get(name)) {
-        (Some(Value::Object(then)), Some(Value::Object(now))) => {
-            difference(then, now).map(|(inner, a, b)| (format!("{name}.{inner}"), a, b))
-        }
-        (then, now) => Some((name.clone(), then, now)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,7 +305,7 @@ mod tests {
         let mut unbroken = Run::open(a.path(), &PLAN, Existing::Refuse).unwrap();
         (1..=4).for_each(|e| unbroken.epoch(e, &row(e)).unwrap());
 
-        let mut first = Run::open(b.path(), &PLAN, Existing::Resume).unwrap();
+        let mut first = Run::open(b.path(), &PLAN, Existing::Refuse).unwrap();
         (1..=2).for_each(|e| first.epoch(e, &row(e)).unwrap());
         first.epoch(3, &[("train/loss", 9.0), ("val/loss", 9.0), ("lr", 9.0)]).unwrap();
         // Killed while it wrote: a line and a record are cut off.
@@ -301,7 +314,7 @@ mod tests {
         drop(first);
         let mut second = Run::open(b.path(), &Plan { threads: 1, ..PLAN }, Existing::Resume).unwrap();
         assert_eq!(second.epochs(), 3);
-        second.rewind(2).unwrap();
+        second.go_on(2, 0).unwrap();
         (3..=4).for_each(|e| second.epoch(e, &row(e)).unwrap());
 
         assert_eq!(files_of(a.path()), files_of(b.path()));
@@ -320,7 +333,7 @@ mod tests {
         Run::open(&folder, &PLAN, Existing::Refuse).unwrap().epoch(1, &row(1)).unwrap();
         fs::write(folder.join("notes.txt"), "mine").unwrap();
         let message = |plan: &Plan, e| Run::open(&folder, plan, e).unwrap_err().to_string();
-        assert!(message(&PLAN, Existing::Refuse).contains("holds a run already; --resume"));
+        assert!(message(&PLAN, Existing::Refuse).contains("holds a run already; `gradus train --resume "));
         let other = Plan { batch: 128, ..PLAN };
         let text = message(&other, Existing::Resume);
         assert!(text.contains("was begun with batch 256, not 128"), "{text}");
@@ -333,7 +346,9 @@ mod tests {
     fn other_folders_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("thesis.tex"), "").unwrap();
-        for existing in [Existing::Refuse, Existing::Replace, Existing::Resume] {
+        let none = Run::open(dir.path(), &PLAN, Existing::Resume).unwrap_err().to_string();
+        assert!(none.contains("holds no run to resume"), "{none}");
+        for existing in [Existing::Refuse, Existing::Replace] {
             let text = Run::open(dir.path(), &PLAN, existing).unwrap_err().to_string();
             assert!(text.contains("it holds thesis.tex"), "{text}");
         }
@@ -362,12 +377,27 @@ mod tests {
     }
 
     #[test]
-    fn the_setting_that_differs_is_named_however_deep() {
-        let object = |v: Value| v.as_object().cloned().unwrap();
-        let then = object(serde_json::json!({"lr": 1, "config": {"sizes": {"min": 3}, "n": 1}, "data": "a"}));
-        let now = object(serde_json::json!({"lr": 1, "config": {"sizes": {"min": 4}, "n": 1}, "data": "b"}));
-        let (name, a, b) = difference(&then, &now).unwrap();
-        assert_eq!((name.as_str(), a.unwrap(), b.unwrap()), ("config.sizes.min", &3.into(), &4.into()));
-        assert!(difference(&then, &then).is_none());
+    fn a_run_that_learned_nothing_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("run");
+        let open = |existing| Run::open(&folder, &PLAN, existing).unwrap();
+        open(Existing::Refuse).give_up();
+        assert!(!folder.exists());
+        // What is not the run's stays, and so does a run that has got somewhere.
+        let run = open(Existing::Refuse);
+        fs::write(folder.join("notes.txt"), "mine").unwrap();
+        run.give_up();
+        assert_eq!(visible(&folder).unwrap(), ["notes.txt"]);
+        fs::remove_file(folder.join("notes.txt")).unwrap();
+        let run = open(Existing::Refuse);
+        fs::write(run.file("state/state.safetensors"), "").unwrap();
+        run.give_up();
+        open(Existing::Resume).give_up();
+        fs::remove_file(folder.join("state/state.safetensors")).unwrap();
+        open(Existing::Resume).give_up();
+        let mut run = open(Existing::Replace);
+        run.epoch(1, &row(1)).unwrap();
+        run.give_up();
+        assert!(folder.join(ARGS).exists());
     }
 }

@@ -5,3 +5,4 @@
 mod checkpoints;
 mod folders;
 mod images;
+mod training;

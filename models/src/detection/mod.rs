@@ -47,7 +47,7 @@ pub use target::{Detections, Losses, Masks, Target, TargetError};
 
 use crate::conv_norm::Norm;
 use anchors::Anchors;
-use gradus_core::{Element, Module, Rng, Tape, Tensor, Var, Visitor};
+use gradus_core::{Element, Module, NotFinite, Rng, Tape, Tensor, Var, Visitor};
 use roi_heads::{RoiHeads, Selected};
 use rpn::Rpn;
 use std::sync::Arc;
@@ -144,26 +144,53 @@ impl<E: Element> Detector<E> {
         Ok(Losses { objectness, rpn_box_reg, classifier, box_reg, mask })
     }
 
-    /// What is found in images [h, w, 3] in 0..1. Panics when an image is of another shape.
+    /// What is found in images [h, w, 3] in 0..1. Panics when an image is of another shape. Where the network predicts NaN,
+    /// nothing is found: [`Detector::detect_finite`] says so.
     #[track_caller]
     pub fn detect(&self, images: &[Tensor<E>]) -> Vec<Detections<E>> {
-        if images.is_empty() {
-            return Vec::new();
+        self.detect_on(&mut Tape::infer(), images).0
+    }
+
+    /// [`Detector::detect`], where all predictions are finite.
+    ///
+    /// # Errors
+    /// The first of the images, or else of the ops' results, that holds NaN or infinity.
+    #[track_caller]
+    pub fn detect_finite(&self, images: &[Tensor<E>]) -> Result<Vec<Detections<E>>, NotFinite> {
+        let (found, finite) = self.detect_on(&mut Tape::infer(), images);
+        if finite {
+            return Ok(found);
         }
-        let g = &mut Tape::infer();
+        if let Some(i) = images.iter().position(|image| !image.is_finite()) {
+            return Err(NotFinite::new(format!("image {i} of the batch")));
+        }
+        let mut g = Tape::infer().watching();
+        self.detect_on(&mut g, images);
+        Err(g.not_finite().unwrap_or_else(|| NotFinite::new("what the network predicts")))
+    }
+
+    /// What is found, and whether all that was predicted on the way is finite.
+    fn detect_on(&self, g: &mut Tape<E>, images: &[Tensor<E>]) -> (Vec<Detections<E>>, bool) {
+        if images.is_empty() {
+            return (Vec::new(), true);
+        }
         let batch = self.transform().batch(images);
         let levels = self.backbone.forward(g, batch.images.clone().into());
         let anchors = self.anchors(&batch, &levels);
         let predictions: Vec<_> = levels.iter().map(|l| self.rpn.head.forward(g, l.clone())).collect();
         let proposals = self.rpn.proposals(&predictions, &anchors, &batch.sizes, false);
+        let mut finite =
+            predictions.iter().all(|p| p.objectness.value.is_finite() && p.deltas.value.is_finite());
         drop(predictions);
         let regions: Vec<Tensor<E>> = proposals.into_iter().map(|p| p.boxes).collect();
         let maps = self.roi_levels(&levels);
-        let mut found = self.second_stage(maps, &batch.sizes, &regions);
+        let (mut found, second) = self.second_stage(g, maps, &batch.sizes, &regions);
+        finite &= second;
         if let Some(head) = &self.roi_heads.mask {
             let regions: Vec<Tensor<E>> = found.iter().map(|d| d.boxes.clone()).collect();
             let pooled = pooler::pool(g, maps, &batch.sizes, &regions, mask_head::POOLED);
             let logits = head.forward(g, pooled);
+            finite &= logits.value.is_finite();
             let mut first = 0;
             for d in &mut found {
                 let (start, end) = (first as isize, (first + d.labels.len()) as isize);
@@ -175,20 +202,21 @@ impl<E: Element> Detector<E> {
         for ((d, image), &size) in found.iter_mut().zip(images).zip(&batch.sizes) {
             d.boxes = resize_boxes(&d.boxes, size, size_of(image));
         }
-        found
+        (found, finite)
     }
 
-    /// Boxes, classes and scores of each image's proposals, in the pixels of the batch.
+    /// Boxes, classes and scores of each image's proposals, in the pixels of the batch; and whether they are finite.
     fn second_stage(
         &self,
+        g: &mut Tape<E>,
         maps: &[Var<E>],
         sizes: &[[usize; 2]],
         proposals: &[Tensor<E>],
-    ) -> Vec<Detections<E>> {
-        let g = &mut Tape::infer();
+    ) -> (Vec<Detections<E>>, bool) {
         let pooled = pooler::pool(g, maps, sizes, proposals, roi_heads::POOLED);
         let features = self.roi_heads.features(g, pooled);
         let [logits, codes] = self.roi_heads.predict(g, features);
+        let finite = logits.value.is_finite() && codes.value.is_finite();
         let mut first = 0;
         let image = |(proposals, &size): (&Tensor<E>, &[usize; 2])| {
             let (start, end) = (first as isize, (first + proposals.shape()[0]) as isize);
@@ -196,7 +224,7 @@ impl<E: Element> Detector<E> {
             first += proposals.shape()[0];
             postprocess::detections(&self.config, proposals, of(g, &logits), &of(g, &codes), size)
         };
-        proposals.iter().zip(sizes).map(image).collect()
+        (proposals.iter().zip(sizes).map(image).collect(), finite)
     }
 }
 

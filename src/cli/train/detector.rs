@@ -1,9 +1,9 @@
 //! `gradus train detector`: find objects in boxes and on pixels.
 
-use super::Output;
+use super::{Changes, Output, moved, must_descend, pick, source};
 use crate::cli::{Global, at_least_one};
 use crate::data::detection::{self, TestSplit};
-use crate::engine::detection::{Plan, Recipe};
+use crate::engine::detection::{Decay, Plan, Recipe};
 use crate::engine::detector::{self, Settings};
 use crate::engine::weights::Key;
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ enum Model {
 ///
 /// torchvision's networks, losses and recipe: SGD with momentum 0.9 and weight decay 0.0005, a tenth of the rate every
 /// third epoch, a linear warm-up in the first, mirroring. After each epoch COCO's 12 numbers on the test images.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(after_help = "Examples:
   gradus fetch penn-fudan; gradus fetch fasterrcnn-resnet50-fpn
   gradus train detector --data data/PennFudanPed --weights data/fasterrcnn_resnet50_fpn_coco-258fb6c6.pth
@@ -34,39 +34,42 @@ enum Model {
 The run's folder then holds args.json, log.jsonl, results.csv, results.png, TensorBoard's events, weights/, state/,
 PR_curve.png, detections.json and pictures of what the network saw and found.")]
 pub struct DetectorArgs {
-    /// Boxes alone, or a mask for each
-    #[arg(long, value_enum, default_value = "fasterrcnn")]
-    model: Model,
-    /// What sees the images
-    #[arg(long, default_value = "resnet50-fpn", value_parser = backbone())]
-    backbone: BackboneKind,
+    /// Boxes alone, or a mask for each [default: fasterrcnn]
+    #[arg(long, value_enum)]
+    model: Option<Model>,
+    /// What sees the images [default: resnet50-fpn]
+    #[arg(long, value_parser = backbone())]
+    backbone: Option<BackboneKind>,
     /// PennFudanPed's folder, ANNOTATIONS.json:IMAGES in COCO's instances format, or synthetic
-    #[arg(long, value_name = "SRC")]
-    data: String,
+    #[arg(long, value_name = "SRC", required_unless_present = "resume")]
+    data: Option<String>,
     /// First weights: a detector's, whose predictors are replaced where it tells other classes apart, or the backbone's from
     /// ImageNet; .pth or .safetensors
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     #[command(flatten)]
     key: Key,
-    /// Passes over the training images
-    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
-    epochs: usize,
-    /// Images a step
-    #[arg(long, default_value_t = 2, value_parser = at_least_one)]
-    batch: usize,
-    /// SGD's learning rate
-    #[arg(long, default_value_t = 0.005, allow_negative_numbers = true)]
-    lr: f64,
-    /// Images are scaled until their shorter side has so many pixels ...
-    #[arg(long, value_name = "PIXELS", default_value_t = 800, value_parser = at_least_one)]
-    min_size: usize,
-    /// ... or their longer side so many
-    #[arg(long, value_name = "PIXELS", default_value_t = 1333, value_parser = at_least_one)]
-    max_size: usize,
+    /// Passes over the training images [default: 10]
+    #[arg(long, value_parser = at_least_one)]
+    epochs: Option<usize>,
+    /// Images a step [default: 2]
+    #[arg(long, value_parser = at_least_one)]
+    batch: Option<usize>,
+    /// SGD's learning rate [default: 0.005]
+    #[arg(long, allow_negative_numbers = true)]
+    lr: Option<f64>,
+    #[command(flatten)]
+    decay: super::Decay,
+    /// Images are scaled until their shorter side has so many pixels ... [default: 800]
+    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
+    min_size: Option<usize>,
+    /// ... or their longer side so many [default: 1333]
+    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
+    max_size: Option<usize>,
     /// The images to test on: random:50 (drawn by the seed), every:5 (each fifth by name) or last:50
-    #[arg(long, value_name = "RULE", default_value = "random:50")]
-    test_split: TestSplit,
+    /// [default: random:50]
+    #[arg(long, value_name = "RULE")]
+    test_split: Option<TestSplit>,
     /// Whether the backbone's batch norm stays as it is [default: with weights true under a pyramid, else false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     freeze_bn: Option<bool>,
@@ -86,52 +89,77 @@ pub fn backbone() -> impl TypedValueParser<Value = BackboneKind> {
 }
 
 impl DetectorArgs {
+    /// Those of a run that goes on.
+    pub(super) fn resuming(changes: &Changes, output: Output) -> Self {
+        let &Changes { epochs, lr, decay, .. } = changes;
+        let (data, weights) = (changes.data.clone(), changes.weights.clone());
+        DetectorArgs { data, weights, epochs, lr, decay, output, ..Self::default() }
+    }
+
     pub(super) fn run(&self, global: &Global) -> Result<()> {
-        if !(self.lr.is_finite() && self.lr > 0.0) {
-            let remedy = "a step against the gradient needs a positive rate: try 0.005";
-            return Err(Error::input(format!("--lr {} is not a positive number", self.lr)).remedy(remedy));
-        }
-        let data = detection::open(&self.data, self.faults.reading())?;
-        let config = self.config(data.classes().len() + 1)?;
-        let plan = Plan {
-            epochs: self.epochs,
-            batch: self.batch,
-            lr: self.lr,
-            recipe: Recipe::FineTuning,
-            seed: global.seed,
-        };
-        let weights = self.weights.as_deref();
-        let settings = Settings {
-            weights_key: self.key.key.clone(),
-            reading: self.faults.reading(),
-            ..Settings::new(config, &self.data, &*data, self.test_split, weights, plan)?
-        };
         let folder = self.output.out.clone().unwrap_or_else(|| "runs/detector".into());
+        let begun: Option<Settings> = self.output.begun(&folder, "detector")?;
+        let begun = begun.as_ref();
+        global.take_precision(begun.map(|b| b.precision.as_str()));
+        let plan = self.plan(global, begun);
+        must_descend(plan.lr, "0.005")?;
+        let reading = self.faults.of_run(begun.map(|b| b.reading));
+        let source = source(&self.data, begun.map(|b| b.data.as_str()))?;
+        let data = detection::open(source, reading).map_err(|e| moved(e, &self.data, &folder))?;
+        let weights = self.weights.clone().or_else(|| Some(begun?.weights.as_ref()?.into()));
+        let config = self.config(data.classes().len() + 1, weights.is_none(), begun.map(|b| &b.config))?;
+        let split = begun.map(|b| b.test_split.parse()).transpose()?;
+        let split = pick(self.test_split, split, TestSplit::Random(50));
+        let settings = Settings::new(config, source, &*data, split, weights.as_deref(), plan)?;
+        let weights_key = self.key.key.clone().or_else(|| begun?.weights_key.clone());
+        let settings = Settings { weights_key, reading, ..settings };
         global.print(&detector::train(&settings, &data, &folder, self.output.existing())?)
     }
 
-    /// The network's settings. Without weights there is nothing worth keeping: all is trained.
-    fn config(&self, num_classes: usize) -> Result<Config> {
-        let (kind, stages) = (self.backbone, self.backbone.stages());
-        let defaults = Config::new(kind, num_classes);
-        let fresh = self.weights.is_none();
-        let trainable_layers =
-            self.trainable_layers.unwrap_or(if fresh { stages } else { defaults.trainable_layers });
-        if trainable_layers > stages {
-            let what = format!("--trainable-layers {trainable_layers}: {kind} has {stages} stages");
+    fn plan(&self, global: &Global, begun: Option<&Settings>) -> Plan {
+        let decay = begun.map_or_else(Decay::default, |b| b.decay);
+        Plan {
+            epochs: pick(self.epochs, begun.map(|b| b.epochs), 10),
+            batch: pick(self.batch, begun.map(|b| b.batch), 2),
+            lr: pick(self.lr, begun.map(|b| b.lr), 0.005),
+            recipe: begun.map_or(Recipe::FineTuning, |b| b.recipe),
+            decay: Decay {
+                every: self.decay.lr_step.unwrap_or(decay.every),
+                factor: self.decay.lr_gamma.unwrap_or(decay.factor),
+            },
+            seed: global.seed_of(begun.map(|b| b.seed)),
+        }
+    }
+
+    /// The network's settings. Without weights (`fresh`) there is nothing worth keeping: all is trained.
+    fn config(&self, num_classes: usize, fresh: bool, begun: Option<&Config>) -> Result<Config> {
+        let kind = pick(self.backbone, begun.map(|b| b.backbone), BackboneKind::Resnet50Fpn);
+        let (stages, defaults) = (kind.stages(), Config::new(kind, num_classes));
+        let defaults = begun.cloned().unwrap_or(Config {
+            freeze_bn: !fresh && defaults.freeze_bn,
+            trainable_layers: if fresh { stages } else { defaults.trainable_layers },
+            min_size: 800,
+            max_size: 1333,
+            ..defaults
+        });
+        let config = Config {
+            backbone: kind,
+            num_classes,
+            masks: self.model.map_or(defaults.masks, |model| model == Model::Maskrcnn),
+            freeze_bn: self.freeze_bn.unwrap_or(defaults.freeze_bn),
+            trainable_layers: self.trainable_layers.unwrap_or(defaults.trainable_layers),
+            min_size: self.min_size.unwrap_or(defaults.min_size),
+            max_size: self.max_size.unwrap_or(defaults.max_size),
+            ..defaults
+        };
+        if config.trainable_layers > stages {
+            let what = format!("--trainable-layers {}: {kind} has {stages} stages", config.trainable_layers);
             return Err(Error::input(what).remedy(format!("choose 0 to {stages}")));
         }
-        if self.min_size > self.max_size {
-            let what = format!("--min-size {} is more than --max-size {}", self.min_size, self.max_size);
+        if config.min_size > config.max_size {
+            let what = format!("--min-size {} is more than --max-size {}", config.min_size, config.max_size);
             return Err(Error::input(what).remedy("the shorter side cannot be the longer"));
         }
-        Ok(Config {
-            masks: self.model == Model::Maskrcnn,
-            freeze_bn: self.freeze_bn.unwrap_or(!fresh && defaults.freeze_bn),
-            trainable_layers,
-            min_size: self.min_size,
-            max_size: self.max_size,
-            ..defaults
-        })
+        Ok(config)
     }
 }

@@ -1,31 +1,86 @@
 //! `gradus train`: networks learn.
 
+mod alexnet;
 mod detector;
 
-use super::Global;
-use crate::data;
-use crate::engine::alexnet::{self, Settings};
-use crate::engine::classifier::Plan;
-use crate::engine::model::Arch;
+use super::{Faults, Global};
 use crate::error::{Error, Result};
-use crate::run::Existing;
+use crate::run::{Existing, Run};
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use gradus_core::gemm::Precision;
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
 
 /// Train a network; Ctrl-C saves the state, --resume goes on to the same bits
+///
+/// A run goes on by its folder alone: every setting is in its args.json. How many epochs there are and how long the steps, and
+/// where the data lie, may change; that is recorded there.
+#[derive(Args)]
+#[command(
+    arg_required_else_help = true,
+    override_usage = "gradus train <COMMAND>\n       gradus train --resume <RUN> [OPTIONS]",
+    after_help = "Examples:
+  gradus train alexnet --data cifar-10-binary.tar.gz
+  gradus train --resume runs/alexnet
+  gradus train --resume runs/alexnet --epochs 50 --lr 1e-4
+  gradus train --resume runs/detector --data /new/place/PennFudanPed"
+)]
+pub struct Train {
+    /// Go on with the run in this folder
+    #[arg(long, value_name = "RUN")]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    changes: Changes,
+    #[command(subcommand)]
+    network: Option<Network>,
+}
+
+/// What a run that goes on may do otherwise.
+#[derive(Args)]
+struct Changes {
+    /// Where its data are now
+    #[arg(long, value_name = "SRC", requires = "resume")]
+    data: Option<String>,
+    /// Where its first weights are now, of a detector
+    #[arg(long, value_name = "FILE", requires = "resume")]
+    weights: Option<PathBuf>,
+    /// Passes over the training images, those behind counted
+    #[arg(long, value_parser = super::at_least_one, requires = "resume")]
+    epochs: Option<usize>,
+    /// The learning rate, from here on
+    #[arg(long, allow_negative_numbers = true, requires = "resume")]
+    lr: Option<f64>,
+    /// Whether the rate rises and falls in one cycle, of AlexNet
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", requires = "resume")]
+    one_cycle: Option<bool>,
+    #[command(flatten)]
+    decay: Decay,
+}
+
+/// How a detector's rate falls.
+#[derive(Args, Clone, Copy, Default)]
+struct Decay {
+    /// A detector's rate falls after every so many epochs ... [default: 3]
+    #[arg(long, value_name = "EPOCHS", value_parser = super::at_least_one)]
+    lr_step: Option<usize>,
+    /// ... to so many times what it was [default: 0.1]
+    #[arg(long, value_name = "FACTOR", value_parser = factor)]
+    lr_gamma: Option<f64>,
+}
+
 #[derive(Subcommand)]
-pub enum Train {
-    Alexnet(AlexNetArgs),
+enum Network {
+    Alexnet(alexnet::AlexNetArgs),
     Detector(Box<detector::DetectorArgs>),
 }
 
 /// Where a run goes, and what happens to one that is there.
-#[derive(Args)]
+#[derive(Args, Default)]
 struct Output {
     /// The run's folder [default: runs/NAME]
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
-    /// Go on with the run in that folder
+    /// Go on with the run in that folder, with its own settings where none is given
     #[arg(long, conflicts_with = "force")]
     resume: bool,
     /// Replace the run in that folder
@@ -41,82 +96,126 @@ impl Output {
             _ => Existing::Refuse,
         }
     }
+
+    /// The settings that the run in the folder goes by, where it is to be resumed. Error: it is no run of this task.
+    fn begun<T: DeserializeOwned>(&self, folder: &Path, task: &str) -> Result<Option<T>> {
+        if !self.resume {
+            return Ok(None);
+        }
+        let own = task_of(folder)?;
+        if own != task {
+            return Err(Error::input(format!("is a run of `gradus train {own}`"))
+                .in_file(folder)
+                .remedy(format!("`gradus train --resume {}` goes on with it", folder.display())));
+        }
+        Run::settings(folder).map(Some)
+    }
 }
 
-/// Train AlexNet to tell classes of images apart
-///
-/// Adam, cross-entropy, dropout; random rotation, mirroring and cropping. The weights of the least validation loss are
-/// kept (weights/best.safetensors, which PyTorch loads) and judged on the test images in the end.
-#[derive(Args)]
-#[command(after_help = "Examples:
-  gradus train alexnet --data cifar-10-binary.tar.gz
-  gradus train alexnet --data cifar-10-batches-bin --epochs 5 --out runs/short
-  gradus train alexnet --data photos/ --arch imagenet --batch 32
-  gradus train alexnet --data cifar-10-binary.tar.gz --resume
+/// What a run learns. Error: the folder holds none.
+fn task_of(folder: &Path) -> Result<String> {
+    Run::must_exist(folder)?;
+    let settings: serde_json::Value = Run::settings(folder)?;
+    Ok(settings["task"].as_str().unwrap_or_default().to_string())
+}
 
-The run's folder then holds args.json, log.jsonl, results.csv, results.png, TensorBoard's events, weights/, state/,
-confusion_matrix.png and pictures of what the network saw.")]
-pub struct AlexNetArgs {
-    /// CIFAR-10's folder or .tar.gz, a folder of images with one sub-folder a class, or synthetic[:N]
-    #[arg(long, value_name = "SRC")]
-    data: String,
-    /// The layout: cifar for 32x32 images, imagenet for 224x224; other sizes are scaled and cropped
-    #[arg(long, value_enum, default_value = "cifar")]
-    arch: Arch,
-    /// Passes over the training images
-    #[arg(long, default_value_t = 25, value_parser = super::at_least_one)]
-    epochs: usize,
-    /// Images a step
-    #[arg(long, default_value_t = 256, value_parser = super::at_least_one)]
-    batch: usize,
-    /// Adam's learning rate
-    #[arg(long, default_value_t = 1e-3, allow_negative_numbers = true)]
-    lr: f64,
-    /// Let the rate rise to --lr over 30 % of the steps and fall to 0 again; otherwise it is constant
-    #[arg(long)]
-    one_cycle: bool,
-    /// Of a folder without train, val and test sub-folders: the part held out for each of val and test
-    #[arg(long, value_name = "F", default_value_t = data::VAL_FRACTION)]
-    val_fraction: f64,
-    #[command(flatten)]
-    faults: crate::cli::Faults,
-    #[command(flatten)]
-    output: Output,
+/// What is given, else what a run that goes on was begun with, else the default.
+fn pick<T>(given: Option<T>, begun: Option<T>, default: T) -> T {
+    given.or(begun).unwrap_or(default)
+}
+
+impl Global {
+    /// The seed, where a run goes on its own unless another is given.
+    fn seed_of(&self, begun: Option<u64>) -> u64 {
+        pick(self.given.seed.then_some(self.seed), begun, self.seed)
+    }
+
+    /// Computes in the precision of a run that goes on, unless another is given.
+    fn take_precision(&self, begun: Option<&str>) {
+        let own = Precision::ALL.into_iter().find(|p| begun == Some(p.name()));
+        if let Some(own) = own.filter(|_| !self.given.precision) {
+            own.set();
+        }
+    }
+}
+
+impl Faults {
+    /// How a run that goes on reads its data, unless told otherwise.
+    fn of_run(self, begun: Option<crate::data::Reading>) -> crate::data::Reading {
+        let given = self.reading();
+        if given.is_default() { begun.unwrap_or(given) } else { given }
+    }
+}
+
+/// The source of the data, given or of the run that goes on.
+fn source<'a>(given: &'a Option<String>, begun: Option<&'a str>) -> Result<&'a str> {
+    given
+        .as_deref()
+        .or(begun)
+        .ok_or_else(|| Error::input("no data are named").remedy("name them with --data"))
+}
+
+/// What to do where a run's own data cannot be opened, which may have been moved.
+fn moved(e: Error, given: &Option<String>, folder: &Path) -> Error {
+    match given {
+        Some(_) => e,
+        None => e.remedy(format!(
+            "the run in {} was begun with these data; name the place where they are now with --data",
+            folder.display()
+        )),
+    }
+}
+
+/// Error: a rate that does not descend.
+fn must_descend(lr: f64, example: &str) -> Result<()> {
+    if lr.is_finite() && lr > 0.0 {
+        return Ok(());
+    }
+    let remedy = format!("a step against the gradient needs a positive rate: try {example}");
+    Err(Error::input(format!("--lr {lr} is not a positive number")).remedy(remedy))
+}
+
+/// Parses a factor in 0..=1.
+fn factor(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(v) if (0.0..=1.0).contains(&v) => Ok(v),
+        _ => Err("a number from 0 to 1 is needed, such as 0.1".into()),
+    }
 }
 
 impl Train {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        match self {
-            Train::Alexnet(args) => args.run(global),
-            Train::Detector(args) => args.run(global),
+        match (&self.network, &self.resume) {
+            (Some(_), Some(_)) => {
+                Err(Error::input("--resume RUN needs no command: the run knows what it learns")
+                    .remedy("leave out the command, or give --resume behind it, with --out RUN"))
+            }
+            (Some(Network::Alexnet(args)), None) => args.run(global),
+            (Some(Network::Detector(args)), None) => args.run(global),
+            (None, Some(folder)) => self.changes.resume(folder, global),
+            (None, None) => Err(Error::input("nothing to train").remedy("see gradus train --help")),
         }
     }
 }
 
-impl AlexNetArgs {
-    fn run(&self, global: &Global) -> Result<()> {
-        if !(self.lr.is_finite() && self.lr > 0.0) {
-            let remedy =
-                "a step against the gradient needs a positive rate: try 1e-3, or ask gradus lr-range";
-            return Err(Error::input(format!("--lr {} is not a positive number", self.lr)).remedy(remedy));
+impl Changes {
+    /// Goes on with the run in a folder.
+    fn resume(&self, folder: &Path, global: &Global) -> Result<()> {
+        let output = Output { out: Some(folder.to_path_buf()), resume: true, force: false };
+        let task = task_of(folder)?;
+        let foreign =
+            |what: &str| Err(Error::input(format!("{what} says nothing to a run of {task}")).in_file(folder));
+        match task.as_str() {
+            "alexnet" if self.weights.is_some() => foreign("--weights"),
+            "alexnet" if self.decay.lr_step.is_some() || self.decay.lr_gamma.is_some() => {
+                foreign("--lr-step or --lr-gamma")
+            }
+            "alexnet" => alexnet::AlexNetArgs::resuming(self, output).run(global),
+            "detector" if self.one_cycle.is_some() => foreign("--one-cycle"),
+            "detector" => detector::DetectorArgs::resuming(self, output).run(global),
+            other => Err(Error::input(format!("is a run of {other:?}, which this version does not train"))
+                .in_file(folder)),
         }
-        let splits = data::open(&self.data, self.val_fraction, global.seed, self.faults.reading())?;
-        eprintln!("{}", splits.description(&self.data));
-        splits.try_late_images()?;
-        let plan = Plan {
-            epochs: self.epochs,
-            batch: self.batch,
-            lr: self.lr,
-            one_cycle: self.one_cycle,
-            seed: global.seed,
-        };
-        let settings = Settings {
-            reading: self.faults.reading(),
-            ..Settings::new(self.arch, &self.data, &splits, self.val_fraction, plan)
-        };
-        let folder = self.output.out.clone().unwrap_or_else(|| "runs/alexnet".into());
-        let summary = alexnet::train(&settings, &splits, &folder, self.output.existing())?;
-        global.print(&summary)
     }
 }

@@ -1,0 +1,191 @@
+//! What may differ when a run goes on.
+//!
+//! A step is a function of the weights, the optimiser's state, the position and the settings: what only says how many steps there are
+//! and how long each is, or where files lie, may change at any step, and the run is from there on what the new settings make of it.
+//! `args.json` then holds the new ones, and under `changes` what changed after how many epochs and batches. Settings that say
+//! what is learned, from what and in which order (network, data, seed, batch, ..) may not: the run would be no run of either.
+
+use super::{ARGS, Run, internal};
+use crate::error::{Error, Result};
+use crate::files;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// Settings that may change. The checksums of data and weights may not.
+const CHANGEABLE: [&str; 8] = ["epochs", "lr", "one_cycle", "decay", "data", "weights", "isa", "version"];
+/// What says nothing about the result.
+const FREE: [&str; 2] = ["threads", CHANGES];
+const CHANGES: &str = "changes";
+/// Instruction sets on which float32 has the same bits.
+const ALIKE: [&str; 3] = ["avx2", "avx512", "avx512bf16"];
+
+/// The settings of a run that goes on, and how they differ from those so far.
+#[derive(Debug)]
+pub(super) struct Resumed {
+    now: Map<String, Value>,
+    /// Name, before, now.
+    changes: Vec<(String, Value, Value)>,
+}
+
+impl Resumed {
+    /// Compares the settings of the run in a folder with those that it is to go on with.
+    ///
+    /// # Errors
+    /// One differs that may not: the remedy names the command that goes on.
+    pub(super) fn new(folder: &Path, mut now: Map<String, Value>) -> Result<Self> {
+        let begun: Map<String, Value> = Run::settings(folder)?;
+        if let Some((name, then, now)) = difference(&begun, &now) {
+            return Err(refused(folder, &name, then, now));
+        }
+        let of = |settings: &Map<String, Value>, name: &str| settings.get(name).cloned().unwrap_or_default();
+        let changes = CHANGEABLE.iter().map(|&name| (name.to_string(), of(&begun, name), of(&now, name)));
+        // What an older version did not write was as it is by default.
+        let changes = changes.filter(|(name, then, now)| then != now && begun.contains_key(name)).collect();
+        now.extend(begun.get_key_value(CHANGES).map(|(k, v)| (k.clone(), v.clone())));
+        Ok(Resumed { now, changes })
+    }
+
+    /// Writes the settings, and since when they hold: so many epochs and batches of the next are behind. At the beginning
+    /// they are the run's own.
+    pub(super) fn record(mut self, folder: &Path, epochs: usize, batches: usize) -> Result<()> {
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        if (epochs, batches) != (0, 0) {
+            let mut entry = Map::new();
+            entry.insert("after_epochs".into(), epochs.into());
+            entry.insert("after_batches".into(), batches.into());
+            for (name, then, now) in &self.changes {
+                entry.insert(name.clone(), json!([then, now]));
+                eprintln!("{}: from here on {name} is {now}; it was {then}", folder.display());
+            }
+            entry.extend(self.bits().map(|note| ("bits".into(), note.into())));
+            match self.now.entry(CHANGES).or_insert_with(|| json!([])) {
+                Value::Array(list) => list.push(Value::Object(entry)),
+                other => *other = json!([entry]),
+            }
+        }
+        write(folder, self.now)
+    }
+
+    /// What is to be said of the last bits, where another instruction set goes on.
+    fn bits(&self) -> Option<&'static str> {
+        let (_, then, now) = self.changes.iter().find(|(name, ..)| name == "isa")?;
+        let alike = [then, now].iter().all(|isa| isa.as_str().is_some_and(|isa| ALIKE.contains(&isa)));
+        let same = alike && self.now.get("precision").and_then(Value::as_str).is_none_or(|p| p == "f32");
+        Some(if same { "the same on both" } else { "may differ from those of a run on one instruction set" })
+    }
+}
+
+/// Writes a run's settings.
+pub(super) fn write(folder: &Path, settings: Map<String, Value>) -> Result<()> {
+    let text = serde_json::to_string_pretty(&Value::Object(settings)).map_err(internal)?;
+    files::write_atomic(folder.join(ARGS), (text + "\n").as_bytes())
+}
+
+fn refused(folder: &Path, name: &str, then: Option<&Value>, now: Option<&Value>) -> Error {
+    let show = |v: Option<&Value>| v.map_or("unset".to_string(), Value::to_string);
+    let own = format!("`gradus train --resume {}`", folder.display());
+    let (what, remedy) = match name {
+        "data_checksum" => (
+            "was begun with other data".to_string(),
+            format!("{own} --data SRC goes on where SRC holds the same data; choose another --out for these"),
+        ),
+        "weights_sha256" => (
+            "was begun with other first weights".to_string(),
+            format!("{own} --weights FILE goes on where FILE is the same; choose another --out for these"),
+        ),
+        _ => (
+            format!("was begun with {name} {}, not {}", show(then), show(now)),
+            format!("{own} goes on with its own settings; choose another --out for these"),
+        ),
+    };
+    Error::input(what).in_file(folder).remedy(remedy)
+}
+
+/// A setting's name, what it was, and what it is to be.
+type Difference<'a> = (String, Option<&'a Value>, Option<&'a Value>);
+
+/// The first setting that differs and may not, as `name` or, inside of others, `outer.name`. That the data or the weights are
+/// others says more than what follows from it, and comes first.
+fn difference<'a>(then: &'a Map<String, Value>, now: &'a Map<String, Value>) -> Option<Difference<'a>> {
+    let differs =
+        |name: &&str| !FREE.contains(name) && !CHANGEABLE.contains(name) && then.get(*name) != now.get(*name);
+    let first = ["data_checksum", "weights_sha256"].into_iter();
+    let name = first.chain(then.keys().chain(now.keys()).map(String::as_str)).find(differs)?;
+    match (then.get(name), now.get(name)) {
+        (Some(Value::Object(then)), Some(Value::Object(now))) => {
+            difference(then, now).map(|(inner, a, b)| (format!("{name}.{inner}"), a, b))
+        }
+        (then, now) => Some((name.to_string(), then, now)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(v: Value) -> Map<String, Value> {
+        v.as_object().cloned().unwrap()
+    }
+
+    fn begun(settings: Value) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), object(settings)).unwrap();
+        dir
+    }
+
+    #[test]
+    fn the_setting_that_differs_is_named_however_deep() {
+        let then = object(json!({"lr": 1, "config": {"sizes": {"min": 3}, "n": 1}, "data": "a"}));
+        let now = object(json!({"lr": 2, "config": {"sizes": {"min": 4}, "n": 1}, "data": "b"}));
+        let (name, a, b) = difference(&then, &now).unwrap();
+        assert_eq!((name.as_str(), a.unwrap(), b.unwrap()), ("config.sizes.min", &3.into(), &4.into()));
+        assert!(difference(&then, &then).is_none());
+        // Classes differ because the data do.
+        let (then, now) = (object(json!({"classes": [1], "data_checksum": "x"})), Map::new());
+        assert_eq!(difference(&then, &now).unwrap().0, "data_checksum");
+    }
+
+    #[test]
+    fn what_is_exact_may_change_and_is_recorded() {
+        let dir = begun(json!({"epochs": 10, "lr": 0.1, "isa": "avx512", "batch": 2, "precision": "f32"}));
+        let go_on = |now: Value, epochs, batches| {
+            Resumed::new(dir.path(), object(now)).unwrap().record(dir.path(), epochs, batches).unwrap();
+            Run::settings::<Value>(dir.path()).unwrap()
+        };
+        let longer = json!({"epochs": 20, "lr": 0.1, "isa": "avx2", "batch": 2, "precision": "f32"});
+        let args = go_on(longer, 4, 12);
+        let first = json!({"after_epochs": 4, "after_batches": 12, "epochs": [10, 20], "isa": ["avx512", "avx2"],
+            "bits": "the same on both"});
+        assert_eq!((&args["epochs"], &args[CHANGES]), (&json!(20), &json!([first])));
+        let args =
+            go_on(json!({"epochs": 20, "lr": 0.01, "isa": "amx", "batch": 2, "precision": "f32"}), 7, 0);
+        assert_eq!(args[CHANGES][0], first);
+        assert_eq!(args[CHANGES][1]["lr"], json!([0.1, 0.01]));
+        assert!(args[CHANGES][1]["bits"].as_str().unwrap().contains("may differ"));
+        // Nothing changed: nothing is written.
+        let same =
+            go_on(json!({"epochs": 20, "lr": 0.01, "isa": "amx", "batch": 2, "precision": "f32"}), 8, 0);
+        assert_eq!(same, args);
+    }
+
+    #[test]
+    fn before_the_first_state_the_settings_are_simply_the_new_ones() {
+        let dir = begun(json!({"epochs": 10}));
+        let now = object(json!({"epochs": 3}));
+        Resumed::new(dir.path(), now).unwrap().record(dir.path(), 0, 0).unwrap();
+        assert_eq!(Run::settings::<Value>(dir.path()).unwrap(), json!({"epochs": 3}));
+    }
+
+    #[test]
+    fn what_would_mean_another_run_is_refused_with_what_works() {
+        let dir = begun(json!({"batch": 2, "data_checksum": "a", "classes": ["x"]}));
+        let said = |now: Value| Resumed::new(dir.path(), object(now)).unwrap_err().to_string();
+        let own = format!("`gradus train --resume {}`", dir.path().display());
+        let batch = said(json!({"batch": 4, "data_checksum": "a", "classes": ["x"]}));
+        assert!(batch.contains("was begun with batch 2, not 4") && batch.contains(&own), "{batch}");
+        let data = said(json!({"batch": 2, "data_checksum": "b", "classes": ["y"]}));
+        assert!(data.contains("other data") && data.contains(&format!("{own} --data SRC")), "{data}");
+    }
+}
