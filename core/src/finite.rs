@@ -51,6 +51,44 @@ impl<E: Element> Kernel<E> for Cancels<'_, E> {
     }
 }
 
+/// Whether XᵀZ is finite for sure: by Cauchy and Schwarz no element is beyond ‖X‖·‖Z‖. That reads the factors, where the
+/// product may be many times their size.
+pub(crate) fn product_is_finite<E: Element>(x: &Tensor<E>, z: &Tensor<E>) -> bool {
+    let squares = |t: &Tensor<E>| {
+        let piece = |i: usize| E::dispatch(Squares(&t.data()[i * PIECE..t.len().min((i + 1) * PIECE)]));
+        parallel::map(t.len().div_ceil(PIECE), piece).into_iter().map(E::to_f64).sum::<f64>().sqrt()
+    };
+    // A root of each, lest their product overflows in f64: at most 2^64. The half covers all roundings.
+    let most = if E::NAME == "f64" { f64::MAX } else { f64::from(f32::MAX) };
+    squares(x).sqrt() * squares(z).sqrt() < (most / 2.0).sqrt()
+}
+
+/// Σ x², infinite or NaN where x is, or where it overflows.
+struct Squares<'a, E>(&'a [E]);
+
+impl<E: Element> Kernel<E> for Squares<'_, E> {
+    type Output = E;
+
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) -> E {
+        let mut rest = self.0;
+        let mut sums = [s.zero(); 4];
+        while rest.len() >= 4 * S::LANES {
+            for (k, sum) in sums.iter_mut().enumerate() {
+                let x = s.read(&rest[k * S::LANES..]);
+                *sum = s.fma(x, x, *sum);
+            }
+            rest = &rest[4 * S::LANES..];
+        }
+        while !rest.is_empty() {
+            let x = s.read_tail(rest);
+            sums[0] = s.fma(x, x, sums[0]);
+            rest = &rest[S::LANES.min(rest.len())..];
+        }
+        s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
+    }
+}
+
 impl<E: Element> Tensor<E> {
     /// Whether no element is NaN or infinite.
     pub fn is_finite(&self) -> bool {
@@ -136,6 +174,29 @@ mod tests {
         holds([f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
         let most = [f32::MAX, f32::MIN, f32::from_bits(1), f32::MIN_POSITIVE];
         assert!(Tensor::from_fn([1000], |i| most[i % 4]).is_finite());
+    }
+
+    #[test]
+    fn a_product_is_finite_for_sure_only_where_it_is() {
+        let t = |v: f32| Tensor::full([300, 70], v);
+        for (x, z, sure) in [
+            (1.0, 1.0, true),
+            (1e16, 1e16, true),
+            // 300 times 1e38, and what might be more than is.
+            (1e19, 1e19, false),
+            (1e25, 1e-25, false),
+            (f32::NAN, 1.0, false),
+            (1.0, f32::INFINITY, false),
+            (0.0, f32::INFINITY, false),
+        ] {
+            assert_eq!(product_is_finite(&t(x), &t(z)), sure, "{x} {z}");
+            assert_eq!(product_is_finite(&t(z), &t(x)), sure, "{z} {x}");
+        }
+        let mut one = t(1.0);
+        one.data_mut()[20_999] = f32::NAN;
+        assert!(!product_is_finite(&one, &t(0.0)));
+        assert!(product_is_finite(&Tensor::<f64>::full([3, 3], 1e150), &Tensor::full([3, 3], 1e150)));
+        assert!(!product_is_finite(&Tensor::<f64>::full([3, 3], 1e153), &Tensor::full([3, 3], 1e160)));
     }
 
     #[test]

@@ -82,10 +82,16 @@ struct Node<E: Element> {
     backward: Option<Backward<E>>,
 }
 
+/// A gradient, and whether it is known to be finite without looking.
+struct Arrived<E: Element> {
+    gradient: Tensor<E>,
+    finite: bool,
+}
+
 /// Gradients on their way: one slot a node. The first to arrive is moved in, later ones are added.
 pub struct Slots<E: Element> {
     tape: u64,
-    slots: Vec<Option<Tensor<E>>>,
+    slots: Vec<Option<Arrived<E>>>,
 }
 
 impl<E: Element> Slots<E> {
@@ -93,11 +99,22 @@ impl<E: Element> Slots<E> {
     /// the node is another tape's.
     #[track_caller]
     pub fn add(&mut self, node: Option<NodeId>, gradient: impl FnOnce() -> Tensor<E>) {
+        self.add_known(node, || (gradient(), false));
+    }
+
+    /// As [`Slots::add`], with whether the gradient is known to be finite: a proof that is cheaper than a look at it.
+    #[track_caller]
+    pub(crate) fn add_known(&mut self, node: Option<NodeId>, gradient: impl FnOnce() -> (Tensor<E>, bool)) {
         must_be_on(self.tape, "backward", &[node]);
         let Some(NodeId { index, .. }) = node else { return };
+        let (gradient, finite) = gradient();
         match &mut self.slots[index] {
-            Some(sum) => sum.add_assign(&gradient()),
-            empty => *empty = Some(gradient()),
+            // The sum of two that are finite need not be.
+            Some(sum) => {
+                sum.gradient.add_assign(&gradient);
+                sum.finite = false;
+            }
+            empty => *empty = Some(Arrived { gradient, finite }),
         }
     }
 
@@ -271,20 +288,22 @@ impl<E: Element> Tape<E> {
         for (node, seed) in seeds {
             slots.add(node, || seed);
         }
-        let mut leaves = HashMap::new();
+        let (mut leaves, mut finite) = (HashMap::new(), HashSet::new());
         for (index, node) in self.nodes.into_iter().enumerate().rev() {
-            let Some(gradient) = slots.slots[index].take() else { continue };
+            let Some(Arrived { gradient, finite: known }) = slots.slots[index].take() else { continue };
             match node.backward {
                 Some(backward) => {
                     let _span = profile::span(node.name, "backward");
                     backward(gradient, &mut slots);
                 }
                 None => {
-                    leaves.insert(NodeId { tape: self.id, index }, gradient);
+                    let node = NodeId { tape: self.id, index };
+                    leaves.insert(node, gradient);
+                    finite.extend(known.then_some(node));
                 }
             }
         }
-        Gradients { tape: self.id, leaves, params: self.params }
+        Gradients { tape: self.id, leaves, finite, params: self.params }
     }
 }
 
@@ -292,6 +311,8 @@ impl<E: Element> Tape<E> {
 pub struct Gradients<E: Element = f32> {
     tape: u64,
     leaves: HashMap<NodeId, Tensor<E>>,
+    /// Which are known to be finite.
+    finite: HashSet<NodeId>,
     params: HashMap<ParamId, NodeId>,
 }
 
@@ -315,8 +336,15 @@ impl<E: Element> Gradients<E> {
         nodes.into_iter().map(|node| &self.leaves[node]).collect()
     }
 
-    /// As [`Gradients::of_params`], for writing.
+    /// Those of them that are not known to be finite.
+    pub(crate) fn of_params_unknown(&self) -> Vec<&Tensor<E>> {
+        let unknown = self.params.values().filter(|node| !self.finite.contains(node));
+        unknown.filter_map(|node| self.leaves.get(node)).collect()
+    }
+
+    /// As [`Gradients::of_params`], for writing: nothing is known of them any more.
     pub(crate) fn of_params_mut(&mut self) -> Vec<&mut Tensor<E>> {
+        self.finite.clear();
         let nodes: HashSet<_> = self.params.values().collect();
         let mut found: Vec<_> = self.leaves.iter_mut().filter(|(node, _)| nodes.contains(node)).collect();
         found.sort_unstable_by_key(|(node, _)| **node);
@@ -386,6 +414,24 @@ mod tests {
         let x = g.input(scalar(3.0));
         let y = g.mul(x.clone(), stranger().detach());
         assert_eq!((y.value.item(), g.backward(&y).of(&x).unwrap().item()), (15.0, 5.0));
+    }
+
+    #[test]
+    fn what_is_known_to_be_finite_is_not_looked_at_and_sums_are_not_known() {
+        let p = Param::new(scalar(2.0), Layout::Plain);
+        let known = |times: usize, value: f64| {
+            let mut g = Tape::eval();
+            let node = g.param(&p).node;
+            let y = g.record("own", scalar(1.0), &[node], move |_, slots| {
+                (0..times).for_each(|_| slots.add_known(node, || (scalar(value), true)));
+            });
+            g.backward(&y)
+        };
+        let mut once = known(1, 1.0);
+        assert!(once.of_params_unknown().is_empty() && once.is_finite());
+        assert!(known(2, 1.0).is_finite() && !known(2, f64::MAX).is_finite());
+        once.clip_norm(f64::NAN);
+        assert!(!once.is_finite());
     }
 
     #[test]

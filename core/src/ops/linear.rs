@@ -3,6 +3,7 @@
 //! Backward: dZ = dY where the activation passed, dX = dZ·Wᵀ, dW = Xᵀ·dZ, db = the sum of dZ's rows.
 
 use super::conv::pointwise::After;
+use crate::finite::product_is_finite;
 use crate::gemm::{Matrix, gemm};
 use crate::{Activation, Element, Epilogue, Tape, Tensor, Var, profile};
 
@@ -49,11 +50,13 @@ impl<E: Element> Tape<E> {
             let dz_matrix = Matrix::new(dz.data(), rows, outputs);
             // In this order, since x's buffer may then serve its gradient.
             if let Some(x) = x {
-                slots.add(to_w, || {
+                slots.add_known(to_w, || {
                     let mut dw = Tensor::stale([inputs, outputs]);
-                    let x = Matrix::new(x.data(), rows, inputs);
-                    gemm(x.t(), dz_matrix, dw.data_mut(), &Epilogue::default());
-                    dw
+                    let by_rows = Matrix::new(x.data(), rows, inputs);
+                    gemm(by_rows.t(), dz_matrix, dw.data_mut(), &Epilogue::default());
+                    // Large weights are proven finite by what is multiplied, far smaller than they.
+                    let finite = 4 * (x.len() + dz.len()) <= dw.len() && product_is_finite(&x, &dz);
+                    (dw, finite)
                 });
             }
             if let Some(w) = w {

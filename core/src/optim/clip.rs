@@ -60,7 +60,7 @@ impl<E: Element> Gradients<E> {
 
     /// Whether no parameter's gradient holds NaN or infinity.
     pub fn is_finite(&self) -> bool {
-        let gradients: Vec<&[E]> = self.of_params().into_iter().map(Tensor::data).collect();
+        let gradients: Vec<&[E]> = self.of_params_unknown().into_iter().map(Tensor::data).collect();
         all_finite(&gradients)
     }
 
