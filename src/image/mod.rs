@@ -5,12 +5,14 @@
 
 mod codec;
 mod draw;
+mod header;
 mod objects;
 mod orientation;
 mod resize;
 
 pub use codec::{Format, Limits, save_png_in_bands};
 pub use draw::{Align, Canvas, Color, caption_grid, fit_text, palette, text_width};
+pub use header::Header;
 pub use objects::{Object, draw_objects, picture_rows};
 pub use resize::Filter;
 
@@ -202,6 +204,16 @@ impl Image {
         }
     }
 
+    /// What [`Image::upright`] made upright, as it was.
+    pub fn turned_back(self, orientation: u8) -> Self {
+        // A quarter turn is undone by the other; all else is its own inverse.
+        self.upright(match orientation {
+            6 => 8,
+            8 => 6,
+            o => o,
+        })
+    }
+
     /// The image whose pixel (u, v) is this one's pixel `from(u, v)`.
     fn gather(&self, width: usize, height: usize, from: impl Fn(usize, usize) -> (usize, usize)) -> Self {
         fn pick<T: Copy>(
@@ -252,6 +264,7 @@ mod tests {
         assert_eq!(upright(7), [5, 2, 4, 1, 3, 0]);
         assert_eq!(upright(8), [2, 5, 1, 4, 0, 3]);
         assert_eq!(image.clone().upright(6).width(), 2);
+        (0..10).for_each(|o| assert_eq!(image.clone().upright(o).turned_back(o), image));
     }
 
     #[test]
