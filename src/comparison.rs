@@ -1,11 +1,11 @@
 //! Two detectors side by side: accuracy on the images they learned from and on those they did not, losses over the
 //! epochs, speed, size, and what both find in the same pictures at the same scale.
 
-use crate::data::detection;
+use crate::data::detection::{self, DetectionDataset};
 use crate::engine::detection::{Part, Score, judge};
 use crate::engine::detector::Settings;
 use crate::engine::detector_model::DetectorModel;
-use crate::engine::found::{FoundIn, find, picture_name};
+use crate::engine::found::{FoundIn, Picture, find, picture_name};
 use crate::engine::trainer::Files;
 use crate::error::{Error, Result};
 use crate::files;
@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The longer side of a compared picture, in pixels.
 const SIDE: usize = 720;
@@ -96,8 +97,16 @@ pub fn compare(question: &Question) -> Result<Comparison> {
             .in_file(&question.runs[1])
             .remedy("compare runs with the same data, --test-split and --seed"));
     }
+    let data = detection::open(&question.data, a.reading)?;
+    if data.checksum() != a.data_checksum {
+        let what = "is not the data that the runs learned from";
+        return Err(Error::input(what).in_file(&question.data).remedy("name the runs' data"));
+    }
+    let [train, test] = a.parts(&data)?;
+    let parts = [("train", &*train.indices), ("test", &*test.indices)];
+    eprintln!("{}", detection::describe(&*data, &question.data, &parts));
     let ((mut a, shown_a), (mut b, shown_b)) =
-        (side(question, &question.runs[0], &a)?, side(question, &question.runs[1], &b)?);
+        (side(question, &question.runs[0], &a, &data)?, side(question, &question.runs[1], &b, &data)?);
     if a.model == b.model {
         // Two runs of one network are told apart by their folders.
         for s in [&mut a, &mut b] {
@@ -113,19 +122,22 @@ pub fn compare(question: &Question) -> Result<Comparison> {
     Ok(Comparison { a, b, pictures })
 }
 
-fn side(question: &Question, run: &Path, settings: &Settings) -> Result<(Side, Vec<Image>)> {
+fn side(
+    question: &Question,
+    run: &Path,
+    settings: &Settings,
+    data: &Arc<dyn DetectionDataset>,
+) -> Result<(Side, Vec<Image>)> {
     let mut model = DetectorModel::open(run, question.weights.as_str(), [None, None])?;
-    let data = detection::open(&question.data, settings.reading)?;
-    if data.checksum() != settings.data_checksum {
-        let what = format!("is not the data that {} learned from", run.display());
-        return Err(Error::input(what).in_file(&question.data).remedy("name the runs' data"));
-    }
-    let [train, test] = settings.parts(&data)?;
-    let score = |part: &Part, label: &str| judge(&model.net, &model.classes, part, label);
+    let [train, test] = settings.parts(data)?;
+    let categories = model.categories_in(data.classes(), &question.data)?;
+    let score = |part: &Part, label: &str| judge(&model.net, &categories, part, label);
     let (train, test) = (score(&train, "training images")?, score(&test, "test images")?);
     let (mut photos, mut shown) = (Vec::new(), Vec::new());
     for path in &question.photos {
-        let (found, _, image) = find(&model, path, 0, question.score, Some(SIDE), question.plain)?;
+        let picture = Picture { path, image: Image::open(path)?.to_rgb8(), id: 0 };
+        let (found, _, image) =
+            find(&model, &model.classes, &picture, question.score, Some(SIDE), question.plain)?;
         photos.push(found);
         shown.push(image);
     }

@@ -155,7 +155,7 @@ fn a_run_leaves_its_folder_and_is_evaluated_used_and_compared() {
     fails(2, &["predict", run, tiny], &["weights"]);
 }
 
-/// A data set in COCO's format with three images of 64 x 48 pixels, two with an object each; `spoil` changes it.
+/// A data set in COCO's format with three images of 64 x 48 pixels and an object each; `spoil` changes it.
 fn coco(folder: &Path, name: &str, spoil: &dyn Fn(&Path, &mut Value)) -> String {
     let images = folder.join(name);
     fs::create_dir(&images).unwrap();
@@ -170,7 +170,7 @@ fn coco(folder: &Path, name: &str, spoil: &dyn Fn(&Path, &mut Value)) -> String 
     };
     let mut instances = json!({
         "images": [image(1), image(2), image(3)],
-        "annotations": [object(1), object(2)],
+        "annotations": [object(1), object(2), object(3)],
         "categories": [{"id": 1, "name": "person"}],
     });
     spoil(&images, &mut instances);
@@ -190,7 +190,7 @@ fn bad_data_is_explained_and_nothing_is_lost() {
     };
     let mask = ["--model", "maskrcnn"];
     let degenerate = coco(at, "flat", &|_, v| v["annotations"][1]["bbox"] = json!([10, 8, 0, 32]));
-    refused(&degenerate, &[], &["annotation 2", "2.png", "no width"]);
+    refused(&degenerate, &["--strict"], &["annotation 2", "2.png", "no width"]);
     let foreign = coco(at, "foreign", &|_, v| *v = json!({"shapes": [], "imagePath": "1.png"}));
     refused(&foreign, &[], &["foreign.json", "images"]);
     let other = coco(at, "other", &|_, v| {
@@ -212,16 +212,65 @@ fn bad_data_is_explained_and_nothing_is_lost() {
 }
 
 #[test]
-fn empty_annotations_and_images_without_objects_are_learned_from() {
+fn images_without_objects_are_learned_from_and_the_data_are_described() {
     let folder = tempfile::tempdir().unwrap();
-    let data = coco(folder.path(), "empty", &|_, v| v["annotations"] = json!([]));
-    let out = folder.path().join("run");
-    let summary = json_of(&small(&data, &out, &["--epochs", "1", "--json"]));
-    // Without an object there is nothing to find: undefined, as COCO has it.
-    assert!(summary["test"]["box"].as_array().unwrap().iter().all(|v| v.as_f64() == Some(-1.0)));
-    let log = fs::read_to_string(out.join("log.jsonl")).unwrap();
-    let first: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
-    assert!(first["train/loss"].as_f64().unwrap() > 0.0 && first["train/loss_box_reg"].as_f64() == Some(0.0));
+    let data = coco(folder.path(), "some", &|_, v| {
+        v["annotations"].as_array_mut().unwrap().remove(1);
+        v["annotations"][0]["bbox"] = json!([10, 8, 60, 32]);
+    });
+    let run = folder.path().join("run");
+    let out = gradus(&small(&data, &run, &["--epochs", "1", "--batch", "1", "--json"]));
+    let said = text(&out.stderr);
+    assert!(out.status.success(), "{said}");
+    for line in [
+        "images: COCO instances",
+        "  train 2 images with 1 objects; test 1 images with 1 objects",
+        "  1 classes: person 2 in 2 images",
+        "  1 images without an object to learn from",
+        "  warning: 1 boxes reach beyond their image, and are cut there (mended): annotation 1 (image 1, 1.png) [10, 8, 60, 32]",
+    ] {
+        assert!(said.contains(&line.replace("images: COCO", "some: COCO")), "{line:?} is not in {said}");
+    }
+    // Where nobody can judge, no epoch is the best.
+    let data = coco(folder.path(), "none", &|_, v| v["annotations"].as_array_mut().unwrap().truncate(2));
+    fails(
+        2,
+        &small(&data, &folder.path().join("x"), &[]),
+        &["the 1 test images hold no object", "--test-split"],
+    );
+}
+
+#[test]
+fn other_data_than_a_runs_are_judged_as_a_whole_or_divided_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    json_of(&small("synthetic:6:64x48", &run, &["--epochs", "1", "--json"]));
+    let run = run.to_str().unwrap();
+    fn with<'a>(run: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        [&["evaluate", run, "--json", "--data"], more].concat()
+    }
+    let judged = |more: &[&str]| {
+        let e = json_of(&with(run, more));
+        (e["split"].as_str().unwrap().to_string(), e["images"].as_u64().unwrap())
+    };
+    assert_eq!(judged(&["synthetic:6:64x48"]), ("test".into(), 1));
+    assert_eq!(
+        judged(&["synthetic:6:64x48", "--test-split", "last:1", "--split", "train"]),
+        ("train".into(), 5)
+    );
+    assert_eq!(judged(&["synthetic:5:64x48"]), ("all".into(), 5));
+    assert_eq!(judged(&["synthetic:5:64x48", "--test-split", "last:2"]), ("test".into(), 2));
+    fails(
+        2,
+        &with(run, &["synthetic:6:64x48", "--test-split", "last:2"]),
+        &["--test-split last:2", "trained with last:1"],
+    );
+    fails(
+        2,
+        &with(run, &["synthetic:5:64x48", "--split", "test"]),
+        &["--split test", "not trained on", "--test-split"],
+    );
+    fails(2, &with(run, &["synthetic:5:64x48", "--split", "val"]), &["no split `val`"]);
 }
 
 /// A detector that does not learn finds nothing in the few scenes that it is shown over and over; nor does one before. Of

@@ -1,25 +1,33 @@
 //! `gradus detect`: where are the objects in these pictures?
 
 use super::Global;
-use crate::data::coco::json::results_to_json;
+use crate::data::Reading;
+use crate::data::coco;
+use crate::data::coco::json::{ImageInfo, ImageName, Instances, results_to_json};
+use crate::data::description::{Faults, Outcome};
 use crate::engine::detector_model::DetectorModel;
-use crate::engine::found::{FoundIn, find, picture_name};
+use crate::engine::found::{FoundIn, Picture, find, picture_name};
 use crate::engine::weights::Key;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::metrics::coco::Category;
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Find objects: pictures with boxes, scores and masks, and the detections as JSON
 #[derive(Args)]
 #[command(after_help = "Examples:
   gradus detect runs/detector street.jpg -o found
   gradus detect fasterrcnn_resnet50_fpn_coco-258fb6c6.pth *.jpg -o found --score 0.7 --json
+  gradus detect runs/detector val2017/*.jpg -o found --score 0.05 --annotations instances_val2017.json
 
-DIR then holds a PNG for each image and detections.json, in COCO's results format: image_id is the number in a file name
-such as 000000397133.jpg, or else the image's place in the list, from 1.")]
+DIR then holds a PNG for each image and detections.json, in COCO's results format with each image's file_name besides. image_id is
+that of FILE, or the number that is a file's name, such as 000000397133.jpg, or else a number that no other image has.")]
 pub struct Detect {
     /// A run's folder, or a weights file: .safetensors, or torchvision's .pth
     model: PathBuf,
@@ -34,6 +42,9 @@ pub struct Detect {
     /// The least score that is shown
     #[arg(long, default_value_t = 0.5)]
     score: f32,
+    /// COCO's instances that list these images: detections.json takes its ids of images and of categories
+    #[arg(long, value_name = "FILE")]
+    annotations: Option<PathBuf>,
     #[command(flatten)]
     drawing: Drawing,
     /// Of a run: best, the weights of the greatest test AP, or last, the newest
@@ -86,17 +97,91 @@ impl Detect {
         }
         let d = &self.drawing;
         let model = DetectorModel::open(&self.model, self.key.or(&self.weights), [d.min_size, d.max_size])?;
+        let names = match &self.annotations {
+            Some(file) => Names::of_instances(file, &self.images, &model)?,
+            None => Names::numbers(&self.images, &model),
+        };
         files::create_folder(&self.out)?;
-        let (mut all, mut results) = (Vec::new(), Vec::new());
+        let (mut all, mut results, mut bad) = (Vec::new(), Vec::new(), Vec::new());
         for (k, path) in self.images.iter().enumerate() {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            let id = stem.parse().unwrap_or(k as i64 + 1);
-            let (found, own, drawn) = find(&model, path, id, self.score, None, d.plain)?;
+            let name = &names.images[k];
+            let image = match coco::read(path, name.size) {
+                Ok(image) => image,
+                // The others do not suffer from it.
+                Err(e) => {
+                    bad.push(e.to_string());
+                    continue;
+                }
+            };
+            let picture = Picture { path, image, id: k as i64 };
+            let (found, own, drawn) = find(&model, &names.categories, &picture, self.score, None, d.plain)?;
             drawn.save_png(self.out.join(picture_name(&self.images, k) + ".png"))?;
             results.extend(own);
             all.push(found);
         }
-        files::write_atomic(list, results_to_json(&results).as_bytes())?;
-        global.print(&All(all))
+        let name = |k: i64| {
+            let k = k as usize;
+            ImageName { id: names.images[k].id.clone(), file: Some(self.images[k].display().to_string()) }
+        };
+        files::write_atomic(list, results_to_json(&results, name).as_bytes())?;
+        global.print(&All(all))?;
+        if bad.is_empty() { Ok(()) } else { Err(Error::input(bad.join("\n  "))) }
+    }
+}
+
+/// What the images and the detector's categories are called in results.
+struct Names {
+    images: Vec<Named>,
+    /// Label k's is the one before the k-th.
+    categories: Vec<Category>,
+}
+
+struct Named {
+    id: Value,
+    /// As the annotations have it.
+    size: Option<[u64; 2]>,
+}
+
+impl Names {
+    /// The numbers that file names are, if no two are the same; other images take the least numbers from 1 that are free.
+    fn numbers(images: &[PathBuf], model: &DetectorModel) -> Self {
+        let own = |path: &PathBuf| path.file_stem()?.to_str()?.parse().ok().filter(|&id: &i64| id >= 0);
+        let own: Vec<Option<i64>> = images.iter().map(own).collect();
+        let mut count = HashMap::new();
+        own.iter().flatten().for_each(|id| *count.entry(*id).or_insert(0) += 1);
+        let mut free = (1..).filter(|id| !count.contains_key(id));
+        let id = |own: &Option<i64>| own.filter(|id| count[id] == 1).or_else(|| free.next());
+        let images = own.iter().map(id).map(|id| Named { id: id.into(), size: None }).collect();
+        Names { images, categories: model.classes.clone() }
+    }
+
+    /// Those of the entries whose `file_name` the paths end with. Errors: a path that no entry or more than one names, two of one entry,
+    /// or other classes than the detector's.
+    fn of_instances(file: &Path, images: &[PathBuf], model: &DetectorModel) -> Result<Self> {
+        let instances = Instances::read(file)?;
+        let categories = model.categories_in(&instances.categories, &file.display().to_string())?;
+        let last = |name: &str| Path::new(name).file_name().map(OsString::from);
+        let mut entries = HashMap::<_, Vec<(String, &ImageInfo)>>::new();
+        for info in &instances.images {
+            let name = info.file_name.replace('\\', "/");
+            entries.entry(last(&name)).or_default().push((name, info));
+        }
+        let (mut faults, mut seen) = (Faults::default(), HashSet::new());
+        let mut found = Vec::new();
+        for path in images {
+            let of_name = entries.get(&path.file_name().map(OsString::from)).map_or(&[][..], Vec::as_slice);
+            let own: Vec<_> = of_name.iter().filter(|(name, _)| path.ends_with(name)).collect();
+            match own[..] {
+                [(_, info)] if seen.insert(info.id) => {
+                    let id = info.text_id.clone().map_or(info.id.into(), Value::from);
+                    found.push(Named { id, size: info.size });
+                }
+                [_] => faults.add("images are given twice", Outcome::Refused, path.display()),
+                [] => faults.add("images are not listed", Outcome::Refused, path.display()),
+                _ => faults.add("images are named by several entries", Outcome::Refused, path.display()),
+            }
+        }
+        faults.judge(Reading::default()).map_err(|e| e.in_file(file))?;
+        Ok(Names { images: found, categories })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Global;
 use crate::data;
-use crate::data::detection::{self, TestSplit};
+use crate::data::detection::{self, DetectionDataset, TestSplit};
 use crate::data::{Dataset, Reading, Source, Subset};
 use crate::engine::alexnet::Settings;
 use crate::engine::classifier::{Score, confusion};
@@ -49,10 +49,10 @@ pub struct Evaluate {
     /// ANNOTATIONS.json:IMAGES in COCO's format, or synthetic
     #[arg(long, value_name = "SRC")]
     data: String,
-    /// Which images; detectors have no val [default: test; all of a folder that has no split of its own and is not the run's]
+    /// Which images; detectors have no val [default: test; all of data that are not the run's and have no split of their own]
     #[arg(long, value_enum)]
     split: Option<Split>,
-    /// Of a detector's weights file: the images to test on (a run knows its own) [default: random:50]
+    /// Of a detector: which images of data that it was not trained on are test (a run knows its own data's)
     #[arg(long, value_name = "RULE")]
     test_split: Option<TestSplit>,
     /// Of a run: the best weights, or the newest
@@ -130,29 +130,50 @@ impl Evaluate {
     fn detector(&self, global: &Global) -> Result<()> {
         let weights = if matches!(self.weights, Weights::Last) { "last" } else { "best" };
         let model = DetectorModel::open(&self.model, self.key.or(weights), [None, None])?;
-        let data = detection::open(&self.data, self.faults.reading())?;
-        model.must_know(data.classes(), &self.data)?;
-        // A run is judged on the split that it was trained with.
-        let (split, seed) = if self.model.is_dir() {
-            let settings: detector::Settings = Run::settings(&self.model)?;
-            (settings.test_split.parse()?, settings.seed)
-        } else {
-            (self.test_split.unwrap_or(TestSplit::Random(50)), global.seed)
-        };
-        let chosen = self.split.unwrap_or(Split::Test);
-        let indices = match chosen {
-            Split::Test => split.indices(&*data, seed)?.1,
-            Split::Train => split.indices(&*data, seed)?.0,
-            Split::All => (0..data.len()).collect(),
-            Split::Val => {
-                let error = Error::input("detectors have no split `val`");
-                return Err(error.remedy("choose test, train or all"));
-            }
-        };
-        let (split, images) = (chosen.name(), indices.len());
-        let judged = detecting::judge(&model.net, &model.classes, &Part::new(&data, &indices), split)?;
+        let run: Option<detector::Settings> =
+            self.model.is_dir().then(|| Run::settings(&self.model)).transpose()?;
+        let given = self.faults.reading();
+        let skip_bad = given.skip_bad || run.as_ref().is_some_and(|run| run.reading.skip_bad);
+        let data = detection::open(&self.data, Reading { skip_bad, ..given })?;
+        let categories = model.categories_in(data.classes(), &self.data)?;
+        let own = run.filter(|run| run.data_checksum == data.checksum());
+        let (split, indices) = self.indices(&*data, own, global.seed)?;
+        let (split, images) = (split.name(), indices.len());
+        eprintln!("{}", detection::describe(&*data, &self.data, &[(split, &indices)]));
+        let judged = detecting::judge(&model.net, &categories, &Part::new(&data, &indices), split)?;
         let (score, seconds_per_image) = (judged.score(), judged.seconds_per_image);
         global.print(&DetectorEvaluation { split, images, score, seconds_per_image })
+    }
+
+    /// The images that a detector is judged on. A run divides its own data as it was trained; other data are divided by
+    /// `--test-split`, and not at all without.
+    fn indices(
+        &self,
+        data: &dyn DetectionDataset,
+        own: Option<detector::Settings>,
+        seed: u64,
+    ) -> Result<(Split, Vec<usize>)> {
+        let rule = match (own, self.test_split) {
+            (Some(run), Some(given)) if given.to_string() != run.test_split => {
+                let own = run.test_split;
+                let what = format!("--test-split {given}, but the run was trained with {own} on these data");
+                return Err(Error::input(what).remedy("leave the option out: a run knows its images"));
+            }
+            (Some(run), _) => Some((run.test_split.parse::<TestSplit>()?, run.seed)),
+            (None, given) => given.map(|rule| (rule, seed)),
+        };
+        match (self.split, rule) {
+            (Some(Split::Val), _) => {
+                Err(Error::input("detectors have no split `val`").remedy("choose test, train or all"))
+            }
+            (Some(Split::All), _) | (None, None) => Ok((Split::All, (0..data.len()).collect())),
+            (Some(split), None) => {
+                let what = format!("--split {} of data that the detector was not trained on", split.name());
+                Err(Error::input(what).remedy("choose --split all, or divide them by --test-split"))
+            }
+            (Some(Split::Train), Some((rule, seed))) => Ok((Split::Train, rule.indices(data, seed)?.0)),
+            (_, Some((rule, seed))) => Ok((Split::Test, rule.indices(data, seed)?.1)),
+        }
     }
 
     fn classifier(&self, global: &Global) -> Result<()> {

@@ -164,6 +164,8 @@ pub struct Description {
     pub classes: Vec<ClassCount>,
     /// The parts that it is divided into.
     pub splits: Vec<SplitCount>,
+    /// What else should be known of it, though there is nothing wrong with it: "5 crowd regions".
+    pub notes: Vec<String>,
     /// What is doubtful.
     pub faults: Faults,
 }
@@ -194,6 +196,9 @@ impl fmt::Display for Description {
         match self.classes.len() - shown.len() {
             0 => {}
             more => write!(f, " and {more} more")?,
+        }
+        if !self.notes.is_empty() {
+            write!(f, "\n  {}", self.notes.join(", "))?;
         }
         self.faults.iter().try_for_each(|fault| write!(f, "\n  warning: {fault}"))
     }
@@ -242,10 +247,12 @@ mod tests {
             source: "a.json:photos".into(),
             classes: vec![class("person", 3, Some(7)), class("dog", 0, Some(0))],
             splits: vec![split("all", 4, Some(7))],
+            notes: vec!["1 crowd region".into(), "2 objects without a mask".into()],
             faults,
         };
         let text = "a.json:photos: COCO instances\n  all 4 images with 7 objects\n  \
-                    2 classes: person 7 in 3 images, dog 0 in 0 images\n  warning: 1 images have no object: a.png";
+                    2 classes: person 7 in 3 images, dog 0 in 0 images\n  \
+                    1 crowd region, 2 objects without a mask\n  warning: 1 images have no object: a.png";
         assert_eq!(description.to_string(), text);
     }
 }

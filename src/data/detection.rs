@@ -2,6 +2,7 @@
 
 mod loader;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -9,10 +10,12 @@ use std::sync::Arc;
 
 use gradus_core::random::Rng;
 
-use super::Reading;
 use super::coco::Coco;
+use super::coco::json::ImageName;
+use super::description::{ClassCount, Faults, SplitCount};
 use super::penn_fudan::PennFudan;
 use super::scenes::Scenes;
+use super::{Description, Reading};
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::looks;
@@ -32,8 +35,8 @@ pub struct Sample {
     pub boxes: Vec<[f32; 4]>,
     /// 1 to the number of classes; 0 is the background.
     pub labels: Vec<usize>,
-    /// As large as the image. Empty where an object's mask is not known.
-    pub masks: Vec<Rle>,
+    /// As large as the image. None where an object's mask is not known.
+    pub masks: Vec<Option<Rle>>,
     /// In square pixels.
     pub areas: Vec<f64>,
     /// Regions of many objects: nothing to learn from, and ignored in evaluation.
@@ -48,10 +51,17 @@ impl Sample {
     }
 
     /// Appends an object.
-    pub fn push(&mut self, bbox: [f32; 4], label: usize, mask: Rle, area: f64, crowd: bool) {
+    pub fn push(
+        &mut self,
+        bbox: [f32; 4],
+        label: usize,
+        mask: impl Into<Option<Rle>>,
+        area: f64,
+        crowd: bool,
+    ) {
         self.boxes.push(bbox);
         self.labels.push(label);
-        self.masks.push(mask);
+        self.masks.push(mask.into());
         self.areas.push(area);
         self.crowd.push(crowd);
     }
@@ -69,6 +79,9 @@ impl Sample {
 
 /// Images with objects in boxes.
 pub trait DetectionDataset: Send + Sync {
+    /// What kind of data set it is.
+    fn kind(&self) -> String;
+
     /// The number of images.
     fn len(&self) -> usize;
 
@@ -89,9 +102,29 @@ pub trait DetectionDataset: Send + Sync {
     /// Identifies the data, to be kept with a run.
     fn checksum(&self) -> String;
 
-    /// An object to learn from whose mask is not known, if there is one: what it is called.
-    fn without_mask(&self) -> Option<String> {
+    /// The labels of the objects to learn from in image i, where they are known before it is loaded.
+    fn labels(&self, _i: usize) -> Option<Vec<usize>> {
         None
+    }
+
+    /// What is doubtful about it, found when it was opened.
+    fn faults(&self) -> Faults {
+        Faults::default()
+    }
+
+    /// What else should be known of it: "5 crowd regions".
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// How results files name the image of that id.
+    fn image_name(&self, id: i64) -> ImageName {
+        id.into()
+    }
+
+    /// The objects to learn from in some images whose masks are not known, which refuses to learn masks.
+    fn without_mask(&self, _indices: &[usize]) -> Faults {
+        Faults::default()
     }
 
     /// What the detections in some of the images are compared with.
@@ -109,11 +142,46 @@ pub trait DetectionDataset: Send + Sync {
                     bbox: [x1, y1, x2 - x1, y2 - y1],
                     area: sample.areas[k],
                     crowd: sample.crowd[k],
-                    mask: Some(mask),
+                    mask,
                 });
             }
         }
         Ok(truth)
+    }
+}
+
+/// What a data set is read as, by these parts of it: their names and images.
+pub fn describe(data: &dyn DetectionDataset, source: &str, parts: &[(&str, &[usize])]) -> Description {
+    let labels: Option<Vec<Vec<usize>>> = (0..data.len()).map(|i| data.labels(i)).collect();
+    let mut counts = vec![(0, 0); data.classes().len()];
+    for own in labels.iter().flatten() {
+        own.iter().for_each(|l| counts[l - 1].1 += 1);
+        let distinct: BTreeSet<usize> = own.iter().copied().collect();
+        distinct.iter().for_each(|l| counts[l - 1].0 += 1);
+    }
+    // Images that are drawn when they are wanted may each hold any class.
+    let class = |(class, &(images, objects)): (&Category, &(usize, usize))| ClassCount {
+        name: class.name.clone(),
+        images: if labels.is_some() { images } else { data.len() },
+        objects: labels.is_some().then_some(objects),
+    };
+    let split = |&(name, indices): &(&str, &[usize])| SplitCount {
+        name: name.into(),
+        images: indices.len(),
+        objects: labels.as_ref().map(|l| indices.iter().map(|&i| l[i].len()).sum()),
+    };
+    let empty = labels.iter().flatten().filter(|own| own.is_empty()).count();
+    let mut notes = data.notes();
+    if empty > 0 {
+        notes.push(format!("{empty} images without an object to learn from"));
+    }
+    Description {
+        kind: data.kind(),
+        source: source.into(),
+        classes: data.classes().iter().zip(&counts).map(class).collect(),
+        splits: parts.iter().map(split).collect(),
+        notes,
+        faults: data.faults(),
     }
 }
 
@@ -235,6 +303,9 @@ mod tests {
     struct Names(Vec<&'static str>);
 
     impl DetectionDataset for Names {
+        fn kind(&self) -> String {
+            "names".into()
+        }
         fn len(&self) -> usize {
             self.0.len()
         }

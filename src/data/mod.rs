@@ -224,6 +224,7 @@ pub fn describe(source: &str, parts: &[(String, &Subset)]) -> Description {
         source: source.into(),
         classes: data.classes().iter().zip(counts).map(class).collect(),
         splits: parts.iter().map(split).collect(),
+        notes: Vec::new(),
         faults: data.faults(),
     }
 }

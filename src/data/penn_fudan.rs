@@ -6,109 +6,192 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::Reading;
+use super::description::{Faults, Outcome};
 use super::detection::{DetectionDataset, Sample};
 use crate::error::{Error, Result};
-use crate::image::{Image, Samples};
+use crate::image::{Header, Image, Samples};
 use crate::metrics::coco::Category;
 use crate::metrics::rle::Rle;
 
 /// PennFudanPed's folder: pedestrians, one class.
 #[derive(Clone, Debug)]
 pub struct PennFudan {
-    folder: PathBuf,
-    /// The images' names without `.png`, sorted.
-    names: Vec<String>,
+    /// By name.
+    images: Vec<Entry>,
     classes: Vec<Category>,
+    faults: Faults,
 }
 
+/// An image and its mask.
+#[derive(Clone, Debug)]
+struct Entry {
+    /// The image's file without its extension.
+    stem: String,
+    image: PathBuf,
+    mask: PathBuf,
+    /// The pedestrians to learn from.
+    pedestrians: usize,
+}
+
+const REMEDY: &str = "give PennFudanPed's folder, or ANNOTATIONS.json:IMAGES in COCO's format";
+
 impl PennFudan {
-    /// Opens the folder that has `PNGImages` and `PedMasks`, or the one above it. Errors: it has not, there is no image, or an
-    /// image has no mask.
-    pub fn open(folder: &Path, _reading: Reading) -> Result<Self> {
+    /// Opens the folder that has `PNGImages` and `PedMasks`, or the one above it. Errors: it has not, there is no image, and what
+    /// [`Faults`] refuse: images without a mask or that cannot be read, masks that are none, no pedestrian.
+    pub fn open(folder: &Path, reading: Reading) -> Result<Self> {
         let inner = folder.join("PennFudanPed");
         let folder = if !folder.join("PNGImages").is_dir() && inner.is_dir() { inner } else { folder.into() };
-        let remedy = "give PennFudanPed's folder, or ANNOTATIONS.json:IMAGES in COCO's format";
         for part in ["PNGImages", "PedMasks"] {
             if !folder.join(part).is_dir() {
-                return Err(Error::input(format!("has no folder {part}")).in_file(folder).remedy(remedy));
+                return Err(Error::input(format!("has no folder {part}")).in_file(folder).remedy(REMEDY));
             }
         }
-        let images = folder.join("PNGImages");
-        let mut names = Vec::new();
-        for entry in images.read_dir().map_err(|e| Error::read(&images, &e))? {
-            let name = entry.map_err(|e| Error::read(&images, &e))?.file_name();
-            // Dot files are other programs' (macOS leaves `._X.png` beside each X.png).
-            if let Some(name) =
-                name.to_str().and_then(|n| n.strip_suffix(".png")).filter(|n| !n.starts_with('.'))
-            {
-                names.push(name.to_string());
+        let mut faults = Faults::default();
+        let images = pictures(&folder.join("PNGImages"), &mut faults)?;
+        let mut masks = pictures(&folder.join("PedMasks"), &mut faults)?;
+        if images.is_empty() {
+            return Err(Error::input("has no image").in_file(folder.join("PNGImages")).remedy(REMEDY));
+        }
+        let mut found = Vec::new();
+        for (stem, image) in images {
+            let of_image = |(name, _): &(String, PathBuf)| *name == format!("{stem}_mask");
+            match masks.iter().position(of_image) {
+                Some(at) => found.push(Entry { stem, image, mask: masks.remove(at).1, pedestrians: 0 }),
+                None => faults.add("images have no mask in PedMasks", Outcome::Refused, image.display()),
             }
         }
-        names.sort();
-        if names.is_empty() {
-            return Err(Error::input("has no PNG image").in_file(images).remedy(remedy));
+        for (_, mask) in masks {
+            faults.add("masks have no image in PNGImages", Outcome::Noted, mask.display());
         }
-        let data = PennFudan { folder, names, classes: vec![Category { id: 1, name: "pedestrian".into() }] };
-        match (0..data.len()).find(|&i| !data.mask_path(i).is_file()) {
-            Some(i) => Err(Error::input(format!("image {}.png has no mask", data.names[i]))
-                .in_file(data.mask_path(i))
-                .remedy("get the data again")),
-            None => Ok(data),
+        let looks: Vec<_> = found.par_iter().map(|entry| look(entry, reading)).collect();
+        let mut images = Vec::new();
+        for (entry, look) in found.into_iter().zip(looks) {
+            match look {
+                Ok(look) => {
+                    let pedestrians = look.boxes.len();
+                    look.flat.into_iter().for_each(|name| {
+                        let what = "pedestrians have a box without width or height, and are not learned";
+                        faults.add(what, Outcome::LeftOut, name);
+                    });
+                    images.push(Entry { pedestrians, ..entry });
+                }
+                Err(e) => faults.add(Faults::UNREADABLE, reading.of_bad_image(), e),
+            }
         }
+        if images.iter().all(|i| i.pedestrians == 0) {
+            faults.add("data set has no pedestrian", Outcome::Refused, "the masks are all background");
+        }
+        faults.judge(reading).map_err(|e| e.in_file(&folder))?;
+        let classes = vec![Category { id: 1, name: "pedestrian".into() }];
+        Ok(PennFudan { images, classes, faults })
     }
+}
 
-    fn mask_path(&self, i: usize) -> PathBuf {
-        self.folder.join("PedMasks").join(format!("{}_mask.png", self.names[i]))
+/// The pictures in a folder by their names without extension, sorted. Other files are a fault.
+fn pictures(folder: &Path, faults: &mut Faults) -> Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in folder.read_dir().map_err(|e| Error::read(folder, &e))? {
+        let path = entry.map_err(|e| Error::read(folder, &e))?.path();
+        let text = |part: Option<&std::ffi::OsStr>| part.and_then(|p| p.to_str()).map(String::from);
+        let (name, stem, extension) =
+            (text(path.file_name()), text(path.file_stem()), text(path.extension()));
+        // Dot files are other programs' (macOS leaves `._X.png` beside each X.png), as is what Windows keeps of its previews.
+        if name.as_ref().is_some_and(|n| n.starts_with('.') || n == "Thumbs.db" || n == "desktop.ini") {
+            continue;
+        }
+        let known = ["png", "jpg", "jpeg", "jpe", "jfif", "webp"];
+        match (stem, extension) {
+            (Some(stem), Some(e)) if known.contains(&e.to_ascii_lowercase().as_str()) => {
+                found.push((stem, path))
+            }
+            _ => faults.add("files are no pictures by their names", Outcome::LeftOut, path.display()),
+        }
     }
+    found.sort();
+    Ok(found)
+}
+
+/// The pedestrians of a mask.
+struct Look {
+    /// Those that have a box, by number.
+    boxes: Vec<(Rle, [f64; 4])>,
+    /// The others.
+    flat: Vec<String>,
+}
+
+/// Reads an entry's mask, and as much of its image as tells whether they belong together.
+fn look(entry: &Entry, reading: Reading) -> Result<Look> {
+    let header = Header::of_file(&entry.image)?;
+    if reading.skip_bad {
+        Image::open(&entry.image)?;
+    }
+    let mask = Image::open(&entry.mask)?;
+    let bad = |what: String| Error::input(what).in_file(&entry.mask).remedy("get the data again");
+    let (w, h) = (mask.width(), mask.height());
+    if [w, h] != header.upright_size() {
+        let [iw, ih] = header.upright_size();
+        return Err(bad(format!("is {w} x {h} pixels, its image {iw} x {ih}")));
+    }
+    let labels: Vec<u16> = match mask.samples() {
+        _ if mask.channels() != 1 => return Err(bad("is not a gray image of pedestrian numbers".into())),
+        Samples::U8(v) => v.iter().map(|&v| u16::from(v)).collect(),
+        Samples::U16(v) => v.clone(),
+    };
+    let mut look = Look { boxes: Vec::new(), flat: Vec::new() };
+    for (number, mask) in Rle::of_labels(h, w, &labels)? {
+        let [x, y, width, height] = mask.bounding_box();
+        let (width, height) = (width - 1.0, height - 1.0);
+        if width == 0.0 || height == 0.0 {
+            let name = entry.mask.file_name().unwrap_or_default().to_string_lossy();
+            look.flat.push(format!("{name}, pedestrian {number} at ({x}, {y})"));
+        } else {
+            look.boxes.push((mask, [x, y, width, height]));
+        }
+    }
+    Ok(look)
 }
 
 impl DetectionDataset for PennFudan {
+    fn kind(&self) -> String {
+        "PennFudanPed, images with masks of pedestrians".into()
+    }
+
     fn len(&self) -> usize {
-        self.names.len()
+        self.images.len()
     }
 
     fn name(&self, i: usize) -> String {
-        format!("{}.png", self.names[i])
+        format!("{}.png", self.images[i].stem)
     }
 
     fn classes(&self) -> &[Category] {
         &self.classes
     }
 
+    fn labels(&self, i: usize) -> Option<Vec<usize>> {
+        Some(vec![1; self.images[i].pedestrians])
+    }
+
+    fn faults(&self) -> Faults {
+        self.faults.clone()
+    }
+
     /// Of names and sizes; reading every image for it would take as long as an epoch.
     fn checksum(&self) -> String {
-        let sum = (0..self.len()).fold(0, |sum, i| {
-            let size = std::fs::metadata(self.mask_path(i)).map_or(0, |m| m.len());
-            crc32c::crc32c_append(crc32c::crc32c_append(sum, self.names[i].as_bytes()), &size.to_le_bytes())
+        let sum = self.images.iter().fold(0, |sum, image| {
+            let size = std::fs::metadata(&image.mask).map_or(0, |m| m.len());
+            crc32c::crc32c_append(crc32c::crc32c_append(sum, image.stem.as_bytes()), &size.to_le_bytes())
         });
         format!("crc32c:{sum:08x}")
     }
 
     fn load(&self, i: usize) -> Result<Sample> {
-        let image = Image::open(self.folder.join("PNGImages").join(self.name(i)))?.to_rgb8();
-        let path = self.mask_path(i);
-        let mask = Image::open(&path)?;
-        let bad = |what: String| Error::input(what).in_file(&path).remedy("get the data again");
-        let (w, h) = (mask.width(), mask.height());
-        if (w, h) != (image.width(), image.height()) {
-            let what = format!("is {w} x {h} pixels, its image {} x {}", image.width(), image.height());
-            return Err(bad(what));
-        }
-        let labels: Vec<u16> = match mask.samples() {
-            _ if mask.channels() != 1 => return Err(bad("is not a gray image of pedestrian numbers".into())),
-            Samples::U8(v) => v.iter().map(|&v| u16::from(v)).collect(),
-            Samples::U16(v) => v.clone(),
-        };
-        let mut sample = Sample::new(image, i as i64);
-        for (number, mask) in Rle::of_labels(h, w, &labels)? {
-            let [x, y, width, height] = mask.bounding_box();
-            let (width, height) = (width - 1.0, height - 1.0);
-            if width == 0.0 || height == 0.0 {
-                let what =
-                    format!("pedestrian {number} at ({x}, {y}) has a box of {width} x {height} pixels");
-                return Err(bad(what));
-            }
+        let entry = &self.images[i];
+        let mut sample = Sample::new(Image::open(&entry.image)?.to_rgb8(), i as i64);
+        for (mask, [x, y, width, height]) in look(entry, Reading::default())?.boxes {
             sample.push([x, y, x + width, y + height].map(|v| v as f32), 1, mask, width * height, false);
         }
         Ok(sample)
@@ -145,27 +228,47 @@ mod tests {
         let sample = load(&mask).unwrap();
         assert_eq!(sample.boxes, [[2.0, 0.0, 3.0, 2.0], [0.0, 0.0, 1.0, 1.0]]);
         assert_eq!((sample.areas, sample.labels), (vec![2.0, 1.0], vec![1, 1]));
-        assert_eq!(sample.masks[1].bitmap(), [0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(sample.masks[1].as_ref().unwrap().bitmap(), [0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(sample.image.pixel(3, 2), [1, 2, 3]);
     }
 
     #[test]
-    fn an_image_without_pedestrians_is_kept() {
-        let sample = load(&Image::from_u8(4, 3, 1, vec![0; 12])).unwrap();
-        assert!(sample.boxes.is_empty());
+    fn an_image_without_pedestrians_is_kept_and_files_of_any_case_are_read() {
+        let dir = folder(&Image::from_u8(4, 3, 1, vec![0; 12]));
+        let at = |name: &str| dir.path().join(name);
+        Image::filled(4, 3, [9; 3]).save_png(at("PNGImages/B.PNG")).unwrap();
+        let mask = Image::from_u8(4, 3, 1, vec![1, 1, 0, 0, 1, 1, 0, 0, 0, 2, 0, 0]);
+        mask.save_png(at("PedMasks/B_mask.PNG")).unwrap();
+        std::fs::write(at("PNGImages/notes.txt"), "x").unwrap();
+        let data = PennFudan::open(dir.path(), Reading::default()).unwrap();
+        assert_eq!((data.labels(0), data.labels(1)), (Some(vec![]), Some(vec![1])));
+        assert_eq!(data.load(1).unwrap().boxes, [[0.0, 0.0, 1.0, 1.0]]);
+        let faults: Vec<String> = data.faults().iter().map(|f| f.to_string()).collect();
+        assert!(
+            faults[0].contains("notes.txt") && faults[1].contains("B_mask.PNG, pedestrian 2"),
+            "{faults:?}"
+        );
+        // A picture that ends early is seen now, and left out where that is asked for.
+        let bytes = std::fs::read(at("PNGImages/A.png")).unwrap();
+        std::fs::write(at("PNGImages/A.png"), &bytes[..bytes.len() - 20]).unwrap();
+        let error = PennFudan::open(dir.path(), Reading::default()).unwrap_err().to_string();
+        assert!(error.contains("A.png: ends early"), "{error}");
+        let skip = Reading { skip_bad: true, ..Reading::default() };
+        assert_eq!(PennFudan::open(dir.path(), skip).unwrap().len(), 1);
     }
 
     #[test]
     fn bad_folders_are_explained() {
         let error = |mask: &Image| load(mask).unwrap_err().to_string();
         let narrow = Image::from_u8(4, 3, 1, vec![0, 7, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0]);
-        assert!(error(&narrow).contains("A_mask.png: pedestrian 7 at (1, 0) has a box of 0 x 1 pixels"));
+        assert!(error(&narrow).contains("no pedestrian"), "{}", error(&narrow));
+        assert!(error(&Image::from_u8(4, 3, 1, vec![0; 12])).contains("no pedestrian"));
         assert!(error(&Image::filled(4, 3, [0; 3])).contains("not a gray image"));
         assert!(error(&Image::from_u8(3, 4, 1, vec![0; 12])).contains("is 3 x 4 pixels, its image 4 x 3"));
         let dir = folder(&narrow);
         std::fs::remove_file(dir.path().join("PedMasks/A_mask.png")).unwrap();
         let error = PennFudan::open(dir.path(), Reading::default()).unwrap_err().to_string();
-        assert!(error.contains("A_mask.png: image A.png has no mask"), "{error}");
+        assert!(error.contains("images have no mask in PedMasks") && error.contains("A.png"), "{error}");
         std::fs::remove_dir(dir.path().join("PedMasks")).unwrap();
         assert!(
             PennFudan::open(dir.path(), Reading::default())

@@ -327,9 +327,9 @@ impl Task for Detection {
         Ok(judge(net, self.test.data.classes(), &self.test, "test images")?.score())
     }
 
-    /// The greater box AP is better, as COCO ranks.
+    /// The greater box AP is better, as COCO ranks; anything is better than one that is undefined.
     fn better(score: &Score, best: &Score) -> bool {
-        score.boxes[0] > best.boxes[0]
+        score.boxes[0] > best.boxes[0] || best.boxes[0] < 0.0
     }
 }
 

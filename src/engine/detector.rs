@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::image::{Image, Object, picture_rows};
 use crate::metrics::coco::{Category, Evaluation, NAMES, recalls};
+use crate::metrics::rle::Rle;
 use crate::plot::{self, Chart, Series};
 use crate::run::{Existing, Run};
 use gradus_core::gemm::Precision;
@@ -187,10 +188,11 @@ pub fn train(
     existing: Existing,
 ) -> Result<Summary> {
     let [train, test] = settings.parts(data)?;
-    if let Some(object) = data.without_mask().filter(|_| settings.config.masks) {
-        return Err(Error::input(format!("{object} has no mask"))
-            .in_file(&settings.data)
-            .remedy("add its mask, or train --model fasterrcnn, which needs none"));
+    must_have_objects(&train, &test)?;
+    if settings.config.masks {
+        let remedy = "add their masks, or train --model fasterrcnn, which needs none";
+        let told = |e: Error| e.in_file(&settings.data).remedy(remedy);
+        data.without_mask(&train.indices).judge(Reading::default()).map_err(told)?;
     }
     let mut run = Run::open(folder, settings, existing)?;
     let prepared = prepare(settings, [train, test.clone()], &mut run, existing);
@@ -204,7 +206,10 @@ pub fn train(
     let PositionOf::<Detection> { history, best_epoch, .. } = trainer.position().clone();
     let (_, net) = trainer.into_best()?;
     let judged = judge(&net, &settings.classes, &test, "best weights, test images")?;
-    files::write_atomic(run.file("detections.json"), results_to_json(&judged.detections).as_bytes())?;
+    files::write_atomic(
+        run.file("detections.json"),
+        results_to_json(&judged.detections, |id| data.image_name(id)).as_bytes(),
+    )?;
     precision_recall(&judged).save_png(run.file("PR_curve.png"))?;
     pictures_of_test(&run, &judged, &test, &settings.classes)?;
     run.note(&serde_json::json!({ "best_epoch": best_epoch, "test": judged.score() }))?;
@@ -246,6 +251,22 @@ fn prepare(
     Ok((trainer, weights))
 }
 
+/// Is there something to learn from, and something to judge by? Without objects among the test images every AP is undefined, and
+/// no epoch better than another.
+fn must_have_objects(train: &Part, test: &Part) -> Result<()> {
+    for (part, of, lack) in
+        [(train, "training", "there is nothing to learn"), (test, "test", "no AP is defined")]
+    {
+        let labels: Option<Vec<_>> = part.indices.iter().map(|&i| part.data.labels(i)).collect();
+        if labels.is_some_and(|l| l.iter().all(Vec::is_empty)) {
+            let n = part.indices.len();
+            let what = format!("the {n} {of} images hold no object, so {lack}");
+            return Err(Error::input(what).remedy("choose another --test-split"));
+        }
+    }
+    Ok(())
+}
+
 /// What is about to be trained.
 fn announce(net: &mut Detector, settings: &Settings, parts: [&Part; 2], weights: Option<&str>) {
     let mut trainable = 0;
@@ -268,10 +289,12 @@ fn announce(net: &mut Detector, settings: &Settings, parts: [&Part; 2], weights:
 fn record(run: &mut Run, position: &PositionOf<Detection>) -> Result<()> {
     let Some(e) = position.last() else { return Ok(()) };
     let masks = e.score.masks.map(|m| format!(", mask AP {:.3}", m[0])).unwrap_or_default();
-    let best = if position.best_epoch == e.epoch { ", the best so far" } else { "" };
-    let memory = peak_mib().map(|m| format!("; peak memory {m:.0} MiB")).unwrap_or_default();
     let [ap, ap50, ..] = e.score.boxes;
-    eprintln!("epoch {}: test box AP {ap:.3} (AP50 {ap50:.3}){masks}{best}{memory}", e.epoch);
+    let best = if position.best_epoch == e.epoch && ap >= 0.0 { ", the best so far" } else { "" };
+    let memory = peak_mib().map(|m| format!("; peak memory {m:.0} MiB")).unwrap_or_default();
+    let boxes =
+        if ap < 0.0 { "undefined, without objects".into() } else { format!("{ap:.3} (AP50 {ap50:.3})") };
+    eprintln!("epoch {}: test box AP {boxes}{masks}{best}{memory}", e.epoch);
     let mut names = vec![("train/loss".to_string(), e.train.total())];
     let shown = if e.score.masks.is_some() { 5 } else { 4 };
     names.extend(LOSSES.iter().zip(e.train.means()).take(shown).map(|(n, v)| (format!("train/{n}"), v)));
@@ -321,7 +344,7 @@ fn pictures_of_test(run: &Run, judged: &Judgement, test: &Part, classes: &[Categ
         let truth = |(k, b): (usize, &[f32; 4])| Object {
             bbox: *b,
             label: classes[sample.labels[k] - 1].name.clone(),
-            mask: Some(sample.masks[k].bitmap()),
+            mask: sample.masks[k].as_ref().map(Rle::bitmap),
         };
         let truths: Vec<Object> = sample.boxes.iter().enumerate().map(truth).collect();
         let own = judged.detections.iter().filter(|d| d.image == sample.image_id && d.score >= DRAWN_SCORE);

@@ -21,6 +21,8 @@ pub struct DetectorModel {
     pub net: Detector,
     /// Label k's category is `classes[k - 1]`.
     pub classes: Vec<Category>,
+    /// Whether the classes' names are known; otherwise they are numbered ones.
+    named: bool,
 }
 
 /// The metadata that lets a weights file speak for itself. `eps` is batch norm's.
@@ -88,8 +90,10 @@ impl DetectorModel {
         let mut net = Detector::new(config, &mut Rng::seed(0));
         loaded.load_exact(&mut net, &file).map_err(checkpoint_error)?;
         net.backbone.set_norm_eps(eps);
-        let classes = classes.filter(|c| c.len() == count - 1).unwrap_or_else(|| coco::categories(count - 1));
-        Ok(DetectorModel { net, classes })
+        let classes = classes.filter(|c| c.len() == count - 1);
+        let cocos = coco::categories(count - 1);
+        let named = classes.is_some() || cocos.iter().any(|c| c.name == "person");
+        Ok(DetectorModel { net, classes: classes.unwrap_or(cocos), named })
     }
 
     /// What is found in a picture. Error: what is predicted on the way is not finite.
@@ -98,17 +102,41 @@ impl DetectorModel {
         Ok(found.map_err(|bad| predicts_nothing(&bad))?.remove(0))
     }
 
-    /// Whether these are classes that it tells apart. Error: one is not.
-    pub fn must_know(&self, classes: &[Category], source: &str) -> Result<()> {
-        let Some(unknown) = classes.iter().find(|c| self.classes.iter().all(|own| own.id != c.id)) else {
-            return Ok(());
+    /// Label k's category in a data set, which may number or order its categories otherwise: that of the same name, or one that the
+    /// data lacks. Weights that hold no names are taken to tell the data's categories apart in their order. Error: a
+    /// category of the data is none of the detector's.
+    pub fn categories_in(&self, data: &[Category], source: &str) -> Result<Vec<Category>> {
+        if !self.named && data.len() == self.classes.len() {
+            eprintln!("the weights hold no names of classes: {} are taken in their order", names(data));
+            return Ok(data.to_vec());
+        }
+        let known = |c: &&Category| self.classes.iter().any(|own| own.name == c.name);
+        let twice =
+            data.iter().enumerate().find(|(k, c)| data[..*k].iter().any(|other| other.name == c.name));
+        if data.iter().all(|c| known(&c)) && twice.is_none() {
+            let mut free = (i64::MIN..).filter(|id| data.iter().all(|c| c.id != *id));
+            let mut other = |own: &Category| Some(Category { id: free.next()?, name: own.name.clone() });
+            let of =
+                |own: &Category| data.iter().find(|c| c.name == own.name).cloned().or_else(|| other(own));
+            return Ok(self.classes.iter().filter_map(of).collect());
+        }
+        let what = match twice {
+            Some((_, c)) => format!("has two categories named {:?}", c.name),
+            None => format!(
+                "has {} classes: {}; the detector tells {} apart: {}",
+                data.len(),
+                names(data),
+                self.classes.len(),
+                names(&self.classes)
+            ),
         };
-        let (have, need) = (classes.len(), self.classes.len());
-        let (id, name) = (unknown.id, &unknown.name);
-        Err(Error::input(format!(
-            "has {have} classes, the detector tells {need} apart, and not {name:?} (id {id})"
-        ))
-        .in_file(source)
-        .remedy("name the data set that it was trained on"))
+        Err(Error::input(what)
+            .in_file(source)
+            .remedy("classes are matched by name: give them the names that the detector was trained with"))
     }
+}
+
+/// The names of some categories.
+fn names(categories: &[Category]) -> String {
+    categories.iter().map(|c| format!("{:?}", c.name)).collect::<Vec<_>>().join(", ")
 }

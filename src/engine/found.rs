@@ -31,21 +31,31 @@ pub struct FoundIn {
     pub detections: Vec<Found>,
 }
 
-/// What a detector finds in a picture: as a list, as COCO results with this id, and drawn, the longer side `side` pixels.
+/// A picture to look at.
+pub struct Picture<'a> {
+    /// Its file.
+    pub path: &'a Path,
+    /// What is in it.
+    pub image: Image,
+    /// Its id in results.
+    pub id: i64,
+}
+
+/// What a detector finds in a picture: as a list, as COCO results, and drawn, the longer side `side` pixels. Label k's category in
+/// results is `categories[k - 1]`.
 pub fn find(
     model: &DetectorModel,
-    path: &Path,
-    id: i64,
+    categories: &[Category],
+    Picture { path, image, id }: &Picture,
     score: f32,
     side: Option<usize>,
     plain: bool,
 ) -> Result<(FoundIn, Vec<Detection>, Image)> {
-    let image = Image::open(path)?.to_rgb8();
     let (w, h) = (image.width(), image.height());
-    let found = surest(&model.detect(&image).map_err(|e| e.in_file(path))?, score);
-    let results = to_coco(&found, id, [h, w], &model.classes)?;
+    let found = surest(&model.detect(image).map_err(|e| e.in_file(path))?, score);
+    let results = to_coco(&found, *id, [h, w], categories)?;
     let side = side.unwrap_or(w.max(h));
-    let drawn = picture(&image, &objects(&results, &model.classes), side, plain);
+    let drawn = picture(image, &objects(&results, categories), side, plain);
     let one = |(k, b): (usize, &[f32; 4])| Found {
         bbox: *b,
         score: found.scores[k],

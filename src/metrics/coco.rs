@@ -11,6 +11,10 @@
 //! can take only an ignored object is ignored too, as is an unmatched one whose own area is outside the range. A crowd
 //! region can be taken any number of times, with IoU = intersection over the detection's area.
 //!
+//! Boxes are judged of all objects, masks of those that have one: an object without a mask is none there, and what is found on it is
+//! wrong. (`pycocotools.coco.annToRLE` raises an exception at an annotation without polygons, so it is given the file without these
+//! where masks are judged.)
+//!
 //! Source of the definitions: Lin et al., *Microsoft COCO*, 2014, and `pycocotools.cocoeval`, whose 12 numbers these
 //! are: sorts are stable, a value without objects is −1, and an object of id 0, matched, counts as unmatched.
 
@@ -82,7 +86,7 @@ pub struct Truth {
     pub area: f64,
     /// A region of many objects, which is ignored?
     pub crowd: bool,
-    /// Needed where masks are evaluated.
+    /// Without one it is no object where masks are evaluated.
     pub mask: Option<Rle>,
 }
 
@@ -169,7 +173,7 @@ pub fn recalls() -> [f64; RECALLS] {
 /// Compares detections with the ground truth.
 ///
 /// Detections of categories that the ground truth lacks do not count. Errors: a detection of an image that is not in
-/// the ground truth, numbers that are not finite, and for [`Kind::Mask`] a missing mask or masks of different sizes.
+/// the ground truth, numbers that are not finite, and for [`Kind::Mask`] a detection without a mask or masks of different sizes.
 pub fn evaluate(truth: &GroundTruth, detections: &[Detection], kind: Kind) -> Result<Evaluation> {
     let mut images = truth.images.clone();
     images.sort_unstable();
@@ -178,8 +182,9 @@ pub fn evaluate(truth: &GroundTruth, detections: &[Detection], kind: Kind) -> Re
     categories.sort_by_key(|c| c.id);
     categories.dedup_by_key(|c| c.id);
     check(truth, detections, kind, &images)?;
-    let truths = group(&truth.truths, &images, &categories, |t| (t.category, t.image));
-    let detections = group(detections, &images, &categories, |d| (d.category, d.image));
+    let judged = |t: &Truth| kind == Kind::Box || t.mask.is_some();
+    let truths = group(&truth.truths, &images, &categories, |t| judged(t).then_some((t.category, t.image)));
+    let detections = group(detections, &images, &categories, |d| Some((d.category, d.image)));
     let categories = categories
         .iter()
         .enumerate()
@@ -205,9 +210,6 @@ fn check(truth: &GroundTruth, detections: &[Detection], kind: Kind, images: &[i6
             let what = format!("annotation {} of image {}: box {:?}, area {}", t.id, t.image, t.bbox, t.area);
             return Err(Error::input(what));
         }
-        if counts && kind == Kind::Mask && t.mask.is_none() {
-            return Err(Error::input(format!("annotation {} of image {} has no mask", t.id, t.image)));
-        }
     }
     for (i, d) in detections.iter().enumerate() {
         let problem = if images.binary_search(&d.image).is_err() {
@@ -231,15 +233,15 @@ struct Member<'a, T> {
     item: &'a T,
 }
 
-/// The items of listed categories and images, by category, image and their own order.
+/// The items of listed categories and images, by category, image and their own order; those without a key are left out.
 fn group<'a, T>(
     items: &'a [T],
     images: &[i64],
     categories: &[&Category],
-    key: impl Fn(&T) -> (i64, i64),
+    key: impl Fn(&T) -> Option<(i64, i64)>,
 ) -> Vec<Member<'a, T>> {
     let place = |item: &'a T| {
-        let (category, image) = key(item);
+        let (category, image) = key(item)?;
         let category = categories.binary_search_by_key(&category, |c| c.id).ok()?;
         Some(Member { category, image: images.binary_search(&image).ok()?, item })
     };

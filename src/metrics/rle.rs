@@ -161,9 +161,9 @@ impl Rle {
         toggles.into_iter().map(mask).collect()
     }
 
-    /// The inside of a polygon `[x0, y0, x1, y1, ...]` in pixels, by the rule in this file's head. Errors: fewer than
-    /// three corners, an odd number of coordinates, coordinates that are not finite or beyond 1e7, or a polygon that crosses columns
-    /// more than 2^24 times.
+    /// The inside of a polygon `[x0, y0, x1, y1, ...]` in pixels, by the rule in this file's head. Fewer than three corners enclose
+    /// nothing, and an odd last number counts for nothing, as in pycocotools. Errors: coordinates that are not finite or beyond 1e7, or a
+    /// polygon that crosses columns more than 2^24 times.
     pub fn from_polygon(height: u64, width: u64, polygon: &[f64]) -> Result<Self> {
         check_polygon(polygon)?;
         pixels(height, width)?;
@@ -394,15 +394,8 @@ fn pixels(height: u64, width: u64) -> Result<u64> {
         .ok_or_else(|| Error::input(format!("a mask of {width} x {height} pixels is too large")))
 }
 
-/// Is this a polygon at all? Errors as of [`Rle::from_polygon`].
+/// Are the coordinates of a polygon ones that can be drawn? Errors: one is not finite, or beyond 1e7.
 pub fn check_polygon(polygon: &[f64]) -> Result<()> {
-    if polygon.len() < 6 || !polygon.len().is_multiple_of(2) {
-        let what = format!(
-            "a polygon of {} coordinates; at least 3 corners, x and y each, are needed",
-            polygon.len()
-        );
-        return Err(Error::input(what));
-    }
     match polygon.iter().find(|v| v.is_nan() || v.abs() > MAX_COORDINATE) {
         Some(v) => Err(Error::input(format!("a polygon coordinate of {v}"))),
         None => Ok(()),

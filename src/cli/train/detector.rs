@@ -113,6 +113,9 @@ impl DetectorArgs {
         let settings = Settings::new(config, source, &*data, split, weights.as_deref(), plan)?;
         let weights_key = self.key.key.clone().or_else(|| begun?.weights_key.clone());
         let settings = Settings { weights_key, reading, ..settings };
+        let [train, test] = settings.parts(&data)?;
+        let parts = [("train", &*train.indices), ("test", &*test.indices)];
+        eprintln!("{}", detection::describe(&*data, source, &parts));
         global.print(&detector::train(&settings, &data, &folder, self.output.existing())?)
     }
 

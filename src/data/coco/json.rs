@@ -1,21 +1,26 @@
 //! COCO's JSON files: *instances* (images, categories, annotated objects) and *results* (lists of detections).
 //!
-//! Fields that are not needed are skipped. Each image, annotation and detection is first found as raw text and then
-//! read by itself, so that a mistake is reported with its id. Python writes `NaN` and `Infinity`, which JSON lacks:
-//! such a file is read too, and the value reported where it matters.
+//! Tools write these files in many ways. What has one plain meaning is taken in it, what can be spared is left out, and what cannot be
+//! meant refuses the file; each is a [`Faults`] entry that names image and annotation, and all of a file are told at once.
+//! Where pycocotools reads a file, its reading is the measure.
 
-use std::borrow::Cow;
+mod results;
+mod syntax;
+
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::raw::{Counts, RawAnnotation, RawCategory, RawDetection, RawImage, RawInstances, RawSegmentation};
+use super::raw::{Entry, Id, RawSegmentation, Wrong};
+use crate::data::Reading;
+use crate::data::description::{Faults, Outcome};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::metrics::coco::{Category, Detection, GroundTruth, Truth};
+use crate::metrics::coco::{Category, GroundTruth, Truth};
 use crate::metrics::rle::{self, Rle};
+
+pub use results::{ImageName, results_to_json};
 
 /// Larger files are refused: a bound on memory (COCO's own are below 0.5 GB).
 pub(super) const MAX_BYTES: u64 = 2 << 30;
@@ -34,8 +39,10 @@ pub struct Instances {
 /// An image's entry.
 #[derive(Clone, Debug)]
 pub struct ImageInfo {
-    /// Its id.
+    /// Its id; a number is given to it where the file has a string.
     pub id: i64,
+    /// Its id as the file has it, where that is a string.
+    pub text_id: Option<String>,
     /// Its file, relative to the images' folder; may be empty where only evaluation is wanted.
     pub file_name: String,
     /// Columns and rows, where given.
@@ -45,7 +52,7 @@ pub struct ImageInfo {
 /// An annotated object.
 #[derive(Clone, Debug)]
 pub struct Annotation {
-    /// Its id.
+    /// Its id; a number is given to it where the file has none.
     pub id: i64,
     /// Its image's id.
     pub image: i64,
@@ -90,83 +97,62 @@ impl Segmentation {
 }
 
 impl Instances {
-    /// Reads an instances file. Errors: unreadable, larger than 2 GiB, not JSON, not COCO instances, or an entry with
-    /// a missing field, a wrong type, a bad mask or an id that occurs twice or nowhere.
+    /// Reads an instances file. Errors: unreadable, larger than 2 GiB, not JSON, not COCO instances, or entries that cannot be
+    /// meant: without an id, a box or a category, or listed twice; all of them are named.
     pub fn read(path: &Path) -> Result<Self> {
         Self::parse(&files::read(path, MAX_BYTES)?).map_err(|e| e.in_file(path))
     }
 
     /// Reads the bytes of an instances file; see [`Instances::read`].
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let bytes = without_nan(bytes);
-        let top: RawInstances =
-            serde_json::from_slice(&bytes).map_err(|e| foreign(&bytes, &e, "instances"))?;
-        let (Some(images), Some(annotations), Some(categories)) =
-            (top.images, top.annotations, top.categories)
-        else {
-            let what = "not COCO instances: `images`, `annotations` and `categories` are needed";
-            return Err(Error::input(what).remedy("give an instances_*.json file"));
-        };
-        let instances = Instances {
-            images: entries(&images, "image", image_info)?,
-            categories: entries(&categories, "category", |c: RawCategory| {
-                Ok(Category { id: c.id.0, name: c.name.unwrap_or_else(|| c.id.0.to_string()) })
-            })?,
-            annotations: entries(&annotations, "annotation", annotation)?,
-        };
-        instances.check_ids()?;
+        let (instances, faults) = Self::gather(bytes)?;
+        faults.judge(Reading::default())?;
         Ok(instances)
     }
 
-    fn check_ids(&self) -> Result<()> {
-        let images = distinct(self.images.iter().map(|i| i.id), "image")?;
-        let categories = distinct(self.categories.iter().map(|c| c.id), "category")?;
-        distinct(self.annotations.iter().map(|a| a.id), "annotation")?;
-        for a in &self.annotations {
-            let (id, image, category) = (a.id, a.image, a.category);
-            if !images.contains(&image) {
-                return Err(Error::input(format!("annotation {id}: its image {image} is not listed")));
-            }
-            if !categories.contains(&category) {
-                let what = format!("annotation {id} (image {image}): its category {category} is not listed");
-                return Err(Error::input(what));
-            }
-        }
-        Ok(())
+    /// What can be read of the bytes of an instances file, and what is doubtful about it. Errors: it is none.
+    pub(super) fn gather(bytes: &[u8]) -> Result<(Self, Faults)> {
+        let text = syntax::text(bytes)?;
+        let top = Entry::parse(&text).map_err(|e| syntax::foreign(&text, &e, "instances"))?;
+        let list = |name: &str| {
+            let told = |w: Wrong| Error::input(format!("not COCO instances: {}, and is {}", w.must, w.has));
+            let missing = || Error::input(format!("not COCO instances: `{name}` is missing"));
+            top.list(name).map_err(told)?.ok_or_else(missing)
+        };
+        let lists = ["images", "annotations", "categories"].map(list);
+        let [images, annotations, categories] = lists;
+        let remedy = |e: Error| e.remedy("give an instances_*.json file");
+        let (images, annotations, categories) =
+            (images.map_err(remedy)?, annotations.map_err(remedy)?, categories.map_err(remedy)?);
+        let mut faults = Faults::default();
+        let images = image_infos(&images, &mut faults);
+        let categories = entries(&categories, "category", "categories", &mut faults, category);
+        distinct(categories.iter().map(|c| c.id), "category", "categories", &mut faults);
+        let annotations = objects(&annotations, &images, &categories, &mut faults);
+        Ok((Instances { images, categories, annotations }, faults))
     }
 
-    /// What detections are compared with, with masks or without. Objects without a mask become, in evaluations
-    /// of masks, crowd regions as large as their box: what is found there is not judged. Errors: masks that do
-    /// not fit their image.
+    /// What detections are compared with, with masks or without. An object without a mask is no object where masks are judged; see
+    /// [`evaluate`](crate::metrics::coco::evaluate). Errors: masks that do not fit their image.
     pub fn ground_truth(&self, masks: bool) -> Result<GroundTruth> {
         let sizes: HashMap<i64, [u64; 2]> =
             self.images.iter().filter_map(|i| Some((i.id, i.size?))).collect();
+        let mask = |a: &Annotation| match (&a.segmentation, sizes.get(&a.image)) {
+            (Segmentation::None, _) => Ok(None),
+            (s, Some(&[w, h])) => s.mask(h, w),
+            (_, None) => Err(Error::input("the image's width and height are missing")),
+        };
         let truth = |a: &Annotation| {
-            let mut truth = Truth {
+            let place = |e: Error| Error::input(format!("annotation {} (image {}): {e}", a.id, a.image));
+            Ok(Truth {
                 id: a.id,
                 image: a.image,
                 category: a.category,
                 bbox: a.bbox,
                 area: a.area,
                 crowd: a.crowd,
-                mask: None,
-            };
-            if masks {
-                let place = || format!("annotation {} (image {})", a.id, a.image);
-                let missing =
-                    || Error::input(format!("{}: the image's width and height are missing", place()));
-                let [w, h] = *sizes.get(&a.image).ok_or_else(missing)?;
-                let mask =
-                    a.segmentation.mask(h, w).map_err(|e| Error::input(format!("{}: {e}", place())))?;
-                truth.crowd |= mask.is_none();
-                truth.mask = Some(match mask {
-                    Some(mask) => mask,
-                    None => {
-                        Rle::from_box(h, w, a.bbox).map_err(|e| Error::input(format!("{}: {e}", place())))?
-                    }
-                });
-            }
-            Ok(truth)
+                mask: if masks { mask(a).map_err(place)? } else { None },
+            })
         };
         Ok(GroundTruth {
             images: self.images.iter().map(|i| i.id).collect(),
@@ -175,245 +161,217 @@ impl Instances {
         })
     }
 
-    /// Reads a results file of detections in these images; see [`Instances::parse_results`].
-    pub fn read_results(&self, path: &Path) -> Result<Vec<Detection>> {
-        self.parse_results(&files::read(path, MAX_BYTES)?).map_err(|e| e.in_file(path))
-    }
-
-    /// Reads the bytes of a results file. A detection's area is its box's; without a box both are taken from its
-    /// mask. Errors: not a list of detections, an entry with neither box nor mask, an unknown image, a bad mask.
-    pub fn parse_results(&self, bytes: &[u8]) -> Result<Vec<Detection>> {
-        let bytes = without_nan(bytes);
-        let raw: Vec<&RawValue> =
-            serde_json::from_slice(&bytes).map_err(|e| foreign(&bytes, &e, "results"))?;
-        let images: HashMap<i64, &ImageInfo> = self.images.iter().map(|i| (i.id, i)).collect();
-        entries(&raw, "detection", |d: RawDetection| {
-            let image =
-                *images.get(&d.image_id.0).ok_or_else(|| format!("unknown image {}", d.image_id.0))?;
-            let context = |e: Error| format!("(image {}) {e}", image.id);
-            let mask = match (segmentation(d.segmentation).map_err(context)?, image.size) {
-                (Segmentation::None, _) => None,
-                (Segmentation::Rle(rle), None) => Some(rle),
-                (s, Some([w, h])) => s.mask(h, w).map_err(context)?,
-                (Segmentation::Polygons(_), None) => {
-                    return Err(format!("polygons, where image {} has no width and height", image.id).into());
-                }
-            };
-            let score = d.score.ok_or("no score, or one that is not a number")?;
-            let (image, category) = (image.id, d.category_id.0);
-            match (d.bbox.filter(|b| !b.is_empty()), mask) {
-                (Some(bbox), mask) => {
-                    Ok(Detection { mask, ..Detection::of_box(image, category, score, numbers(&bbox)?) })
-                }
-                (None, Some(mask)) => Ok(Detection::of_mask(image, category, score, mask)),
-                (None, None) => Err("neither `bbox` nor `segmentation`".into()),
-            }
-        })
+    /// The images by their ids as the file has them.
+    fn by_id(&self) -> HashMap<Id, &ImageInfo> {
+        self.images.iter().map(|i| (i.key(), i)).collect()
     }
 }
 
-/// Detections as a results file, which reads back equal: box, score and, where there is one, mask as a compressed
-/// string. The box is left out where box and area are the mask's, since readers take the area from a box if there is one.
-pub fn results_to_json(detections: &[Detection]) -> String {
-    let of_mask = |d: &Detection| {
-        d.mask.as_ref().is_some_and(|m| d.area == m.area() as f64 && d.bbox == m.bounding_box())
-    };
-    let entries: Vec<_> = detections
-        .iter()
-        .map(|d| ResultEntry {
-            image_id: d.image,
-            category_id: d.category,
-            bbox: (!of_mask(d)).then_some(d.bbox),
-            score: d.score,
-            segmentation: d
-                .mask
-                .as_ref()
-                .map(|m| CompressedMask { size: [m.height(), m.width()], counts: m.compressed() }),
-        })
-        .collect();
-    serde_json::to_string(&entries).expect("plain data becomes JSON")
-}
-
-#[derive(Serialize)]
-struct ResultEntry {
-    image_id: i64,
-    category_id: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bbox: Option<[f64; 4]>,
-    score: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    segmentation: Option<CompressedMask>,
-}
-
-#[derive(Serialize)]
-struct CompressedMask {
-    size: [usize; 2],
-    counts: String,
-}
-
-/// What to say of a file whose outer form is not the wanted one.
-fn foreign(bytes: &[u8], error: &serde_json::Error, wanted: &str) -> Error {
-    let first = bytes.iter().copied().find(|b| !b.is_ascii_whitespace());
-    match (error.classify(), first) {
-        (serde_json::error::Category::Data, Some(b'[')) if wanted == "instances" => {
-            Error::input("a list, as of detections, where COCO instances (an object) are wanted")
+impl ImageInfo {
+    /// Its id as the file has it; numbers in strings are numbers.
+    fn key(&self) -> Id {
+        match &self.text_id {
+            Some(text) if text.parse() != Ok(self.id) => Id::Text(text.clone()),
+            _ => Id::Number(self.id),
         }
-        (serde_json::error::Category::Data, Some(b'{')) if wanted == "results" => {
-            Error::input("an object, where COCO results (a list of detections) are wanted")
-        }
-        (serde_json::error::Category::Data, _) => Error::input(format!("not COCO {wanted}: {error}")),
-        (serde_json::error::Category::Eof, _) => {
-            Error::input(format!("ends too early: {error}")).remedy("the file is cut off; get it again")
-        }
-        _ => Error::input(format!("not JSON: {error}")),
     }
 }
 
-/// The bytes with `NaN`, `Infinity` and `-Infinity` outside of strings as `null`.
-fn without_nan(bytes: &[u8]) -> Cow<'_, [u8]> {
-    let contains = |token: &[u8]| bytes.windows(token.len()).any(|w| w == token);
-    if !contains(b"NaN") && !contains(b"Infinity") {
-        return Cow::Borrowed(bytes);
-    }
-    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 8);
-    let (mut i, mut string) = (0, false);
-    while let Some(&byte) = bytes.get(i) {
-        let rest = &bytes[i..];
-        let token: Option<&[u8]> =
-            [&b"NaN"[..], b"Infinity", b"-Infinity"].into_iter().find(|t| rest.starts_with(t));
-        match token {
-            Some(token) if !string => {
-                out.extend_from_slice(b"null");
-                i += token.len();
-                continue;
-            }
-            _ => {}
-        }
-        if byte == b'\\' && string {
-            out.extend_from_slice(&rest[..rest.len().min(2)]);
-            i += 2;
-            continue;
-        }
-        string ^= byte == b'"';
-        out.push(byte);
-        i += 1;
-    }
-    Cow::Owned(out)
+/// What an entry is called in messages: noun and id, or its place where it has none, and image or file where it tells.
+struct Place<'e, 'a> {
+    entry: &'e Entry<'a>,
+    noun: &'e str,
+    number: usize,
 }
 
-/// Reads each raw entry and converts it; errors name the entry's id, or its place where it has none.
-fn entries<'a, R: Deserialize<'a>, T>(
-    raw: &[&'a RawValue],
+impl std::fmt::Display for Place<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.entry.id("id") {
+            Ok(Some((id, _))) => write!(f, "{} {id}", self.noun)?,
+            _ => write!(f, "{} number {} in the list", self.noun, self.number)?,
+        }
+        if let Ok(Some((image, _))) = self.entry.id("image_id") {
+            write!(f, " (image {image})")?;
+        }
+        match self.entry.text("file_name") {
+            Ok(Some(name)) => write!(f, " ({name})"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads each entry; what cannot be read is a fault that refuses.
+fn entries<T>(
+    raw: &[&RawValue],
     noun: &str,
-    convert: impl Fn(R) -> Result<T, Problem>,
-) -> Result<Vec<T>> {
-    #[derive(Deserialize)]
-    struct Named {
-        id: Option<serde_json::Value>,
-    }
-    let entry = |(i, raw): (usize, &&'a RawValue)| {
-        let problem = match serde_json::from_str::<R>(raw.get()) {
-            Ok(entry) => match convert(entry) {
-                Ok(entry) => return Ok(entry),
-                Err(problem) => problem.0,
-            },
-            // The line is always the entry's first: only the text before " at line" says something.
-            Err(e) => e.to_string().split(" at line ").next().unwrap_or_default().to_string(),
+    plural: &str,
+    faults: &mut Faults,
+    mut read: impl FnMut(&Entry, &Place, &mut Faults) -> Result<Option<T>, Wrong>,
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(raw.len());
+    for (i, raw) in raw.iter().enumerate() {
+        let Ok(entry) = Entry::parse(raw.get()) else {
+            let name = format!("{noun} number {} in the list", i + 1);
+            faults.add(&format!("{plural} are not objects of JSON"), Outcome::Refused, name);
+            continue;
         };
-        let name = match serde_json::from_str::<Named>(raw.get()) {
-            Ok(Named { id: Some(id) }) => format!("{noun} {id}"),
-            _ => format!("{noun} number {} in the list", i + 1),
-        };
-        Err(Error::input(format!("{name}: {problem}")))
-    };
-    raw.iter().enumerate().map(entry).collect()
-}
-
-/// What is wrong with an entry.
-struct Problem(String);
-
-impl From<String> for Problem {
-    fn from(text: String) -> Self {
-        Problem(text)
+        let place = Place { entry: &entry, noun, number: i + 1 };
+        match read(&entry, &place, faults) {
+            Ok(entry) => out.extend(entry),
+            Err(wrong) => note(&wrong, plural, Outcome::Refused, &place, faults),
+        }
     }
+    out
 }
 
-impl From<&str> for Problem {
-    fn from(text: &str) -> Self {
-        Problem(text.to_string())
-    }
+/// A field that is wrong as a fault.
+fn note(wrong: &Wrong, plural: &str, outcome: Outcome, place: &Place, faults: &mut Faults) {
+    let has = if wrong.has.is_empty() { String::new() } else { format!(" has {}", wrong.has) };
+    faults.add(&format!("{plural}: {}", wrong.must), outcome, format!("{place}{has}"));
 }
 
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        Problem(error.to_string())
-    }
-}
-
-fn distinct(ids: impl Iterator<Item = i64>, noun: &str) -> Result<HashSet<i64>> {
+fn distinct(ids: impl Iterator<Item = i64>, noun: &str, plural: &str, faults: &mut Faults) {
     let mut seen = HashSet::new();
-    for id in ids {
-        if !seen.insert(id) {
-            return Err(Error::input(format!("{noun} {id} is listed twice")));
-        }
+    for id in ids.filter(|&id| !seen.insert(id)) {
+        faults.add(&format!("{plural} are listed twice"), Outcome::Refused, format!("{noun} {id}"));
     }
-    Ok(seen)
 }
 
-fn image_info(raw: RawImage) -> Result<ImageInfo, Problem> {
-    let size = match (raw.width, raw.height) {
-        (Some(w), Some(h)) => {
-            let side = |v: f64| (v.fract() == 0.0 && (1.0..=1e9).contains(&v)).then_some(v as u64);
-            let sides = side(w).zip(side(h)).ok_or_else(|| format!("width {w}, height {h}"))?;
-            Some([sides.0, sides.1])
+fn category(entry: &Entry, _: &Place, _: &mut Faults) -> Result<Option<Category>, Wrong> {
+    let id = entry.number_id("id")?;
+    Ok(Some(Category { id, name: entry.text("name")?.unwrap_or_else(|| id.to_string()) }))
+}
+
+/// The images. Ids that are strings get numbers, in the strings' order (in which pycocotools sorts them), beyond those that are used.
+fn image_infos(raw: &[&RawValue], faults: &mut Faults) -> Vec<ImageInfo> {
+    let read = |entry: &Entry, place: &Place, faults: &mut Faults| {
+        let (id, text_id) = entry.id("id")?.ok_or_else(|| Wrong::missing("id"))?;
+        if let Id::Text(_) = id {
+            let what = "images have strings as `id`, which results give again";
+            faults.add(what, Outcome::Mended, place);
         }
-        _ => None,
+        let file_name = entry.text("file_name")?.unwrap_or_default();
+        let size = entry.side("width").zip(entry.side("height")).map(|(w, h)| [w, h]);
+        Ok(Some((id, ImageInfo { id: 0, text_id, file_name, size })))
     };
-    Ok(ImageInfo { id: raw.id.0, file_name: raw.file_name.unwrap_or_default(), size })
-}
-
-fn annotation(raw: RawAnnotation) -> Result<Annotation, Problem> {
-    let context = |p: Problem| Problem(format!("(image {}) {}", raw.image_id.0, p.0));
-    let bbox = raw
-        .bbox
-        .ok_or_else(|| context("no `bbox`; captions and keypoint files are of no use here".into()))?;
-    let bbox = numbers(&bbox).map_err(context)?;
-    Ok(Annotation {
-        id: raw.id.0,
-        image: raw.image_id.0,
-        category: raw.category_id.0,
-        bbox,
-        area: raw.area.unwrap_or(bbox[2] * bbox[3]),
-        crowd: raw.iscrowd.is_some_and(|f| f.0),
-        segmentation: segmentation(raw.segmentation).map_err(|e| context(e.into()))?,
-    })
-}
-
-/// The four numbers of a box.
-fn numbers(bbox: &[Option<f64>]) -> Result<[f64; 4], Problem> {
-    let show =
-        || bbox.iter().map(|v| v.map_or("NaN".to_string(), |v| v.to_string())).collect::<Vec<_>>().join(", ");
-    match bbox {
-        &[Some(x), Some(y), Some(w), Some(h)] if [x, y, w, h].iter().all(|v| v.is_finite()) => {
-            Ok([x, y, w, h])
-        }
-        _ => Err(Problem(format!("box [{}]; four finite numbers x, y, width, height are needed", show()))),
+    let mut read = entries(raw, "image", "images", faults, read);
+    let numbers = numbering(read.iter().map(|(id, _)| id));
+    for (id, info) in &mut read {
+        info.id = numbers[id];
     }
+    let images: Vec<ImageInfo> = read.into_iter().map(|(_, info)| info).collect();
+    distinct(images.iter().map(|i| i.id), "image", "images", faults);
+    images
 }
 
-fn segmentation(raw: Option<RawSegmentation>) -> Result<Segmentation> {
-    match raw {
-        None => Ok(Segmentation::None),
-        Some(RawSegmentation::Polygons(polygons)) if polygons.is_empty() => Ok(Segmentation::None),
-        Some(RawSegmentation::Polygons(polygons)) => {
-            polygons.iter().try_for_each(|p| rle::check_polygon(p))?;
-            Ok(Segmentation::Polygons(polygons))
+fn numbering<'a>(ids: impl Iterator<Item = &'a Id>) -> HashMap<Id, i64> {
+    let (mut numbers, mut texts) = (HashMap::new(), Vec::new());
+    for id in ids {
+        match id {
+            Id::Number(n) => drop(numbers.insert(id.clone(), *n)),
+            Id::Text(_) => texts.push(id),
         }
-        Some(RawSegmentation::Rle { size: [h, w], counts }) => Ok(Segmentation::Rle(match counts {
-            Counts::Numbers(counts) => Rle::from_counts(h, w, &counts)?,
-            Counts::Text(text) => Rle::from_compressed(h, w, &text)?,
-        })),
     }
+    texts.sort_unstable();
+    texts.dedup();
+    let mut free = free(numbers.values().copied().collect());
+    numbers.extend(texts.into_iter().cloned().zip(std::iter::from_fn(|| free.next())));
+    numbers
+}
+
+/// Numbers that are not used: 1, 2, ... beyond the greatest that is.
+fn free(used: HashSet<i64>) -> impl Iterator<Item = i64> {
+    let greatest = used.iter().copied().max().unwrap_or(0).max(0);
+    (0..).map(move |k: i64| greatest.wrapping_add(1).wrapping_add(k)).filter(move |n| !used.contains(n))
+}
+
+/// The annotated objects; those of images that are not listed are left out, as pycocotools does.
+fn objects(
+    raw: &[&RawValue],
+    images: &[ImageInfo],
+    categories: &[Category],
+    faults: &mut Faults,
+) -> Vec<Annotation> {
+    let images: HashMap<Id, i64> = images.iter().map(|i| (i.key(), i.id)).collect();
+    let categories: HashSet<i64> = categories.iter().map(|c| c.id).collect();
+    let read = |entry: &Entry, place: &Place, faults: &mut Faults| {
+        let image = entry.needed_id("image_id")?;
+        let Some(&image) = images.get(&image) else {
+            faults.add("annotations are of images that are not listed", Outcome::LeftOut, place);
+            return Ok(None);
+        };
+        let category = entry.number_id("category_id")?;
+        if !categories.contains(&category) {
+            let name = format!("{place} has category {category}");
+            faults.add("annotations are of categories that are not listed", Outcome::Refused, name);
+        }
+        let captions = || Wrong {
+            must: "`bbox` is missing; captions and keypoints are of no use here".into(),
+            has: String::new(),
+        };
+        let bbox = entry.bbox()?.ok_or_else(captions)?;
+        let area = entry.number("area")?.unwrap_or(bbox[2] * bbox[3]);
+        let crowd = entry.flag("iscrowd")?;
+        // Those that need no masks are not hindered.
+        let segmentation = segmentation(entry, place, Outcome::LeftOut, faults);
+        let id = match entry.id("id")? {
+            Some((Id::Number(id), _)) => Some(id),
+            _ => {
+                let what = "annotations have no whole number as `id`, and are numbered";
+                faults.add(what, Outcome::Mended, place);
+                None
+            }
+        };
+        Ok(Some((id, Annotation { id: 0, image, category, bbox, area, crowd, segmentation })))
+    };
+    let read = entries(raw, "annotation", "annotations", faults, read);
+    distinct(read.iter().filter_map(|(id, _)| *id), "annotation", "annotations", faults);
+    let mut free = free(read.iter().filter_map(|(id, _)| *id).collect());
+    let numbered =
+        |(id, a): (Option<i64>, Annotation)| Some(Annotation { id: id.or_else(|| free.next())?, ..a });
+    read.into_iter().filter_map(numbered).collect()
+}
+
+/// The fault of a mask.
+pub(super) const BAD_MASK: &str = "masks cannot be read";
+
+/// The mask. One that cannot be read is a fault of that outcome, and none.
+fn segmentation(entry: &Entry, place: &Place, outcome: Outcome, faults: &mut Faults) -> Segmentation {
+    let bad = |faults: &mut Faults, what: String| {
+        faults.add(BAD_MASK, outcome, format!("{place}: {what}"));
+        Segmentation::None
+    };
+    let runs = |rle: Result<Rle>, faults: &mut Faults| match rle {
+        Ok(rle) => Segmentation::Rle(rle),
+        Err(e) => bad(faults, e.to_string()),
+    };
+    let polygons = match entry.segmentation() {
+        Ok(None) => return Segmentation::None,
+        Ok(Some(RawSegmentation::Polygons(polygons))) => polygons,
+        Ok(Some(RawSegmentation::Flat(polygon))) => {
+            let what =
+                "`segmentation` are a list of numbers, not a list of polygons, and taken as one polygon";
+            faults.add(what, Outcome::Mended, place);
+            vec![polygon]
+        }
+        Ok(Some(RawSegmentation::Counts([h, w], counts))) => {
+            return runs(Rle::from_counts(h, w, &counts), faults);
+        }
+        Ok(Some(RawSegmentation::Compressed([h, w], text))) => {
+            return runs(Rle::from_compressed(h, w, &text), faults);
+        }
+        Err(wrong) => return bad(faults, format!("{}, and is {}", wrong.must, wrong.has)),
+    };
+    if let Some(e) = polygons.iter().find_map(|p| rle::check_polygon(p).err()) {
+        return bad(faults, e.to_string());
+    }
+    // To pycocotools, too, up to four numbers are no polygon.
+    let (n, polygons) = (polygons.len(), polygons.into_iter().filter(|p| p.len() > 4).collect::<Vec<_>>());
+    if polygons.len() < n {
+        let what = "annotations have polygons of up to four numbers, which enclose nothing";
+        faults.add(what, Outcome::LeftOut, place);
+    }
+    if polygons.is_empty() { Segmentation::None } else { Segmentation::Polygons(polygons) }
 }
 
 #[cfg(test)]

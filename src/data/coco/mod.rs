@@ -1,29 +1,36 @@
 //! Images with annotations in COCO's instances format.
 //!
-//! Everything that can be judged without decoding an image is judged when the data set is opened, so that a mistake in the
-//! annotations does not show after hours. Masks stay polygons or run lengths until their image is loaded.
+//! Everything that can be judged without decoding an image is judged when the data set is opened, so that a mistake in annotations or
+//! files does not show after hours. Masks stay polygons or run lengths until their image is loaded.
+//!
+//! *Which pixels boxes speak of.* Cameras store turned images and note how they were held. pycocotools and torchvision's references
+//! know nothing of it: width, height and boxes are of the pixels as stored. So images are read as stored, unless their entry's width
+//! and height are those of the upright image alone.
 
+mod check;
 pub mod json;
 mod names;
 mod raw;
 
-use std::collections::{HashMap, HashSet};
-use std::path::{Component, Path, PathBuf};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 pub use names::categories;
 
-use self::json::{Annotation, ImageInfo, Instances, MAX_BYTES, Segmentation};
+use self::json::{Annotation, ImageInfo, ImageName, Instances, MAX_BYTES, Segmentation};
 use super::Reading;
+use super::description::{Faults, Outcome};
 use super::detection::{DetectionDataset, Sample};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;
 use crate::metrics::coco::{Category, GroundTruth};
-use crate::metrics::rle::Rle;
 
 /// An instances file and the folder of its images.
 ///
-/// Labels are 1, 2, ... by ascending category id. Images are sorted by id, and those without objects are kept.
+/// Labels are 1, 2, ... by ascending category id. Images are sorted by id, and those without objects are kept. An object whose box
+/// has no area inside of its image is left out of learning, as in torchvision's references, but stays one that should be found, as
+/// in pycocotools.
 #[derive(Clone, Debug)]
 pub struct Coco {
     annotations: PathBuf,
@@ -32,63 +39,39 @@ pub struct Coco {
     classes: Vec<Category>,
     /// The objects, sorted by image.
     objects: Vec<Annotation>,
-    /// Of the annotations.
+    faults: Faults,
+    /// Of the annotations, and of the images that are left out.
     checksum: u32,
 }
 
 impl Coco {
-    /// Opens `annotations` with the images in `folder`. Errors: those of [`Instances::read`], no image, a file name that
-    /// leaves the folder, missing files, and boxes without width or height or outside of their image; each with ids.
-    pub fn open(annotations: &Path, folder: &Path, _reading: Reading) -> Result<Self> {
+    /// Opens `annotations` with the images in `folder`. Errors: those of [`Instances::read`], and what [`Faults`] refuse: no image, no
+    /// category, nothing to learn from, files that are missing, unreadable, outside of the folder or of another size than their
+    /// entry says, and boxes that are in other units; each with ids. Under `reading.skip_bad` every image is decoded once.
+    pub fn open(annotations: &Path, folder: &Path, reading: Reading) -> Result<Self> {
         let bytes = files::read(annotations, MAX_BYTES)?;
-        let instances = Instances::parse(&bytes).map_err(|e| e.in_file(annotations))?;
+        let (instances, faults) = Instances::gather(&bytes).map_err(|e| e.in_file(annotations))?;
         let Instances { mut images, mut categories, annotations: mut objects } = instances;
         if !folder.is_dir() {
             return Err(Error::input("is not a folder").in_file(folder).remedy("name the images' folder"));
         }
         images.sort_by_key(|i| i.id);
+        // Two of one id are refused already.
+        images.dedup_by_key(|i| i.id);
         categories.sort_by_key(|c| c.id);
         objects.sort_by_key(|a| a.image);
-        let data = Coco {
+        let mut data = Coco {
             annotations: annotations.into(),
             folder: folder.into(),
             images,
             classes: categories,
             objects,
+            faults,
             checksum: crc32c::crc32c(&bytes),
         };
-        data.check().map_err(|e| e.in_file(annotations))?;
+        check::check(&mut data, reading);
+        data.faults.judge(reading).map_err(|e| e.in_file(annotations))?;
         Ok(data)
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.images.is_empty() {
-            return Err(Error::input("lists no image"));
-        }
-        for image in &self.images {
-            let path = Path::new(&image.file_name);
-            let inside = path.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-            if image.file_name.is_empty() || !inside {
-                let what =
-                    format!("image {}: file_name {:?} does not name a file", image.id, image.file_name);
-                return Err(Error::input(what).remedy("name files inside of the images' folder"));
-            }
-            if image.size.is_none() {
-                return Err(Error::input(format!(
-                    "image {} ({}): no width or height",
-                    image.id, image.file_name
-                )));
-            }
-            if !self.path(image).is_file() {
-                let missing = self.images.iter().filter(|i| !self.path(i).is_file()).count();
-                let (id, n) = (image.id, self.images.len());
-                let what = format!("is missing: image {id}, one of {missing} missing of {n}");
-                let remedy = format!("check that {} is the folder of these images", self.folder.display());
-                return Err(Error::input(what).in_file(self.path(image)).remedy(remedy));
-            }
-        }
-        let images: HashMap<i64, &ImageInfo> = self.images.iter().map(|i| (i.id, i)).collect();
-        self.objects.iter().try_for_each(|a| check_box(a, images[&a.image]))
     }
 
     fn path(&self, image: &ImageInfo) -> PathBuf {
@@ -101,44 +84,39 @@ impl Coco {
         &self.objects[start..end]
     }
 
-    /// Reads image i's file and compares its size with the annotations'.
+    fn label(&self, a: &Annotation) -> usize {
+        1 + self.classes.partition_point(|c| c.id < a.category)
+    }
+
+    /// Image i as its entry speaks of it: as stored or upright; see this file's head.
     fn image(&self, i: usize) -> Result<Image> {
         let info = &self.images[i];
         let path = self.path(info);
-        let image = Image::open(&path)?.to_rgb8();
-        let size = [image.width() as u64, image.height() as u64];
-        match info.size.filter(|s| *s != size) {
+        let image = read(&path, info.size)?;
+        match info.size.filter(|&s| s != [image.width() as u64, image.height() as u64]) {
             Some([w, h]) => {
-                let what = format!(
-                    "is {} x {} pixels, its entry (image {}) says {w} x {h}",
-                    size[0], size[1], info.id
-                );
-                let remedy = format!("take the images that {} is of", self.annotations.display());
-                Err(Error::input(what).in_file(path).remedy(remedy))
+                let what =
+                    format!("is {} x {} pixels, and no longer {w} x {h}", image.width(), image.height());
+                Err(Error::input(what).in_file(path).remedy("it has changed since the data set was opened"))
             }
             None => Ok(image),
         }
     }
+
+    /// The objects of an image to learn from, with their boxes inside of it.
+    fn learned(&self, info: &ImageInfo) -> impl Iterator<Item = (&Annotation, [f32; 4])> {
+        let [w, h] = info.size.unwrap_or_default();
+        let inside = move |a: &'_ Annotation| clamp(a.bbox, w as f32, h as f32);
+        self.objects(info.id).iter().map(move |a| (a, inside(a))).filter(|(_, b)| !is_empty(*b))
+    }
 }
 
-/// Has the box a width and a height, and lies some of it inside of its image?
-fn check_box(a: &Annotation, image: &ImageInfo) -> Result<()> {
-    let [x, y, w, h] = a.bbox;
-    let problem = if w <= 0.0 {
-        "has no width".to_string()
-    } else if h <= 0.0 {
-        "has no height".to_string()
-    } else {
-        match image.size {
-            Some([iw, ih]) if is_empty(clamp(a.bbox, iw as f32, ih as f32)) => {
-                format!("has no area inside of its image of {iw} x {ih} pixels")
-            }
-            _ => return Ok(()),
-        }
-    };
-    let (id, image_id, name) = (a.id, a.image, &image.file_name);
-    let what = format!("annotation {id} (image {image_id}, {name}): box [{x}, {y}, {w}, {h}] {problem}");
-    Err(Error::input(what).remedy("mend or remove it"))
+/// An image as an entry speaks of it that gives this size: as stored where that has it, and else upright.
+pub fn read(path: &Path, size: Option<[u64; 2]>) -> Result<Image> {
+    let (upright, orientation) = Image::open_oriented(path)?;
+    let fits = |image: &Image| size == Some([image.width() as u64, image.height() as u64]);
+    let stored = (size.is_some() && orientation != 1).then(|| upright.clone().turned_back(orientation));
+    Ok(stored.filter(fits).unwrap_or(upright).to_rgb8())
 }
 
 /// From `[x, y, width, height]` to corners inside of the image.
@@ -152,6 +130,10 @@ fn is_empty([x1, y1, x2, y2]: [f32; 4]) -> bool {
 }
 
 impl DetectionDataset for Coco {
+    fn kind(&self) -> String {
+        "COCO instances".into()
+    }
+
     fn len(&self) -> usize {
         self.images.len()
     }
@@ -168,43 +150,61 @@ impl DetectionDataset for Coco {
         format!("crc32c:{:08x}", self.checksum)
     }
 
+    fn labels(&self, i: usize) -> Option<Vec<usize>> {
+        let objects = self.learned(&self.images[i]).filter(|(a, _)| !a.crowd);
+        Some(objects.map(|(a, _)| self.label(a)).collect())
+    }
+
+    fn faults(&self) -> Faults {
+        self.faults.clone()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let crowd = self.objects.iter().filter(|a| a.crowd).count();
+        let bare = |a: &&Annotation| !a.crowd && matches!(a.segmentation, Segmentation::None);
+        let bare = self.objects.iter().filter(bare).count();
+        let notes = [(crowd, "crowd regions, which are ignored"), (bare, "objects without a mask")];
+        notes.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect()
+    }
+
     fn load(&self, i: usize) -> Result<Sample> {
         let info = &self.images[i];
         let image = self.image(i)?;
         let (w, h) = (image.width() as u64, image.height() as u64);
         let mut sample = Sample::new(image, info.id);
-        for a in self.objects(info.id) {
-            let context = |e: Error| {
-                let (id, image, name) = (a.id, a.image, &info.file_name);
-                Error::input(format!("annotation {id} (image {image}, {name}): {e}"))
-                    .in_file(&self.annotations)
+        for (a, bbox) in self.learned(info) {
+            let place = |e: Error| {
+                let what = format!("annotation {} (image {}, {}): {e}", a.id, a.image, info.file_name);
+                Error::input(what).in_file(&self.annotations)
             };
-            let mask = match a.segmentation.mask(h, w).map_err(context)? {
-                Some(mask) => mask,
-                None => Rle::empty(h, w)?,
-            };
-            let bbox = clamp(a.bbox, w as f32, h as f32);
-            if is_empty(bbox) {
-                return Err(context(Error::input(format!(
-                    "box {:?} has no area inside of its image",
-                    a.bbox
-                ))));
-            }
-            let label = 1 + self.classes.partition_point(|c| c.id < a.category);
-            sample.push(bbox, label, mask, a.area, a.crowd);
+            let mask = a.segmentation.mask(h, w).map_err(place)?;
+            sample.push(bbox, self.label(a), mask, a.area, a.crowd);
         }
         Ok(sample)
     }
 
-    fn without_mask(&self) -> Option<String> {
-        let unknown = |a: &&Annotation| !a.crowd && matches!(a.segmentation, Segmentation::None);
-        let a = self.objects.iter().find(unknown)?;
-        let name = self.images.iter().find(|i| i.id == a.image).map_or("", |i| &i.file_name);
-        Some(format!("annotation {} (image {}, {name})", a.id, a.image))
+    fn image_name(&self, id: i64) -> ImageName {
+        let info = self.images.binary_search_by_key(&id, |i| i.id).ok().map(|at| &self.images[at]);
+        match info.and_then(|i| i.text_id.clone()) {
+            Some(text) => ImageName { id: text.into(), file: None },
+            None => id.into(),
+        }
     }
 
-    /// From the annotations alone, so with their own numbers in full precision; sizes come from their entries. Objects of unknown mask
-    /// become crowd regions where masks are evaluated; see [`Instances::ground_truth`].
+    fn without_mask(&self, indices: &[usize]) -> Faults {
+        let mut faults = Faults::default();
+        for info in indices.iter().map(|&i| &self.images[i]) {
+            for (a, _) in self.learned(info).filter(|(a, _)| !a.crowd) {
+                if let Segmentation::None = a.segmentation {
+                    let name = format!("annotation {} (image {}, {})", a.id, a.image, info.file_name);
+                    faults.add("objects have no mask", Outcome::Refused, name);
+                }
+            }
+        }
+        faults
+    }
+
+    /// From the annotations alone, so with their own numbers in full precision; sizes come from their entries.
     fn ground_truth(&self, indices: &[usize]) -> Result<GroundTruth> {
         let ids: HashSet<i64> = indices.iter().map(|&i| self.images[i].id).collect();
         let instances = Instances {

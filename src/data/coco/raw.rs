@@ -1,178 +1,193 @@
-//! What stands in COCO's JSON files, before it is judged: every field that may be missing is an `Option`, numbers may
-//! be `null`, and ids may be written as strings.
+//! What stands in COCO's JSON files, field by field.
+//!
+//! An entry is a map from its fields' names to their raw text, and each field is read by itself when it is asked for: so a
+//! mistake is one of a field, told in the field's words, and fields that nobody asks for may hold anything. A field that is
+//! `null` counts as missing, and of a field that stands twice the last counts, as in Python.
 
-use std::borrow::Cow;
-use std::fmt;
+use std::collections::HashMap;
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-#[derive(Deserialize)]
-pub(super) struct RawInstances<'a> {
-    #[serde(borrow)]
-    pub(super) images: Option<Vec<&'a RawValue>>,
-    #[serde(borrow)]
-    pub(super) annotations: Option<Vec<&'a RawValue>>,
-    #[serde(borrow)]
-    pub(super) categories: Option<Vec<&'a RawValue>>,
+/// What is wrong with a field: what it must be, and the text that it has instead (empty where it is missing).
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub must: String,
+    pub has: String,
 }
 
-#[derive(Deserialize)]
-pub(super) struct RawImage {
-    pub(super) id: Id,
-    pub(super) file_name: Option<String>,
-    pub(super) width: Option<f64>,
-    pub(super) height: Option<f64>,
+impl Wrong {
+    pub fn missing(field: &str) -> Self {
+        Wrong { must: format!("`{field}` is missing"), has: String::new() }
+    }
+
+    fn new(field: &str, must: &str, text: &str) -> Self {
+        Wrong { must: format!("`{field}` must be {must}"), has: shortened(text) }
+    }
 }
 
-#[derive(Deserialize)]
-pub(super) struct RawCategory {
-    pub(super) id: Id,
-    pub(super) name: Option<String>,
+/// The beginning of a text that may be very long.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{} ...", &text[..end]),
+        None => text.to_string(),
+    }
 }
 
-#[derive(Deserialize)]
-pub(super) struct RawAnnotation {
-    pub(super) id: Id,
-    pub(super) image_id: Id,
-    pub(super) category_id: Id,
-    pub(super) bbox: Option<Vec<Option<f64>>>,
-    pub(super) area: Option<f64>,
-    pub(super) iscrowd: Option<Flag>,
-    pub(super) segmentation: Option<RawSegmentation>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct RawDetection {
-    pub(super) image_id: Id,
-    pub(super) category_id: Id,
-    pub(super) score: Option<f64>,
-    pub(super) bbox: Option<Vec<Option<f64>>>,
-    pub(super) segmentation: Option<RawSegmentation>,
-}
-
-pub(super) enum RawSegmentation {
-    Polygons(Vec<Vec<f64>>),
-    Rle { size: [u64; 2], counts: Counts },
-}
-
-pub(super) enum Counts {
-    Numbers(Vec<i64>),
+/// An identifier: a whole number, also one written as a string or as a float, or else a string.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Id {
+    Number(i64),
     Text(String),
 }
 
-/// An integer, or one written as a string or as a float.
-pub(super) struct Id(pub(super) i64);
-
-/// 0 or 1, false or true.
-pub(super) struct Flag(pub(super) bool);
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct IdVisitor;
-        impl Visitor<'_> for IdVisitor {
-            type Value = Id;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an integer")
-            }
-            fn visit_i64<E: de::Error>(self, v: i64) -> Result<Id, E> {
-                Ok(Id(v))
-            }
-            fn visit_u64<E: de::Error>(self, v: u64) -> Result<Id, E> {
-                i64::try_from(v).map(Id).map_err(|_| E::custom(format!("id {v} is too large")))
-            }
-            fn visit_f64<E: de::Error>(self, v: f64) -> Result<Id, E> {
-                let exact = v.fract() == 0.0 && v.abs() < (1_i64 << 53) as f64;
-                if exact { Ok(Id(v as i64)) } else { Err(E::custom(format!("id {v} is not an integer"))) }
-            }
-            fn visit_str<E: de::Error>(self, v: &str) -> Result<Id, E> {
-                v.parse().map(Id).map_err(|_| E::custom(format!("id {v:?} is not an integer")))
-            }
+impl Id {
+    fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::Number(n) => n.as_i64().or_else(|| n.as_f64().and_then(whole)).map(Id::Number),
+            Value::String(s) => Some(s.parse().map_or_else(|_| Id::Text(s.clone()), Id::Number)),
+            _ => None,
         }
-        d.deserialize_any(IdVisitor)
     }
 }
 
-impl<'de> Deserialize<'de> for Flag {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct FlagVisitor;
-        impl Visitor<'_> for FlagVisitor {
-            type Value = Flag;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("0 or 1")
-            }
-            fn visit_bool<E: de::Error>(self, v: bool) -> Result<Flag, E> {
-                Ok(Flag(v))
-            }
-            fn visit_i64<E: de::Error>(self, v: i64) -> Result<Flag, E> {
-                Ok(Flag(v != 0))
-            }
-            fn visit_u64<E: de::Error>(self, v: u64) -> Result<Flag, E> {
-                Ok(Flag(v != 0))
-            }
-            fn visit_f64<E: de::Error>(self, v: f64) -> Result<Flag, E> {
-                Ok(Flag(v != 0.0))
-            }
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Id::Number(n) => n.fmt(f),
+            Id::Text(t) => t.fmt(f),
         }
-        d.deserialize_any(FlagVisitor)
     }
 }
 
-impl<'de> Deserialize<'de> for Counts {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct CountsVisitor;
-        impl<'de> Visitor<'de> for CountsVisitor {
-            type Value = Counts;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("run lengths, as a list or a compressed string")
-            }
-            fn visit_str<E: de::Error>(self, v: &str) -> Result<Counts, E> {
-                Ok(Counts::Text(v.to_string()))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Counts, A::Error> {
-                let mut counts = Vec::new();
-                while let Some(Id(count)) = seq.next_element()? {
-                    counts.push(count);
-                }
-                Ok(Counts::Numbers(counts))
-            }
-        }
-        d.deserialize_any(CountsVisitor)
-    }
+fn whole(v: f64) -> Option<i64> {
+    (v.fract() == 0.0 && v.abs() < (1_i64 << 53) as f64).then_some(v as i64)
 }
 
-impl<'de> Deserialize<'de> for RawSegmentation {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct SegmentationVisitor;
-        impl<'de> Visitor<'de> for SegmentationVisitor {
-            type Value = RawSegmentation;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("polygons (a list of lists) or run lengths ({size, counts})")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<RawSegmentation, A::Error> {
-                let mut polygons = Vec::new();
-                while let Some(polygon) = seq.next_element()? {
-                    polygons.push(polygon);
-                }
-                Ok(RawSegmentation::Polygons(polygons))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawSegmentation, A::Error> {
-                let (mut size, mut counts) = (None, None);
-                while let Some(key) = map.next_key::<Cow<str>>()? {
-                    match &*key {
-                        "size" => size = Some(map.next_value()?),
-                        "counts" => counts = Some(map.next_value()?),
-                        _ => drop(map.next_value::<de::IgnoredAny>()?),
-                    }
-                }
-                let size = size.ok_or_else(|| de::Error::missing_field("size"))?;
-                Ok(RawSegmentation::Rle {
-                    size,
-                    counts: counts.ok_or_else(|| de::Error::missing_field("counts"))?,
-                })
-            }
+/// A mask as it is written.
+pub(super) enum RawSegmentation {
+    /// Lists of x0, y0, x1, y1, ...
+    Polygons(Vec<Vec<f64>>),
+    /// One such list where a list of them belongs.
+    Flat(Vec<f64>),
+    /// Rows and columns; run lengths as numbers.
+    Counts([u64; 2], Vec<i64>),
+    /// Rows and columns; run lengths as a compressed string.
+    Compressed([u64; 2], String),
+}
+
+/// An object of JSON.
+pub(super) struct Entry<'a>(HashMap<String, &'a RawValue>);
+
+impl<'a> Entry<'a> {
+    /// Error: it is none.
+    pub fn parse(text: &'a str) -> serde_json::Result<Self> {
+        serde_json::from_str(text).map(Entry)
+    }
+
+    /// The field's text.
+    fn field(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).map(|raw| raw.get()).filter(|text| *text != "null")
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.field(name).is_some()
+    }
+
+    /// The field, if it is there. Error: it is not what `must` says.
+    fn read<T: DeserializeOwned>(&self, name: &str, must: &str) -> Result<Option<T>, Wrong> {
+        let Some(text) = self.field(name) else { return Ok(None) };
+        serde_json::from_str(text).map(Some).map_err(|_| Wrong::new(name, must, text))
+    }
+
+    /// The entries of a list.
+    pub fn list(&self, name: &str) -> Result<Option<Vec<&'a RawValue>>, Wrong> {
+        let Some(text) = self.field(name) else { return Ok(None) };
+        serde_json::from_str(text).map(Some).map_err(|_| Wrong::new(name, "a list", text))
+    }
+
+    /// An identifier, and the string where it is written as one.
+    pub fn id(&self, name: &str) -> Result<Option<(Id, Option<String>)>, Wrong> {
+        let Some(text) = self.field(name) else { return Ok(None) };
+        let value = serde_json::from_str::<Value>(text).ok();
+        let id = value.as_ref().and_then(Id::of);
+        let id = id.ok_or_else(|| Wrong::new(name, "a whole number or a string", text))?;
+        let written = value.and_then(|v| if let Value::String(s) = v { Some(s) } else { None });
+        Ok(Some((id, written)))
+    }
+
+    /// An identifier that must be there.
+    pub fn needed_id(&self, name: &str) -> Result<Id, Wrong> {
+        self.id(name)?.map(|(id, _)| id).ok_or_else(|| Wrong::missing(name))
+    }
+
+    /// A whole number that must be there.
+    pub fn number_id(&self, name: &str) -> Result<i64, Wrong> {
+        match self.needed_id(name)? {
+            Id::Number(n) => Ok(n),
+            Id::Text(t) => Err(Wrong::new(name, "a whole number", &format!("{t:?}"))),
         }
-        d.deserialize_any(SegmentationVisitor)
+    }
+
+    pub fn text(&self, name: &str) -> Result<Option<String>, Wrong> {
+        self.read(name, "a string")
+    }
+
+    pub fn number(&self, name: &str) -> Result<Option<f64>, Wrong> {
+        let number: Option<f64> = self.read(name, "a number")?;
+        Ok(number.filter(|v| v.is_finite()))
+    }
+
+    /// A number of pixels, at least 1 and at most a milliard; anything else is as good as nothing.
+    pub fn side(&self, name: &str) -> Option<u64> {
+        let v = self.number(name).ok()??;
+        (v.fract() == 0.0 && (1.0..=1e9).contains(&v)).then_some(v as u64)
+    }
+
+    /// 0 or 1, false or true; false where it is missing.
+    pub fn flag(&self, name: &str) -> Result<bool, Wrong> {
+        let Some(text) = self.field(name) else { return Ok(false) };
+        match serde_json::from_str::<Value>(text) {
+            Ok(Value::Bool(b)) => Ok(b),
+            Ok(Value::Number(n)) => Ok(n.as_f64() != Some(0.0)),
+            _ => Err(Wrong::new(name, "0 or 1", text)),
+        }
+    }
+
+    /// x, y, width, height; none where it is missing or an empty list.
+    pub fn bbox(&self) -> Result<Option<[f64; 4]>, Wrong> {
+        let must = "four finite numbers x, y, width, height";
+        let numbers: Option<Vec<Option<f64>>> = self.read("bbox", must)?;
+        match numbers.as_deref() {
+            None | Some([]) => Ok(None),
+            Some(&[Some(x), Some(y), Some(w), Some(h)]) if [x, y, w, h].iter().all(|v| v.is_finite()) => {
+                Ok(Some([x, y, w, h]))
+            }
+            Some(_) => Err(Wrong::new("bbox", must, self.field("bbox").unwrap_or_default())),
+        }
+    }
+
+    /// The mask; none where it is missing or an empty list.
+    pub fn segmentation(&self) -> Result<Option<RawSegmentation>, Wrong> {
+        let Some(text) = self.field("segmentation") else { return Ok(None) };
+        if let Ok(polygons) = serde_json::from_str::<Vec<Vec<f64>>>(text) {
+            return Ok((!polygons.is_empty()).then_some(RawSegmentation::Polygons(polygons)));
+        }
+        if let Ok(polygon) = serde_json::from_str(text) {
+            return Ok(Some(RawSegmentation::Flat(polygon)));
+        }
+        let run_lengths = || {
+            let entry = Entry::parse(text).ok()?;
+            let size: [u64; 2] = entry.read("size", "").ok()??;
+            if let Ok(Some(text)) = entry.text("counts") {
+                return Some(RawSegmentation::Compressed(size, text));
+            }
+            let counts: Vec<f64> = entry.read("counts", "").ok()??;
+            Some(RawSegmentation::Counts(size, counts.into_iter().map(whole).collect::<Option<_>>()?))
+        };
+        let must = "polygons (a list of lists of numbers) or run lengths (`size`, two numbers, and `counts`, \
+                    numbers or a string)";
+        run_lengths().map(Some).ok_or_else(|| Wrong::new("segmentation", must, text))
     }
 }

@@ -13,6 +13,7 @@ use super::{DetectionDataset, Sample};
 use crate::data::Ahead;
 use crate::error::{Error, Result};
 use crate::image::Image;
+use crate::metrics::rle::Rle;
 
 /// Images with their objects, as a detector takes them.
 #[derive(Debug)]
@@ -117,11 +118,11 @@ fn target(sample: &Sample, masks: bool) -> Result<Target> {
     let n = sample.boxes.len();
     let boxes = Tensor::from_slice([n, 4], sample.boxes.as_flattened());
     let (height, width) = (sample.image.height(), sample.image.width());
-    if let Some(k) = sample.masks.iter().position(|m| masks && m.area() == 0) {
+    if let Some(k) = sample.masks.iter().position(|m| masks && m.is_none()) {
         let what = format!("object {k} with the box {:?} has no mask", sample.boxes[k]);
         return Err(Error::input(what).remedy("add its mask, or train --model fasterrcnn, which needs none"));
     }
-    let bits = || sample.masks.iter().flat_map(|m| m.bitmap()).collect();
+    let bits = || sample.masks.iter().flatten().flat_map(Rle::bitmap).collect();
     let masks = masks.then(|| Masks { n, height, width, bits: bits() });
     Ok(Target { boxes, labels: sample.labels.clone(), masks })
 }
@@ -140,7 +141,6 @@ fn mirror(target: &mut Target, width: usize) {
 mod tests {
     use super::*;
     use crate::data::Scenes;
-    use crate::metrics::rle::Rle;
 
     fn loader(seed: u64, masks: bool) -> DetectionLoader {
         let indices: Vec<usize> = (2..9).collect();
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn an_object_without_a_mask_is_named_where_masks_are_learned() {
         let mut sample = Scenes::new(3, 1, 64, 48).draw(0);
-        sample.push([1.0, 2.0, 3.0, 4.0], 1, Rle::empty(48, 64).unwrap(), 4.0, false);
+        sample.push([1.0, 2.0, 3.0, 4.0], 1, None, 4.0, false);
         assert_eq!(target(&sample, false).unwrap().labels.len(), sample.labels.len());
         let error = target(&sample, true).unwrap_err().to_string();
         assert!(error.contains("[1.0, 2.0, 3.0, 4.0]") && error.contains("fasterrcnn"), "{error}");

@@ -72,6 +72,10 @@ impl Scenes {
 }
 
 impl DetectionDataset for Scenes {
+    fn kind(&self) -> String {
+        format!("drawn street scenes of {} x {} pixels", self.width, self.height)
+    }
+
     fn len(&self) -> usize {
         self.len
     }

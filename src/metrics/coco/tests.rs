@@ -120,6 +120,20 @@ fn masks_and_boxes_are_judged_by_themselves() {
     assert!((masks.stats[0] - 0.1).abs() < 1e-12 && (masks.stats[1] - 1.0).abs() < 1e-12, "{masks}");
 }
 
+/// What pycocotools says of the same without the object that has no mask; boxes are judged with it.
+#[test]
+fn an_object_without_a_mask_is_none_where_masks_are_judged() {
+    let mask = Rle::from_bitmap(4, 4, &[1; 16]).unwrap();
+    let b = [0.0, 0.0, 4.0, 4.0];
+    let masked = Truth { mask: Some(mask.clone()), ..truth(1, 1, b) };
+    let truth = ground_truth(1..=2, vec![masked, truth(2, 2, b)]);
+    let found = |image, score| Detection::of_box(image, 1, score, b).with_mask(mask.clone());
+    let detections = [found(2, 0.9), found(1, 0.5)];
+    assert!((boxes(&truth, &detections).stats[0] - 1.0).abs() < 1e-12);
+    let masks = evaluate(&truth, &detections, Kind::Mask).unwrap();
+    assert_eq!((masks.categories[0].objects[0], masks.stats[0], masks.stats[8]), (1, 0.5, 1.0));
+}
+
 #[test]
 fn without_objects_all_is_undefined() {
     assert_eq!(boxes(&ground_truth(1..=3, vec![]), &[]).stats, [-1.0; 12]);

@@ -61,6 +61,19 @@ fn random_mask(rng: &mut Rng, h: usize, w: usize) -> (Rle, Vec<u8>) {
     (Rle::from_bitmap(h, w, &bitmap).unwrap(), bitmap)
 }
 
+/// As pycocotools 2.0.11's frPyObjects of a list whose first polygon is a good one: corners that enclose nothing add nothing, and a
+/// number too many is dropped.
+#[test]
+fn degenerate_polygons_enclose_nothing() {
+    let good = [1.0, 1.0, 5.0, 1.0, 5.0, 5.0];
+    let mask = |p: &[f64]| Rle::from_polygon(10, 12, p).unwrap().compressed();
+    assert_eq!(mask(&good), "e0191O1T2");
+    assert_eq!(mask(&[&good[..], &[3.0]].concat()), "e0191O1T2");
+    for p in [&[][..], &[1.0], &[1.0, 1.0], &[1.0, 1.0, 5.0, 5.0], &[1.0, 1.0, 2.0, 2.0, 3.0], &[0.0; 6]] {
+        assert_eq!(mask(p), "h3", "{p:?}");
+    }
+}
+
 #[test]
 fn all_forms_hold_the_same_mask() {
     let mut rng = Rng::seed(1);
@@ -153,8 +166,6 @@ fn hostile_masks_are_errors() {
     assert!(text("O").contains("run of -1 pixels")); // one group: 31, a negative sign
     assert!(text("5").contains("beyond"));
     let polygon = |p: &[f64]| Rle::from_polygon(9, 9, p).unwrap_err().to_string();
-    assert!(polygon(&[1.0, 1.0, 2.0, 2.0]).contains("3 corners"));
-    assert!(polygon(&[1.0; 7]).contains("7 coordinates"));
     assert!(polygon(&[0.0, 0.0, f64::NAN, 0.0, 1.0, 1.0]).contains("NaN"));
     assert!(polygon(&[0.0, 0.0, 1e30, 0.0, 1.0, 1.0]).contains("coordinate of 1"));
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::metrics::coco::Detection;
 
 const GOOD: &str = r#"{
     "info": {"year": 2017}, "licenses": [],
@@ -35,54 +36,157 @@ fn reads_polygons_and_both_forms_of_run_lengths() {
 }
 
 #[test]
-fn an_object_of_unknown_extent_is_a_crowd_region_where_masks_are_evaluated() {
+fn an_object_without_a_mask_is_one_of_the_boxes_alone() {
     let text = GOOD.replace(r#""file_name": "b.jpg""#, r#""file_name": "b.jpg", "width": 5, "height": 5"#);
-    let instances = Instances::parse(text.as_bytes()).unwrap();
-    let last = instances.ground_truth(true).unwrap().truths.pop().unwrap();
-    assert!(last.crowd);
-    assert_eq!(last.mask.unwrap().area(), 4);
-    assert!(!instances.ground_truth(false).unwrap().truths[3].crowd);
+    let last = Instances::parse(text.as_bytes()).unwrap().ground_truth(true).unwrap().truths.pop().unwrap();
+    assert_eq!((last.crowd, last.mask), (false, None));
+}
+
+/// The faults of GOOD with a change in it.
+fn faults_of(from: &str, to: &str) -> Vec<String> {
+    assert!(GOOD.contains(from), "{from}");
+    let (_, faults) = Instances::gather(GOOD.replacen(from, to, 1).as_bytes()).unwrap();
+    faults.iter().map(|f| f.to_string()).collect()
 }
 
 #[test]
-fn mistakes_are_named() {
+fn what_cannot_be_meant_is_refused_in_the_fields_words() {
+    const BOX: &str =
+        "1 annotations: `bbox` must be four finite numbers x, y, width, height: annotation 1 (image 7)";
     for (from, to, want) in [
-        ("[1, 1, 3, 2.5]", "[1, 1, NaN, 2.5]", "annotation 1: (image 7) box [1, 1, NaN, 2.5]; four finite"),
-        ("[1, 1, 3, 2.5]", "[1, 1, 3]", "annotation 1: (image 7) box [1, 1, 3]; four"),
-        (r#""bbox": [1, 1, 3, 2.5]"#, r#""caption": "x""#, "annotation 1: (image 7) no `bbox`"),
-        ("[1, 1, 3, 2.5]", "\"x\"", "annotation 1: invalid type: string \"x\", expected a sequence"),
-        ("[1, 1, 4, 1, 4, 3, 1, 3]", "[1, 1, 4, 1]", "annotation 1: (image 7) a polygon of 4 coordinates"),
-        ("[0, 2, 2, 2, 18]", "[0, 2, 2, 2, 19]", "annotation 2: (image 7) mask runs beyond"),
-        ("[0, 2, 2, 2, 18]", "[0, -2, 2, 2, 22]", "annotation 2: (image 7) a mask run of -2 pixels"),
+        ("[1, 1, 3, 2.5]", "[1, 1, NaN, 2.5]", format!("{BOX} has [1, 1, null, 2.5]")),
+        ("[1, 1, 3, 2.5]", "[1, 1, 3]", format!("{BOX} has [1, 1, 3]")),
+        ("[1, 1, 3, 2.5]", "\"x\"", format!("{BOX} has \"x\"")),
         (
-            r#""size": [4, 6]"#,
-            r#""size": [-4, 6]"#,
-            "annotation 2: invalid value: integer `-4`, expected u64",
+            r#""bbox": [1, 1, 3, 2.5]"#,
+            r#""caption": "x""#,
+            "1 annotations: `bbox` is missing; captions and keypoints are of no use here: annotation 1 (image 7)".into(),
         ),
-        (r#", "size": [4, 6]"#, "", "annotation 2: missing field `size`"),
-        ("\"image_id\": 7", "\"image_id\": 77", "annotation 1: its image 77 is not listed"),
-        ("\"image_id\": 7", "\"image_id\": 7.5", "annotation 1: id 7.5 is not an integer"),
-        ("\"image_id\": 7, ", "", "annotation 1: missing field `image_id`"),
+        (
+            "\"image_id\": 7",
+            "\"image_id\": 7.5",
+            "1 annotations: `image_id` must be a whole number or a string: annotation 1 has 7.5".into(),
+        ),
+        ("\"image_id\": 7, ", "", "1 annotations: `image_id` is missing: annotation 1".into()),
         (
             "\"category_id\": 18",
             "\"category_id\": 19",
-            "annotation 1 (image 7): its category 19 is not listed",
+            "1 annotations are of categories that are not listed: annotation 1 (image 7) has category 19".into(),
         ),
-        ("\"id\": 2,", "\"id\": 1,", "annotation 1 is listed twice"),
-        ("\"id\": 2,", "", "annotation number 2 in the list: missing field `id`"),
-        ("\"width\": 6", "\"width\": -6", "image 7: width -6, height 4"),
-        ("\"annotations\"", "\"objects\"", "not COCO instances: `images`, `annotations` and `categories`"),
+        ("\"id\": 2,", "\"id\": 1,", "1 annotations are listed twice: annotation 1".into()),
+        ("\"id\": 7,", "", "1 images: `id` is missing: image number 1 in the list (a.jpg)".into()),
+        ("\"iscrowd\": true", "\"iscrowd\": []", "1 annotations: `iscrowd` must be 0 or 1: annotation 2 (image 7) has []".into()),
+        (
+            r#"{"id": 18, "name": "dog", "supercategory": "animal"}"#,
+            "18",
+            "1 categories are not objects of JSON: category number 1 in the list".into(),
+        ),
     ] {
-        let got = error_of(from, to);
-        assert!(got.starts_with(want), "{got}\n  expected: {want}");
+        assert_eq!(error_of(from, to).lines().next().unwrap(), want);
     }
+}
+
+#[test]
+fn what_has_one_meaning_is_taken_in_it_and_what_can_be_spared_is_left_out() {
+    for (from, to, want) in [
+        (
+            "\"image_id\": 7",
+            "\"image_id\": 77",
+            "1 annotations are of images that are not listed (left out): annotation 1 (image 77)",
+        ),
+        (
+            "\"id\": 2,",
+            "",
+            "1 annotations have no whole number as `id`, and are numbered (mended): annotation number 2 in the list (image 7)",
+        ),
+        (
+            "[[1, 1, 4, 1, 4, 3, 1, 3]]",
+            "[1, 1, 4, 1, 4, 3, 1, 3]",
+            "1 `segmentation` are a list of numbers, not a list of polygons, and taken as one polygon (mended): annotation 1 (image 7)",
+        ),
+        (
+            "[[1, 1, 4, 1, 4, 3, 1, 3]]",
+            "[[1, 1, 4, 1]]",
+            "1 annotations have polygons of up to four numbers, which enclose nothing (left out): annotation 1 (image 7)",
+        ),
+        (
+            "[[1, 1, 4, 1, 4, 3, 1, 3]]",
+            "[[{\"x\": 1}]]",
+            "1 masks cannot be read (left out): annotation 1 (image 7): `segmentation` must be polygons (a list of lists of \
+             numbers) or run lengths (`size`, two numbers, and `counts`, numbers or a string), and is [[{\"x\": 1}]]",
+        ),
+        (
+            "[0, 2, 2, 2, 18]",
+            "[0, 2, 2, 2, 19]",
+            "1 masks cannot be read (left out): annotation 2 (image 7): mask runs beyond the image's 24 pixels (6 x 4)",
+        ),
+        (
+            "[0, 2, 2, 2, 18]",
+            "[0, -2, 2, 2, 22]",
+            "1 masks cannot be read (left out): annotation 2 (image 7): a mask run of -2 pixels",
+        ),
+        (
+            "{\"id\": \"8\"",
+            "{\"id\": \"b\"",
+            "1 images have strings as `id`, which results give again (mended): image b (b.jpg)",
+        ),
+    ] {
+        assert_eq!(faults_of(from, to)[0], want);
+        assert!(Instances::parse(GOOD.replacen(from, to, 1).as_bytes()).is_ok(), "{to}");
+    }
+    let numbered = Instances::parse(GOOD.replacen("\"id\": 2,", "", 1).as_bytes()).unwrap();
+    assert_eq!(numbered.annotations.iter().map(|a| a.id).collect::<Vec<_>>(), [1, 5, 3, 4]);
+    // A size that is none is as good as not given.
+    let sizes = Instances::parse(GOOD.replacen("\"width\": 6", "\"width\": -6", 1).as_bytes()).unwrap();
+    assert_eq!(sizes.images[0].size, None);
+}
+
+#[test]
+fn ids_that_are_strings_are_numbered_in_their_order_and_given_again() {
+    let text = r#"{"images": [{"id": "b"}, {"id": "a"}, {"id": 5}], "categories": [{"id": 1}],
+        "annotations": [{"id": "x", "image_id": "b", "category_id": 1, "bbox": [0, 0, 2, 2]}]}"#;
+    let instances = Instances::parse(text.as_bytes()).unwrap();
+    assert_eq!(instances.images.iter().map(|i| i.id).collect::<Vec<_>>(), [7, 6, 5]);
+    assert_eq!(instances.annotations[0].image, 7);
+    let results = r#"[{"image_id": "b", "category_id": 1, "score": 0.5, "bbox": [0, 0, 2, 2]}]"#;
+    let found = instances.parse_results(results.as_bytes()).unwrap();
+    assert_eq!(found[0].image, 7);
+    assert!(instances.parse_results(results.replace("\"b\"", "7").as_bytes()).is_err());
+}
+
+#[test]
+fn all_faults_of_a_file_are_told_at_once() {
+    let text =
+        GOOD.replace("\"bbox\": [0, 0, 2, 2]", "\"bbox\": [0]").replace("\"id\": 18, \"name\"", "\"name\"");
+    let error = Instances::parse(text.as_bytes()).unwrap_err().to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 3, "{error}");
+    assert!(lines[1].contains("categories that are not listed"), "{error}");
+    assert!(
+        lines[2].starts_with("  3 annotations: `bbox`")
+            && lines[2].ends_with("annotation 4 (image 8) has [0]")
+    );
+}
+
+#[test]
+fn a_file_of_another_form_is_told_from_one_that_is_cut() {
     let error = |text: &str| Instances::parse(text.as_bytes()).unwrap_err().to_string();
+    assert!(
+        error(&GOOD.replace("\"annotations\"", "\"objects\""))
+            .starts_with("not COCO instances: `annotations` is missing")
+    );
     assert!(error("[]").starts_with("a list, as of detections"));
-    assert!(error("{\"images\": 3}").starts_with("not COCO instances: invalid type"));
-    assert!(error("hello").starts_with("not JSON"));
+    assert!(error(r#"{"images": 3}"#).starts_with("not COCO instances: `images` must be a list, and is 3"));
+    assert!(error("3").starts_with("not COCO instances: a single value"));
+    assert!(error("hello").starts_with("not JSON, from line 1, column 1 on"), "{}", error("hello"));
     assert!(error("").starts_with("ends too early"));
     assert!(error(&GOOD[..GOOD.len() / 2]).starts_with("ends too early"));
-    assert!(error(&"[".repeat(1_000_000)).starts_with("ends too early"));
+    assert!(error(&"[".repeat(1_000_000)).starts_with("a list, as of detections"));
+    assert!(error(&r#"{"a":"#.repeat(1_000_000)).starts_with("ends too early"));
+    let bytes = |b: &[u8]| Instances::parse(b).map(|i| i.images.len()).map_err(|e| e.to_string());
+    assert_eq!(bytes(&[b"\xef\xbb\xbf", GOOD.as_bytes()].concat()), Ok(2));
+    assert!(bytes(b"\xff\xfe{\0}\0").unwrap_err().contains("UTF-16"));
+    assert!(bytes(b"{\"a\": \"\xe4\"}").unwrap_err().contains("UTF-8 (byte 8)"));
 }
 
 #[test]
@@ -94,10 +198,10 @@ fn a_mask_of_another_size_than_its_image_is_an_error() {
 
 #[test]
 fn nan_inside_of_strings_stays() {
-    let text = br#"{"a": "NaN \" -Infinity", "b": [NaN, -Infinity,Infinity]}"#;
-    let expected = br#"{"a": "NaN \" -Infinity", "b": [null, null,null]}"#;
-    assert_eq!(without_nan(text), expected.as_slice());
-    assert!(matches!(without_nan(b"[1]"), Cow::Borrowed(_)));
+    let text = r#"{"a": "NaN \" -Infinity \\", "ä": [NaN, -Infinity,Infinity]}"#;
+    let expected = r#"{"a": "NaN \" -Infinity \\", "ä": [null, null,null]}"#;
+    assert_eq!(syntax::without_nan(text), expected);
+    assert!(matches!(syntax::without_nan("[1]"), std::borrow::Cow::Borrowed(_)));
 }
 
 #[test]
@@ -108,11 +212,11 @@ fn results_read_back_as_written() {
         Detection::of_box(7, 1, 0.1 + 0.2, [0.1, 0.2, 3.3, 1.0 / 3.0]),
         Detection::of_box(7, 18, f64::from(0.7_f32), [0.0, 0.0, 2.0, 2.0]).with_mask(mask.clone()),
     ];
-    let json = results_to_json(&detections);
+    let json = results_to_json(&detections, ImageName::from);
     assert_eq!(instances.parse_results(json.as_bytes()).unwrap(), detections);
-    assert!(results_to_json(&[]) == "[]");
+    assert!(results_to_json(&[], ImageName::from) == "[]");
     let by_mask = [Detection::of_mask(7, 1, 1.0, mask)];
-    let json = results_to_json(&by_mask);
+    let json = results_to_json(&by_mask, ImageName::from);
     assert!(!json.contains("bbox"), "its area would be lost: {json}");
     assert_eq!(instances.parse_results(json.as_bytes()).unwrap(), by_mask);
 }
@@ -123,16 +227,17 @@ fn mistakes_in_results_are_named() {
     let error = |text: &str| instances.parse_results(text.as_bytes()).unwrap_err().to_string();
     let entry = |fields: &str| format!("[{{\"image_id\": 7, \"category_id\": 1, {fields}}}]");
     assert!(error("{}").starts_with("an object, where COCO results"));
-    assert!(
-        error(&entry("\"score\": 1")).contains("number 1 in the list: neither `bbox` nor `segmentation`")
-    );
-    assert!(error(&entry("\"score\": NaN, \"bbox\": [1, 1, 1, 1]")).contains("no score"));
-    assert!(error(&entry("\"score\": 1, \"bbox\": [1, 1]")).contains("box [1, 1]; four"));
+    let bare = error(&entry("\"score\": 1"));
+    let want =
+        "1 detections have neither `bbox` nor `segmentation`: detection number 1 in the list (image 7)";
+    assert_eq!(bare, want);
+    assert!(error(&entry("\"score\": NaN, \"bbox\": [1, 1, 1, 1]")).contains("`score` is missing"));
+    assert!(error(&entry("\"score\": \"x\", \"bbox\": [1, 1, 1, 1]")).contains("`score` must be a number"));
+    assert!(error(&entry("\"score\": 1, \"bbox\": [1, 1]")).contains("`bbox` must be four finite numbers"));
     let size = r#""score": 1, "segmentation": {"size": [4, 5], "counts": [20]}"#;
     assert!(error(&entry(size)).contains("a mask of 5 x 4 pixels in an image of 6 x 4"));
-    assert!(
-        error(&entry("\"score\": 1, \"bbox\": [1, 1, 1, 1]").replace('7', "9")).contains("unknown image 9")
-    );
+    let other = entry("\"score\": 1, \"bbox\": [1, 1, 1, 1]").replace('7', "9");
+    assert!(error(&other).ends_with("images that are not listed: detection number 1 in the list (image 9)"));
 }
 
 /// Whatever a file says, it is read or refused: no panic, no memory beyond the file's and its masks' bounds.
