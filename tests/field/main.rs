@@ -3,6 +3,7 @@
 //! Each report is one case of a kind. The test holds the right value, so that the kind does not come back.
 
 mod checkpoints;
+mod detection;
 mod folders;
 mod images;
 mod training;
