@@ -2,7 +2,7 @@
 //! epochs, speed, size, and what both find in the same pictures at the same scale.
 
 use crate::data::detection::{self, DetectionDataset};
-use crate::engine::detection::{Part, Score, judge};
+use crate::engine::detection::{Part, Score, judge, shown};
 use crate::engine::detector::Settings;
 use crate::engine::detector_model::DetectorModel;
 use crate::engine::found::{FoundIn, Picture, find, picture_name};
@@ -193,19 +193,18 @@ impl Comparison {
 
     /// A quantity a row.
     fn rows(&self) -> Vec<Vec<String>> {
-        let ap = |v: f64| if v < 0.0 { "–".into() } else { format!("{v:.3}") };
         let mut rows =
             vec![std::iter::once(String::new()).chain(self.sides().map(|s| s.model.clone())).collect()];
         let mut row = |name: &str, of: &dyn Fn(&Side) -> String| {
             rows.push(std::iter::once(name.to_string()).chain(self.sides().map(of)).collect::<Vec<_>>());
         };
         for (k, name) in [(0, "box AP"), (1, "box AP50"), (2, "box AP75"), (8, "box AR100")] {
-            row(&format!("{name}, training images"), &|s| ap(s.train.boxes[k]));
-            row(&format!("{name}, test images"), &|s| ap(s.test.boxes[k]));
+            row(&format!("{name}, training images"), &|s| shown(s.train.boxes[k]));
+            row(&format!("{name}, test images"), &|s| shown(s.test.boxes[k]));
         }
         if self.sides().iter().any(|s| s.test.masks.is_some()) {
-            row("mask AP, training images", &|s| ap(s.train.masks.map_or(-1.0, |m| m[0])));
-            row("mask AP, test images", &|s| ap(s.test.masks.map_or(-1.0, |m| m[0])));
+            row("mask AP, training images", &|s| shown(s.train.masks.map_or(-1.0, |m| m[0])));
+            row("mask AP, test images", &|s| shown(s.test.masks.map_or(-1.0, |m| m[0])));
         }
         row("parameters", &|s| s.parameters.to_string());
         row("weights (MiB)", &|s| format!("{:.1}", s.weights_mib));

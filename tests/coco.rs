@@ -2,16 +2,15 @@
 //! (with the feature `real-data`) on photos of people. What pycocotools says is made by tests/reference/coco.py.
 
 use gradus::data::coco::json::Instances;
-use gradus::metrics::coco::{Detection, Kind, NAMES, evaluate};
+use gradus::metrics::coco::{Detection, GroundTruth, Kind, NAMES, evaluate};
 use serde_json::Value;
 
 /// Both sum up to 10 x 101 precisions for each category; in another order, a sum of n terms of at most 1 is off by at most n/2 units of
 /// 2^-53, relative to the terms' sum.
 const TOLERANCE: f64 = 1e-12;
 
-fn compare(what: &str, instances: &Instances, detections: &[Detection], kind: Kind, expected: &Value) {
-    let truth = instances.ground_truth(kind == Kind::Mask).unwrap();
-    let got = evaluate(&truth, detections, kind).unwrap().stats;
+fn compare(what: &str, truth: &GroundTruth, detections: &[Detection], kind: Kind, expected: &Value) {
+    let got = evaluate(truth, detections, kind).unwrap().stats;
     for (k, name) in NAMES.iter().enumerate() {
         let want = expected[k].as_f64().unwrap();
         assert!((got[k] - want).abs() <= TOLERANCE, "{what}, {kind:?} {name}: {}, not {want}", got[k]);
@@ -32,7 +31,8 @@ fn toys_have_pycocotools_numbers() {
         }
         for (kind, found, want) in [(Kind::Box, "boxes", "box"), (Kind::Mask, "masks", "mask")] {
             let detections = instances.parse_results(toy[found].to_string().as_bytes()).unwrap();
-            compare(&format!("toy {k}"), &instances, &detections, kind, &toy[want]);
+            let truth = instances.ground_truth(kind == Kind::Mask).unwrap();
+            compare(&format!("toy {k}"), &truth, &detections, kind, &toy[want]);
         }
     }
     assert!(
@@ -44,7 +44,9 @@ fn toys_have_pycocotools_numbers() {
 #[cfg(feature = "real-data")]
 mod people {
     use super::*;
-    use gradus::data::coco::json::Segmentation;
+    use gradus::data::Reading;
+    use gradus::data::coco::{Coco, json::Segmentation};
+    use gradus::data::detection::DetectionDataset;
     use gradus::metrics::rle::Rle;
     use std::path::PathBuf;
 
@@ -121,14 +123,16 @@ mod people {
     fn people_have_pycocotools_numbers() {
         let root =
             std::env::var_os("GRADUS_TEST_DATA").expect("GRADUS_TEST_DATA names the folder of test data");
-        let folder = PathBuf::from(root).join("data/coco-people/annotations");
+        let folder = PathBuf::from(root).join("data/coco-people");
         let figures: Value = serde_json::from_str(include_str!("coco/people.json")).unwrap();
         for split in ["train", "val"] {
-            let instances = Instances::read(&folder.join(format!("instances_{split}.json"))).unwrap();
-            let [boxes, masks] = detections(&instances, 7);
+            let file = folder.join(format!("annotations/instances_{split}.json"));
+            let [boxes, masks] = detections(&Instances::read(&file).unwrap(), 7);
             assert_eq!(figures[split]["detections"], boxes.len());
-            compare(split, &instances, &boxes, Kind::Box, &figures[split]["box"]);
-            compare(split, &instances, &masks, Kind::Mask, &figures[split]["mask"]);
+            let data = Coco::open(&file, &folder.join("images").join(split), Reading::default()).unwrap();
+            let truth = data.ground_truth(&(0..data.len()).collect::<Vec<_>>()).unwrap();
+            compare(split, &truth, &boxes, Kind::Box, &figures[split]["box"]);
+            compare(split, &truth, &masks, Kind::Mask, &figures[split]["mask"]);
         }
     }
 }

@@ -164,7 +164,7 @@ impl DetectionDataset for PennFudan {
     }
 
     fn name(&self, i: usize) -> String {
-        format!("{}.png", self.images[i].stem)
+        self.images[i].image.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     fn classes(&self) -> &[Category] {

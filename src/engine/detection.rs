@@ -164,12 +164,16 @@ pub struct Score {
     pub masks: Option<[f64; 12]>,
 }
 
+/// One of the 12 numbers for people; a dash where it is undefined.
+pub fn shown(value: f64) -> String {
+    if value < 0.0 { "–".into() } else { format!("{value:.3}") }
+}
+
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = |v: f64| if v < 0.0 { "–".to_string() } else { format!("{v:.3}") };
         for (k, name) in coco::NAMES.iter().enumerate() {
-            let masks = self.masks.map(|m| format!("  mask {:>5}", value(m[k]))).unwrap_or_default();
-            writeln!(f, "  {name:<10} box {:>5}{masks}", value(self.boxes[k]))?;
+            let masks = self.masks.map(|m| format!("  mask {:>5}", shown(m[k]))).unwrap_or_default();
+            writeln!(f, "  {name:<10} box {:>5}{masks}", shown(self.boxes[k]))?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! A run of `train detector`: data, network, trainer, and the folder with everything they leave behind.
 
-use super::detection::{Decay, Detection, Judgement, LOSSES, Part, Plan, Recipe, Score, judge};
+use super::detection::{Decay, Detection, Judgement, LOSSES, Part, Plan, Recipe, Score, judge, shown};
 use super::detector_model::metadata;
 use super::found::{objects, picture};
 use super::state::checkpoint_error;
@@ -161,8 +161,8 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} epochs", self.run, self.epochs)?;
         let ap = |s: &Score| match s.masks {
-            Some(m) => format!("box AP {:.3}, mask AP {:.3}", s.boxes[0], m[0]),
-            None => format!("box AP {:.3}", s.boxes[0]),
+            Some(m) => format!("box AP {}, mask AP {}", shown(s.boxes[0]), shown(m[0])),
+            None => format!("box AP {}", shown(s.boxes[0])),
         };
         writeln!(f, "test images, last epoch: {}", ap(&self.last))?;
         writeln!(
@@ -288,12 +288,11 @@ fn announce(net: &mut Detector, settings: &Settings, parts: [&Part; 2], weights:
 /// The last epoch's line in the run's log.
 fn record(run: &mut Run, position: &PositionOf<Detection>) -> Result<()> {
     let Some(e) = position.last() else { return Ok(()) };
-    let masks = e.score.masks.map(|m| format!(", mask AP {:.3}", m[0])).unwrap_or_default();
+    let masks = e.score.masks.map(|m| format!(", mask AP {}", shown(m[0]))).unwrap_or_default();
     let [ap, ap50, ..] = e.score.boxes;
     let best = if position.best_epoch == e.epoch && ap >= 0.0 { ", the best so far" } else { "" };
     let memory = peak_mib().map(|m| format!("; peak memory {m:.0} MiB")).unwrap_or_default();
-    let boxes =
-        if ap < 0.0 { "undefined, without objects".into() } else { format!("{ap:.3} (AP50 {ap50:.3})") };
+    let boxes = format!("{} (AP50 {})", shown(ap), shown(ap50));
     eprintln!("epoch {}: test box AP {boxes}{masks}{best}{memory}", e.epoch);
     let mut names = vec![("train/loss".to_string(), e.train.total())];
     let shown = if e.score.masks.is_some() { 5 } else { 4 };
@@ -360,7 +359,8 @@ fn pictures_of_test(run: &Run, judged: &Judgement, test: &Part, classes: &[Categ
 /// Precision over recall at IoU 0.5, 0.75 and 0.9, for boxes and, where there are masks, for masks.
 pub fn precision_recall(judged: &Judgement) -> Image {
     let chart = |what: &str, e: &Evaluation| {
-        let title = format!("{what}: AP {:.3}, AP50 {:.3}, AP75 {:.3}", e.stats[0], e.stats[1], e.stats[2]);
+        let [ap, ap50, ap75] = [0, 1, 2].map(|k| shown(e.stats[k]));
+        let title = format!("{what}: AP {ap}, AP50 {ap50}, AP75 {ap75}");
         let mut chart = Chart::new(title, "recall", "precision").x_range(0.0, 1.0).y_range(0.0, 1.0);
         for (t, iou) in [(0, "IoU 0.50"), (5, "IoU 0.75"), (8, "IoU 0.90")] {
             if let Some(precision) = e.precision(t) {

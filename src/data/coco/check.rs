@@ -21,8 +21,11 @@ pub(super) fn check(data: &mut Coco, reading: Reading) {
     if !units(data) {
         boxes(data);
     }
-    masks(data);
     whole(data);
+    // Masks refuse nothing, and so need not be drawn where something is refused.
+    if data.faults.iter().all(|f| f.outcome != Refused) {
+        masks(data);
+    }
 }
 
 /// Looks at each image's file, and leaves out the images that cannot be read.

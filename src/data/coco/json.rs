@@ -310,7 +310,7 @@ fn objects(
             has: String::new(),
         };
         let bbox = entry.bbox()?.ok_or_else(captions)?;
-        let area = entry.number("area")?.unwrap_or(bbox[2] * bbox[3]);
+        let area = entry.number("area")?.unwrap_or((bbox[2] * bbox[3]).clamp(f64::MIN, f64::MAX));
         let crowd = entry.flag("iscrowd")?;
         // Those that need no masks are not hindered.
         let segmentation = segmentation(entry, place, Outcome::LeftOut, faults);
