@@ -50,6 +50,9 @@ pub struct Detect {
     /// Of a run: best, the weights of the greatest test AP, or last, the newest
     #[arg(long, default_value = "best", value_parser = ["best", "last"])]
     weights: String,
+    /// Leave out images that cannot be read, and say which
+    #[arg(long)]
+    skip_bad: bool,
     /// Replace what is in DIR
     #[arg(long)]
     force: bool,
@@ -102,30 +105,23 @@ impl Detect {
             None => Names::numbers(&self.images, &model),
         };
         files::create_folder(&self.out)?;
-        let (mut all, mut results, mut bad) = (Vec::new(), Vec::new(), Vec::new());
-        for (k, path) in self.images.iter().enumerate() {
-            let name = &names.images[k];
-            let image = match coco::read(path, name.size) {
-                Ok(image) => image,
-                // The others do not suffer from it.
-                Err(e) => {
-                    bad.push(e.to_string());
-                    continue;
-                }
-            };
+        let (mut results, mut places) = (Vec::new(), 0..);
+        let (all, verdict) = super::each_picture(&self.images, self.skip_bad, |path| {
+            let k: usize = places.next().unwrap_or_default();
+            let image = coco::read(path, names.images[k].size)?;
             let picture = Picture { path, image, id: k as i64 };
             let (found, own, drawn) = find(&model, &names.categories, &picture, self.score, None, d.plain)?;
             drawn.save_png(self.out.join(picture_name(&self.images, k) + ".png"))?;
             results.extend(own);
-            all.push(found);
-        }
+            Ok(found)
+        })?;
         let name = |k: i64| {
             let k = k as usize;
             ImageName { id: names.images[k].id.clone(), file: Some(self.images[k].display().to_string()) }
         };
         files::write_atomic(list, results_to_json(&results, name).as_bytes())?;
         global.print(&All(all))?;
-        if bad.is_empty() { Ok(()) } else { Err(Error::input(bad.join("\n  "))) }
+        verdict
     }
 }
 

@@ -82,7 +82,8 @@ fn look(data: &Coco, info: &ImageInfo, reading: Reading) -> Result<Header, (Stri
         Image::open(&path).map_err(why)?;
     }
     // Some keep the orientation behind the pixels.
-    if header.orientation == 1 && info.size == Some([header.height as u64, header.width as u64]) {
+    let turned = header.orientation == 1 && header.width != header.height;
+    if turned && info.size == Some([header.height as u64, header.width as u64]) {
         header.orientation = Image::open_oriented(&path).map_err(why)?.1;
     }
     Ok(header)
@@ -128,27 +129,29 @@ fn inside([x, y, w, h]: [f64; 4], [columns, rows]: [f64; 2]) -> bool {
     x >= -SLACK && y >= -SLACK && x + w <= columns + SLACK && y + h <= rows + SLACK
 }
 
-/// Whether boxes are given in other units than x, y, width and height in pixels, each a fault then.
+/// Whether most boxes are in other units than x, y, width and height in pixels, which cannot be meant: each is a fault then.
 fn units(data: &mut Coco) -> bool {
     let n = data.objects.len();
-    // All that reach beyond their image, though they fit as corners, and all do.
-    let corners = |b: [f64; 4]| [b[0], b[1], b[2] - b[0], b[3] - b[1]];
-    let fits = |b: [f64; 4], size| b[2] > b[0] && b[3] > b[1] && inside(corners(b), size);
-    let beyond = placed(data).filter(|(a, _, size)| !inside(a.bbox, *size)).count();
-    let as_corners = n > 0 && 2 * beyond > n && placed(data).all(|(a, _, size)| fits(a.bbox, size));
-    let as_parts = n > 0
-        && placed(data)
-            .all(|(a, _, [w, h])| a.bbox.iter().all(|v| (0.0..=1.0).contains(v)) && w.max(h) > 2.0);
-    let what = if as_parts {
-        "boxes are in parts of the image (0 to 1), where pixels are wanted: x, y, width, height"
-    } else if as_corners {
-        "boxes are corners (x1, y1, x2, y2), where x, y, width, height are wanted"
-    } else {
-        return false;
+    let part = |b: [f64; 4], [w, h]: [f64; 2]| b.iter().all(|v| (0.0..=1.0).contains(v)) && w.max(h) > 2.0;
+    // As x, y, width, height it reaches beyond its image; as corners it does not.
+    let corners = |b: [f64; 4], size| {
+        let [x1, y1, x2, y2] = b;
+        !inside(b, size) && x2 > x1 && y2 > y1 && inside([x1, y1, x2 - x1, y2 - y1], size)
     };
-    let names: Vec<String> = placed(data).map(|(a, info, _)| named(a, info)).collect();
-    names.iter().for_each(|name| data.faults.add(what, Refused, name));
-    true
+    let named = |is: &dyn Fn([f64; 4], [f64; 2]) -> bool| -> Vec<String> {
+        let found = placed(data).filter(|&(a, _, size)| is(a.bbox, size));
+        found.map(|(a, info, _)| named(a, info)).collect()
+    };
+    let parts = "boxes are in parts of the image (0 to 1), where pixels are wanted: x, y, width, height";
+    let kinds = [
+        (parts, named(&part)),
+        ("boxes are corners (x1, y1, x2, y2), where x, y, width, height are wanted", named(&corners)),
+    ];
+    let most = kinds.into_iter().find(|(_, names)| 2 * names.len() > n);
+    for (what, name) in most.iter().flat_map(|(what, names)| names.iter().map(move |name| (what, name))) {
+        data.faults.add(what, Refused, name);
+    }
+    most.is_some()
 }
 
 /// Boxes that are not what they should be, though they may be meant.
@@ -176,10 +179,10 @@ fn boxes(data: &mut Coco) {
 /// Masks that do not fit their image are left out; those without a pixel are noted.
 fn masks(data: &mut Coco) {
     let draw = |(a, info, [w, h]): (&Annotation, &ImageInfo, [f64; 2])| {
-        let place = format!("annotation {} (image {}, {})", a.id, a.image, info.file_name);
+        let place = || format!("annotation {} (image {}, {})", a.id, a.image, info.file_name);
         match a.segmentation.mask(h as u64, w as u64) {
-            Err(e) => Some((true, format!("{place}: {e}"))),
-            Ok(Some(mask)) if mask.area() == 0 => Some((false, place)),
+            Err(e) => Some((true, format!("{}: {e}", place()))),
+            Ok(Some(mask)) if mask.area() == 0 => Some((false, place())),
             Ok(_) => None,
         }
     };
@@ -210,7 +213,10 @@ fn whole(data: &mut Coco) {
     if learned == 0 {
         let why = match n {
             0 => "its list `annotations` has none of these images".to_string(),
-            _ => format!("of {n} objects {crowd} are crowd regions, and {} have no box", n - crowd),
+            _ => format!(
+                "of {n} objects {crowd} are crowd regions, and {} have no box in their image",
+                n - crowd
+            ),
         };
         refuse("data set has no object to learn from", why);
     }
