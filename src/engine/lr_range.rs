@@ -167,6 +167,30 @@ fn suggest(lr: &[f64], loss: &[f64], skip: usize) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gradus_core::NotFinite;
+
+    #[test]
+    fn nan_ends_the_test_where_rates_are_too_high_and_is_an_error_at_the_start() {
+        use crate::data::{Reading, open};
+        use gradus_core::Module;
+        let splits = open("synthetic:24", 0.2, 1, Reading::default()).unwrap();
+        let mut net = AlexNet::new(gradus_models::alexnet::Size::Cifar, 10, &mut Rng::seed(1));
+        let s = Settings { from: 1e25, to: 1e35, steps: 5, batch: 4, ..Settings::default() };
+        let found = run(&mut net, &splits, Transform::CIFAR, &s, 1).unwrap();
+        assert!((1..5).contains(&found.lr.len()), "{:?}", found.lr);
+        assert!(NotFinite::in_module(&mut net).is_none(), "the weights are as they were");
+
+        net.for_each_param(|name, p| {
+            if name == "classifier.6.bias" {
+                p.value.data_mut()[0] = f32::NAN;
+            }
+        });
+        let said = run(&mut net, &splits, Transform::CIFAR, &s, 1).unwrap_err().to_string();
+        assert!(
+            said.starts_with("step 1 (") && said.contains("the first of it: classifier.6.bias"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn the_steepest_descent_is_suggested() {

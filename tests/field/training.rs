@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// What the panic of `f` says.
 #[track_caller]
@@ -382,6 +382,25 @@ fn a_run_goes_on_by_its_folder_with_more_epochs_and_another_rate() {
         &["train", "detector", "--data", "synthetic:6:64x48", "--resume", "--out", &run],
         &["train alexnet"],
     );
+}
+
+/// What is said to whoever interrupts a run is the command that goes on with it.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_names_the_command_that_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+    command.args(["train", "alexnet", "--data", "synthetic:48", "--batch", "12", "--epochs", "500", "--out"]);
+    let child = command.arg(&run).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    while !run.join("train_batch0.png").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(130), "{}", text(&out));
+    let own = format!("the state is saved; `gradus train --resume {}` goes on", run.display());
+    assert!(text(&out).contains(&own), "{}", text(&out));
 }
 
 /// facebookresearch/detectron2 2312: a run goes on on another processor; where the bits may differ, it says so. And one that
