@@ -78,7 +78,7 @@ impl Format {
             // A RIFF file tells how many bytes follow the first eight.
             Format::WebP => first
                 .get(4..8)
-                .is_some_and(|n| n.iter().rev().fold(8, |n, &b| n << 8 | u64::from(b)) <= length),
+                .is_some_and(|n| 8 + n.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b)) <= length),
         };
         if !whole {
             Image::open(path)?;
