@@ -72,8 +72,8 @@ impl Notes {
     /// Of a JPEG file, before its first scan.
     pub fn of_jpeg(file: &[u8]) -> Self {
         let mut notes = Notes::default();
-        let head = segments(file).take_while(|&(marker, _)| marker != SCAN);
-        head.for_each(|(marker, content)| notes.add_segment(marker, content));
+        let head = segments(file).take_while(|segment| segment.marker != SCAN);
+        head.for_each(|s| notes.add_segment(s.marker, s.content.unwrap_or_default()));
         notes
     }
 
@@ -104,22 +104,31 @@ impl Notes {
 /// The marker of a scan, whose pixels follow its segment.
 pub(super) const SCAN: u8 = 0xda;
 
-/// The marker segments of a JPEG file with their contents; what lies between them, such as pixels, is passed over.
-pub(super) fn segments(file: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
-    let mut rest = file;
+/// A marker segment of a JPEG file.
+pub(super) struct Segment<'a> {
+    pub marker: u8,
+    /// None of the last one, where it was cut off.
+    pub content: Option<&'a [u8]>,
+    /// Where its marker is in the file.
+    pub at: usize,
+}
+
+/// The marker segments of a JPEG file; what lies between them, such as pixels, is passed over.
+pub(super) fn segments(file: &[u8]) -> impl Iterator<Item = Segment<'_>> {
+    let mut at = 0;
     std::iter::from_fn(move || {
         loop {
-            let at = rest.windows(2).position(|w| w[0] == 0xff && !matches!(w[1], 0 | 0xff))?;
-            let marker = rest[at + 1];
-            rest = &rest[at + 2..];
+            at += file.get(at..)?.windows(2).position(|w| w[0] == 0xff && !matches!(w[1], 0 | 0xff))?;
+            let (marker, rest) = (file[at + 1], &file[at + 2..]);
             // These stand alone: TEM, restarts, start and end.
             if matches!(marker, 0x01 | 0xd0..=0xd9) {
+                at += 2;
                 continue;
             }
-            let length = usize::from(u16::from_be_bytes(*rest.first_chunk()?));
-            let content = rest.get(2..length)?;
-            rest = &rest[length..];
-            return Some((marker, content));
+            let length = rest.first_chunk().map_or(usize::MAX, |&length| u16::from_be_bytes(length).into());
+            let segment = Segment { marker, content: rest.get(2..length), at };
+            at = at.saturating_add(length).saturating_add(2);
+            return Some(segment);
         }
     })
 }

@@ -96,7 +96,7 @@ fn pillow_orientation_in_xmp_and_raw_profiles() {
     assert_eq!(decode(&jpeg(3, 2, &[(0xe1, &packet), (0xe1, &exif)])).unwrap(), plain.upright(3));
 }
 
-/// qtbase's qtbug13653-no_eoi.jpg: all that is missing is the end marker.
+/// qtbase's qtbug13653-no_eoi.jpg: the pixels are followed by a comment that was cut off instead of the end marker.
 #[test]
 fn qtbase_qtbug13653_jpeg_without_its_end_marker() {
     let whole = jpeg(40, 30, &[]);
@@ -109,6 +109,8 @@ fn qtbase_qtbug13653_jpeg_without_its_end_marker() {
     for cut in [n - 2, n - 1] {
         assert!(decode(&whole[..cut]).as_ref() == Ok(&image), "without the last {} bytes", n - cut);
     }
+    let comment = [&whole[..n - 2], b"\xff\xfe\x15\x4f and then nothing"].concat();
+    assert!(decode(&comment).as_ref() == Ok(&image));
     for cut in (whole.len() - 300..n - 2).chain((3..n - 300).step_by(37)) {
         let error = decode(&whole[..cut]).unwrap_err();
         assert!(error.contains("ends early"), "{cut} of {n} bytes: {error}");

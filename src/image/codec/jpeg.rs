@@ -69,8 +69,9 @@ fn error(e: E) -> Error {
 
 /// The samples of a file that lacks its end marker and nothing else. Error: it lacks more.
 fn without_its_end(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>> {
-    // Half of the marker may be there.
-    let kept = bytes.iter().rposition(|&b| b != 0xff).map_or(0, |last| last + 1);
+    // Half of the marker may be there, or a segment that was cut off in its place.
+    let cut = segments(bytes).find(|s| s.content.is_none()).map_or(bytes.len(), |s| s.at);
+    let kept = bytes[..cut].iter().rposition(|&b| b != 0xff).map_or(0, |last| last + 1);
     let followed_by = |end: &[u8]| {
         let closed = [&bytes[..kept], end].concat();
         decoder(&closed, limits).decode().map_err(|_| truncated())
@@ -87,8 +88,8 @@ fn without_its_end(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>> {
 fn every_coefficient_is_sent(file: &[u8]) -> bool {
     let mut components = 0;
     let mut sent = [0u64; 256];
-    for (marker, content) in segments(file) {
-        match (marker, content) {
+    for segment in segments(file) {
+        match (segment.marker, segment.content.unwrap_or_default()) {
             (0xc0..=0xc2, [_, _, _, _, _, n, ..]) => components = usize::from(*n),
             (SCAN, [n, rest @ ..]) => {
                 let Some((of, [first, last, bits])) = rest.split_at_checked(2 * usize::from(*n)) else {
