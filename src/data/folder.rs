@@ -305,7 +305,10 @@ impl Dataset for ImageFolder {
     }
 
     fn image(&self, i: usize) -> Result<Image> {
-        Ok(Image::open(&self.files[i].0)?.to_rgb8())
+        let read = Image::open(&self.files[i].0);
+        Ok(read
+            .map_err(|e| e.remedy("copy it again, or leave out what cannot be read with --skip-bad"))?
+            .to_rgb8())
     }
 
     fn describe(&self, i: usize) -> String {

@@ -20,7 +20,7 @@ pub struct Header {
     pub width: usize,
     /// Rows as stored.
     pub height: usize,
-    /// 1 to 8, as EXIF or XMP have it in front of the pixels (of WebP, EXIF behind them); 1 where they do not tell.
+    /// 1 to 8, as EXIF or XMP have it (of WebP, EXIF alone); 1 where they do not tell.
     pub orientation: u8,
 }
 
@@ -67,7 +67,7 @@ fn block(file: &mut Source, n: u64) -> io::Result<Vec<u8>> {
     Ok(block)
 }
 
-/// The size of the first chunk, IHDR, and the notes before the pixels.
+/// The size of the first chunk, IHDR, and the notes before and after the pixels, over which it leaps.
 fn png(file: &mut Source) -> io::Result<Header> {
     file.seek(SeekFrom::Start(16))?;
     let [width, height] = [bytes(file)?, bytes(file)?].map(|b| u32::from_be_bytes(b) as usize);
@@ -76,7 +76,7 @@ fn png(file: &mut Source) -> io::Result<Header> {
     loop {
         let length = u64::from(u32::from_be_bytes(bytes(file)?));
         match &bytes(file)? {
-            b"IDAT" | b"IEND" => return Ok(Header { width, height, orientation: notes.orientation() }),
+            b"IEND" => return Ok(Header { width, height, orientation: notes.orientation() }),
             name @ (b"eXIf" | b"tEXt" | b"zTXt" | b"iTXt") => {
                 notes.add_chunk(name, &block(file, length)?);
                 file.seek_relative(4)?;
@@ -191,8 +191,10 @@ mod tests {
         let image = Image::filled(30, 20, [1, 2, 3]).encode_png().unwrap();
         assert_eq!(of(&image).unwrap(), Header { width: 30, height: 20, orientation: 1 });
         let chunk = [&(EXIF.len() as u32).to_be_bytes()[..], b"eXIf", EXIF, b"...."].concat();
-        let turned = of(&[&image[..33], &chunk, &image[33..]].concat()).unwrap();
-        assert_eq!((turned.orientation, turned.upright_size()), (6, [20, 30]));
+        for place in [33, image.len() - 12] {
+            let turned = of(&[&image[..place], &chunk, &image[place..]].concat()).unwrap();
+            assert_eq!((turned.orientation, turned.upright_size()), (6, [20, 30]));
+        }
         assert_eq!(of(&jpeg()).unwrap(), Header { width: 300, height: 200, orientation: 6 });
         let lossy = b"RIFF\x1a\0\0\0WEBPVP8 \x0e\0\0\0\x30\x01\x00\x9d\x01\x2a\x2c\x01\xc8\0\0\0\0\0";
         assert_eq!(of(lossy).unwrap(), Header { width: 300, height: 200, orientation: 1 });

@@ -6,8 +6,9 @@
 
 use std::io::Read;
 
-/// What an XML packet or a text in a PNG file may unpack to.
+/// What one text of a PNG file may unpack to, and all of them together.
 const TEXT: u64 = 1 << 20;
+const TEXTS: u64 = 1 << 26;
 
 /// What a file says of its picture's orientation.
 #[derive(Default)]
@@ -18,6 +19,8 @@ pub(super) struct Notes {
     pub raw_profile: Option<Vec<u8>>,
     /// An XML packet.
     pub xmp: Option<Vec<u8>>,
+    /// What has been unpacked so far.
+    pub unpacked: u64,
 }
 
 impl Notes {
@@ -48,25 +51,31 @@ impl Notes {
             return;
         }
         let Some((keyword, content)) = split_at_zero(content) else { return };
-        let place = match keyword {
-            b"Raw profile type exif" => &mut self.raw_profile,
-            b"XML:com.adobe.xmp" => &mut self.xmp,
-            _ => return,
-        };
+        if !matches!(keyword, b"Raw profile type exif" | b"XML:com.adobe.xmp") {
+            return;
+        }
         let text = match (name, content) {
             (b"tEXt", text) => Some(text.to_vec()),
-            (b"zTXt", [0, packed @ ..]) => inflate(packed),
+            (b"zTXt", [0, packed @ ..]) => self.inflate(packed),
             // A compression flag and method, a language, the keyword translated, the text.
             (b"iTXt", [flag, _, texts @ ..]) => {
                 let text =
                     split_at_zero(texts).and_then(|(_, texts)| split_at_zero(texts)).map(|(_, text)| text);
-                if *flag == 0 { text.map(<[u8]>::to_vec) } else { text.and_then(inflate) }
+                if *flag == 0 { text.map(<[u8]>::to_vec) } else { text.and_then(|t| self.inflate(t)) }
             }
             _ => None,
         };
+        let place = if keyword.starts_with(b"Raw") { &mut self.raw_profile } else { &mut self.xmp };
         if text.is_some() {
             *place = text;
         }
+    }
+
+    fn inflate(&mut self, packed: &[u8]) -> Option<Vec<u8>> {
+        let (mut text, left) = (Vec::new(), TEXTS - self.unpacked.min(TEXTS));
+        let unpacked = flate2::read::ZlibDecoder::new(packed).take(TEXT.min(left)).read_to_end(&mut text);
+        self.unpacked += text.len() as u64;
+        unpacked.ok().map(|_| text)
     }
 
     /// Of a JPEG file, before its first scan.
@@ -136,12 +145,6 @@ pub(super) fn segments(file: &[u8]) -> impl Iterator<Item = Segment<'_>> {
 fn split_at_zero(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|&b| b == 0)?;
     Some((&bytes[..at], &bytes[at + 1..]))
-}
-
-fn inflate(packed: &[u8]) -> Option<Vec<u8>> {
-    let mut text = Vec::new();
-    let unpacked = flate2::read::ZlibDecoder::new(packed).take(TEXT).read_to_end(&mut text);
-    unpacked.ok().map(|_| text)
 }
 
 /// The bytes of a raw profile: an empty line, the profile's name, its length, and its digits.
@@ -255,6 +258,8 @@ mod tests {
         let bomb = [b"XML:com.adobe.xmp\0\0".to_vec(), pack(&vec![b' '; 50 << 20])].concat();
         let bomb = png(&[(b"zTXt", &bomb)]);
         assert_eq!(Notes::of_png(&bomb).xmp.map(|x| x.len()), Some(1 << 20));
+        let bombs = [&bomb[..8], &bomb[8..].repeat(100)].concat();
+        assert_eq!(Notes::of_png(&bombs).unpacked, TEXTS);
     }
 
     #[test]

@@ -301,7 +301,7 @@ fn other_files_and_folders_are_called_what_they_are() {
     for (name, what) in [("photos.zip", "is a zip archive"), ("net.onnx", "is an ONNX network")] {
         let (code, _, said) = gradus(&["predict", str(&net), str(&path(name))]);
         assert!(
-            code == Some(2) && said.contains(&format!("{name}: {what}, not a PNG or JPEG image")),
+            code == Some(2) && said.contains(&format!("{name}: {what}, not a PNG, JPEG or WebP image")),
             "{said}"
         );
     }
