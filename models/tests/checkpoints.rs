@@ -91,7 +91,7 @@ fn nothing_is_executed() {
     // What asks to be run is beside the weights and is passed over, as anything else there.
     let loaded = load("bad_system.pth");
     assert_eq!((loaded.tensors["weight"].to_f32(), loaded.ignored), (vec![0.0], vec!["run".to_owned()]));
-    assert!(error("bad_system_legacy.pth").contains("with the keys \"run\""));
+    assert!(error("bad_system_legacy.pth").contains("with the keys \"run\" (an object of posix.system)"));
     assert!(error("bad_eval.pth").contains("it is an object of builtins.eval"));
     let module = error("bad_module.pth");
     assert!(module.contains("an object of torch.nn.modules.activation.ReLU"), "{module}");

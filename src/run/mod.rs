@@ -27,6 +27,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::looks;
 use crate::plot::Chart;
 use events::Events;
 use gradus_core::profile;
@@ -148,7 +149,11 @@ impl Run {
     /// The settings that the run in `folder` goes by.
     pub fn settings<T: DeserializeOwned>(folder: impl AsRef<Path>) -> Result<T> {
         let path = folder.as_ref().join(ARGS);
-        let bytes = files::read(&path, TEXT).map_err(|e| e.remedy("name the folder of a run"))?;
+        let bytes = files::read(&path, TEXT).map_err(|e| e.remedy("name the folder of a run"));
+        let bytes = bytes.map_err(|e| match path.exists() {
+            true => e,
+            false => looks::instead(e, folder.as_ref(), "the folder of a run"),
+        })?;
         serde_json::from_slice(&bytes).map_err(|e| {
             Error::input(format!("does not hold a run's settings: {e}"))
                 .in_file(path)

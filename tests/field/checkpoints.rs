@@ -298,6 +298,11 @@ fn other_files_and_folders_are_called_what_they_are() {
     predict("voc", &["Pascal VOC"]);
     let net = path("net.safetensors");
     network(&net, "");
+    let (run, weights) = (str(&net), path("voc"));
+    let train = ["train", "detector", "--data", "synthetic:4:64x48", "--weights", str(&weights)];
+    refused(&train, &["voc: is a data set in Pascal VOC's form, not a weights file"]);
+    let compare = ["compare", run, run, "--data", "synthetic:4", "-o", "x"];
+    refused(&compare, &["net.safetensors: is a safetensors checkpoint, not the folder of a run"]);
     for (name, what) in [("photos.zip", "is a zip archive"), ("net.onnx", "is an ONNX network")] {
         let (code, _, said) = gradus(&["predict", str(&net), str(&path(name))]);
         assert!(

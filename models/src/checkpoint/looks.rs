@@ -100,6 +100,9 @@ pub fn looks(start: &[u8]) -> Option<Looks> {
         [8, 1..=30, 0x12 | 0x1a | 0x22 | 0x2a | 0x32 | 0x3a | 0x42, ..] => {
             Some(Looks::new("an ONNX network", EXPORT))
         }
+        _ if start.get(257..262) == Some(b"ustar") && start.starts_with(b"sys_info\0") => {
+            Some(Looks::new("a checkpoint of PyTorch before 0.2", "load it in PyTorch and save it again"))
+        }
         _ if start.get(257..262) == Some(b"ustar") => Some(Looks::new("a tar archive", UNPACK)),
         _ => SIGNATURES.iter().find(known).map(|&(_, what, remedy)| Looks::new(what, remedy)),
     };
@@ -218,6 +221,8 @@ mod tests {
         let mut tar = [b'a'; 512];
         tar[257..262].copy_from_slice(b"ustar");
         assert_eq!(looks(&tar).unwrap().what, "a tar archive");
+        tar[..9].copy_from_slice(b"sys_info\0");
+        assert_eq!(looks(&tar).unwrap().what, "a checkpoint of PyTorch before 0.2");
     }
 
     #[test]

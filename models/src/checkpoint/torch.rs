@@ -206,7 +206,16 @@ impl<'a> Finder<'a> {
 
     fn keys(&self, id: Id) -> Vec<String> {
         let Value::Dict(pairs) = &self.pickle[id] else { return vec![] };
-        pairs.iter().filter_map(|&(key, _)| self.pickle.str(key)).take(8).map(quote).collect()
+        let named = |&(key, value): &(Id, Id)| {
+            let name = quote(self.pickle.str(key)?);
+            Some(match self.pickle[value] {
+                Value::Call(..) if !self.reader.is_tensor(value) => {
+                    format!("{name} ({})", self.pickle.describe(value))
+                }
+                _ => name,
+            })
+        };
+        pairs.iter().filter_map(named).take(8).collect()
     }
 
     fn no_state_dict(&self, id: Id) -> Problem {

@@ -7,6 +7,7 @@ use crate::engine::detection::{Decay, Plan, Recipe};
 use crate::engine::detector::{self, Settings};
 use crate::engine::weights::Key;
 use crate::error::{Error, Result};
+use crate::looks;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use clap::{Args, ValueEnum};
@@ -107,6 +108,10 @@ impl DetectorArgs {
         let source = source(&self.data, begun.map(|b| b.data.as_str()))?;
         let data = detection::open(source, reading).map_err(|e| moved(e, &self.data, &folder))?;
         let weights = self.weights.clone().or_else(|| Some(begun?.weights.as_ref()?.into()));
+        if let Some(folder) = weights.as_deref().filter(|w| w.is_dir()) {
+            let error = Error::input("is a folder").in_file(folder).remedy("name a weights file");
+            return Err(looks::instead(error, folder, "a weights file"));
+        }
         let config = self.config(data.classes().len() + 1, weights.is_none(), begun.map(|b| &b.config))?;
         let split = begun.map(|b| b.test_split.parse()).transpose()?;
         let split = pick(self.test_split, split, TestSplit::Random(50));
