@@ -59,6 +59,19 @@ fn reported(run: &str, folder: &Path) {
     let four = page.split("id=\"q4\"").nth(1).unwrap().split("id=\"q5\"").next().unwrap();
     assert_eq!(four.matches("<figure>").count(), 16);
     assert_eq!(four.matches("(Synthetic shapes)\">").count(), 16);
+    // What stands under a figure makes it: with the depth, the seed, and every setting of the run.
+    for command in [
+        format!("gradus report --alexnet {run} --cifar synthetic:48 --quick --seed 1234 -o report"),
+        format!(
+            "gradus train alexnet --data synthetic:48 --arch cifar --epochs 1 --batch 256 --lr 0.001 \
+             --val-fraction 0.1 --precision f32 --seed 1234 --out {run}"
+        ),
+        "gradus lr-range --data synthetic:48 --arch cifar --batch 64 --seed 1234".into(),
+        "gradus descent --a 1 --b 4 --lr 0.25; gradus descent --a 1 --b 4 --lr 0.5; ".into(),
+    ] {
+        assert!(page.contains(&format!("Made by <code>{command}")), "{command}");
+    }
+    assert!(page.contains("classes shown the network sees") && !page.contains("Inputs taken for a class"));
     assert_eq!(json["pdf"].is_string(), out.join("report.pdf").is_file());
     refused(&["report", "--alexnet", run, "-o", out.to_str().unwrap()], &["exists already", "--force"]);
     refused(
