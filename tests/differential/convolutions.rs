@@ -128,7 +128,7 @@ fn passes(activation: Activation, y: f64) -> bool {
     match activation {
         Activation::None => true,
         Activation::Relu => !(y <= 0.0),
-        Activation::Relu6 => y > 0.0 && y < 6.0,
+        Activation::Relu6 => !(y <= 0.0 || y >= 6.0),
     }
 }
 

@@ -111,7 +111,12 @@ def chosen(case, draw, f, inputs, live, roundings):
     return case
 
 
-ACTIVATIONS = {"none": lambda z: z, "relu": torch.relu, "relu6": torch.nn.functional.relu6}
+def relu6(z):
+    """PyTorch is of two minds about the slope at NaN: 0 in whole vectors, 1 in what is left of them. It is 1 here."""
+    return torch.where(z.isnan(), z, torch.nn.functional.relu6(z))
+
+
+ACTIVATIONS = {"none": lambda z: z, "relu": torch.relu, "relu6": relu6}
 KINKS = {"none": [], "relu": [0.0], "relu6": [0.0, 6.0]}
 
 

@@ -3,6 +3,8 @@
 Coordinates of boxes are multiples of 1/4 below 64: areas, intersections and hulls are then exact in f32, and what is
 compared with a threshold (overlaps, tests of a quotient) has the same outcome in both precisions.
 """
+from collections import OrderedDict
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -257,4 +259,41 @@ def roi_align(d):
     samples = int(np.ceil(side * scale) + 2) ** 2 if align["sampling_ratio"] <= 0 else align["sampling_ratio"] ** 2
     case.result("out.y", y, 4 * samples + 24, coordinate * wide)
     case.result("grad.x", grads["x"], 4 * samples * k * output[0] * output[1] + 24, coordinate * spread(back))
+    return case
+
+
+@op(0.3)
+def multiscale_roi_align(d):
+    """Three levels of one image; regions whose size is not near the limit of two levels."""
+    side, output, k, c = 128, d.between(1, 3), d.between(1, 3), d.between(1, 2)
+    b = boxes(d, k, 32, 0)
+    b[:, 2:] = np.minimum(b[:, :2] + (b[:, 2:] - b[:, :2]) * np.float32(d.pick(1, 2, 4, 8)), side)
+    octaves = 4 + np.log2(np.sqrt(np.prod(b[:, 2:].astype(np.float64) - b[:, :2], 1)) / 224)
+    if not away(octaves - np.round(octaves), 0):
+        raise Unfit
+    levels = np.clip(np.floor(octaves + 1e-6), 2, 4)
+    align = {"output_size": [output, output], "sampling_ratio": 2, "aligned": False}
+    for level, box in zip(levels, b):
+        scale = 0.5**level
+        extent = int(side * scale)
+        if not steady(np.concatenate([[0], box])[None], scale, align, [1, c, extent, extent]):
+            raise Unfit
+    case = Case("multiscale_roi_align", num_levels=3, output_size=[output, output], sampling_ratio=2, image_shapes=[[side, side]])
+    live = ["feat0", "feat1", "feat2"]
+    inputs = {f: case.input(f, d.values([1, c, side >> s, side >> s], nonfinite=0)) for f, s in zip(live, (2, 3, 4))}
+    inputs["boxes0"] = case.input("boxes0", b)
+    pool = torchvision.ops.MultiScaleRoIAlign(["0", "1", "2"], output, 2)
+
+    def f(i):
+        maps = OrderedDict((str(k), i["feat%d" % k]) for k in range(3))
+        return pool(maps, [i["boxes0"]], [(side, side)])
+
+    y, grads, up = derivatives(f, inputs, live, lambda y: seed(case, d, y))
+    wide = f({**inputs, **{n: F.max_pool2d(inputs[n].abs(), 3, 1, 1) for n in live}})
+    back = derivatives(f, inputs, live, up.abs())[1]
+    case.result("out.y", y, 40, 34 * wide)
+    for name in live:
+        case.result("grad." + name, grads[name], 16 * k * output * output + 24, 34 * spread(back[name]))
+    case.result("out.levels", pool.map_levels([inputs["boxes0"]]))
+    case.result("out.scales", torch.tensor(pool.scales, dtype=torch.float64))
     return case

@@ -85,9 +85,9 @@ def adaptive_avg_pool2d(d):
 
 
 def neighbourhood(x):
-    """The greatest of each pixel and its neighbours, for sizes of what is interpolated: where a coordinate is at a
-    pixel, rounding decides which neighbour has the weight of about 0."""
-    return F.max_pool2d(x, 3, 1, 1) if x.numel() else x
+    """The greatest finite one of each pixel and its neighbours, for sizes of what is interpolated: where a coordinate is at
+    a pixel, rounding decides which neighbour has the weight of about 0."""
+    return F.max_pool2d(x.nan_to_num(0, 0, 0), 3, 1, 1) if x.numel() else x
 
 
 @op(6)
@@ -104,8 +104,12 @@ def interpolate(d):
     if min(size) < 1 or shape[0] * shape[1] * size[0] * size[1] > 8 * d.elements:
         raise Unfit
     case = Case("interpolate", **attrs)
-    # A weight of 0 beside a number that is not finite: whether the product is made differs between sizes in PyTorch.
-    inputs = {"x": case.input("x", d.values(shape, nonfinite=0.06 if mode == "nearest" else 0))}
+    x = d.values(shape)
+    if mode == "bilinear":
+        # Of the last pixel PyTorch takes a part twice, once with a weight that may be 0: an infinity becomes NaN there.
+        for edge in (x[..., -1:, :], x[..., -1:]):
+            edge[np.isinf(edge)] = np.nan
+    inputs = {"x": case.input("x", x)}
     how = {} if mode == "nearest" else {"align_corners": False}
     if "scale_factor" in attrs:
         how |= {"scale_factor": attrs["scale_factor"], "recompute_scale_factor": True}

@@ -6,7 +6,7 @@ from case import Case, Unfit, chosen, summed
 from registry import op
 
 # The most axes that a tensor has.
-AXES = 6
+AXES = 8
 
 
 def axis(d, rank):

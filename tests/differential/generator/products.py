@@ -77,8 +77,10 @@ def with_behind(product):
 
 def weights(d, case, shape, style, padding, spreads):
     """A weight that is not finite meets the zeros of padding, and on the way back those between strides and beyond edges:
-    0 times infinity is a matter of how these are made. There is none with padding, and else it may spread."""
-    a = d.values(shape, style, nonfinite=0 if any(padding) else 0.06)
+    0 times infinity is a matter of how these are made. There is none with padding, and else it may spread, but to no
+    result that an activation follows."""
+    bars = any(padding) or ("out.y" in spreads and case.attrs["activation"] != "none")
+    a = d.values(shape, style, nonfinite=0 if bars else 0.06)
     if not np.isfinite(a).all():
         case.attrs["spreads"] = spreads
     return case.input("weight", a)
