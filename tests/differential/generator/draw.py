@@ -60,7 +60,7 @@ class Draw:
         rank = self.between(least_rank, most_rank)
         shape, left = [], self.elements
         for _ in range(rank):
-            n = 1 if self.chance(0.15) else self.extent(max(1, min(left, 40)))
+            n = 1 if self.chance(0.15) else self.extent(max(1, min(left, max(40, self.elements // 16))))
             shape.append(n)
             left = max(1, left // n)
         self.random.shuffle(shape)

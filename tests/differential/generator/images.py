@@ -9,6 +9,7 @@ from registry import op
 
 
 def images(d, most=12):
+    most = most if d.elements < 1000 else 4 * most
     n, c = (0 if d.chance(0.03) else d.pick(1, 1, 2)), d.channels(70)
     h, w = d.between(1, most), d.between(1, most)
     if n * c * h * w > 8 * d.elements:
@@ -90,6 +91,11 @@ def neighbourhood(x):
     return F.max_pool2d(x.nan_to_num(0, 0, 0), 3, 1, 1) if x.numel() else x
 
 
+def power_of_two(n, o):
+    ratio = max(n, o) // min(n, o)
+    return ratio * min(n, o) == max(n, o) and ratio & (ratio - 1) == 0
+
+
 @op(6)
 def interpolate(d):
     shape = images(d, 9)
@@ -104,7 +110,10 @@ def interpolate(d):
     if min(size) < 1 or shape[0] * shape[1] * size[0] * size[1] > 8 * d.elements:
         raise Unfit
     case = Case("interpolate", **attrs)
-    x = d.values(shape)
+    # A number that is not finite shows whether its weight is 0, and so where exactly a coordinate lies: there are some where
+    # all coordinates are exact.
+    steady = mode == "nearest" or all(power_of_two(n, o) for n, o in zip(shape[2:], size))
+    x = d.values(shape, nonfinite=0.1 if steady else 0)
     if mode == "bilinear":
         # Of the last pixel PyTorch takes a part twice, once with a weight that may be 0: an infinity becomes NaN there.
         for edge in (x[..., -1:, :], x[..., -1:]):
@@ -132,14 +141,17 @@ def channel_axis(x, v):
 @op(7)
 def batch_norm2d(d):
     training = d.chance(0.6)
-    n, c, h, w = d.between(1, 6), d.channels(34), d.between(1, 5), d.between(1, 5)
+    most = 5 if d.elements < 1000 else 30
+    n, c, h, w = d.between(1, 6), d.channels(34), d.between(1, most), d.between(1, most)
     shape = [n, c, h, w] if d.chance(0.8) else [n, c]
     rows = int(np.prod(shape)) // c
     if rows * c > 6 * d.elements or (training and rows < 2):
         raise Unfit
     act = d.pick("none", "relu", "relu6")
     eps, momentum = d.pick(1e-5, 1e-3, 0.1), d.pick(0.1, 0.01, 0.5, 1.0)
-    case = Case("batch_norm2d", training=training, eps=eps, momentum=momentum, activation=act)
+    # What falls below the normal range is multiplied by up to 1 / sqrt(eps) < 2^9, and summed.
+    least = rows * 2.0 ** (9 - 147)
+    case = Case("batch_norm2d", training=training, eps=eps, momentum=momentum, activation=act, least=least)
     style = d.pick("normal", "normal", "integers", "scaled", "sparse")
     # Infinities make differences of themselves: which statistics are then infinite, and which NaN, is a matter of formulas.
     vector = lambda kind: d.values([c], kind, nonfinite=0.02, kinds=NAN)

@@ -16,7 +16,8 @@ UNARY = {
     # e^-x overflows in f32 where the sigmoid is below 2^-128.
     "sigmoid": (torch.sigmoid, 8, None, 12, lambda g, x, y: g * (1 + y) * y, 2.0**-126),
     "tanh": (torch.tanh, 6, None, 18, lambda g, x, y: g * (1 + y * y), 0),
-    "exp": (torch.exp, 4, None, 6, None, 0),
+    # The value is a factor of the gradient, and overflows first where the other is less than 1.
+    "exp": (torch.exp, 4, None, 6, lambda g, x, y: y * g.clamp(min=1), 0),
     "log": (torch.log, 4, None, 2, None, 0),
     "sqrt": (torch.sqrt, 1, None, 3, None, 0),
 }

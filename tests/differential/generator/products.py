@@ -90,7 +90,7 @@ def weights(d, case, shape, style, padding, spreads):
 def conv2d(d):
     n, c_in, c_out, g = geometry(d)
     pixels = max(1, d.elements // max(1, n * max(c_in, c_out)))
-    h, w = extents(d, g, max(1, min(9, int(pixels**0.5) + 1)))
+    h, w = extents(d, g, max(1, min(9 if d.elements < 1000 else 40, int(pixels**0.5) + 1)))
     if n * c_in * h * w > 16 * d.elements or c_out * c_in // g["groups"] * g["kernel"][0] * g["kernel"][1] > 16 * d.elements:
         raise Unfit
     reach = [g["dilation"][a] * (g["kernel"][a] - 1) + 1 for a in range(2)]
@@ -192,5 +192,5 @@ def matmul(d):
     case = Case("matmul")
     inputs = {"a": case.input("a", d.values(a_shape, style)), "b": case.input("b", d.values(b_shape, style))}
     many = int(np.prod(batch)) + 2
-    roundings = {"y": k + 1, "a": n * many, "b": m * many}
+    roundings = {"y": k + 1, "a": max(1, n) * many, "b": max(1, m) * many}
     return summed(case, d, lambda i: torch.matmul(i["a"], i["b"]), inputs, ["a", "b"], roundings)
