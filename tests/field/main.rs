@@ -6,4 +6,5 @@ mod checkpoints;
 mod detection;
 mod folders;
 mod images;
+mod numerics;
 mod training;
