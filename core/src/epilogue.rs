@@ -46,13 +46,18 @@ impl Activation {
     /// [`Activation::apply`] in each lane.
     #[inline(always)]
     pub(crate) fn vector<S: Simd<E>, E: Element>(self, s: S, x: S::V) -> S::V {
-        if self == Activation::None {
-            return x;
+        match self {
+            Activation::None => x,
+            Activation::Relu => relu(s, x),
+            Activation::Relu6 => s.min(s.splat(E::from_f64(6.0)), relu(s, x)),
         }
-        // The maximum is x where x is NaN, but -0 where x is; adding 0 makes that +0. The minimum is x where either is NaN.
-        let top = s.splat(self.bounds()[1]);
-        s.min(top, s.add(s.max(s.zero(), x), s.zero()))
     }
+}
+
+/// The maximum is x where x is NaN, but -0 where x is: adding 0 makes that +0.
+#[inline(always)]
+fn relu<S: Simd<E>, E: Element>(s: S, x: S::V) -> S::V {
+    s.add(s.max(s.zero(), x), s.zero())
 }
 
 /// x between bounds as those of an [`Activation`].
