@@ -180,6 +180,7 @@ impl<E: Element> Tape<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::testing::gradients;
 
     #[test]
     fn every_axis_equals_the_definition() {
@@ -197,6 +198,32 @@ mod tests {
                 assert!((y.data()[i] - want).abs() < 1e-14 && (z.data()[i] - want.ln()).abs() < 1e-14);
             }
         }
+    }
+
+    #[test]
+    fn along_an_axis_of_nothing_there_is_nothing() {
+        for (shape, axis) in [([3, 0], 1), ([3, 0], 0), ([0, 3], 0)] {
+            let x = || Tensor::<f64>::zeros(shape);
+            for f in [Tape::softmax, Tape::log_softmax] {
+                let (y, [g]) = gradients([x()], |t, [x]| f(t, x, axis));
+                assert_eq!((y, g), (x(), x()));
+            }
+        }
+    }
+
+    /// As PyTorch 2.15: where the maximum is infinite or NaN, all of the line is.
+    #[test]
+    fn not_a_number_and_infinities_take_their_line() {
+        const INF: f64 = f64::INFINITY;
+        for line in [[f64::NAN, 1.0, 2.0], [INF, 1.0, 2.0], [-INF, 1.0, INF], [-INF; 3]] {
+            for f in [Tape::softmax, Tape::log_softmax] {
+                let (y, [g]) = gradients([Tensor::from_slice([3], &line)], |t, [x]| f(t, x, 0));
+                assert!(y.data().iter().chain(g.data()).all(|v| v.is_nan()), "{line:?}");
+            }
+        }
+        let x = || Tensor::from_slice([3], &[-INF, 1.0, 1.0]);
+        assert_eq!(Tape::infer().softmax(x().into(), 0).value.data(), [0.0, 0.5, 0.5]);
+        assert_eq!(Tape::infer().log_softmax(x().into(), 0).value.data()[0], -INF);
     }
 
     #[test]
