@@ -122,6 +122,11 @@ fn windows_of_any_size_look_at_the_image_alone() {
         );
     }
     refused(&["max_pool2d", "taps"], || pool(PoolSpec::square(1 << 40, 1).padded(1 << 39)));
+    // A line of 2^23 pixels, of which half as many windows see half each.
+    let line = || zeros(&[1, 1, 1 << 23, 1]);
+    let spec = PoolSpec { kernel: [1, 1 << 22], ..PoolSpec::square(1, 1) };
+    refused(&["max_pool2d: no memory for"], || Tape::infer().max_pool2d(line(), spec, Activation::None));
+    refused(&["avg_pool2d: no memory for"], || Tape::infer().avg_pool2d(line(), spec, true));
     let spec = PoolSpec { dilation: [HUGE; 2], ..PoolSpec::square(2, 1) };
     refused(&["pooling", "larger than the padded input"], || pool(spec));
     refused(&["max_pool2d", "taps"], || pool(PoolSpec::square(usize::MAX, 1)));

@@ -7,7 +7,7 @@
 //! Average: windows [start, end) and divisors factor over the axes, so that it is a separable map.
 
 use super::separable::Taps;
-use super::window::Window;
+use super::window::{Window, room};
 use crate::buffer::{Packed, Word};
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
@@ -66,7 +66,12 @@ impl PoolSpec {
     }
 
     /// The taps of output p that fall inside of the image along axis a: (input, tap), in order.
-    fn inputs(&self, a: usize, p: usize, size: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+    fn inputs(
+        &self,
+        a: usize,
+        p: usize,
+        size: usize,
+    ) -> impl ExactSizeIterator<Item = (usize, usize)> + use<> {
         let (dilation, padding, at) = (self.dilation[a], self.padding[a], p * self.stride[a]);
         let first = padding.saturating_sub(at).div_ceil(dilation);
         let end = (size + padding).saturating_sub(at).div_ceil(dilation).min(self.kernel[a]);
@@ -196,7 +201,8 @@ fn max_forward<E: Element, T: Tap, const KEEP: bool>(
     let mut best = Packed::<T>::stale(if KEEP { y.len() } else { 0 });
     let winners = parallel::Shared::new(&mut best);
     let image = h * w * c;
-    let (mut columns, mut ends) = (Vec::new(), Vec::with_capacity(ow));
+    let seen = (0..ow).map(|q| spec.inputs(1, q, w).len()).sum();
+    let (mut columns, mut ends) = (room("max_pool2d", seen), Vec::with_capacity(ow));
     for q in 0..ow {
         columns.extend(spec.inputs(1, q, w));
         ends.push(columns.len());
@@ -263,12 +269,14 @@ fn max_backward<E: Element, T: Tap>(
 }
 
 /// The windows of average pooling along one axis as taps of weight 1 / divisor.
+#[track_caller]
 fn average_taps<E: Element>(
+    op: &str,
     inputs: usize,
     outputs: usize,
     window: impl Fn(usize) -> (usize, usize, usize),
 ) -> Taps<E> {
-    Taps::new(inputs, outputs, |o| {
+    Taps::new(op, inputs, outputs, |o| {
         let (start, end, divisor) = window(o);
         (start..end).map(move |i| (i, 1.0 / divisor as f64))
     })
@@ -339,7 +347,7 @@ impl<E: Element> Tape<E> {
         let out = spec.out_hw([h, w]);
         let y = Tensor::result("avg_pool2d", &[n, out[0], out[1], c]);
         let taps = |a: usize, size: usize| {
-            average_taps(size, out[a], |o| {
+            average_taps("avg_pool2d", size, out[a], |o| {
                 let (first, p) = (o * spec.stride[a], spec.padding[a]);
                 let last = (first + spec.kernel[a]).min(size + 2 * p);
                 let (start, end) = (first.saturating_sub(p), last.saturating_sub(p).min(size));
@@ -359,7 +367,7 @@ impl<E: Element> Tape<E> {
         assert!(h > 0 && w > 0, "adaptive_avg_pool2d: {:?} to {output_size:?}", x.shape());
         let y = Tensor::result("adaptive_avg_pool2d", &[n, p, q, c]);
         let taps = |n: usize, o: usize| {
-            average_taps(n, o, |i| {
+            average_taps("adaptive_avg_pool2d", n, o, |i| {
                 let wide = |n: usize| n as u128;
                 let start = (wide(i) * wide(n) / wide(o)) as usize;
                 let end = (wide(i + 1) * wide(n)).div_ceil(wide(o)) as usize;

@@ -8,8 +8,9 @@
 use super::separable::Taps;
 use crate::{Element, Tape, Tensor, Var};
 
+#[track_caller]
 fn bilinear<E: Element>(n: usize, o: usize) -> Taps<E> {
-    Taps::new(n, o, |i| {
+    Taps::new("resize_bilinear", n, o, |i| {
         let s = ((i as f64 + 0.5) * (n as f64 / o as f64) - 0.5).max(0.0);
         let low = (s as usize).min(n - 1);
         let pair = [(low, 1.0 - (s - low as f64)), (low + 1, s - low as f64)];
@@ -18,9 +19,10 @@ fn bilinear<E: Element>(n: usize, o: usize) -> Taps<E> {
     })
 }
 
+#[track_caller]
 fn nearest<E: Element>(n: usize, o: usize) -> Taps<E> {
     let ratio = n as f32 / o as f32;
-    Taps::new(n, o, |i| [(((i as f32 * ratio) as usize).min(n - 1), 1.0)])
+    Taps::new("resize_nearest", n, o, |i| [(((i as f32 * ratio) as usize).min(n - 1), 1.0)])
 }
 
 /// The size of an image scaled by a factor: ⌊n · factor⌋ on each axis, the ratio used then being that of the sizes

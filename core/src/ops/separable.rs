@@ -3,6 +3,7 @@
 //! y[n, p, q, c] = Σ_{i, j} A[p, i] B[q, j] x[n, i, j, c] with sparse A and B. The gradient is the same map with Aᵀ and Bᵀ, so
 //! that an op is no more than its two lists of taps, and backward gathers as forward does.
 
+use super::window::room;
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
 use crate::{Element, Tape, Tensor, Var, profile};
@@ -17,12 +18,15 @@ pub(crate) struct Taps<E> {
 
 impl<E: Element> Taps<E> {
     /// `row(o)` lists (input, weight) for output o.
-    pub fn new<R: IntoIterator<Item = (usize, f64)>>(
+    #[track_caller]
+    pub fn new<R: IntoIterator<Item = (usize, f64), IntoIter: ExactSizeIterator>>(
+        op: &str,
         inputs: usize,
         outputs: usize,
         row: impl Fn(usize) -> R,
     ) -> Self {
-        let (mut starts, mut taps) = (vec![0], Vec::new());
+        let all = (0..outputs).map(|o| row(o).into_iter().len()).sum();
+        let (mut starts, mut taps) = (vec![0], room(op, all));
         for o in 0..outputs {
             taps.extend(row(o).into_iter().map(|(i, w)| (i, E::from_f64(w))));
             starts.push(taps.len());
@@ -155,7 +159,7 @@ mod tests {
 
     #[test]
     fn transposing_twice_is_the_identity() {
-        let t = Taps::<f64>::new(5, 3, |o| (o..o + 3).map(move |i| (i, (i + o) as f64)));
+        let t = Taps::<f64>::new("", 5, 3, |o| (o..o + 3).map(move |i| (i, (i + o) as f64)));
         let tt = t.transpose().transpose();
         assert_eq!((t.inputs, t.starts, t.taps), (tt.inputs, tt.starts, tt.taps));
     }
@@ -165,8 +169,8 @@ mod tests {
         // Weights and values are small integers: exact.
         for c in [1, 3, 7, 8, 9, 16, 17, 64, 100] {
             let x = Tensor::<f32>::from_fn([2, 3, 4, c], |i| (i % 23) as f32);
-            let rows = Taps::new(3, 2, |p| [(p, 1.0), (p + 1, 2.0)]);
-            let columns = Taps::new(4, 5, |q| (0..q.min(4)).map(move |j| (j, (q + j) as f64)));
+            let rows = Taps::new("", 3, 2, |p| [(p, 1.0), (p + 1, 2.0)]);
+            let columns = Taps::new("", 4, 5, |q| (0..q.min(4)).map(move |j| (j, (q + j) as f64)));
             let y = transform(&x, Tensor::stale([2, 2, 5, c]), &rows, &columns);
             for (i, &got) in y.data().iter().enumerate() {
                 let (n, p, q, k) = (i / c / 10, i / c / 5 % 2, i / c % 5, i % c);

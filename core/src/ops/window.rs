@@ -5,6 +5,15 @@
 
 use crate::shape::MOST;
 
+/// Room for what n taps see. Large windows a step apart see far more than there are pixels: panics, naming the op, where there
+/// is no memory for them.
+#[track_caller]
+pub(crate) fn room<T>(op: &str, n: usize) -> Vec<T> {
+    let mut list = Vec::new();
+    assert!(list.try_reserve_exact(n).is_ok(), "{op}: no memory for {n} taps of all windows");
+    list
+}
+
 /// One axis' window.
 #[derive(Clone, Copy)]
 pub(crate) struct Window {
