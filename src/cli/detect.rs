@@ -33,7 +33,7 @@ pub struct Detect {
     model: PathBuf,
     #[command(flatten)]
     key: Key,
-    /// PNG or JPEG files
+    /// PNG, JPEG or WebP files
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// The folder for pictures and detections.json

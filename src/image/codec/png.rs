@@ -18,7 +18,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
     let error = |e: DecodingError| match e {
         DecodingError::IoError(_) => truncated(),
         DecodingError::LimitsExceeded => damaged("PNG", "its chunks are too large"),
-        e => damaged("PNG", e),
+        e => damaged("PNG", in_words(&e.to_string())),
     };
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), ::png::Limits { bytes: limits.bytes });
     decoder.set_transformations(Transformations::EXPAND);
@@ -53,4 +53,15 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
     };
     let image = Image { width, height, channels: color.samples(), samples };
     Ok((image, Notes::of_png(bytes).orientation()))
+}
+
+/// What the decoder says, without the names of its own types.
+fn in_words(error: &str) -> &str {
+    if error.starts_with("CRC error") || error.contains("WrongChecksum") {
+        "a checksum is wrong"
+    } else if error.contains('{') {
+        "its chunks are out of order or damaged"
+    } else {
+        error
+    }
 }
