@@ -201,7 +201,7 @@ mod tests {
         let lossless = b"RIFF\x12\0\0\0WEBPVP8L\x05\0\0\0\x2f\x2b\xc1\x31\0\0";
         assert_eq!(of(lossless).unwrap(), Header { width: 300, height: 200, orientation: 1 });
         let parts: [&[u8]; 3] =
-            [b"RIFF\x34\0\0\0WEBPVP8X\x0a\0\0\0\x08\0\0\0\x2b\x01\0\xc7\0\0", b"EXIF\x1a\0\0\0", EXIF];
+            [b"RIFF\x38\0\0\0WEBPVP8X\x0a\0\0\0\x08\0\0\0\x2b\x01\0\xc7\0\0", b"EXIF\x1a\0\0\0", EXIF];
         assert!(of(&parts.concat()).is_err(), "it is shorter than it says");
         let header = of(&[&parts.concat()[..], &[0; 4]].concat()).unwrap();
         assert_eq!(header, Header { width: 300, height: 200, orientation: 6 });
