@@ -19,7 +19,7 @@ pub fn geometry<E: Element>(run: &Run<E>) -> Conv {
 }
 
 /// What the case has behind its product: an affine map of each channel, a residual, an activation.
-fn fused<E: Element>(run: &mut Run<E>) -> Fused<E> {
+pub fn fused<E: Element>(run: &mut Run<E>) -> Fused<E> {
     let affine =
         run.has("scale").then(|| Affine { scale: run.constant("scale"), shift: run.constant("shift") });
     let residual = run.has("residual").then(|| run.images("residual"));

@@ -110,14 +110,10 @@ def interpolate(d):
     if min(size) < 1 or shape[0] * shape[1] * size[0] * size[1] > 8 * d.elements:
         raise Unfit
     case = Case("interpolate", **attrs)
-    # A number that is not finite shows whether its weight is 0, and so where exactly a coordinate lies: there are some where
-    # all coordinates are exact.
+    # NaN shows whether its weight is 0, and so where exactly a coordinate lies: there is some where all coordinates are exact.
+    # An infinity would show in what order PyTorch adds, which takes some pixels twice, once with the weight 0.
     steady = mode == "nearest" or all(power_of_two(n, o) for n, o in zip(shape[2:], size))
-    x = d.values(shape, nonfinite=0.1 if steady else 0)
-    if mode == "bilinear":
-        # Of the last pixel PyTorch takes a part twice, once with a weight that may be 0: an infinity becomes NaN there.
-        for edge in (x[..., -1:, :], x[..., -1:]):
-            edge[np.isinf(edge)] = np.nan
+    x = d.values(shape, nonfinite=0.1 if steady else 0, kinds=NONFINITE if mode == "nearest" else NAN)
     inputs = {"x": case.input("x", x)}
     how = {} if mode == "nearest" else {"align_corners": False}
     if "scale_factor" in attrs:
