@@ -42,7 +42,7 @@ fn resnet20_is_found_in_its_legacy_file() {
     let loaded = load("resnet20-12fca82f.th");
     assert_eq!(loaded.format, Format::TorchLegacy);
     assert_eq!(loaded.found_under, ["state_dict"]);
-    assert_eq!(loaded.stripped, Some("module."));
+    assert_eq!(loaded.stripped.as_deref(), Some("module."));
     assert_eq!(loaded.notes().len(), 2);
     let tensors = loaded.tensors;
     let parameters: usize =

@@ -127,8 +127,8 @@ fn permute_f64(case: &Case, name: &str) -> Vec<f64> {
 fn passes(activation: Activation, y: f64) -> bool {
     match activation {
         Activation::None => true,
-        Activation::Relu => !(y <= 0.0),
-        Activation::Relu6 => !(y <= 0.0 || y >= 6.0),
+        Activation::Relu => y > 0.0 || y.is_nan(),
+        Activation::Relu6 => (y > 0.0 && y < 6.0) || y.is_nan(),
     }
 }
 
