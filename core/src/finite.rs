@@ -18,36 +18,35 @@ pub(crate) fn all_finite<E: Element>(parts: &[&[E]]) -> bool {
     let pieces: Vec<&[E]> = parts.iter().flat_map(|part| part.chunks(PIECE)).collect();
     let finite = AtomicBool::new(true);
     parallel::for_each(pieces.len(), |i| {
-        if finite.load(Relaxed) && !E::dispatch(Cancels(pieces[i])) {
+        if finite.load(Relaxed) && E::dispatch(Sum::<_, false>(pieces[i])) != E::ZERO {
             finite.store(false, Relaxed);
         }
     });
     finite.into_inner()
 }
 
-/// Whether Σ (x − x) is 0.
-struct Cancels<'a, E>(&'a [E]);
+/// Σ x² where `SQUARES`, infinite or NaN where an x is, or where it overflows; else Σ (x − x), 0 or NaN.
+struct Sum<'a, E, const SQUARES: bool>(&'a [E]);
 
-impl<E: Element> Kernel<E> for Cancels<'_, E> {
-    type Output = bool;
+impl<E: Element, const SQUARES: bool> Kernel<E> for Sum<'_, E, SQUARES> {
+    type Output = E;
 
     #[inline(always)]
-    fn run<S: Simd<E>>(self, s: S) -> bool {
+    fn run<S: Simd<E>>(self, s: S) -> E {
+        let add = |x, sum| if SQUARES { s.fma(x, x, sum) } else { s.add(sum, s.sub(x, x)) };
         let mut rest = self.0;
         let mut sums = [s.zero(); 4];
         while rest.len() >= 4 * S::LANES {
             for (k, sum) in sums.iter_mut().enumerate() {
-                let x = s.read(&rest[k * S::LANES..]);
-                *sum = s.add(*sum, s.sub(x, x));
+                *sum = add(s.read(&rest[k * S::LANES..]), *sum);
             }
             rest = &rest[4 * S::LANES..];
         }
         while !rest.is_empty() {
-            let x = s.read_tail(rest);
-            sums[0] = s.add(sums[0], s.sub(x, x));
+            sums[0] = add(s.read_tail(rest), sums[0]);
             rest = &rest[S::LANES.min(rest.len())..];
         }
-        s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]))) == E::ZERO
+        s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
     }
 }
 
@@ -55,38 +54,13 @@ impl<E: Element> Kernel<E> for Cancels<'_, E> {
 /// product may be many times their size.
 pub(crate) fn product_is_finite<E: Element>(x: &Tensor<E>, z: &Tensor<E>) -> bool {
     let squares = |t: &Tensor<E>| {
-        let piece = |i: usize| E::dispatch(Squares(&t.data()[i * PIECE..t.len().min((i + 1) * PIECE)]));
+        let piece =
+            |i: usize| E::dispatch(Sum::<_, true>(&t.data()[i * PIECE..t.len().min((i + 1) * PIECE)]));
         parallel::map(t.len().div_ceil(PIECE), piece).into_iter().map(E::to_f64).sum::<f64>().sqrt()
     };
     // A root of each, lest their product overflows in f64: at most 2^64. The half covers all roundings.
     let most = if E::NAME == "f64" { f64::MAX } else { f64::from(f32::MAX) };
     squares(x).sqrt() * squares(z).sqrt() < (most / 2.0).sqrt()
-}
-
-/// Σ x², infinite or NaN where x is, or where it overflows.
-struct Squares<'a, E>(&'a [E]);
-
-impl<E: Element> Kernel<E> for Squares<'_, E> {
-    type Output = E;
-
-    #[inline(always)]
-    fn run<S: Simd<E>>(self, s: S) -> E {
-        let mut rest = self.0;
-        let mut sums = [s.zero(); 4];
-        while rest.len() >= 4 * S::LANES {
-            for (k, sum) in sums.iter_mut().enumerate() {
-                let x = s.read(&rest[k * S::LANES..]);
-                *sum = s.fma(x, x, *sum);
-            }
-            rest = &rest[4 * S::LANES..];
-        }
-        while !rest.is_empty() {
-            let x = s.read_tail(rest);
-            sums[0] = s.fma(x, x, sums[0]);
-            rest = &rest[S::LANES.min(rest.len())..];
-        }
-        s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
-    }
 }
 
 impl<E: Element> Tensor<E> {

@@ -8,7 +8,7 @@
 //! | `events.out.tfevents.*` | the same for TensorBoard |
 //! | `weights/`, `state/` | the weights, and all that resuming needs |
 //!
-//! A resumed run may go on with some other settings: see [`resume`]. It is rewound to the last epoch whose state was saved,
+//! A resumed run may go on with some other settings: see `resume.rs`. It is rewound to the last epoch whose state was saved,
 //! so that its files are those of an unbroken one.
 //! An existing run is touched only where that is asked for.
 
