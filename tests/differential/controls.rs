@@ -28,7 +28,7 @@ fn twins<E: Element>() -> Vec<Twin<E>> {
         twin("ceil_mode_is_ignored", "max_pool2d", ceil_mode_is_ignored),
         twin("axes_are_swapped", "permute", axes_are_swapped),
         twin("gradient_loses_a_term", "batch_norm2d", gradient_loses_a_term),
-        twin("nan_is_swallowed", "conv2d", nan_is_swallowed),
+        twin("nan_is_swallowed", "max_pool2d", nan_is_swallowed),
         twin("padding_does_not_count", "avg_pool2d", padding_does_not_count),
         twin("ties_go_to_one_side", "maximum", ties_go_to_one_side),
         twin("mean_is_of_all_rows", "cross_entropy", mean_is_of_all_rows),
@@ -97,8 +97,10 @@ fn ceil_mode_is_ignored<E: Element>(run: &mut Run<E>) {
         return crate::cases::pool::max_pool2d(run);
     }
     let x = run.images("x");
+    let (_, places) = run.tape.max_pool2d_with_indices(x.detach(), spec);
     let y = run.tape.max_pool2d(x, spec, run.case.activation());
     run.output_images("y", &y);
+    run.integer_images("indices", y.shape(), places.into_iter().map(|i| i as i64).collect());
 }
 
 fn axes_are_swapped<E: Element>(run: &mut Run<E>) {
@@ -131,15 +133,16 @@ fn gradient_loses_a_term<E: Element>(run: &mut Run<E>) {
     run.output_plain("running_var", &var.into());
 }
 
-/// A pixel that is NaN counts for nothing.
+/// The greatest number of a window, whatever else is in it.
 fn nan_is_swallowed<E: Element>(run: &mut Run<E>) {
-    let geometry = geometry(run);
-    let (x, w) = (run.images("x"), run.input("weight", CONV));
-    let number = |v: E| if v.to_f64().is_nan() { E::ZERO } else { v };
+    let spec = crate::cases::pool::spec(run);
+    let x = run.images("x");
+    let number = |v: E| if v.to_f64().is_nan() { E::NEG_INFINITY } else { v };
     let x = Var { value: x.value.map(number), node: x.node };
-    let (bias, fused) = (run.optional("bias"), fused(run));
-    let y = run.tape.conv2d(x, &w, bias.as_ref(), geometry, fused);
+    let (_, places) = run.tape.max_pool2d_with_indices(x.detach(), spec);
+    let y = run.tape.max_pool2d(x, spec, run.case.activation());
     run.output_images("y", &y);
+    run.integer_images("indices", y.shape(), places.into_iter().map(|i| i as i64).collect());
 }
 
 fn padding_does_not_count<E: Element>(run: &mut Run<E>) {
@@ -152,11 +155,10 @@ fn padding_does_not_count<E: Element>(run: &mut Run<E>) {
 /// A tie's gradient is a's.
 fn ties_go_to_one_side<E: Element>(run: &mut Run<E>) {
     let (a, b) = (run.plain("a"), run.plain("b"));
-    if a.shape() != b.shape() {
-        let y = run.tape.maximum(a, b);
-        return run.output_plain("y", &y);
-    }
     let value = run.tape.maximum(a.detach(), b.detach()).value;
+    // In the result's shape.
+    let nothing: Var<E> = Tensor::full(*value.shape(), -E::ZERO).into();
+    let [a, b] = [a, b].map(|v| run.tape.add(v, nothing.clone()));
     let y = run.tape.record("maximum", value, &[a.node, b.node], move |g, slots| {
         let (x, y) = (a.value.data(), b.value.data());
         let where_not = |lost: &dyn Fn(E, E) -> bool| {
@@ -214,16 +216,17 @@ fn every_number_counts<E: Element>() -> Result<(), Failed> {
             if raw.to_i64().is_some() {
                 continue;
             }
-            let (mut values, bounds) = (raw.to_f64(), tolerance.bounds::<E>(name));
-            let Some(at) = (0..values.len()).find(|&i| values[i].is_finite() && bounds[i].is_finite()) else {
-                continue;
-            };
+            let (mut values, bounds, sizes) =
+                (raw.to_f64(), tolerance.bounds::<E>(name), tolerance.sizes(name));
+            // f32 may overflow where it does not hold a size.
+            let counts = |&i: &usize| values[i].is_finite() && sizes[i] < f64::from(f32::MAX);
+            let Some(at) = (0..values.len()).find(counts) else { continue };
             values[at] += 2.0 * bounds[at] + 4.0 * f64::EPSILON * values[at].abs() + f64::MIN_POSITIVE;
             let mut moved = copy(case);
             moved.tensors.insert(name.into(), RawTensor::from_f64(raw.shape(), &values));
             // Its own magnitude is the size of what has none: that of before.
             if !case.has(&format!("size.{name}")) {
-                let sizes = RawTensor::from_f64(raw.shape(), &tolerance.sizes(name));
+                let sizes = RawTensor::from_f64(raw.shape(), &sizes);
                 moved.tensors.insert(format!("size.{name}"), sizes);
             }
             counted.insert(&case.op);

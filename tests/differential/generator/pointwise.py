@@ -76,7 +76,9 @@ def arithmetic(d):
     f = getattr(torch, name)
     a_shape, b_shape = broadcastable(d)
     # On the way to a quotient's gradient, (a / b) / b, nothing is to leave the normal range.
-    a, b = (d.values(shape, specials=0 if name == "div" else 0.12, nonfinite=0.15) for shape in (a_shape, b_shape))
+    tiny = 0 if name == "div" else 0.12
+    style = d.style() if d.chance(0.6) else None
+    a, b = (d.values(shape, style, specials=tiny, nonfinite=0.15) for shape in (a_shape, b_shape))
     case = Case(name)
     inputs = {"a": case.input("a", a), "b": case.input("b", b)}
     many = {k: max(1, int(np.prod(np.broadcast_shapes(a_shape, b_shape))) // max(1, v.size)) + 3 for k, v in (("a", a), ("b", b))}
