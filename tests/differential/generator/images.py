@@ -150,7 +150,8 @@ def batch_norm2d(d):
     case = Case("batch_norm2d", training=training, eps=eps, momentum=momentum, activation=act, least=least)
     style = d.pick("normal", "normal", "integers", "scaled", "sparse")
     # Infinities make differences of themselves: which statistics are then infinite, and which NaN, is a matter of formulas.
-    vector = lambda kind: d.values([c], kind, nonfinite=0.02, kinds=NAN)
+    # A tiny weight, once scaled, is known to few digits, and meets x after that.
+    vector = lambda kind: d.values([c], kind, specials=0, nonfinite=0.02, kinds=NAN)
     inputs = {"x": case.input("x", d.values(shape, style, big=30, kinds=NAN if training else NONFINITE))}
     for name in ("weight", "bias", "running_mean"):
         inputs[name] = case.input(name, vector(d.pick("normal", "normal", "sparse")))
@@ -218,7 +219,7 @@ def frozen_batch_norm2d(d):
     c = shape[1]
     inputs = {"x": case.input("x", d.values(shape))}
     for name in ("weight", "bias", "running_mean"):
-        inputs[name] = case.input(name, d.values([c], "normal", nonfinite=0.02, kinds=NAN))
+        inputs[name] = case.input(name, d.values([c], "normal", specials=0, nonfinite=0.02, kinds=NAN))
     inputs["running_var"] = case.input("running_var", np.abs(d.values([c], "normal", specials=0, nonfinite=0)) + np.float32(0.01))
     size, parts = given_sizes(inputs, eps)
     at = lambda v: channel_axis(inputs["x"], v)
