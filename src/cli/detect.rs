@@ -1,10 +1,11 @@
 //! `gradus detect`: where are the objects in these pictures?
 
 use super::Global;
-use crate::data::Reading;
 use crate::data::coco;
 use crate::data::coco::json::{ImageInfo, ImageName, Instances, results_to_json};
 use crate::data::description::{Faults, Outcome};
+use crate::data::detection;
+use crate::data::{self, Reading};
 use crate::engine::detector_model::DetectorModel;
 use crate::engine::found::{FoundIn, Picture, find, picture_name};
 use crate::engine::weights::Key;
@@ -105,11 +106,14 @@ impl Detect {
             None => Names::numbers(&self.images, &model),
         };
         files::create_folder(&self.out)?;
-        let (mut results, mut places) = (Vec::new(), 0..);
-        let (all, verdict) = super::each_picture(&self.images, self.skip_bad, |path| {
-            let k: usize = places.next().unwrap_or_default();
-            let image = coco::read(path, names.images[k].size)?;
-            let picture = Picture { path, image, id: k as i64 };
+        let mut results = Vec::new();
+        let read = |k: usize| {
+            let image = coco::read(&self.images[k], names.images[k].size)?;
+            detection::bounded(&image).map_err(|e| e.in_file(&self.images[k]))?;
+            Ok(image)
+        };
+        let (all, verdict) = super::each_picture(&self.images, self.skip_bad, read, |k, image| {
+            let picture = Picture { path: &self.images[k], image, id: k as i64 };
             let (found, own, drawn) = find(&model, &names.categories, &picture, self.score, None, d.plain)?;
             drawn.save_png(self.out.join(picture_name(&self.images, k) + ".png"))?;
             results.extend(own);
@@ -151,11 +155,17 @@ impl Names {
         Names { images, categories: model.classes.clone() }
     }
 
-    /// Those of the entries whose `file_name` the paths end with. Errors: a path that no entry or more than one names, two of one entry,
-    /// or other classes than the detector's.
+    /// Those of the entries whose `file_name` the paths end with; classes that the file lacks, of which it is said so, have ids above its
+    /// own. Errors: a path that no entry or more than one names, two of one entry, or classes that the detector does not know.
     fn of_instances(file: &Path, images: &[PathBuf], model: &DetectorModel) -> Result<Self> {
         let instances = Instances::read(file)?;
         let categories = model.categories_in(&instances.categories, &file.display().to_string())?;
+        let lacking = categories.iter().filter(|c| instances.categories.iter().all(|own| own.id != c.id));
+        let lacking: Vec<String> = lacking.map(|c| format!("{} {}", c.name, c.id)).collect();
+        if !lacking.is_empty() {
+            let (file, lacking) = (file.display(), data::listed(&lacking));
+            eprintln!("warning: {file} lacks classes of the detector, which get ids of their own: {lacking}");
+        }
         let last = |name: &str| Path::new(name).file_name().map(OsString::from);
         let mut entries = HashMap::<_, Vec<(String, &ImageInfo)>>::new();
         for info in &instances.images {

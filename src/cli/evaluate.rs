@@ -128,6 +128,10 @@ impl Evaluate {
     }
 
     fn detector(&self, global: &Global) -> Result<()> {
+        if self.arch.is_some() {
+            let remedy = "leave it out: a detector's weights tell its layout";
+            return Err(Error::input("--arch is of classifiers, and this is a detector").remedy(remedy));
+        }
         let weights = if matches!(self.weights, Weights::Last) { "last" } else { "best" };
         let model = DetectorModel::open(&self.model, self.key.or(weights), [None, None])?;
         let run: Option<detector::Settings> =
@@ -136,8 +140,10 @@ impl Evaluate {
         let skip_bad = given.skip_bad || run.as_ref().is_some_and(|run| run.reading.skip_bad);
         let data = detection::open(&self.data, Reading { skip_bad, ..given })?;
         let categories = model.categories_in(data.classes(), &self.data)?;
+        let seed = global.seed_of(run.as_ref().map(|run| run.seed));
         let own = run.filter(|run| run.data_checksum == data.checksum());
-        let (split, indices) = self.indices(&*data, own, global.seed)?;
+        own.as_ref().map_or(Ok(()), |run| must_be_the_runs(seed, run.seed))?;
+        let (split, indices) = self.indices(&*data, own, seed)?;
         let (split, images) = (split.name(), indices.len());
         eprintln!("{}", detection::describe(&*data, &self.data, &[(split, &indices)]));
         let judged = detecting::judge(&model.net, &categories, &Part::new(&data, &indices), split)?;
@@ -153,6 +159,10 @@ impl Evaluate {
         own: Option<detector::Settings>,
         seed: u64,
     ) -> Result<(Split, Vec<usize>)> {
+        if let (Some(Split::All), Some(rule)) = (self.split, self.test_split) {
+            let what = format!("--split all judges every image, and --test-split {rule} divides them");
+            return Err(Error::input(what).remedy("leave one of them out"));
+        }
         let rule = match (own, self.test_split) {
             (Some(run), Some(given)) if given.to_string() != run.test_split => {
                 let own = run.test_split;
@@ -189,13 +199,15 @@ impl Evaluate {
         let run: Option<Settings> = self.model.is_dir().then(|| Run::settings(&self.model)).transpose()?;
         let given = self.faults.reading();
         let skip_bad = given.skip_bad || run.as_ref().is_some_and(|run| run.reading.skip_bad);
-        let seed = run.as_ref().map_or(global.seed, |run| run.seed);
+        let seed = global.seed_of(run.as_ref().map(|run| run.seed));
         let source = data::find(&self.data, seed, Reading { skip_bad, ..given })?;
         let own = run.filter(|run| run.data_checksum == source.checksum());
+        own.as_ref().map_or(Ok(()), |run| must_be_the_runs(seed, run.seed))?;
         let (split, images) = self.images(source, own.as_ref(), seed)?;
         let split = split.name();
         eprintln!("{}", data::describe(&self.data, &[(split.to_string(), &images)]));
-        let images = known(&model.classes, &images).map_err(|e| e.in_file(&self.data))?;
+        let images =
+            data::renumbered(&images, &model.classes, model.named).map_err(|e| e.in_file(&self.data))?;
         let (score, confusion) = confusion(&model.net, &images, model.arch.transform(), split)?;
         global.print(&Evaluation { split, score, confusion })
     }
@@ -226,7 +238,9 @@ impl Evaluate {
             }),
             None if part(Split::Train).or(part(Split::Val)).is_some() => {
                 part(Split::Test).map(|images| (Split::Test, images)).ok_or_else(|| {
-                    let remedy = "choose --split val, train or all";
+                    let own = [Split::Val, Split::Train].into_iter().filter(|s| part(*s).is_some());
+                    let own: String = own.map(|s| format!("--split {}, or ", s.name())).collect();
+                    let remedy = format!("choose {own}--split all, which judges every image");
                     Error::input("has no test images").in_file(&self.data).remedy(remedy)
                 })
             }
@@ -235,18 +249,11 @@ impl Evaluate {
     }
 }
 
-/// The images with the network's classes, matched by name. Weights from elsewhere may not name theirs: then the data's are taken in
-/// their order.
-fn known(classes: &[String], images: &Subset) -> Result<Subset> {
-    let named = classes.iter().enumerate().any(|(i, name)| *name != format!("class {i}"));
-    let (have, need) = (images.classes().len(), classes.len());
-    if named {
-        data::renumbered(images, classes)
-    } else if have == need {
-        eprintln!("warning: the weights do not name their classes; the data's are taken in their order");
-        Ok(images.clone())
-    } else {
-        Err(Error::input(format!("has {have} classes, the network tells {need} apart"))
-            .remedy("name the data set that it was trained on"))
+/// A run's own data are divided as it was trained, so that what it learned from is not judged. Error: another seed was given.
+fn must_be_the_runs(seed: u64, own: u64) -> Result<()> {
+    if seed == own {
+        return Ok(());
     }
+    let what = format!("--seed {seed}, but the run divided these data by the seed {own}");
+    Err(Error::input(what).remedy("leave the option out: a run knows its images"))
 }

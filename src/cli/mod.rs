@@ -28,7 +28,7 @@ use serde::Serialize;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use gradus_core::gemm::Precision;
@@ -239,19 +239,21 @@ impl Faults {
     }
 }
 
-/// What is made of each picture, and whether all could be read. Pictures have nothing to do with each other: one that is bad
-/// does not keep the others from their results, which are printed before the command fails. With `skip_bad` it does not
-/// fail, and names what was left out. Error: something else than a picture failed, or there is no result.
-fn each_picture<T>(
+/// What is made of each picture, and whether all could be read. Pictures have nothing to do with each other: one that `read`
+/// refuses does not keep the others from their results, which are printed before the command fails. With `skip_bad` it
+/// does not fail, and names what was left out. Both closures are given a picture's place in the list. Error: `work` failed,
+/// which is no picture's fault, or there is no result.
+fn each_picture<P, T>(
     paths: &[PathBuf],
     skip_bad: bool,
-    mut work: impl FnMut(&Path) -> Result<T>,
+    mut read: impl FnMut(usize) -> Result<P>,
+    mut work: impl FnMut(usize, P) -> Result<T>,
 ) -> Result<(Vec<T>, Result<()>)> {
     let reading = Reading { skip_bad, ..Reading::default() };
     let (mut done, mut faults) = (Vec::new(), description::Faults::default());
-    for path in paths {
-        match work(path) {
-            Ok(result) => done.push(result),
+    for k in 0..paths.len() {
+        match read(k) {
+            Ok(picture) => done.push(work(k, picture)?),
             Err(e @ Error::Input(_)) if paths.len() > 1 => {
                 faults.add(description::Faults::UNREADABLE, reading.of_bad_image(), e);
             }
@@ -274,5 +276,22 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(0) => Err("at least 1 is needed".into()),
         Ok(n) => Ok(n),
         Err(_) => Err("a whole number is needed, such as 25".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_behind_the_reading_is_no_pictures_fault() {
+        let paths: Vec<PathBuf> = ["a", "b", "c"].map(PathBuf::from).to_vec();
+        let bad = |k: usize| if k == 1 { Err(Error::input("is no image").in_file("b")) } else { Ok(k) };
+        let (done, verdict) = each_picture(&paths, true, bad, |k, _| Ok(k)).unwrap();
+        assert!(done == [0, 2] && verdict.is_ok());
+        assert!(each_picture(&paths, false, bad, |k, _| Ok(k)).unwrap().1.is_err());
+        let unwritable = |k, _| if k == 2 { Err(Error::input("cannot be written")) } else { Ok(k) };
+        let error = each_picture(&paths, true, bad, unwritable).unwrap_err();
+        assert_eq!(error.to_string(), "cannot be written");
     }
 }

@@ -73,10 +73,15 @@ impl Predict {
         }
         let transform = model.arch.transform();
         let side = transform.side();
-        let (all, verdict) = super::each_picture(&self.images, self.skip_bad, |path| {
+        let read = |k: usize| {
+            let path = &self.images[k];
             let image = Image::open(path)?.to_rgb8();
             let mut x = Tensor::stale([1, side, side, 3]);
             transform.evaluate(&image, x.data_mut()).map_err(|e| e.in_file(path))?;
+            Ok(x)
+        };
+        let (all, verdict) = super::each_picture(&self.images, self.skip_bad, read, |k, x| {
+            let path = &self.images[k];
             let probabilities = model.probabilities(&x).map_err(|e| e.in_file(path))?;
             let mut ranked: Vec<(usize, f32)> = probabilities.data().iter().copied().enumerate().collect();
             ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

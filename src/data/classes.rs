@@ -1,5 +1,6 @@
 //! Classes are known by their names: their numbers differ from one data set to the next.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::description::Faults;
@@ -15,13 +16,27 @@ fn plain(name: &str) -> String {
         .collect()
 }
 
-/// The class that a name means: the one of just that name, or else the only one that differs by case or spaces alone.
-pub(super) fn find(name: &str, classes: &[String]) -> Option<usize> {
-    let same = classes.iter().position(|c| c == name);
-    same.or_else(|| {
-        let mut like = (0..classes.len()).filter(|&k| plain(&classes[k]) == plain(name));
-        like.next().filter(|_| like.next().is_none())
-    })
+/// Classes by the names that mean them.
+pub(super) struct Known<'a> {
+    same: HashMap<&'a str, usize>,
+    /// None where several names differ by case or spaces alone.
+    like: HashMap<String, Option<usize>>,
+}
+
+impl<'a> Known<'a> {
+    pub fn of(classes: &'a [String]) -> Self {
+        let (mut same, mut like) = (HashMap::new(), HashMap::new());
+        for (k, name) in classes.iter().enumerate() {
+            same.entry(name.as_str()).or_insert(k);
+            like.entry(plain(name)).and_modify(|one| *one = None).or_insert(Some(k));
+        }
+        Known { same, like }
+    }
+
+    /// The class that a name means: the one of just that name, or else the only one that differs by case or spaces alone.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.same.get(name).copied().or_else(|| self.like.get(&plain(name)).copied().flatten())
+    }
 }
 
 /// Pairs of classes that differ by case or spaces alone.
@@ -32,7 +47,7 @@ pub(super) fn alike(classes: &[String]) -> Vec<[&str; 2]> {
 }
 
 /// The names in a row; of many the first.
-pub(super) fn list(names: &[String]) -> String {
+pub fn list(names: &[String]) -> String {
     const SHOWN: usize = 20;
     let shown = names[..names.len().min(SHOWN)].join(", ");
     match names.len().saturating_sub(SHOWN) {
@@ -49,35 +64,44 @@ struct Renumbered {
     numbers: Vec<usize>,
 }
 
-/// Some images as a network numbers their classes, matched by name. Error: the data set has a class that the network does not
-/// know; it shows both lists.
-pub fn renumbered(images: &Subset, classes: &[String]) -> Result<Subset> {
-    let own = images.classes();
-    if own == classes {
-        return Ok(images.clone());
+/// The network's class for each of a data set's, matched by name. Weights that do not name their classes (`named`) are taken to
+/// tell the data's apart in their order. Error: the data set has a class that the network does not know, or several that are one
+/// to it; it shows both lists.
+pub fn matched(own: &[String], network: &[String], named: bool) -> Result<Vec<usize>> {
+    if !named && own.len() == network.len() {
+        eprintln!("warning: the weights do not name their classes; the data's are taken in their order");
+        return Ok((0..own.len()).collect());
     }
-    let numbers: Vec<Option<usize>> = own.iter().map(|name| find(name, classes)).collect();
+    let known = Known::of(network);
+    let numbers: Vec<Option<usize>> = own.iter().map(|name| known.find(name)).collect();
     let strange: Vec<String> =
         own.iter().zip(&numbers).filter(|(_, n)| n.is_none()).map(|(name, _)| name.clone()).collect();
-    let numbers: Vec<usize> = numbers.into_iter().flatten().collect();
-    let mut distinct = numbers.clone();
-    distinct.sort_unstable();
-    distinct.dedup();
-    if strange.is_empty() && distinct.len() == own.len() {
-        let data = Renumbered { data: images.dataset().clone(), classes: classes.to_vec(), numbers };
-        return Ok(Subset::new(Arc::new(data), images.indices()));
-    }
-    let what = if strange.is_empty() {
+    let distinct: HashSet<&usize> = numbers.iter().flatten().collect();
+    let what = if !named {
+        format!("has {} classes, the network tells {} apart and does not name them", own.len(), network.len())
+    } else if !strange.is_empty() {
+        format!("has classes that the network does not know: {}", list(&strange))
+    } else if distinct.len() < own.len() {
         "has several classes that mean one of the network's".to_string()
     } else {
-        format!("has classes that the network does not know: {}", list(&strange))
+        return Ok(numbers.into_iter().flatten().collect());
     };
     Err(Error::input(format!(
         "{what}\n  its classes are {}\n  the network's are {}",
         list(own),
-        list(classes)
+        list(network)
     ))
-    .remedy("name data of the network's classes, or rename the folders"))
+    .remedy("name data of the network's classes, or give its classes the network's names"))
+}
+
+/// Some images as a network numbers their classes. Errors: those of [`matched`].
+pub fn renumbered(images: &Subset, classes: &[String], named: bool) -> Result<Subset> {
+    if images.classes() == classes {
+        return Ok(images.clone());
+    }
+    let numbers = matched(images.classes(), classes, named)?;
+    let data = Renumbered { data: images.dataset().clone(), classes: classes.to_vec(), numbers };
+    Ok(Subset::new(Arc::new(data), images.indices()))
 }
 
 impl Dataset for Renumbered {
@@ -129,12 +153,20 @@ mod tests {
     #[test]
     fn a_name_means_one_class_or_none() {
         let classes = names(&["Hot dog", "cat", "Cat", "dog"]);
-        assert_eq!(find("hot_dog", &classes), Some(0));
-        assert_eq!(
-            (find("cat", &classes), find("Cat", &classes), find("CAT", &classes)),
-            (Some(1), Some(2), None)
-        );
-        assert_eq!(find("bird", &classes), None);
+        let known = Known::of(&classes);
+        assert_eq!(known.find("hot_dog"), Some(0));
+        assert_eq!((known.find("cat"), known.find("Cat"), known.find("CAT")), (Some(1), Some(2), None));
+        assert_eq!(known.find("bird"), None);
         assert_eq!(alike(&classes), [["Cat", "cat"]]);
+    }
+    #[test]
+    fn unnamed_classes_are_taken_in_order_and_lists_are_bounded() {
+        let numbered: Vec<String> = (0..1203).map(|i| format!("class {i}")).collect();
+        let own: Vec<String> = (0..1203).map(|i| format!("lvis {i}")).collect();
+        assert_eq!(matched(&own, &numbered, false).unwrap(), (0..1203).collect::<Vec<_>>());
+        assert!(matched(&own[1..], &numbered, false).is_err());
+        let error = matched(&own, &numbered, true).unwrap_err().to_string();
+        assert!(error.contains("lvis 19 and 1183 more") && error.len() < 2000, "{error}");
+        assert_eq!(matched(&names(&["hot_dog"]), &names(&["cat", "Hot dog"]), true).unwrap(), [1]);
     }
 }

@@ -22,7 +22,7 @@ use crate::looks;
 use crate::metrics::coco::{Category, GroundTruth, Truth};
 use crate::metrics::rle::Rle;
 
-pub use loader::{DetectionBatch, DetectionLoader, tensor};
+pub use loader::{DetectionBatch, DetectionLoader, bounded, tensor};
 
 /// An image with its objects; the lists run in parallel, an entry for each object.
 #[derive(Clone, Debug)]

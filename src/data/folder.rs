@@ -21,7 +21,7 @@ use gradus_core::Rng;
 use rayon::prelude::*;
 
 use super::augment::proportioned;
-use super::classes::{alike, find, list};
+use super::classes::{Known, alike, list};
 use super::{Dataset, Reading, Splits, Subset, hold_out};
 use crate::data::description::{Faults, Outcome};
 use crate::error::{Error, Result};
@@ -135,6 +135,8 @@ impl ImageFolder {
     fn list(&mut self, folder: &Path) -> Result<Vec<(PathBuf, usize)>> {
         let mut files = Vec::new();
         let mut others = BTreeMap::new();
+        let classes = self.classes.clone();
+        let known = Known::of(&classes);
         for entry in layout::entries(folder)? {
             let name = entry.name();
             if !entry.is_folder {
@@ -144,10 +146,10 @@ impl ImageFolder {
                 }
                 continue;
             }
-            match find(&name, &self.classes) {
+            match known.find(&name) {
                 Some(label) => {
-                    if name != self.classes[label] {
-                        let shown = format!("{} for {}", self.relative(&entry.path), self.classes[label]);
+                    if name != classes[label] {
+                        let shown = format!("{} for {}", self.relative(&entry.path), classes[label]);
                         self.faults.add(
                             "class folders are spelled otherwise than in train",
                             Outcome::Mended,

@@ -31,7 +31,7 @@ use crate::looks;
 pub use ahead::Ahead;
 pub use augment::{Normalise, Recipe, Transform};
 pub use cifar10::Cifar10;
-pub use classes::renumbered;
+pub use classes::{list as listed, matched, renumbered};
 use description::{ClassCount, Faults, SplitCount};
 pub use description::{Description, Reading};
 pub use folder::ImageFolder;

@@ -3,9 +3,9 @@
 use super::detection::predicts_nothing;
 use super::state::checkpoint_error;
 use super::weights::{self, Which, unknown};
-use crate::data::coco;
 use crate::data::detection::tensor;
-use crate::error::{Error, Result};
+use crate::data::{coco, matched};
+use crate::error::Result;
 use crate::image::Image;
 use crate::metrics::coco::Category;
 use gradus_core::Rng;
@@ -13,6 +13,7 @@ use gradus_models::checkpoint::{
     self, Loaded, Metadata, NORM_EPS, Problem, StateDict, modern_name, modernise, norm_eps, unread_detector,
 };
 use gradus_models::detection::{BackboneKind, Config, Detections, Detector};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// A network ready to detect.
@@ -102,41 +103,20 @@ impl DetectorModel {
         Ok(found.map_err(|bad| predicts_nothing(&bad))?.remove(0))
     }
 
-    /// Label k's category in a data set, which may number or order its categories otherwise: that of the same name, or one that the
-    /// data lacks. Weights that hold no names are taken to tell the data's categories apart in their order. Error: a
-    /// category of the data is none of the detector's.
+    /// Label k's category in a data set, which may number or order its categories otherwise: that of the same name, or, with an id
+    /// above the data's, one that the data lacks. Errors: those of [`matched`].
     pub fn categories_in(&self, data: &[Category], source: &str) -> Result<Vec<Category>> {
-        if !self.named && data.len() == self.classes.len() {
-            eprintln!("the weights hold no names of classes: {} are taken in their order", names(data));
-            return Ok(data.to_vec());
-        }
-        let known = |c: &&Category| self.classes.iter().any(|own| own.name == c.name);
-        let twice =
-            data.iter().enumerate().find(|(k, c)| data[..*k].iter().any(|other| other.name == c.name));
-        if data.iter().all(|c| known(&c)) && twice.is_none() {
-            let mut free = (i64::MIN..).filter(|id| data.iter().all(|c| c.id != *id));
-            let mut other = |own: &Category| Some(Category { id: free.next()?, name: own.name.clone() });
-            let of =
-                |own: &Category| data.iter().find(|c| c.name == own.name).cloned().or_else(|| other(own));
-            return Ok(self.classes.iter().filter_map(of).collect());
-        }
-        let what = match twice {
-            Some((_, c)) => format!("has two categories named {:?}", c.name),
-            None => format!(
-                "has {} classes: {}; the detector tells {} apart: {}",
-                data.len(),
-                names(data),
-                self.classes.len(),
-                names(&self.classes)
-            ),
-        };
-        Err(Error::input(what)
-            .in_file(source)
-            .remedy("classes are matched by name: give them the names that the detector was trained with"))
+        let names = |of: &[Category]| of.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
+        let labels =
+            matched(&names(data), &names(&self.classes), self.named).map_err(|e| e.in_file(source))?;
+        let mut own = vec![None; self.classes.len()];
+        labels.into_iter().zip(data).for_each(|(label, category)| own[label] = Some(category.clone()));
+        let greatest = data.iter().map(|c| c.id).max().unwrap_or(0).max(0);
+        // Where none is above, one of those below.
+        let taken: HashSet<i64> = data.iter().map(|c| c.id).collect();
+        let mut free = (greatest..=i64::MAX).skip(1).chain(1..greatest).filter(|id| !taken.contains(id));
+        let mut lacking = |class: &Category| Some(Category { id: free.next()?, name: class.name.clone() });
+        let of = |(own, class): (Option<Category>, &Category)| own.or_else(|| lacking(class));
+        Ok(own.into_iter().zip(&self.classes).filter_map(of).collect())
     }
-}
-
-/// The names of some categories.
-fn names(categories: &[Category]) -> String {
-    categories.iter().map(|c| format!("{:?}", c.name)).collect::<Vec<_>>().join(", ")
 }

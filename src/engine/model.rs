@@ -58,6 +58,8 @@ pub struct Classifier<N = AlexNet> {
     pub arch: Arch,
     /// The classes' names, as many as it has logits.
     pub classes: Vec<String>,
+    /// Whether the classes' names are known; otherwise they are numbered ones.
+    pub named: bool,
 }
 
 /// The metadata that lets a weights file speak for itself.
@@ -71,11 +73,13 @@ pub fn metadata(arch: Arch, classes: &[String]) -> Metadata {
     ])
 }
 
-/// The names that a file gives its classes, or their numbers.
-fn class_names(loaded: &Loaded, count: usize) -> Vec<String> {
+/// The names that a file gives its classes, or their numbers; and whether they are names.
+fn class_names(loaded: &Loaded, count: usize) -> (Vec<String>, bool) {
     let named = loaded.metadata.get("classes").and_then(|t| serde_json::from_str::<Vec<String>>(t).ok());
-    let classes = named.filter(|names| names.len() == count);
-    classes.unwrap_or_else(|| (0..count).map(|i| format!("class {i}")).collect())
+    match named.filter(|names| names.len() == count) {
+        Some(names) => (names, true),
+        None => ((0..count).map(|i| format!("class {i}")).collect(), false),
+    }
 }
 
 impl Classifier {
@@ -101,8 +105,8 @@ impl Classifier {
         };
         let mut net = AlexNet::new(arch.size(), count, &mut Rng::seed(0));
         loaded.load_exact(&mut net, file).map_err(checkpoint_error)?;
-        let classes = class_names(loaded, count);
-        Ok(Classifier { net, arch, classes })
+        let (classes, named) = class_names(loaded, count);
+        Ok(Classifier { net, arch, classes, named })
     }
 }
 
@@ -112,8 +116,8 @@ impl Classifier<Network> {
     pub fn open_any<'a>(path: &Path, weights: impl Into<Which<'a>>, arch: Option<Arch>) -> Result<Self> {
         let (file, loaded) = read(path, weights.into())?;
         if let Some(arch) = arch.or_else(|| Arch::recognise(&loaded.tensors)) {
-            let Classifier { net, arch, classes } = Classifier::alexnet(&file, &loaded, arch)?;
-            return Ok(Classifier { net: Network::AlexNet(Box::new(net)), arch, classes });
+            let Classifier { net, arch, classes, named } = Classifier::alexnet(&file, &loaded, arch)?;
+            return Ok(Classifier { net: Network::AlexNet(Box::new(net)), arch, classes, named });
         }
         let Some(mut net) = Network::recognise(&loaded.tensors) else {
             let known = "AlexNet's (features.0.weight, ...), ResNet-18's, 34's and 50's (conv1.weight, ...) and \
@@ -121,8 +125,8 @@ impl Classifier<Network> {
             return Err(unknown(&file, &loaded, known));
         };
         loaded.load_exact(&mut net, &file).map_err(checkpoint_error)?;
-        let classes = class_names(&loaded, net.classes());
-        Ok(Classifier { net, arch: Arch::Imagenet, classes })
+        let (classes, named) = class_names(&loaded, net.classes());
+        Ok(Classifier { net, arch: Arch::Imagenet, classes, named })
     }
 }
 
@@ -161,7 +165,7 @@ impl<N> Classifier<N> {
                 .in_file(path)
                 .remedy("write one class a line, in the order of the network's outputs"));
         }
-        self.classes = names;
+        (self.classes, self.named) = (names, true);
         Ok(())
     }
 }

@@ -144,7 +144,7 @@ fn cocoapi_600_boxes_alone_are_judged() {
     assert!((data.box_ap() - 1.0).abs() < 1e-9);
 }
 
-/// ryouchinsa/Rectlabel-support 250: COCO files of boxes, whose every AP is -1. Every second object has a mask here, none there.
+/// ryouchinsa/Rectlabel-support 250: COCO files of boxes, whose every AP is -1. No object has a mask.
 #[test]
 fn rectlabel_250_no_box_is_ignored_for_want_of_a_mask() {
     let data = Data::new(|v| {
@@ -187,11 +187,15 @@ fn maskrcnn_benchmark_970_classes_are_matched_by_name() {
     let data = Data::new(|_| {});
     data.made_right(2, json!([{"id": 1, "name": "dog"}, {"id": 2, "name": "person"}]));
     assert!((data.box_ap() - 1.0).abs() < 1e-9);
+    // Case and what parts words tell nothing apart, for detectors as for classifiers.
+    data.made_right(2, json!([{"id": 1, "name": "Dog"}, {"id": 2, "name": "Person"}]));
+    assert!((data.box_ap() - 1.0).abs() < 1e-9);
     data.made_right(2, json!([{"id": 1, "name": "cat"}, {"id": 2, "name": "person"}]));
     let out = data.evaluated();
     assert_eq!(out.status.code(), Some(2));
     assert!(
-        said(&out).contains(r#""cat", "person"; the detector tells 2 apart: "person", "dog""#),
+        said(&out)
+            .contains("does not know: cat\n  its classes are cat, person\n  the network's are person, dog"),
         "{}",
         said(&out)
     );
@@ -472,4 +476,57 @@ fn rf_detr_487_a_picture_that_ends_early_is_seen_at_once_and_can_be_skipped() {
     let listed: Value = serde_json::from_slice(&run.stdout).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 2);
     assert!(out.join("2.png").is_file() && out.join("detections.json").is_file());
+}
+
+/// Classes that the annotations lack get ids above theirs, and that is said.
+#[test]
+fn classes_that_the_annotations_lack_have_ids_of_their_own() {
+    let data = Data::new(|v| v["categories"] = json!([{"id": 30, "name": "dog"}]));
+    let instances = json!({"images": [{"id": 1, "file_name": "1.png"}], "annotations": [],
+        "categories": [{"id": 30, "name": "dog"}]});
+    fs::write(data.at("ids.json"), instances.to_string()).unwrap();
+    let (net, out) = (data.detector(), data.at("found"));
+    let run = gradus(&[
+        "detect",
+        net.to_str().unwrap(),
+        data.at("images/1.png").to_str().unwrap(),
+        "-o",
+        out.to_str().unwrap(),
+        "--score",
+        "0",
+        "--annotations",
+        data.at("ids.json").to_str().unwrap(),
+    ]);
+    assert!(run.status.success() && said(&run).contains("ids of their own: person 31"), "{}", said(&run));
+    let found: Vec<Value> = serde_json::from_slice(&fs::read(out.join("detections.json")).unwrap()).unwrap();
+    assert!(!found.is_empty() && found.iter().all(|d| d["category_id"] == 30 || d["category_id"] == 31));
+}
+
+/// A picture that cannot be written is no picture that cannot be read.
+#[test]
+fn detect_fails_where_a_picture_cannot_be_written() {
+    let data = Data::new(|_| {});
+    let (net, out) = (data.detector(), data.at("found"));
+    // A folder stands where the second picture should.
+    fs::create_dir_all(out.join("2.png/in the way")).unwrap();
+    let images = [1, 2, 3].map(|i| data.at(&format!("images/{i}.png")).display().to_string());
+    let first = ["detect", net.to_str().unwrap(), "-o", out.to_str().unwrap(), "--skip-bad"];
+    let run = gradus(&[&first[..], &[&images[0], &images[1], &images[2]]].concat());
+    assert!(!run.status.success() && said(&run).contains("cannot be written"), "{}", said(&run));
+    assert!(!said(&run).contains("cannot be read"), "{}", said(&run));
+}
+
+/// Options that would be ignored are refused.
+#[test]
+fn evaluate_refuses_options_that_say_nothing() {
+    let data = Data::new(|_| {});
+    let net = data.detector();
+    for (more, says) in [
+        (["--split", "all", "--test-split", "every:2"], "--split all judges every image"),
+        (["--split", "all", "--arch", "cifar"], "--arch is of classifiers"),
+    ] {
+        let first = ["evaluate", net.to_str().unwrap(), "--data", &data.source()];
+        let out = gradus(&[&first[..], &more].concat());
+        assert!(out.status.code() == Some(2) && said(&out).contains(says), "{}", said(&out));
+    }
 }

@@ -126,7 +126,7 @@ fn pick<T>(given: Option<T>, begun: Option<T>, default: T) -> T {
 
 impl Global {
     /// The seed, where a run goes on its own unless another is given.
-    fn seed_of(&self, begun: Option<u64>) -> u64 {
+    pub(super) fn seed_of(&self, begun: Option<u64>) -> u64 {
         pick(self.given.seed.then_some(self.seed), begun, self.seed)
     }
 
