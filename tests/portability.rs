@@ -8,7 +8,7 @@ const OWN: [(&str, &str); 6] = [
     ("std::os::unix", "cfg(unix)"),
     ("std::os::linux", "target_os = \"linux\""),
     ("std::os::windows", "cfg(windows)"),
-    ("libc::", "cfg("),
+    ("libc::", "cfg(unix)"),
     // A file that another system has not is no error.
     ("\"/proc", ".ok()"),
     ("\"/dev/", "cfg(unix)"),

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// How the faults of a data set are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
-    /// Any fault refuses the data set.
+    /// Any fault refuses the data set; each image is decoded.
     pub strict: bool,
     /// Images that cannot be read are left out; otherwise they refuse the data set.
     pub skip_bad: bool,
@@ -25,6 +25,11 @@ impl Reading {
     /// Is nothing asked for?
     pub fn is_default(&self) -> bool {
         *self == Reading::default()
+    }
+
+    /// Is each image decoded when the data set is opened? Damage between a file's ends shows in no other way.
+    pub fn decodes(self) -> bool {
+        self.strict || self.skip_bad
     }
 
     /// What becomes of an image that cannot be read.

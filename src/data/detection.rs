@@ -15,7 +15,7 @@ use super::coco::json::ImageName;
 use super::description::{ClassCount, Faults, SplitCount};
 use super::penn_fudan::PennFudan;
 use super::scenes::Scenes;
-use super::{Description, Reading};
+use super::{Description, Reading, tried};
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::looks;
@@ -183,6 +183,12 @@ pub fn describe(data: &dyn DetectionDataset, source: &str, parts: &[(&str, &[usi
         notes,
         faults: data.faults(),
     }
+}
+
+/// Tries the images that training comes to last, so that a bad one does not end it then. Error: it lists the bad ones.
+pub fn try_late_images(data: &dyn DetectionDataset, late: &[usize]) -> Result<()> {
+    let read = |i| bounded(&data.load(i)?.image);
+    tried(late, |i| read(i).map_err(|e| e.in_file(data.name(i))))
 }
 
 /// Opens a data set: PennFudanPed's folder, `ANNOTATIONS.json:IMAGES` in COCO's instances format, or `synthetic`, the

@@ -5,8 +5,8 @@
 //! are in the order of their names; a class of `val` or `test` is the one of that name in `train`.
 //!
 //! When a folder is opened, the ends of each file are looked at; what ends as an image does is decoded when it is used. With
-//! [`Reading::skip_bad`] all are decoded once, since what is left out must be known before the first step: the images are
-//! then a function of the files, and their checksum tells whether a resumed run sees the same.
+//! [`Reading::decodes`] all are decoded once, since what is left out or refused must be known before the first step: the images
+//! are then a function of the files, and their checksum tells whether a resumed run sees the same.
 
 mod layout;
 
@@ -203,7 +203,7 @@ impl ImageFolder {
 
     /// Those of the files that are images; the others are faults.
     fn readable(&mut self, files: Vec<(PathBuf, usize)>, reading: Reading) -> Result<Vec<(PathBuf, usize)>> {
-        let progress = reading.skip_bad.then(|| {
+        let progress = reading.decodes().then(|| {
             let label = format!("{}: each image is decoded once", self.root.display());
             Mutex::new(Progress::new(label, "images", files.len() as u64, 0))
         });

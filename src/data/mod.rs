@@ -19,20 +19,23 @@ mod scenes;
 mod synthetic;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gradus_core::Rng;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::image::Image;
+use crate::interrupt;
 use crate::looks;
+use crate::progress::Progress;
 
 pub use ahead::Ahead;
+use augment::proportioned;
 pub use augment::{Normalise, Recipe, Transform};
 pub use cifar10::Cifar10;
 pub use classes::{list as listed, matched, renumbered};
-use description::{ClassCount, Faults, SplitCount};
+use description::{ClassCount, Faults, Outcome, SplitCount};
 pub use description::{Description, Reading};
 pub use folder::ImageFolder;
 pub use loader::{Batch, Loader};
@@ -184,11 +187,12 @@ impl Splits {
         describe(source, &parts.map(|(name, part)| (named(name), part)))
     }
 
-    /// Decodes the images that training comes to last, so that a bad one does not end it then: those of val and test.
+    /// Tries the images that training comes to last, so that a bad one does not end it then: those of val and test. Error: it
+    /// lists the bad ones.
     pub fn try_late_images(&self) -> Result<()> {
-        let late = [&self.val, &self.test];
-        let images = late.iter().flat_map(|part| (0..part.len()).map(move |k| (part, k)));
-        images.collect::<Vec<_>>().into_par_iter().try_for_each(|(part, k)| part.image(k).map(|_| ()))
+        let late: Vec<usize> = self.val.indices().iter().chain(self.test.indices()).copied().collect();
+        let data = self.dataset();
+        tried(&late, |i| proportioned(&data.image(i)?).map(|_| ()).map_err(|e| e.in_file(data.describe(i))))
     }
 
     /// The split of that name: `train`, `val` or `test`.
@@ -200,6 +204,32 @@ impl Splits {
             _ => Err(Error::input(format!("there is no split `{name}`")).remedy("choose train, val or test")),
         }
     }
+}
+
+/// Reads some images, by their indices, on all threads and with progress. Error: it lists those that cannot be read.
+fn tried(images: &[usize], read: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+    let progress = Mutex::new(Progress::new("images to test on are tried", "images", images.len() as u64, 0));
+    let look = |&i: &usize| {
+        if interrupt::requested() {
+            return Err(Error::interrupted("nothing was changed"));
+        }
+        let read = read(i);
+        progress.lock().unwrap_or_else(PoisonError::into_inner).advance(1, String::new);
+        read
+    };
+    let looks: Vec<Result<()>> = images.par_iter().map(look).collect();
+    let mut faults = Faults::default();
+    for error in looks.into_iter().filter_map(Result::err) {
+        match error {
+            // The list is told what to do as a whole.
+            Error::Input(m) => {
+                let file = m.file.map_or_else(String::new, |f| format!("{}: ", f.display()));
+                faults.add(Faults::UNREADABLE, Outcome::Refused, format!("{file}{}", m.what));
+            }
+            other => return Err(other),
+        }
+    }
+    faults.judge(Reading::default())
 }
 
 /// The part of a folder's images held out for each of validation and test, unless asked otherwise.

@@ -125,7 +125,7 @@ struct Look {
 /// Reads an entry's mask, and as much of its image as tells whether they belong together.
 fn look(entry: &Entry, reading: Reading) -> Result<Look> {
     let header = Header::of_file(&entry.image)?;
-    if reading.skip_bad {
+    if reading.decodes() {
         Image::open(&entry.image)?;
     }
     let mask = Image::open(&entry.mask)?;

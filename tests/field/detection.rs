@@ -481,7 +481,7 @@ fn rf_detr_487_a_picture_that_ends_early_is_seen_at_once_and_can_be_skipped() {
 /// Classes that the annotations lack get ids above theirs, and that is said.
 #[test]
 fn classes_that_the_annotations_lack_have_ids_of_their_own() {
-    let data = Data::new(|v| v["categories"] = json!([{"id": 30, "name": "dog"}]));
+    let data = Data::new(|_| {});
     let instances = json!({"images": [{"id": 1, "file_name": "1.png"}], "annotations": [],
         "categories": [{"id": 30, "name": "dog"}]});
     fs::write(data.at("ids.json"), instances.to_string()).unwrap();
@@ -529,4 +529,31 @@ fn evaluate_refuses_options_that_say_nothing() {
         let out = gradus(&[&first[..], &more].concat());
         assert!(out.status.code() == Some(2) && said(&out).contains(says), "{}", said(&out));
     }
+}
+
+/// Damage between a picture's ends shows only where it is decoded: in the images to test on before the first epoch, and in all
+/// of them under `--strict`.
+#[test]
+fn damaged_images_to_test_on_are_told_before_the_first_epoch() {
+    let data = Data::new(|_| {});
+    for i in [2, 3] {
+        let path = data.at(&format!("images/{i}.png"));
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[45] ^= 0x55;
+        fs::write(path, bytes).unwrap();
+    }
+    assert!(data.open().is_ok());
+    let strict = detection::open(&data.source(), Reading { strict: true, skip_bad: false });
+    assert!(strict.err().unwrap().to_string().contains("is a damaged"));
+    let run = data.at("run");
+    let run = run.to_str().unwrap();
+    let out =
+        gradus(&["train", "detector", "--data", &data.source(), "--test-split", "last:2", "--out", run]);
+    assert_eq!(out.status.code(), Some(2), "{}", said(&out));
+    assert!(
+        ["2.png: is a damaged", "3.png: is a damaged"].iter().all(|w| said(&out).contains(w)),
+        "{}",
+        said(&out)
+    );
+    assert!(!Path::new(run).exists(), "a run was begun");
 }

@@ -170,6 +170,7 @@ fn rf_detr_487_a_truncated_picture_is_seen_at_opening() {
     assert_eq!(sizes(&again).iter().sum::<usize>(), 24);
     assert_eq!(again.dataset().checksum(), splits.dataset().checksum());
     assert!(open(dir.path(), Reading::default()).is_ok());
+    assert!(open(dir.path(), STRICT).err().unwrap().contains("bad.png (is a damaged"));
 }
 
 /// Only decoding finds damage between a picture's ends. Training comes to test images last, and so decodes them first.
@@ -183,11 +184,15 @@ fn a_picture_that_training_comes_to_last_is_tried_first() {
     let mut bytes = fs::read(&bad).unwrap();
     bytes[45] ^= 0x55;
     fs::write(&bad, bytes).unwrap();
+    // Nor can a strip be scaled.
+    Image::filled(900, 3, [1, 2, 3]).save_png(dir.path().join("val/a/0.png")).unwrap();
     let (data, run) = (dir.path().to_str().unwrap(), dir.path().join("run"));
     let out = gradus(&["train", "alexnet", "--data", data, "--epochs", "1", "--out", run.to_str().unwrap()]);
     assert_eq!(out.status.code(), Some(2), "{}", said(&out));
     assert!(
-        said(&out).contains("3.png: is a damaged") && said(&out).contains("--skip-bad"),
+        ["3.png: is a damaged", "0.png: is 900 x 3 pixels", "--skip-bad"]
+            .iter()
+            .all(|w| said(&out).contains(w)),
         "{}",
         said(&out)
     );

@@ -121,6 +121,7 @@ impl DetectorArgs {
         let [train, test] = settings.parts(&data)?;
         let parts = [("train", &*train.indices), ("test", &*test.indices)];
         eprintln!("{}", detection::describe(&*data, source, &parts));
+        detection::try_late_images(&*data, &test.indices)?;
         global.print(&detector::train(&settings, &data, &folder, self.output.existing())?)
     }
 

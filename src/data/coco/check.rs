@@ -77,7 +77,7 @@ fn look(data: &Coco, info: &ImageInfo, reading: Reading) -> Result<Header, (Stri
     }
     let why = |e: Error| (Faults::UNREADABLE.to_string(), format!(": {}", e.message().what));
     let mut header = Header::of_file(&path).map_err(why)?;
-    if reading.skip_bad {
+    if reading.decodes() {
         // Which images there are must be known now, and not when one turns out to be damaged in the middle.
         Image::open(&path).map_err(why)?;
     }

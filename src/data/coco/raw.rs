@@ -139,7 +139,7 @@ impl<'a> Entry<'a> {
         Ok(number.filter(|v| v.is_finite()))
     }
 
-    /// A number of pixels, at least 1 and at most a milliard; anything else is as good as nothing.
+    /// A number of pixels, at least 1 and at most a billion; anything else is as good as nothing.
     pub fn side(&self, name: &str) -> Option<u64> {
         let v = self.number(name).ok()??;
         (v.fract() == 0.0 && (1.0..=1e9).contains(&v)).then_some(v as u64)

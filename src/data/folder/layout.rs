@@ -1,4 +1,4 @@
-//! Where the class folders of a data set lie, and which files in them are images.
+//! Where the class folders of a data set lie.
 //!
 //! A folder is a split if its name is one of the words for it, in any case, alone or with a word such as `set` or `images`: `Training`,
 //! `test_set`, `seg_train`. A name alone does not make it one, since `train` is a class too: a split holds folders. It may hold

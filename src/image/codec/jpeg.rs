@@ -9,6 +9,8 @@
 //! coefficient is there if it makes no difference whether zeros or ones follow the file. No code of a sound table is all
 //! ones, so that a missing block is found by the second.
 
+use std::hash::{DefaultHasher, Hasher};
+
 use jpeg_decoder::{Decoder, Error as E, PixelFormat as P};
 
 use super::{Limits, damaged, truncated};
@@ -40,7 +42,11 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
         return Err(truncated());
     }
     let data = match decoder.decode() {
-        Err(E::Io(_)) => without_its_end(bytes, limits)?,
+        Err(E::Io(_)) => {
+            // With the coefficients that it holds.
+            drop(decoder);
+            without_its_end(bytes, limits)?
+        }
         decoded => decoded.map_err(error)?,
     };
     let image = match info.pixel_format {
@@ -68,7 +74,8 @@ fn error(e: E) -> Error {
     }
 }
 
-/// The samples of a file that lacks its end marker and nothing else. Error: it lacks more.
+/// The samples of a file that lacks its end marker and nothing else. Of the first decoding a hash is kept, so that the second has
+/// the memory to itself. Error: it lacks more.
 fn without_its_end(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>> {
     // Half of the marker may be there, or a segment that was cut off in its place.
     let cut = segments(bytes).find(|s| s.content.is_none()).map_or(bytes.len(), |s| s.at);
@@ -80,8 +87,14 @@ fn without_its_end(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>> {
     if !every_coefficient_is_sent(bytes) {
         return Err(truncated());
     }
+    let hash = |samples: &[u8]| {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(samples);
+        hasher.finish()
+    };
+    let first = hash(&followed_by(&END)?);
     let data = followed_by(&ONES)?;
-    if followed_by(&END)? == data { Ok(data) } else { Err(truncated()) }
+    if hash(&data) == first { Ok(data) } else { Err(truncated()) }
 }
 
 /// Do the scans bring each of the 64 coefficients of each component down to its last bit? A progressive file that ends
