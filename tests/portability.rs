@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Names, and what must stand on the line or on one of those before it.
+/// Names, and what must stand on the line or mark what the line is part of.
 const OWN: [(&str, &str); 6] = [
     ("std::os::unix", "cfg(unix)"),
     ("std::os::linux", "target_os = \"linux\""),
@@ -13,8 +13,6 @@ const OWN: [(&str, &str); 6] = [
     ("\"/proc", ".ok()"),
     ("\"/dev/", "cfg(unix)"),
 ];
-/// How many lines before it.
-const BEFORE: usize = 40;
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -27,13 +25,27 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// Whether the item or statement that the first line marks reaches to the last: none between them ends it.
+fn covers(lines: &[&str]) -> bool {
+    let own = indent(lines[0]);
+    let ends = |line: &&str| {
+        let closing = line.trim_end().ends_with(['}', ';']);
+        !line.trim().is_empty() && (indent(line) < own || indent(line) == own && closing)
+    };
+    lines.len() < 2
+        || !lines[1..lines.len() - 1].iter().any(|line| ends(line)) && indent(lines[lines.len() - 1]) >= own
+}
+
 /// The lines that name what other systems lack, without saying so.
 fn unmarked(text: &str) -> Vec<usize> {
     let lines: Vec<&str> = text.lines().collect();
     let bad = |&k: &usize| {
         OWN.iter().any(|(name, mark)| {
-            let before = lines[k.saturating_sub(BEFORE)..=k].iter().any(|line| line.contains(mark));
-            lines[k].contains(name) && !before
+            lines[k].contains(name) && !(0..=k).any(|at| lines[at].contains(mark) && covers(&lines[at..=k]))
         })
     };
     (0..lines.len()).filter(bad).map(|k| k + 1).collect()
@@ -58,4 +70,9 @@ fn an_unmarked_name_is_found() {
     assert_eq!(unmarked("use std::os::unix::fs::symlink;\n"), [1]);
     assert_eq!(unmarked("\nlet f = std::fs::read(\"/proc/self/status\")?;\n"), [2]);
     assert!(unmarked("#[cfg(unix)]\nuse std::os::unix::fs::symlink;\n").is_empty());
+    assert!(unmarked("#[cfg(unix)]\nfn f() {\n    libc::getpid();\n}\n").is_empty());
+    // A mark is of what it stands before, and of nothing behind it.
+    assert_eq!(unmarked("#[cfg(unix)]\nfn f() {}\nfn g() {\n    libc::getpid();\n}\n"), [4]);
+    assert_eq!(unmarked("#[cfg(unix)]\nfn f() {\n}\nuse std::os::unix::fs::symlink;\n"), [4]);
+    assert_eq!(unmarked("#[cfg(test)]\nmod tests {\n    use libc::getpid;\n}\n"), [3]);
 }

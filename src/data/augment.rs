@@ -1,11 +1,12 @@
 //! From an 8-bit image to what a network reads: random changes while training, then normalised floats, NHWC.
 //!
-//! Small pictures (CIFAR-10's recipe): turned about the center by up to 5 degrees (nearest pixel, black outside),
-//! mirrored with probability 1/2, cut to the same size at a random place after padding by 2 black pixels. The
-//! three are one map of coordinates, so that an output pixel reads one input pixel. Photographs (ImageNet's
-//! recipe): a random cut of 8 to 100 % of the area and aspect ratio 3/4 to 4/3, scaled to the side, mirrored; for
-//! evaluation the shorter side is scaled and the middle is cut out. The definitions are torchvision's
-//! (`RandomRotation`, `RandomHorizontalFlip`, `RandomCrop`, `RandomResizedCrop`, `Resize`, `CenterCrop` on images).
+//! Small pictures (CIFAR-10's recipe): turned about the center by up to 5 degrees (nearest pixel, black
+//! outside), mirrored with probability 1/2, cut to the same size at a random place after padding by 2 black
+//! pixels. The three are one map of coordinates, so that an output pixel reads one input pixel. Photographs
+//! (ImageNet's recipe): a random cut of 8 to 100 % of the area and aspect ratio 3/4 to 4/3, scaled to the
+//! side, mirrored; for evaluation the shorter side is scaled and the middle is cut out. The definitions are
+//! torchvision's (`RandomRotation`, `RandomHorizontalFlip`, `RandomCrop`, `RandomResizedCrop`, `Resize`,
+//! `CenterCrop` on images).
 
 use gradus_core::Rng;
 
@@ -196,8 +197,8 @@ impl Rotation {
     }
 }
 
-/// Left, top, width and height of a cut of 8 to 100 % of the area with aspect ratio 3/4 to 4/3; after ten tries
-/// that leave the image, the largest central cut of such a ratio.
+/// Left, top, width and height of a cut of 8 to 100 % of the area with aspect ratio 3/4 to 4/3; after ten
+/// tries that leave the image, the largest central cut of such a ratio.
 fn random_cut(width: usize, height: usize, rng: &mut Rng) -> [usize; 4] {
     let (least, most) = (3.0 / 4.0, 4.0 / 3.0_f64);
     let area = (width * height) as f64;

@@ -1,6 +1,6 @@
-//! CIFAR-10: 60,000 pictures of 32 x 32 pixels in 10 classes (Krizhevsky, *Learning multiple layers of features
-//! from tiny images*, 2009), in the binary version: six files of 10,000 records, each record a label and then the
-//! 1,024 red, 1,024 green and 1,024 blue values, rows top down.
+//! CIFAR-10: 60,000 pictures of 32 x 32 pixels in 10 classes (Krizhevsky, *Learning multiple layers of
+//! features from tiny images*, 2009), in the binary version: six files of 10,000 records, each record a label
+//! and then the 1,024 red, 1,024 green and 1,024 blue values, rows top down.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -146,8 +146,8 @@ impl Cifar10 {
         Ok(())
     }
 
-    /// 45,000 / 5,000 / 10,000 images for training, validation and test: the official test batch, and a random
-    /// tenth of the training batches for validation.
+    /// 45,000 / 5,000 / 10,000 images for training, validation and test: the official test batch, and a
+    /// random tenth of the training batches for validation.
     pub fn split(self: Arc<Self>, rng: &Rng) -> Splits {
         let training = (FILES.len() - 1) * RECORDS;
         let (train, val) = hold_out(training, VALIDATION, &mut rng.stream("validation"));

@@ -8,7 +8,8 @@ use super::{Dataset, Subset};
 use crate::error::{Error, Result};
 use crate::image::Image;
 
-/// A name without what people write differently: case, and whether words are parted by a space, `_`, `-` or nothing.
+/// A name without what people write differently: case, and whether words are parted by a space, `_`, `-` or
+/// nothing.
 fn plain(name: &str) -> String {
     name.chars()
         .filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-'))
@@ -33,7 +34,8 @@ impl<'a> Known<'a> {
         Known { same, like }
     }
 
-    /// The class that a name means: the one of just that name, or else the only one that differs by case or spaces alone.
+    /// The class that a name means: the one of just that name, or else the only one that differs by case or
+    /// spaces alone.
     pub fn find(&self, name: &str) -> Option<usize> {
         self.same.get(name).copied().or_else(|| self.like.get(&plain(name)).copied().flatten())
     }
@@ -64,9 +66,9 @@ struct Renumbered {
     numbers: Vec<usize>,
 }
 
-/// The network's class for each of a data set's, matched by name. Weights that do not name their classes (`named`) are taken to
-/// tell the data's apart in their order. Error: the data set has a class that the network does not know, or several that are one
-/// to it; it shows both lists.
+/// The network's class for each of a data set's, matched by name. Weights that do not name their classes
+/// (`named`) are taken to tell the data's apart in their order. Error: the data set has a class that the
+/// network does not know, or several that are one to it; it shows both lists.
 pub fn matched(own: &[String], network: &[String], named: bool) -> Result<Vec<usize>> {
     if !named && own.len() == network.len() {
         eprintln!("warning: the weights do not name their classes; the data's are taken in their order");

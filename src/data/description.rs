@@ -1,10 +1,11 @@
 //! What a data set is read as, said when it is opened, and what is doubtful about it.
 //!
-//! A data set that is not what its user takes it for trains for hours and learns nothing. So each one describes itself before the
-//! first step: its kind, its classes, the images and objects of each split, and its [`Faults`]. Each fault has an
-//! [`Outcome`]: what is merely odd is noted, what has one plain meaning is mended, what has none but can be spared is left out, and what
-//! cannot be meant is refused. All faults of a data set are told at once, a few of each kind by name and the rest by number, so that mending
-//! them does not take one run each.
+//! A data set that is not what its user takes it for trains for hours and learns nothing. So each one
+//! describes itself before the first step: its kind, its classes, the images and objects of each split, and
+//! its [`Faults`]. Each fault has an [`Outcome`]: what is merely odd is noted, what has one plain meaning is
+//! mended, what has none but can be spared is left out, and what cannot be meant is refused. All faults of a
+//! data set are told at once, a few of each kind by name and the rest by number, so that mending them does
+//! not take one run each.
 
 use std::fmt;
 
@@ -116,8 +117,8 @@ impl Faults {
         self.0.iter()
     }
 
-    /// Whether the data set may be used. Error: something is refused, or there is any fault and `reading` is strict; it lists
-    /// them all.
+    /// Whether the data set may be used. Error: something is refused, or there is any fault and `reading` is
+    /// strict; it lists them all.
     pub fn judge(&self, reading: Reading) -> Result<()> {
         let bad = |f: &&Fault| reading.strict || f.outcome == Outcome::Refused;
         let lines: Vec<String> = self.iter().filter(bad).map(Fault::to_string).collect();

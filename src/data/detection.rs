@@ -185,14 +185,16 @@ pub fn describe(data: &dyn DetectionDataset, source: &str, parts: &[(&str, &[usi
     }
 }
 
-/// Tries the images that training comes to last, so that a bad one does not end it then. Error: it lists the bad ones.
+/// Tries the images that training comes to last, so that a bad one does not end it then. Error: it lists the
+/// bad ones.
 pub fn try_late_images(data: &dyn DetectionDataset, late: &[usize]) -> Result<()> {
     let read = |i| bounded(&data.load(i)?.image);
     tried(late, |i| read(i).map_err(|e| e.in_file(data.name(i))))
 }
 
-/// Opens a data set: PennFudanPed's folder, `ANNOTATIONS.json:IMAGES` in COCO's instances format, or `synthetic`, the
-/// drawn [`Scenes`]: always the same 250 of 320 x 240 pixels (`synthetic:N` or `synthetic:N:WIDTHxHEIGHT` for others). `reading` says how faults are taken.
+/// Opens a data set: PennFudanPed's folder, `ANNOTATIONS.json:IMAGES` in COCO's instances format, or
+/// `synthetic`, the drawn [`Scenes`]: always the same 250 of 320 x 240 pixels (`synthetic:N` or
+/// `synthetic:N:WIDTHxHEIGHT` for others). `reading` says how faults are taken.
 pub fn open(source: &str, reading: Reading) -> Result<Arc<dyn DetectionDataset>> {
     if let Some(rest) = source.strip_prefix("synthetic").filter(|_| !Path::new(source).exists()) {
         return Ok(Arc::new(synthetic(rest)?));
@@ -245,8 +247,8 @@ pub enum TestSplit {
 }
 
 impl TestSplit {
-    /// The indices of the training and of the test images, ascending in the order of names. Errors: no image would be left for
-    /// either.
+    /// The indices of the training and of the test images, ascending in the order of names. Errors: no image
+    /// would be left for either.
     pub fn indices(self, data: &dyn DetectionDataset, seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
         let n = data.len();
         let names: Vec<String> = (0..n).map(|i| data.name(i)).collect();

@@ -1,12 +1,15 @@
-//! Any folder of PNG, JPEG and WebP images with one sub-folder a class (the layout of torchvision's `ImageFolder`).
+//! Any folder of PNG, JPEG and WebP images with one sub-folder a class (the layout of torchvision's
+//! `ImageFolder`).
 //!
-//! `ROOT/CLASS/…`, or `ROOT/train/CLASS/…` with `val` and `test` beside it ([`layout`] knows their other names). Whichever of
-//! `val` and `test` there is not gets its fraction of each class's training images, chosen by the seed. Classes and files
-//! are in the order of their names; a class of `val` or `test` is the one of that name in `train`.
+//! `ROOT/CLASS/…`, or `ROOT/train/CLASS/…` with `val` and `test` beside it ([`layout`] knows their other
+//! names). Whichever of `val` and `test` there is not gets its fraction of each class's training images,
+//! chosen by the seed. Classes and files are in the order of their names; a class of `val` or `test` is the
+//! one of that name in `train`.
 //!
-//! When a folder is opened, the ends of each file are looked at; what ends as an image does is decoded when it is used. With
-//! [`Reading::decodes`] all are decoded once, since what is left out or refused must be known before the first step: the images
-//! are then a function of the files, and their checksum tells whether a resumed run sees the same.
+//! When a folder is opened, the ends of each file are looked at; what ends as an image does is decoded when
+//! it is used. With [`Reading::decodes`] all are decoded once, since what is left out or refused must be
+//! known before the first step: the images are then a function of the files, and their checksum tells whether
+//! a resumed run sees the same.
 
 mod layout;
 
@@ -51,8 +54,8 @@ pub struct ImageFolder {
 }
 
 impl ImageFolder {
-    /// Lists the images below `root`; see the module's text for the layout. Errors: a folder cannot be read, or `reading`
-    /// takes a fault for one that refuses the data set; all are listed.
+    /// Lists the images below `root`; see the module's text for the layout. Errors: a folder cannot be read,
+    /// or `reading` takes a fault for one that refuses the data set; all are listed.
     pub fn open(root: impl AsRef<Path>, reading: Reading) -> Result<Self> {
         let root = root.as_ref();
         let mut faults = Faults::default();
@@ -93,8 +96,8 @@ impl ImageFolder {
         Ok(data)
     }
 
-    /// The data set's own split, completed by what `val` and `test` lack: their fraction of each class's training images.
-    /// Errors: fewer than two classes, or too few images.
+    /// The data set's own split, completed by what `val` and `test` lack: their fraction of each class's
+    /// training images. Errors: fewer than two classes, or too few images.
     pub fn split(self, val_fraction: f64, rng: &Rng) -> Result<Splits> {
         if !(val_fraction > 0.0 && val_fraction < 0.5) {
             return Err(Error::input(format!("--val-fraction {val_fraction} is not between 0 and 0.5")));

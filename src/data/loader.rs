@@ -1,8 +1,8 @@
 //! Batches, prepared on a thread of their own while the network computes.
 //!
-//! Batch b of epoch e is a function of (seed, e, b): a permutation drawn from (seed, e) orders the images, and
-//! image i is augmented with the stream (seed, e, i). An interrupted epoch can so be taken up at any batch.
-//! Batches are tensors, whose memory goes back to the pool and is used again.
+//! Batch b of epoch e is a function of (seed, e, b): a permutation drawn from (seed, e) orders the images,
+//! and image i is augmented with the stream (seed, e, i). An interrupted epoch can so be taken up at any
+//! batch. Batches are tensors, whose memory goes back to the pool and is used again.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -84,7 +84,8 @@ impl Loader {
         let mut images = Tensor::stale([places.len(), side, side, 3]);
         let data = self.subset.dataset();
         let indices: Vec<usize> = places.iter().map(|&k| self.subset.indices()[k]).collect();
-        // Decoding photographs costs more than a step: all threads share it. Of several errors the first image's counts.
+        // Decoding photographs costs more than a step: all threads share it. Of several errors the first
+        // image's counts.
         let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
         gradus_core::parallel::chunks(images.data_mut(), self.transform.floats(), |k, out| {
             if let Err(e) = self.write(epoch, indices[k], out) {

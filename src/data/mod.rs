@@ -1,9 +1,9 @@
 //! Data sets: where images come from, how they are split, augmented, and batched. Those for detection are in
 //! [`detection`]; the rest of this page is about classification.
 //!
-//! A [`Dataset`] gives raw images and labels; a [`Subset`] picks some of them; a [`Transform`] turns one into the
-//! floats a network reads (normalised, NHWC); a [`Loader`] prepares batches of them on a thread of its own.
-//! Randomness is a function of (seed, epoch, image) alone, so that it depends on no thread and no order.
+//! A [`Dataset`] gives raw images and labels; a [`Subset`] picks some of them; a [`Transform`] turns one into
+//! the floats a network reads (normalised, NHWC); a [`Loader`] prepares batches of them on a thread of its
+//! own. Randomness is a function of (seed, epoch, image) alone, so that it depends on no thread and no order.
 
 mod ahead;
 mod augment;
@@ -187,8 +187,8 @@ impl Splits {
         describe(source, &parts.map(|(name, part)| (named(name), part)))
     }
 
-    /// Tries the images that training comes to last, so that a bad one does not end it then: those of val and test. Error: it
-    /// lists the bad ones.
+    /// Tries the images that training comes to last, so that a bad one does not end it then: those of val and
+    /// test. Error: it lists the bad ones.
     pub fn try_late_images(&self) -> Result<()> {
         let late: Vec<usize> = self.val.indices().iter().chain(self.test.indices()).copied().collect();
         let data = self.dataset();
@@ -206,7 +206,8 @@ impl Splits {
     }
 }
 
-/// Reads some images, by their indices, on all threads and with progress. Error: it lists those that cannot be read.
+/// Reads some images, by their indices, on all threads and with progress. Error: it lists those that cannot
+/// be read.
 fn tried(images: &[usize], read: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
     let progress = Mutex::new(Progress::new("images to test on are tried", "images", images.len() as u64, 0));
     let look = |&i: &usize| {
@@ -267,8 +268,9 @@ pub enum Source {
     Divided(Splits),
 }
 
-/// Finds what `--data` names: CIFAR-10 (its folder or `.tar.gz`), a folder of images with one sub-folder a class,
-/// or `synthetic` (`synthetic:N` for N images), the drawn data set. `reading` says how faults are taken.
+/// Finds what `--data` names: CIFAR-10 (its folder or `.tar.gz`), a folder of images with one sub-folder a
+/// class, or `synthetic` (`synthetic:N` for N images), the drawn data set. `reading` says how faults are
+/// taken.
 pub fn find(source: &str, seed: u64, reading: Reading) -> Result<Source> {
     let path = Path::new(source);
     if let Some(count) = source.strip_prefix("synthetic").filter(|_| !path.exists()) {
@@ -295,8 +297,8 @@ fn split_rng(seed: u64) -> Rng {
     Rng::seed(seed).stream("split")
 }
 
-/// Finds a data set and divides it. `val_fraction` of each class's training images is held out for a folder that brings no split
-/// of its own; the choice is a function of `seed`.
+/// Finds a data set and divides it. `val_fraction` of each class's training images is held out for a folder
+/// that brings no split of its own; the choice is a function of `seed`.
 pub fn open(source: &str, val_fraction: f64, seed: u64, reading: Reading) -> Result<Splits> {
     find(source, seed, reading)?.divided(val_fraction, seed)
 }

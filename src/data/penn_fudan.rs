@@ -1,8 +1,8 @@
 //! The Penn-Fudan database for pedestrian detection and segmentation (Wang, Shi, Song, Shen, ACCV 2007).
 //!
-//! `PNGImages/X.png` is an image, `PedMasks/X_mask.png` its mask: 0 is background, 1, 2, ... the pedestrians. Boxes
-//! are those of torchvision's tutorial: the least and the greatest coordinate of a mask's pixels, both inclusive, so that
-//! a mask w pixels wide has a box w − 1 wide; areas are the boxes'.
+//! `PNGImages/X.png` is an image, `PedMasks/X_mask.png` its mask: 0 is background, 1, 2, ... the pedestrians.
+//! Boxes are those of torchvision's tutorial: the least and the greatest coordinate of a mask's pixels, both
+//! inclusive, so that a mask w pixels wide has a box w − 1 wide; areas are the boxes'.
 
 use std::path::{Path, PathBuf};
 
@@ -39,8 +39,9 @@ struct Entry {
 const REMEDY: &str = "give PennFudanPed's folder, or ANNOTATIONS.json:IMAGES in COCO's format";
 
 impl PennFudan {
-    /// Opens the folder that has `PNGImages` and `PedMasks`, or the one above it. Errors: it has not, there is no image, and what
-    /// [`Faults`] refuse: images without a mask or that cannot be read, masks that are none, no pedestrian.
+    /// Opens the folder that has `PNGImages` and `PedMasks`, or the one above it. Errors: it has not, there
+    /// is no image, and what [`Faults`] refuse: images without a mask or that cannot be read, masks that are
+    /// none, no pedestrian.
     pub fn open(folder: &Path, reading: Reading) -> Result<Self> {
         let inner = folder.join("PennFudanPed");
         let folder = if !folder.join("PNGImages").is_dir() && inner.is_dir() { inner } else { folder.into() };
@@ -98,7 +99,8 @@ fn pictures(folder: &Path, faults: &mut Faults) -> Result<Vec<(String, PathBuf)>
         let text = |part: Option<&std::ffi::OsStr>| part.and_then(|p| p.to_str()).map(String::from);
         let (name, stem, extension) =
             (text(path.file_name()), text(path.file_stem()), text(path.extension()));
-        // Dot files are other programs' (macOS leaves `._X.png` beside each X.png), as is what Windows keeps of its previews.
+        // Dot files are other programs' (macOS leaves `._X.png` beside each X.png), as is what Windows keeps
+        // of its previews.
         if name.as_ref().is_some_and(|n| n.starts_with('.') || n == "Thumbs.db" || n == "desktop.ini") {
             continue;
         }

@@ -1,9 +1,9 @@
 //! Synthetic shapes: ten classes of drawn 32 x 32 pictures, so that everything runs where no data is at hand.
 //!
 //! A shape is the set where a signed distance d(u, v) is negative, in coordinates turned, scaled and moved at
-//! random; a pixel's coverage is clamp(1/2 - d), d in pixels, which antialiases the edge. Colors are random, the shape's
-//! lighter than the ground's; below lies a smooth random texture, above it at times a stray bar, and noise.
-//! Image i of a seed is a function of (seed, i) alone: nothing is stored.
+//! random; a pixel's coverage is clamp(1/2 - d), d in pixels, which antialiases the edge. Colors are random,
+//! the shape's lighter than the ground's; below lies a smooth random texture, above it at times a stray bar,
+//! and noise. Image i of a seed is a function of (seed, i) alone: nothing is stored.
 
 use std::f32::consts::{PI, TAU};
 use std::sync::Arc;
@@ -137,7 +137,8 @@ fn box_distance(u: f32, v: f32, a: f32, b: f32) -> f32 {
     x.max(0.0).hypot(y.max(0.0)) + x.max(y).min(0.0)
 }
 
-/// Distance to the polygon whose vertices lie at `points` equal angles, with alternating radii (outer, inner).
+/// Distance to the polygon whose vertices lie at `points` equal angles, with alternating radii (outer,
+/// inner).
 fn star_distance(u: f32, v: f32, points: f32, inner: f32) -> f32 {
     // Folded into half a sector, the polygon is one straight edge.
     let sector = PI / points;
@@ -183,8 +184,9 @@ fn distance(class: usize, u: f32, v: f32, form: [f32; 3]) -> f32 {
     }
 }
 
-/// Two colors, the first one lighter: by at least 80 of 255 in the mean of the channels. (Where either may be the
-/// lighter one no single pixel tells anything of the class, and in a short training a network hardly begins to learn.)
+/// Two colors, the first one lighter: by at least 80 of 255 in the mean of the channels. (Where either may be
+/// the lighter one no single pixel tells anything of the class, and in a short training a network hardly
+/// begins to learn.)
 fn colors(rng: &mut Rng) -> [[f32; 3]; 2] {
     loop {
         let mut color = || [uniform(rng, 20.0, 235.0), uniform(rng, 20.0, 235.0), uniform(rng, 20.0, 235.0)];

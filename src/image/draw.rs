@@ -1,8 +1,8 @@
 //! Drawing on images: lines, shapes, translucent fills, masks, text.
 //!
-//! A [`Canvas`] is an opaque picture in pixels, x to the right, y down; (0, 0) is the upper left corner of the
-//! upper left pixel. Everything is antialiased, text too: glyphs are filled outlines of an embedded font, so
-//! that pictures look the same on every machine.
+//! A [`Canvas`] is an opaque picture in pixels, x to the right, y down; (0, 0) is the upper left corner of
+//! the upper left pixel. Everything is antialiased, text too: glyphs are filled outlines of an embedded font,
+//! so that pictures look the same on every machine.
 
 use std::sync::LazyLock;
 
@@ -131,8 +131,8 @@ impl Canvas {
         }
     }
 
-    /// Mixes a color into the pixels where `mask` (of `mask.len() / width` rows, its upper left corner at (x, y))
-    /// is above 127; what leaves the canvas is cut off.
+    /// Mixes a color into the pixels where `mask` (of `mask.len() / width` rows, its upper left corner at (x,
+    /// y)) is above 127; what leaves the canvas is cut off.
     pub fn tint(&mut self, x: usize, y: usize, width: usize, mask: &[u8], color: Color) {
         let (w, h) = (self.width(), self.height());
         let [r, g, b, a] = color.0;
@@ -320,8 +320,9 @@ impl OutlineBuilder for Shifted<'_> {
     }
 }
 
-/// Pictures in a grid of `columns`, each scaled to fit a `cell` x `cell` square (small ones to whole multiples,
-/// their pixels sharp), with a caption below (its lines cut to fit) and a title above (none where empty).
+/// Pictures in a grid of `columns`, each scaled to fit a `cell` x `cell` square (small ones to whole
+/// multiples, their pixels sharp), with a caption below (its lines cut to fit) and a title above (none where
+/// empty).
 pub fn caption_grid(title: &str, items: &[(Image, String)], columns: usize, cell: usize) -> Image {
     let size = (cell as f32 * 0.13).clamp(11.0, 15.0);
     let (gap, head) = (10, if title.is_empty() { 0 } else { 30 });

@@ -1,6 +1,7 @@
 //! What a file says of its image before a pixel is decoded: its size, and how it was held.
 //!
-//! A data set of a hundred thousand files is looked at in seconds: of each the first bytes are read, segment by segment, and the last.
+//! A data set of a hundred thousand files is looked at in seconds: of each the first bytes are read, segment
+//! by segment, and the last.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -25,7 +26,8 @@ pub struct Header {
 }
 
 impl Header {
-    /// Looks at a file; one whose header is odd is decoded. Errors: those of [`Format::of_file`], or of decoding.
+    /// Looks at a file; one whose header is odd is decoded. Errors: those of [`Format::of_file`], or of
+    /// decoding.
     pub fn of_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let format = Format::of_file(path)?;
@@ -171,7 +173,8 @@ mod tests {
 
     const EXIF: &[u8] = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
 
-    /// The beginning of a JPEG file, 300 x 200 pixels, turned by EXIF, between padding and other segments; and its end.
+    /// The beginning of a JPEG file, 300 x 200 pixels, turned by EXIF, between padding and other segments;
+    /// and its end.
     fn jpeg() -> Vec<u8> {
         let exif = [&b"Exif\0\0"[..], EXIF].concat();
         let length = (exif.len() as u16 + 2).to_be_bytes();

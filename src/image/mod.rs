@@ -1,7 +1,8 @@
 //! Images: decoding PNG, JPEG and WebP, encoding PNG, converting, cutting, resizing, drawing.
 //!
-//! An [`Image`] is what a file holds: 1 to 4 interleaved channels (gray, gray and alpha, RGB, RGBA) of 8 or 16
-//! bits, rows top down. Networks want [`Image::to_rgb8`]; filters may keep the depth, the alpha and the gray.
+//! An [`Image`] is what a file holds: 1 to 4 interleaved channels (gray, gray and alpha, RGB, RGBA) of 8 or
+//! 16 bits, rows top down. Networks want [`Image::to_rgb8`]; filters may keep the depth, the alpha and the
+//! gray.
 
 mod codec;
 mod draw;
@@ -137,7 +138,8 @@ impl Image {
         }
     }
 
-    /// As 8-bit RGB: gray is repeated, alpha is dropped, 16 bits lose the low eight (as Pillow's `convert("RGB")`).
+    /// As 8-bit RGB: gray is repeated, alpha is dropped, 16 bits lose the low eight (as Pillow's
+    /// `convert("RGB")`).
     pub fn to_rgb8(self) -> Self {
         let Image { width, height, channels, samples } = self.to_u8();
         let Samples::U8(v) = samples else { unreachable!("to_u8 gives 8 bits") };
@@ -172,7 +174,8 @@ impl Image {
         }
     }
 
-    /// The rectangle of `width` x `height` whose upper left corner is (x, y). Panics where it leaves the image.
+    /// The rectangle of `width` x `height` whose upper left corner is (x, y). Panics where it leaves the
+    /// image.
     #[track_caller]
     pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Self {
         assert!(

@@ -17,8 +17,8 @@ pub struct Object {
 /// Opacity of masks.
 const TINT: u8 = 110;
 
-/// The picture with its objects, the surest first: neighbours in the list have different colours, the surest are drawn
-/// last, and labels avoid those of surer objects. Line and letter sizes follow the picture's.
+/// The picture with its objects, the surest first: neighbours in the list have different colours, the surest
+/// are drawn last, and labels avoid those of surer objects. Line and letter sizes follow the picture's.
 #[track_caller]
 pub fn draw_objects(image: &Image, objects: &[Object]) -> Image {
     let mut canvas = Canvas::over(image);
@@ -45,8 +45,8 @@ pub fn draw_objects(image: &Image, objects: &[Object]) -> Image {
     canvas.into_image()
 }
 
-/// Where an object's label goes, as a rectangle: above its box, inside at the top, below, or inside at the bottom; the
-/// first of them that covers no other label and lies in the picture, or else the first.
+/// Where an object's label goes, as a rectangle: above its box, inside at the top, below, or inside at the
+/// bottom; the first of them that covers no other label and lies in the picture, or else the first.
 fn place(o: &Object, size: f32, [w, h]: [f32; 2], taken: &[[f32; 4]]) -> [f32; 4] {
     let (wide, tall) = (text_width(&o.label, size) + 0.6 * size, 1.35 * size);
     let [x1, y1, x2, y2] = o.bbox;
@@ -62,7 +62,8 @@ fn place(o: &Object, size: f32, [w, h]: [f32; 2], taken: &[[f32; 4]]) -> [f32; 4
     [px1, py1 - up, px2, py2 - up]
 }
 
-/// Pictures in rows of `columns`, unscaled, each with a caption below (cut to fit) and a title above them all.
+/// Pictures in rows of `columns`, unscaled, each with a caption below (cut to fit) and a title above them
+/// all.
 pub fn picture_rows(title: &str, items: &[(Image, String)], columns: usize) -> Image {
     let (size, gap, head) = (15.0, 10, if title.is_empty() { 0 } else { 30 });
     let caption = (1.7 * size) as usize;

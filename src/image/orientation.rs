@@ -1,8 +1,9 @@
 //! Which way up a picture is: EXIF's orientation, or else XMP's.
 //!
-//! Cameras store what their sensor saw and note how it was held: tag 0x0112 of the first directory of a TIFF block
-//! (EXIF), or the property `tiff:Orientation` of an XML packet (XMP). EXIF counts where it has the tag; where each of
-//! PNG, JPEG and WebP keep the two, and which of several counts, is as in Pillow's `ImageOps.exif_transpose`.
+//! Cameras store what their sensor saw and note how it was held: tag 0x0112 of the first directory of a TIFF
+//! block (EXIF), or the property `tiff:Orientation` of an XML packet (XMP). EXIF counts where it has the tag;
+//! where each of PNG, JPEG and WebP keep the two, and which of several counts, is as in Pillow's
+//! `ImageOps.exif_transpose`.
 
 use std::io::Read;
 
@@ -155,7 +156,8 @@ fn from_hexadecimal(text: &[u8]) -> Option<Vec<u8>> {
     Some(digits?.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
-/// Tag 0x0112 of the first directory of a TIFF block, which may bear EXIF's name once more. The last of several counts.
+/// Tag 0x0112 of the first directory of a TIFF block, which may bear EXIF's name once more. The last of
+/// several counts.
 fn in_tiff(mut tiff: &[u8]) -> Option<u8> {
     while let Some(rest) = tiff.strip_prefix(b"Exif\0\0") {
         tiff = rest;

@@ -2,8 +2,8 @@
 //!
 //! An output pixel is the weighted mean of the input pixels under a triangle (the bilinear kernel) around its
 //! center; when shrinking by s, the triangle is s times as wide, which is the antialiasing. The filter is
-//! separable: rows first, then columns, each rounded to 8 bits. Weights are fixed-point numbers of 22 bits, so
-//! that the result is Pillow's to the bit (Pillow's `Resample.c` is the reference for these conventions).
+//! separable: rows first, then columns, each rounded to 8 bits. Weights are fixed-point numbers of 22 bits,
+//! so that the result is Pillow's to the bit (Pillow's `Resample.c` is the reference for these conventions).
 
 use super::Image;
 
@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn halving_weighs_1_3_3_1() {
-        // Shrinking by 2, the triangle has half-width 2: weights 1/8, 3/8, 3/8, 1/8; at the edge 3/7, 3/7, 1/7.
+        // Shrinking by 2, the triangle has half-width 2: weights 1/8, 3/8, 3/8, 1/8; at the edge 3/7, 3/7,
+        // 1/7.
         let image = Image::from_u8(8, 1, 1, vec![0, 0, 80, 160, 240, 0, 70, 140]);
         let half = image.resize(4, 1, Filter::Bilinear);
         // 80/7 = 11.4; (0 + 240 + 480 + 240) / 8 = 120; (160 + 720 + 0 + 70) / 8 = 118.75; 630 / 7 = 90.

@@ -1,4 +1,5 @@
-//! What is doubtful about a data set in COCO's format beyond each entry by itself: files, sizes, the units of boxes, masks.
+//! What is doubtful about a data set in COCO's format beyond each entry by itself: files, sizes, the units of
+//! boxes, masks.
 
 use std::path::{Component, Path};
 
@@ -129,7 +130,8 @@ fn inside([x, y, w, h]: [f64; 4], [columns, rows]: [f64; 2]) -> bool {
     x >= -SLACK && y >= -SLACK && x + w <= columns + SLACK && y + h <= rows + SLACK
 }
 
-/// Whether most boxes are in other units than x, y, width and height in pixels, which cannot be meant: each is a fault then.
+/// Whether most boxes are in other units than x, y, width and height in pixels, which cannot be meant: each
+/// is a fault then.
 fn units(data: &mut Coco) -> bool {
     let n = data.objects.len();
     let part = |b: [f64; 4], [w, h]: [f64; 2]| b.iter().all(|v| (0.0..=1.0).contains(v)) && w.max(h) > 2.0;

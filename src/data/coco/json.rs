@@ -1,8 +1,10 @@
-//! COCO's JSON files: *instances* (images, categories, annotated objects) and *results* (lists of detections).
+//! COCO's JSON files: *instances* (images, categories, annotated objects) and *results* (lists of
+//! detections).
 //!
-//! Tools write these files in many ways. What has one plain meaning is taken in it, what can be spared is left out, and what cannot be
-//! meant refuses the file; each is a [`Faults`] entry that names image and annotation, and all of a file are told at once.
-//! Where pycocotools reads a file, its reading is the measure.
+//! Tools write these files in many ways. What has one plain meaning is taken in it, what can be spared is
+//! left out, and what cannot be meant refuses the file; each is a [`Faults`] entry that names image and
+//! annotation, and all of a file are told at once. Where pycocotools reads a file, its reading is the
+//! measure.
 
 mod results;
 mod syntax;
@@ -80,7 +82,8 @@ pub enum Segmentation {
 }
 
 impl Segmentation {
-    /// The mask in an image of that many rows and columns; none where it is not given. Errors: run lengths of another size.
+    /// The mask in an image of that many rows and columns; none where it is not given. Errors: run lengths of
+    /// another size.
     pub fn mask(&self, height: u64, width: u64) -> Result<Option<Rle>> {
         match self {
             Segmentation::None => Ok(None),
@@ -97,8 +100,9 @@ impl Segmentation {
 }
 
 impl Instances {
-    /// Reads an instances file. Errors: unreadable, larger than 2 GiB, not JSON, not COCO instances, or entries that cannot be
-    /// meant: without an id, a box or a category, or listed twice; all of them are named.
+    /// Reads an instances file. Errors: unreadable, larger than 2 GiB, not JSON, not COCO instances, or
+    /// entries that cannot be meant: without an id, a box or a category, or listed twice; all of them are
+    /// named.
     pub fn read(path: &Path) -> Result<Self> {
         Self::parse(&files::read(path, MAX_BYTES)?).map_err(|e| e.in_file(path))
     }
@@ -132,8 +136,9 @@ impl Instances {
         Ok((Instances { images, categories, annotations }, faults))
     }
 
-    /// What detections are compared with, with masks or without. An object without a mask is no object where masks are judged; see
-    /// [`evaluate`](crate::metrics::coco::evaluate). Errors: masks that do not fit their image.
+    /// What detections are compared with, with masks or without. An object without a mask is no object where
+    /// masks are judged; see [`evaluate`](crate::metrics::coco::evaluate). Errors: masks that do not fit
+    /// their image.
     pub fn ground_truth(&self, masks: bool) -> Result<GroundTruth> {
         let sizes: HashMap<i64, [u64; 2]> =
             self.images.iter().filter_map(|i| Some((i.id, i.size?))).collect();
@@ -177,7 +182,8 @@ impl ImageInfo {
     }
 }
 
-/// What an entry is called in messages: noun and id, or its place where it has none, and image or file where it tells.
+/// What an entry is called in messages: noun and id, or its place where it has none, and image or file where
+/// it tells.
 struct Place<'e, 'a> {
     entry: &'e Entry<'a>,
     noun: &'e str,
@@ -242,7 +248,8 @@ fn category(entry: &Entry, _: &Place, _: &mut Faults) -> Result<Option<Category>
     Ok(Some(Category { id, name: entry.text("name")?.unwrap_or_else(|| id.to_string()) }))
 }
 
-/// The images. Ids that are strings get numbers, in the strings' order (in which pycocotools sorts them), beyond those that are used.
+/// The images. Ids that are strings get numbers, in the strings' order (in which pycocotools sorts them),
+/// beyond those that are used.
 fn image_infos(raw: &[&RawValue], faults: &mut Faults) -> Vec<ImageInfo> {
     let read = |entry: &Entry, place: &Place, faults: &mut Faults| {
         let (id, text_id) = entry.id("id")?.ok_or_else(|| Wrong::missing("id"))?;

@@ -1,11 +1,12 @@
 //! Images with annotations in COCO's instances format.
 //!
-//! Everything that can be judged without decoding an image is judged when the data set is opened, so that a mistake in annotations or
-//! files does not show after hours. Masks stay polygons or run lengths until their image is loaded.
+//! Everything that can be judged without decoding an image is judged when the data set is opened, so that a
+//! mistake in annotations or files does not show after hours. Masks stay polygons or run lengths until their
+//! image is loaded.
 //!
-//! *Which pixels boxes speak of.* Cameras store turned images and note how they were held. pycocotools and torchvision's references
-//! know nothing of it: width, height and boxes are of the pixels as stored. So images are read as stored, unless their entry's width
-//! and height are those of the upright image alone.
+//! *Which pixels boxes speak of.* Cameras store turned images and note how they were held. pycocotools and
+//! torchvision's references know nothing of it: width, height and boxes are of the pixels as stored. So
+//! images are read as stored, unless their entry's width and height are those of the upright image alone.
 
 mod check;
 pub mod json;
@@ -28,9 +29,9 @@ use crate::metrics::coco::{Category, GroundTruth};
 
 /// An instances file and the folder of its images.
 ///
-/// Labels are 1, 2, ... by ascending category id. Images are sorted by id, and those without objects are kept. An object whose box
-/// has no area inside of its image is left out of learning, as in torchvision's references, but stays one that should be found, as
-/// in pycocotools.
+/// Labels are 1, 2, ... by ascending category id. Images are sorted by id, and those without objects are
+/// kept. An object whose box has no area inside of its image is left out of learning, as in torchvision's
+/// references, but stays one that should be found, as in pycocotools.
 #[derive(Clone, Debug)]
 pub struct Coco {
     annotations: PathBuf,
@@ -45,9 +46,10 @@ pub struct Coco {
 }
 
 impl Coco {
-    /// Opens `annotations` with the images in `folder`. Errors: those of [`Instances::read`], and what [`Faults`] refuse: no image, no
-    /// category, nothing to learn from, files that are missing, unreadable, outside of the folder or of another size than their
-    /// entry says, and boxes that are in other units; each with ids. Where `reading` [decodes](Reading::decodes), every image is decoded once.
+    /// Opens `annotations` with the images in `folder`. Errors: those of [`Instances::read`], and what
+    /// [`Faults`] refuse: no image, no category, nothing to learn from, files that are missing, unreadable,
+    /// outside of the folder or of another size than their entry says, and boxes that are in other units;
+    /// each with ids. Where `reading` [decodes](Reading::decodes), every image is decoded once.
     pub fn open(annotations: &Path, folder: &Path, reading: Reading) -> Result<Self> {
         let bytes = files::read(annotations, MAX_BYTES)?;
         let (instances, faults) = Instances::gather(&bytes).map_err(|e| e.in_file(annotations))?;
@@ -204,7 +206,8 @@ impl DetectionDataset for Coco {
         faults
     }
 
-    /// From the annotations alone, so with their own numbers in full precision; sizes come from their entries.
+    /// From the annotations alone, so with their own numbers in full precision; sizes come from their
+    /// entries.
     fn ground_truth(&self, indices: &[usize]) -> Result<GroundTruth> {
         let ids: HashSet<i64> = indices.iter().map(|&i| self.images[i].id).collect();
         let instances = Instances {

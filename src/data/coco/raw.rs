@@ -1,8 +1,9 @@
 //! What stands in COCO's JSON files, field by field.
 //!
-//! An entry is a map from its fields' names to their raw text, and each field is read by itself when it is asked for: so a
-//! mistake is one of a field, told in the field's words, and fields that nobody asks for may hold anything. A field that is
-//! `null` counts as missing, and of a field that stands twice the last counts, as in Python.
+//! An entry is a map from its fields' names to their raw text, and each field is read by itself when it is
+//! asked for: so a mistake is one of a field, told in the field's words, and fields that nobody asks for may
+//! hold anything. A field that is `null` counts as missing, and of a field that stands twice the last counts,
+//! as in Python.
 
 use std::collections::HashMap;
 

@@ -195,7 +195,8 @@ fn turned(image: &Image, orientation: u8) -> Vec<u8> {
     [&png[..33], &(tiff.len() as u32).to_be_bytes(), &body, &crc.sum().to_be_bytes(), &png[33..]].concat()
 }
 
-/// pycocotools and torchvision's references read pixels as stored; a file whose sizes are the upright ones alone means those.
+/// pycocotools and torchvision's references read pixels as stored; a file whose sizes are the upright ones
+/// alone means those.
 #[test]
 fn images_with_an_orientation_are_read_as_their_entries_speak_of_them() {
     let image = Image::from_u8(6, 4, 3, (0..72).collect());

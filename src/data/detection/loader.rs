@@ -1,8 +1,8 @@
 //! Batches for detectors: decoded and mirrored on a thread of their own while the network computes.
 //!
-//! Batch b of epoch e is a function of (seed, e, b): a permutation drawn from (seed, e) orders the images, and image i is
-//! mirrored with probability 1/2 by the stream (seed, e, i). Left and right exchanged, column x of an image w wide is w − 1 − x
-//! and a box (x1, x2) is (w − x2, w − x1).
+//! Batch b of epoch e is a function of (seed, e, b): a permutation drawn from (seed, e) orders the images,
+//! and image i is mirrored with probability 1/2 by the stream (seed, e, i). Left and right exchanged, column
+//! x of an image w wide is w − 1 − x and a box (x1, x2) is (w − x2, w − x1).
 
 use std::sync::Arc;
 

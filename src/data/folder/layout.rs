@@ -1,8 +1,8 @@
 //! Where the class folders of a data set lie.
 //!
-//! A folder is a split if its name is one of the words for it, in any case, alone or with a word such as `set` or `images`: `Training`,
-//! `test_set`, `seg_train`. A name alone does not make it one, since `train` is a class too: a split holds folders. It may hold
-//! itself once more (`seg_train/seg_train/CLASS`).
+//! A folder is a split if its name is one of the words for it, in any case, alone or with a word such as
+//! `set` or `images`: `Training`, `test_set`, `seg_train`. A name alone does not make it one, since `train`
+//! is a class too: a split holds folders. It may hold itself once more (`seg_train/seg_train/CLASS`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,8 +92,9 @@ pub(super) fn folders(folder: &Path) -> Result<Vec<Entry>> {
     Ok(entries(folder)?.into_iter().filter(|e| e.is_folder).collect())
 }
 
-/// The folders of class folders: the data set's own parts in the order train, val, test, or none where `root` holds the class
-/// folders itself. Errors: two folders are the same part, or it cannot be told whether `train` is a part or a class.
+/// The folders of class folders: the data set's own parts in the order train, val, test, or none where `root`
+/// holds the class folders itself. Errors: two folders are the same part, or it cannot be told whether
+/// `train` is a part or a class.
 pub(super) fn parts(root: &Path, faults: &mut Faults) -> Result<Vec<(Part, PathBuf)>> {
     let mut found: Vec<(Part, PathBuf)> = Vec::new();
     let mut others: Vec<Entry> = Vec::new();

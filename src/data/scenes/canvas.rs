@@ -1,8 +1,8 @@
 //! Shapes by their signed distance: smooth outlines, and for each pixel whose it is.
 //!
-//! A shape is known by d(p), its distance from a point, negative inside. A pixel whose middle has distance d is
-//! covered by about 1/2 − d, clamped to 0..1, and belongs to the shape where d ≤ 0: so masks are exact while
-//! outlines are smooth.
+//! A shape is known by d(p), its distance from a point, negative inside. A pixel whose middle has distance d
+//! is covered by about 1/2 − d, clamped to 0..1, and belongs to the shape where d ≤ 0: so masks are exact
+//! while outlines are smooth.
 
 /// A point or a vector: x to the right, y down, in pixels.
 pub(super) type Point = [f32; 2];

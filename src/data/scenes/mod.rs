@@ -1,8 +1,8 @@
 //! Synthetic street scenes with walkers, drawn from nothing but a seed, with exact masks and boxes.
 //!
-//! People of different sizes, clothes and poses walk between cars, trees, lamps and other upright things that may
-//! hide a part of them. A scene is a function of (seed, index, size). A box is the smallest around a walker's visible pixels,
-//! whole pixels included, so that it is as wide as the mask.
+//! People of different sizes, clothes and poses walk between cars, trees, lamps and other upright things that
+//! may hide a part of them. A scene is a function of (seed, index, size). A box is the smallest around a
+//! walker's visible pixels, whole pixels included, so that it is as wide as the mask.
 
 mod canvas;
 mod street;

@@ -12,8 +12,8 @@ fn pick<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
     of[rng.below(of.len())]
 }
 
-/// The street's geometry: a ground plane seen from above it, so that what stands at row y has a size proportional to
-/// y − horizon.
+/// The street's geometry: a ground plane seen from above it, so that what stands at row y has a size
+/// proportional to y − horizon.
 pub(super) struct Street {
     pub(super) horizon: f32,
     /// Where the directions of the street meet.

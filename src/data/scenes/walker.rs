@@ -1,7 +1,8 @@
 //! A walker: head, torso, legs and arms of a person in mid-step, in clothes of their own.
 //!
-//! All lengths are parts of the body's height. The limbs hang from hip and shoulder as double pendulums: thighs
-//! swing by sin(phase), one half a step after the other, knees bend while a leg comes forward, arms swing against the legs.
+//! All lengths are parts of the body's height. The limbs hang from hip and shoulder as double pendulums:
+//! thighs swing by sin(phase), one half a step after the other, knees bend while a leg comes forward, arms
+//! swing against the legs.
 
 use std::f32::consts::PI;
 

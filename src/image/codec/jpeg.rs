@@ -1,13 +1,14 @@
 //! JPEG: baseline, extended and progressive; gray, RGB, YCbCr, CMYK and YCCK.
 //!
-//! The decoder is `jpeg-decoder`. Of 111 photographs `zune-jpeg` 0.5 gives other samples in each: it is nearer to libjpeg
-//! where colours are stored at full resolution (0.8 % of the samples differ, of ours 3.7 %) and farther where they are
-//! stored at half (13 % and by up to 15, of ours 7 % and by up to 3). Its vector code for x86 (SSSE3) rounds otherwise than its
-//! scalar code, which other processors run: 4.6 % of the samples differ, by up to 3; libjpeg is nearer to the scalar code.
+//! The decoder is `jpeg-decoder`. Of 111 photographs `zune-jpeg` 0.5 gives other samples in each: it is
+//! nearer to libjpeg where colours are stored at full resolution (0.8 % of the samples differ, of ours 3.7 %)
+//! and farther where they are stored at half (13 % and by up to 15, of ours 7 % and by up to 3). Its vector
+//! code for x86 (SSSE3) rounds otherwise than its scalar code, which other processors run: 4.6 % of the
+//! samples differ, by up to 3; libjpeg is nearer to the scalar code.
 //!
-//! A file may lack its end marker and be whole otherwise. Whether it is, only its decoding tells: each code and
-//! coefficient is there if it makes no difference whether zeros or ones follow the file. No code of a sound table is all
-//! ones, so that a missing block is found by the second.
+//! A file may lack its end marker and be whole otherwise. Whether it is, only its decoding tells: each code
+//! and coefficient is there if it makes no difference whether zeros or ones follow the file. No code of a
+//! sound table is all ones, so that a missing block is found by the second.
 
 use std::hash::{DefaultHasher, Hasher};
 
@@ -74,8 +75,8 @@ fn error(e: E) -> Error {
     }
 }
 
-/// The samples of a file that lacks its end marker and nothing else. Of the first decoding a hash is kept, so that the second has
-/// the memory to itself. Error: it lacks more.
+/// The samples of a file that lacks its end marker and nothing else. Of the first decoding a hash is kept, so
+/// that the second has the memory to itself. Error: it lacks more.
 fn without_its_end(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>> {
     // Half of the marker may be there, or a segment that was cut off in its place.
     let cut = segments(bytes).find(|s| s.content.is_none()).map_or(bytes.len(), |s| s.at);
@@ -97,8 +98,8 @@ fn without_its_end(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>> {
     if hash(&data) == first { Ok(data) } else { Err(truncated()) }
 }
 
-/// Do the scans bring each of the 64 coefficients of each component down to its last bit? A progressive file that ends
-/// between two of its scans is no whole one.
+/// Do the scans bring each of the 64 coefficients of each component down to its last bit? A progressive file
+/// that ends between two of its scans is no whole one.
 fn every_coefficient_is_sent(file: &[u8]) -> bool {
     let mut components = 0;
     let mut sent = [0u64; 256];

@@ -12,8 +12,8 @@ use crate::image::{Image, Samples};
 /// Deflate unpacks a byte to at most so many.
 const DEFLATE: u128 = 1032;
 
-/// The image of a PNG file as it is stored, or the first picture of an animated one, and its orientation. Checksums are held to: those of the chunks that matter
-/// (CRC) and that of the pixels (Adler-32).
+/// The image of a PNG file as it is stored, or the first picture of an animated one, and its orientation.
+/// Checksums are held to: those of the chunks that matter (CRC) and that of the pixels (Adler-32).
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
     let error = |e: DecodingError| match e {
         DecodingError::IoError(_) => truncated(),

@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::image::Image;
 use crate::image::orientation::Notes;
 
-/// The image of a WebP file as it is stored, or the first picture of an animated one, RGB or RGBA; and its orientation.
+/// The image of a WebP file as it is stored, or the first picture of an animated one, RGB or RGBA; and its
+/// orientation.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
     let error = |e: DecodingError| match e {
         DecodingError::IoError(_) => truncated(),

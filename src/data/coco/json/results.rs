@@ -21,9 +21,9 @@ impl Instances {
         self.parse_results(&files::read(path, MAX_BYTES)?).map_err(|e| e.in_file(path))
     }
 
-    /// Reads the bytes of a results file. A detection's area is its box's; without a box both are taken from its
-    /// mask. Errors: not a list of detections, or entries with neither box nor mask, of an unknown image, or with a bad mask; all
-    /// of them are named.
+    /// Reads the bytes of a results file. A detection's area is its box's; without a box both are taken from
+    /// its mask. Errors: not a list of detections, or entries with neither box nor mask, of an unknown image,
+    /// or with a bad mask; all of them are named.
     pub fn parse_results(&self, bytes: &[u8]) -> Result<Vec<Detection>> {
         let text = syntax::text(bytes)?;
         let raw: Vec<&RawValue> =
@@ -81,9 +81,10 @@ impl From<i64> for ImageName {
     }
 }
 
-/// Detections as a results file, which reads back equal: box, score and, where there is one, mask as a compressed
-/// string. The box is left out where box and area are the mask's, since readers take the area from a box if there is one. `name` tells
-/// how the file names an image; `ImageName::from` where that is by its number.
+/// Detections as a results file, which reads back equal: box, score and, where there is one, mask as a
+/// compressed string. The box is left out where box and area are the mask's, since readers take the area from
+/// a box if there is one. `name` tells how the file names an image; `ImageName::from` where that is by its
+/// number.
 pub fn results_to_json(detections: &[Detection], name: impl Fn(i64) -> ImageName) -> String {
     let of_mask = |d: &Detection| {
         d.mask.as_ref().is_some_and(|m| d.area == m.area() as f64 && d.bbox == m.bounding_box())

@@ -1,7 +1,7 @@
 //! The outer form of a JSON file: its encoding, and what it is where it is not the wanted one.
 //!
-//! A byte order mark, which Windows' tools write, is skipped. Python writes `NaN` and `Infinity`, which JSON lacks: they are
-//! read as `null`, and so reported where they matter.
+//! A byte order mark, which Windows' tools write, is skipped. Python writes `NaN` and `Infinity`, which JSON
+//! lacks: they are read as `null`, and so reported where they matter.
 
 use std::borrow::Cow;
 
