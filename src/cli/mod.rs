@@ -225,7 +225,7 @@ fn new_file(path: std::path::PathBuf, force: bool) -> Result<std::path::PathBuf>
 /// How commands that read a data set take its faults.
 #[derive(Args, Clone, Copy, Default)]
 struct Faults {
-    /// Refuse a data set that has any fault, however small
+    /// Refuse a data set that has any fault, however small; each image is decoded for it
     #[arg(long)]
     strict: bool,
     /// Leave out images that cannot be read, and say which

@@ -1,8 +1,7 @@
 //! PNG, JPEG and WebP, told apart by their content.
 //!
-//! Before anything is allocated, the header's size is held against [`Limits`] and against the file's length:
-//! a PNG byte unpacks to at most 1,032 bytes (deflate's bound), and each 8x8 block of a JPEG takes at least
-//! one bit.
+//! Before anything is allocated, the header's size is held against [`Limits`] and against the file's length: a
+//! PNG byte unpacks to at most 1,032 bytes (deflate's bound), and each 8x8 block of a JPEG takes at least one bit.
 
 mod jpeg;
 mod png;
@@ -58,8 +57,8 @@ impl Format {
         Err(Error::input(what).remedy("give a PNG, JPEG or WebP image"))
     }
 
-    /// Tells a file by its first bytes and looks whether it ends as such files do, which takes microseconds;
-    /// where it does not, it is decoded. Error: it is no image, or one that was cut off.
+    /// Tells a file by its first bytes and looks whether it ends as such files do, which takes microseconds; where it does
+    /// not, it is decoded. Error: it is no image, or one that was cut off.
     pub fn of_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let ends = || -> io::Result<(Vec<u8>, Vec<u8>, u64)> {
@@ -100,8 +99,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Sides to 32,768 pixels, 1.5 GiB of samples (20,000 x 20,000 RGB fits), files to 256 MiB. While a JPEG
-    /// is decoded it takes up to two and a half times its samples.
+    /// Sides to 32,768 pixels, 1.5 GiB of samples (20,000 x 20,000 RGB fits), files to 256 MiB. While a JPEG is decoded
+    /// it takes up to two and a half times its samples.
     fn default() -> Self {
         Limits { side: 32_768, bytes: 3 << 29, file: 1 << 28 }
     }
@@ -159,8 +158,7 @@ impl Image {
     /// Decodes a PNG, JPEG or WebP file's content. The orientation that EXIF or XMP tell is applied.
     ///
     /// PNG keeps its channels and depth: palettes become RGB (RGBA where an entry is transparent), 1, 2 and 4
-    /// bits become 8. JPEG becomes gray or RGB; CMYK is converted without a color profile. WebP becomes RGB
-    /// or RGBA.
+    /// bits become 8. JPEG becomes gray or RGB; CMYK is converted without a color profile. WebP becomes RGB or RGBA.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self> {
         let (stored, orientation) = decode_stored(bytes, limits)?;
         Ok(stored.upright(orientation))
@@ -212,8 +210,8 @@ fn decode_stored(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
     }
 }
 
-/// Writes a picture of `height` rows to a PNG file, as a whole or not at all. It comes in bands from the top,
-/// images of one width, number of channels and depth; no more than one is held at a time.
+/// Writes a picture of `height` rows to a PNG file, as a whole or not at all. It comes in bands from the top, images of one
+/// width, number of channels and depth; no more than one is held at a time.
 pub fn save_png_in_bands(path: &Path, height: usize, bands: impl IntoIterator<Item = Image>) -> Result<()> {
     let mut bands = bands.into_iter();
     let Some(first) = bands.next() else {
