@@ -1,7 +1,8 @@
-//! A classifier as a training task: augmented batches, the mean cross-entropy, judged on the validation images.
+//! A classifier as a training task: augmented batches, the mean cross-entropy, judged on the validation
+//! images.
 //!
-//! Step t drops out by the stream (seed, "dropout", t). The weights of the least validation loss are the best, and
-//! judge the test images in the end. Accuracies are of all images (not means over batches).
+//! Step t drops out by the stream (seed, "dropout", t). The weights of the least validation loss are the
+//! best, and judge the test images in the end. Accuracies are of all images (not means over batches).
 
 use super::culprit::{self, Shown};
 use super::trainer::{self, Task};

@@ -1,10 +1,11 @@
-//! A detector as a training task, with torchvision's recipe for fine-tuning and one for a quick start from nothing, and how
-//! detectors are judged.
+//! A detector as a training task, with torchvision's recipe for fine-tuning and one for a quick start from
+//! nothing, and how detectors are judged.
 //!
-//! Fine-tuning, a step descends on the plain sum of the losses by SGD with momentum 0.9 and weight decay 0.0005. Its rate is
-//! η · 0.1^⌊e/3⌋ in epoch e (or falls as [`Decay`] says); in epoch 0 it rises along a line from η/1000 over the first
-//! min(1000, batches − 1) steps. (torchvision's `references/detection`, and its tutorial on fine-tuning.) From random weights, where a few hundred steps are
-//! all there is time for, AdamW's rate rises to η and falls again in one cycle.
+//! Fine-tuning, a step descends on the plain sum of the losses by SGD with momentum 0.9 and weight decay
+//! 0.0005. Its rate is η · 0.1^⌊e/3⌋ in epoch e (or falls as [`Decay`] says); in epoch 0 it rises along a
+//! line from η/1000 over the first min(1000, batches − 1) steps. (torchvision's `references/detection`, and
+//! its tutorial on fine-tuning.) From random weights, where a few hundred steps are all there is time for,
+//! AdamW's rate rises to η and falls again in one cycle.
 
 use super::culprit::Shown;
 use super::trainer::{self, Task};
@@ -392,8 +393,8 @@ mod tests {
         let results = to_coco(&found, 7, [12, 20], &classes).unwrap();
         assert_eq!((results[0].image, results[0].category, results[1].category), (7, 18, 1));
         assert_eq!(results[0].bbox, [2.0, 3.0, 6.0, 6.0]);
-        // Enlarged by 30/28 about (5, 6) the box is [1.79, 2.79, 8.21, 9.21]: pixels 1 to 8 and 2 to 9, whose samples
-        // all fall within the frame of zeros.
+        // Enlarged by 30/28 about (5, 6) the box is [1.79, 2.79, 8.21, 9.21]: pixels 1 to 8 and 2 to 9, whose
+        // samples all fall within the frame of zeros.
         assert_eq!(results[0].mask.as_ref().unwrap().area(), 64);
         assert_eq!(results[1].mask.as_ref().unwrap().area(), 0);
         let sure = surest(&found, 0.5);

@@ -41,8 +41,8 @@ pub struct Picture<'a> {
     pub id: i64,
 }
 
-/// What a detector finds in a picture: as a list, as COCO results, and drawn, the longer side `side` pixels. Label k's category in
-/// results is `categories[k - 1]`.
+/// What a detector finds in a picture: as a list, as COCO results, and drawn, the longer side `side` pixels.
+/// Label k's category in results is `categories[k - 1]`.
 pub fn find(
     model: &DetectorModel,
     categories: &[Category],
@@ -66,8 +66,8 @@ pub fn find(
     Ok((FoundIn { image: path.display().to_string(), detections }, results, drawn))
 }
 
-/// The name of the picture made of a file, different for different ones: its stem, and its place where an earlier file
-/// of the list has the same.
+/// The name of the picture made of a file, different for different ones: its stem, and its place where an
+/// earlier file of the list has the same.
 pub fn picture_name(paths: &[PathBuf], k: usize) -> String {
     let stem = |p: &Path| p.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let own = stem(&paths[k]);
@@ -85,7 +85,8 @@ pub fn objects(detections: &[Detection], classes: &[Category]) -> Vec<Object> {
     detections.iter().map(object).collect()
 }
 
-/// A picture scaled so that its longer side is `side` pixels, and its objects drawn. `plain`: on gray, without the picture.
+/// A picture scaled so that its longer side is `side` pixels, and its objects drawn. `plain`: on gray,
+/// without the picture.
 pub fn picture(image: &Image, objects: &[Object], side: usize, plain: bool) -> Image {
     let (w, h) = (image.width(), image.height());
     let scale = side as f32 / w.max(h) as f32;

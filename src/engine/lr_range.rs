@@ -1,8 +1,9 @@
 //! The learning-rate range test (Smith, *Cyclical learning rates for training neural networks*, 2017).
 //!
-//! From lr₀ to lr₁ in n exponential steps, lr_t = lr₀ (lr₁/lr₀)^{t/n}: one step of descent each, the loss smoothed by
-//! s_t = α l_t + (1 - α) s_{t-1}. It ends early where s exceeds 5 times its least, or a loss or a gradient is no number
-//! any more. The weights are restored: they are only borrowed. The suggestion is where the smoothed loss falls fastest in log lr, away from both ends.
+//! From lr₀ to lr₁ in n exponential steps, lr_t = lr₀ (lr₁/lr₀)^{t/n}: one step of descent each, the loss
+//! smoothed by s_t = α l_t + (1 - α) s_{t-1}. It ends early where s exceeds 5 times its least, or a loss or a
+//! gradient is no number any more. The weights are restored: they are only borrowed. The suggestion is where
+//! the smoothed loss falls fastest in log lr, away from both ends.
 
 use super::classifier::shown;
 use super::culprit;
@@ -131,7 +132,8 @@ fn descend(
     Ok((rates, losses))
 }
 
-/// Too high a rate ends in NaN: that is what the test looks for. Error: there is NaN before any step, or in the images.
+/// Too high a rate ends in NaN: that is what the test looks for. Error: there is NaN before any step, or in
+/// the images.
 fn must_have_diverged(
     net: &mut AlexNet,
     splits: &Splits,

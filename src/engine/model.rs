@@ -83,7 +83,8 @@ fn class_names(loaded: &Loaded, count: usize) -> (Vec<String>, bool) {
 }
 
 impl Classifier {
-    /// AlexNet from a run's folder (its `weights`, "best" or "last") or a weights file, `.safetensors` or `.pth`.
+    /// AlexNet from a run's folder (its `weights`, "best" or "last") or a weights file, `.safetensors` or
+    /// `.pth`.
     pub fn open<'a>(path: &Path, weights: impl Into<Which<'a>>, arch: Option<Arch>) -> Result<Self> {
         let (file, loaded) = read(path, weights.into())?;
         let Some(arch) = arch.or_else(|| Arch::recognise(&loaded.tensors)) else {
@@ -111,8 +112,8 @@ impl Classifier {
 }
 
 impl Classifier<Network> {
-    /// AlexNet, ResNet or MobileNetV2 from a run's folder or a weights file, as [`Classifier::open`] finds AlexNet. The
-    /// two others have no layout to choose.
+    /// AlexNet, ResNet or MobileNetV2 from a run's folder or a weights file, as [`Classifier::open`] finds
+    /// AlexNet. The two others have no layout to choose.
     pub fn open_any<'a>(path: &Path, weights: impl Into<Which<'a>>, arch: Option<Arch>) -> Result<Self> {
         let (file, loaded) = read(path, weights.into())?;
         if let Some(arch) = arch.or_else(|| Arch::recognise(&loaded.tensors)) {

@@ -25,8 +25,8 @@ impl<'a> From<&'a str> for Which<'a> {
 /// The option that chooses among several weights of a file.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Key {
-    /// Of a weights file with several: which, by its key (such as model_ema), or by the beginning of the tensors' names; with dots
-    /// where one is in another
+    /// Of a weights file with several: which, by its key (such as model_ema), or by the beginning of the
+    /// tensors' names; with dots where one is in another
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
 }

@@ -1,9 +1,10 @@
 //! TensorBoard's event files.
 //!
-//! A file is a sequence of records: length (u64), checksum of the length, data, checksum of the data, all little
-//! endian. A checksum is CRC-32C, turned by 15 bits and offset. The data is the protocol buffer `Event`: 1 wall time
-//! (double), 2 step (varint), 3 file version (string), 5 summary; a summary holds 1 values, a value 1 tag (string)
-//! and 2 simple value (float). (TensorFlow: `lib/io/record_writer`, `event.proto`, `summary.proto`.)
+//! A file is a sequence of records: length (u64), checksum of the length, data, checksum of the data, all
+//! little endian. A checksum is CRC-32C, turned by 15 bits and offset. The data is the protocol buffer
+//! `Event`: 1 wall time (double), 2 step (varint), 3 file version (string), 5 summary; a summary holds 1
+//! values, a value 1 tag (string) and 2 simple value (float). (TensorFlow: `lib/io/record_writer`,
+//! `event.proto`, `summary.proto`.)
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -139,8 +140,8 @@ mod tests {
 
     #[test]
     fn checksums_are_tensorflows() {
-        // CRC-32C of "123456789" is 0xe3069283 (the catalogue's check value); files of TensorFlow begin with the
-        // length 24 and its checksum.
+        // CRC-32C of "123456789" is 0xe3069283 (the catalogue's check value); files of TensorFlow begin with
+        // the length 24 and its checksum.
         assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
         assert_eq!(masked(&24_u64.to_le_bytes()), [0xa3, 0x7f, 0x4b, 0x22]);
     }
