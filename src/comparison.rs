@@ -41,6 +41,20 @@ pub struct Question {
     pub plain: bool,
 }
 
+impl Question {
+    /// What answers it in the folder `out`, with every option that would make it another.
+    pub fn command(&self, out: &Path) -> String {
+        let [a, b] = self.runs.each_ref().map(|run| run.display());
+        let photos: Vec<String> = self.photos.iter().map(|p| format!(" {}", p.display())).collect();
+        let photos = if photos.is_empty() { String::new() } else { format!(" --image{}", photos.concat()) };
+        let plain = if self.plain { " --plain" } else { "" };
+        let (Question { data, score, weights, .. }, out) = (self, out.display());
+        format!(
+            "gradus compare {a} {b} --data {data}{photos} --score {score} --weights {weights}{plain} -o {out}"
+        )
+    }
+}
+
 /// One of the two.
 #[derive(Clone, Debug, Serialize)]
 pub struct Side {

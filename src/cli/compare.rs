@@ -13,8 +13,8 @@ use std::path::PathBuf;
 #[command(after_help = "Example:
   gradus compare runs/resnet runs/mobilenet --data data/PennFudanPed --image crossing.jpg street.jpg -o compared
 
-DIR then holds index.html, comparison.json, losses.png, ap.png and a picture of each photo, both detectors side by side at the
-same scale.")]
+DIR then holds index.html, comparison.json, losses.png, ap.png and a picture of each photo, both detectors side by side
+at the same scale.")]
 pub struct Compare {
     /// The first run's folder
     run_a: PathBuf,
@@ -52,14 +52,8 @@ impl Compare {
                 .in_file(&self.out)
                 .remedy("name another folder, or --force"));
         }
-        let comparison = compare(&Question {
-            runs: [self.run_a.clone(), self.run_b.clone()],
-            data: self.data.clone(),
-            photos: self.image.clone(),
-            weights: self.weights.clone(),
-            score: self.score,
-            plain: self.plain,
-        })?;
+        let question = self.question();
+        let comparison = compare(&question)?;
         files::create_folder(&self.out)?;
         for (name, chart) in comparison.charts() {
             chart.image().save_png(self.out.join(format!("{name}.png")))?;
@@ -72,15 +66,42 @@ impl Compare {
         files::write_atomic(self.out.join("comparison.json"), (json + "\n").as_bytes())?;
         let mut page = Page::new("Two detectors compared");
         comparison.show(&mut page)?;
-        let images: Vec<String> = self.image.iter().map(|p| format!(" {}", p.display())).collect();
-        let images = if images.is_empty() { String::new() } else { format!(" --image{}", images.concat()) };
-        let (a, b) = (self.run_a.display(), self.run_b.display());
-        page.command(&format!(
-            "gradus compare {a} {b} --data {}{images} -o {}",
-            self.data,
-            self.out.display()
-        ));
+        page.command(&question.command(&self.out));
         files::write_atomic(index, page.html()?.as_bytes())?;
         global.print(&comparison)
+    }
+
+    fn question(&self) -> Question {
+        Question {
+            runs: [self.run_a.clone(), self.run_b.clone()],
+            data: self.data.clone(),
+            photos: self.image.clone(),
+            weights: self.weights.clone(),
+            score: self.score,
+            plain: self.plain,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        compare: Compare,
+    }
+
+    #[test]
+    fn the_command_of_a_page_has_every_option_that_makes_it_otherwise() {
+        for text in [
+            "gradus compare a b --data d --score 0.5 --weights last -o o",
+            "gradus compare a b --data d --image p.jpg q.jpg --score 0.25 --weights best --plain -o o",
+        ] {
+            let compare = Cli::parse_from(text.split(' ').skip(1)).compare;
+            assert_eq!(compare.question().command(&compare.out), text);
+        }
     }
 }

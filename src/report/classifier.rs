@@ -1,4 +1,5 @@
-//! Question 4 of the homework: AlexNet, with everything that the notebooks show, from a finished run and its data.
+//! Question 4 of the homework: AlexNet, with everything that the notebooks show, from a finished run and its
+//! data.
 
 use super::Page;
 use crate::analysis::tsne::{self, embed};
@@ -228,15 +229,39 @@ fn results(page: &mut Page, trained: &Trained<'_>, status: &Status) {
 
 /// What trained the run: every setting that its result depends on.
 fn training_command(trained: &Trained<'_>, status: &Status) -> String {
-    let set = |option: &str| match &status.settings[option.replace('-', "_")] {
-        Value::String(text) => format!(" --{option} {text}"),
-        Value::Bool(true) => format!(" --{option}"),
+    commands(trained.source, &trained.run.display().to_string(), &status.settings)
+}
+
+/// The command that began a run, and those that went on with it otherwise, each with how far it was then.
+fn commands(source: &str, run: &str, settings: &Value) -> String {
+    let option = |name: &str, value: &Value| match value {
+        Value::String(text) => format!(" --{name} {text}"),
+        Value::Bool(true) => format!(" --{name}"),
         Value::Null | Value::Bool(false) => String::new(),
-        number => format!(" --{option} {number}"),
+        number => format!(" --{name} {number}"),
     };
-    let options =
-        ["arch", "epochs", "batch", "lr", "one-cycle", "val-fraction", "precision", "seed"].map(set).concat();
-    format!("gradus train alexnet --data {}{options} --out {}", trained.source, trained.run.display())
+    let changes = settings["changes"].as_array().map_or(&[][..], Vec::as_slice);
+    let names = ["arch", "epochs", "batch", "lr", "one-cycle", "val-fraction", "precision", "seed"];
+    let begun = names.map(|name| {
+        let key = name.replace('-', "_");
+        let first = changes.iter().find_map(|change| change[&key].get(0));
+        option(name, first.unwrap_or(&settings[&key]))
+    });
+    let skip = option("skip-bad", &settings["reading"]["skip_bad"]);
+    let mut all = format!("gradus train alexnet --data {source}{}{skip} --out {run}", begun.concat());
+    for change in changes {
+        let later = ["epochs", "lr", "one-cycle"].map(|name| match &change[name.replace('-', "_")][1] {
+            Value::Bool(value) => format!(" --{name}={value}"),
+            value => option(name, value),
+        });
+        let later = later.concat();
+        if !later.is_empty() {
+            let (epochs, batches) = (&change["after_epochs"], &change["after_batches"]);
+            all +=
+                &format!("; after {epochs} epochs and {batches} batches gradus train --resume {run}{later}");
+        }
+    }
+    all
 }
 
 fn errors(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<()> {
@@ -344,4 +369,31 @@ fn inside(
     }
     page.command(&trained.command());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_commands_of_a_run_tell_all_that_its_result_depends_on() {
+        let mut settings = json!({"arch": "cifar", "epochs": 9, "batch": 12, "lr": 1e-4, "one_cycle": false,
+            "val_fraction": 0.1, "precision": "f32", "seed": 7, "reading": {"skip_bad": true}});
+        let begun = "gradus train alexnet --data photos --arch cifar --epochs";
+        let all = " --val-fraction 0.1 --precision f32 --seed 7 --skip-bad --out r";
+        let now = format!("{begun} 9 --batch 12 --lr 0.0001{all}");
+        assert_eq!(commands("photos", "r", &settings), now);
+        settings["changes"] = json!([
+            {"after_epochs": 1, "after_batches": 0, "epochs": [2, 5], "isa": ["avx2", "portable"]},
+            {"after_epochs": 3, "after_batches": 4, "epochs": [5, 9], "lr": [1e-3, 1e-4], "one_cycle": [true, false]},
+            {"after_epochs": 4, "after_batches": 0, "data": ["a", "photos"]},
+        ]);
+        let then = format!(
+            "{begun} 2 --batch 12 --lr 0.001 --one-cycle{all}\
+             ; after 1 epochs and 0 batches gradus train --resume r --epochs 5\
+             ; after 3 epochs and 4 batches gradus train --resume r --epochs 9 --lr 0.0001 --one-cycle=false"
+        );
+        assert_eq!(commands("photos", "r", &settings), then);
+    }
 }

@@ -52,11 +52,7 @@ pub fn section(page: &mut Page, question: Option<&Question>) -> Result<()> {
          perfect, 0 finds nothing. AP50 and AP75 count boxes from that IoU, AR100 is the recall of at most 100 boxes an image.",
     );
     answer(page, &compare(question)?, question.plain)?;
-    let [a, b] = question.runs.each_ref().map(|run| run.display());
-    let photos: Vec<String> = question.photos.iter().map(|p| format!(" {}", p.display())).collect();
-    let photos = if photos.is_empty() { String::new() } else { format!(" --image{}", photos.concat()) };
-    let plain = if question.plain { " --plain" } else { "" };
-    page.command(&format!("gradus compare {a} {b} --data {}{photos}{plain} -o compared", question.data));
+    page.command(&question.command(Path::new("compared")));
     Ok(())
 }
 
