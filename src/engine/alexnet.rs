@@ -54,7 +54,7 @@ pub struct Settings {
     #[serde(default = "super::single_precision")]
     pub precision: String,
     /// How the data's faults were taken.
-    #[serde(default, skip_serializing_if = "Reading::is_default")]
+    #[serde(default)]
     pub reading: Reading,
 }
 
@@ -125,8 +125,8 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Trains (or goes on training) in `folder`, judges the best weights on the test images, and leaves the pictures. Where it
-/// fails before its first step, it leaves no new folder.
+/// Trains (or goes on training) in `folder`, judges the best weights on the test images, and leaves the
+/// pictures. Where it fails before its first step, it leaves no new folder.
 pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Existing) -> Result<Summary> {
     let mut run = Run::open(folder, settings, existing)?;
     let prepared = prepare(settings, splits, &mut run, existing);
@@ -170,8 +170,8 @@ fn prepare<'a>(
     if existing == Existing::Resume {
         trainer.resume()?;
     }
-    run.go_on(trainer.position().epoch, trainer.position().batch)?;
-    if trainer.position().epoch < settings.epochs {
+    run.go_on(trainer.position().epoch, trainer.position().batch, trainer.is_done())?;
+    if !trainer.is_done() {
         picture_of_training(run, splits, transform, settings)?;
     }
     Ok(trainer)
@@ -182,8 +182,8 @@ fn learned_nothing(loss: f64, classes: usize) -> Option<String> {
     let guessing = (classes as f64).ln();
     (classes > 1 && loss > 0.999 * guessing).then(|| {
         format!(
-            "a validation loss of {loss:.4} is no better than guessing among {classes} classes ({guessing:.4}). Where it stays so, \
-             the first steps have switched the network's units off: begin again with another --seed or a smaller --lr"
+            "a validation loss of {loss:.4} is no better than guessing among {classes} classes ({guessing:.4}). \
+             Where it stays so, the first steps have switched the network's units off: begin again with another --seed or a smaller --lr"
         )
     })
 }
@@ -232,8 +232,8 @@ fn picture_of_training(run: &Run, splits: &Splits, transform: Transform, setting
     caption_grid(&title, &items, 8, side.max(64)).save_png(run.file("train_batch0.png"))
 }
 
-/// `val_batch0_labels.png` beside `val_batch0_pred.png`: the first validation images, their labels and what the
-/// network takes them for.
+/// `val_batch0_labels.png` beside `val_batch0_pred.png`: the first validation images, their labels and what
+/// the network takes them for.
 fn pictures_of_validation(run: &Run, net: &AlexNet, splits: &Splits, transform: Transform) -> Result<()> {
     let batch = Loader::evaluation(splits.val.clone(), transform, SHOWN).batch(0, 0)?;
     let logits = net.forward(&mut Tape::infer(), batch.images.clone().into()).value;
@@ -259,7 +259,8 @@ mod tests {
 
     #[test]
     fn a_network_that_guesses_is_told_from_one_that_learns() {
-        // Validation losses on CIFAR-10: five epochs of a run whose units were off, and the first ones of three that learned.
+        // Validation losses on CIFAR-10: five epochs of a run whose units were off, and the first ones of
+        // three that learned.
         for dead in [2.3034, 2.3033, 2.3032, 2.3031, 2.3030] {
             assert!(learned_nothing(dead, 10).is_some_and(|w| w.contains("--seed")), "{dead}");
         }

@@ -4,7 +4,7 @@ use super::detection::{Decay, Detection, Judgement, LOSSES, Part, Plan, Recipe, 
 use super::detector_model::metadata;
 use super::found::{objects, picture};
 use super::state::checkpoint_error;
-use super::trainer::{PositionOf, Trainer};
+use super::trainer::{Files, PositionOf, Trainer};
 use crate::bench::peak_mib;
 use crate::data::Reading;
 use crate::data::coco::json::results_to_json;
@@ -18,7 +18,7 @@ use crate::plot::{self, Chart, Series};
 use crate::run::{Existing, Run};
 use gradus_core::gemm::Precision;
 use gradus_core::{Module, Rng, simd};
-use gradus_models::checkpoint::pretrain_key;
+use gradus_models::checkpoint::{NORM_EPS, load_verbatim, norm_eps, pretrain_key};
 use gradus_models::detection::{BackboneKind, Config, Detector};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -79,7 +79,7 @@ pub struct Settings {
     #[serde(default = "super::single_precision")]
     pub precision: String,
     /// How the data's faults were taken.
-    #[serde(default, skip_serializing_if = "Reading::is_default")]
+    #[serde(default)]
     pub reading: Reading,
 }
 
@@ -147,7 +147,7 @@ pub struct Summary {
     pub epochs: usize,
     /// The one with the greatest box AP on the test images, counted from 1.
     pub best_epoch: usize,
-    /// What became of the network's tensors at the start, where weights were given.
+    /// What became of the network's tensors at the start, where weights were read then.
     pub weights: Option<String>,
     /// Of the best epoch's weights, on the test images (which chose it).
     pub test: Score,
@@ -179,8 +179,9 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Trains (or goes on training) in `folder`, judges the best weights on the test images, and leaves the pictures. Where it
-/// fails before its first step, it leaves no new folder.
+/// Trains (or goes on training) in `folder`, judges the best weights on the test images, and leaves the
+/// pictures. Where it fails before its first step, it leaves no new folder. A run with a state goes on
+/// without the file of its first weights.
 pub fn train(
     settings: &Settings,
     data: &Arc<dyn DetectionDataset>,
@@ -224,7 +225,8 @@ pub fn train(
     })
 }
 
-/// A trainer that stands where the run does, and what became of the network's tensors where weights were given.
+/// A trainer that stands where the run does, and what became of the network's tensors where weights were
+/// read.
 fn prepare(
     settings: &Settings,
     [train, test]: [Part; 2],
@@ -232,12 +234,18 @@ fn prepare(
     existing: Existing,
 ) -> Result<(Trainer<Detection>, Option<String>)> {
     let mut net = Detector::new(settings.config.clone(), &mut Rng::seed(settings.seed).stream("init"));
+    let own = if existing == Existing::Resume { own_eps(&Files::of(run.folder()))? } else { None };
     let mut weights = None;
-    if let Some(file) = &settings.weights {
-        let loaded = pretrain_key(&mut net, file, settings.weights_key.as_deref());
-        weights = Some(loaded.map_err(checkpoint_error)?.to_string());
+    match (own, &settings.weights) {
+        (Some(eps), _) => net.backbone.set_norm_eps(eps),
+        (None, Some(file)) => {
+            let loaded = pretrain_key(&mut net, file, settings.weights_key.as_deref());
+            weights = Some(loaded.map_err(checkpoint_error)?.to_string());
+        }
+        (None, None) => {}
     }
-    announce(&mut net, settings, [&train, &test], weights.as_deref());
+    let source = weights.as_deref().unwrap_or(if own.is_some() { "the run's own" } else { "all random" });
+    announce(&mut net, settings, [&train, &test], source);
     let about = metadata(&settings.config, &settings.classes, net.backbone.norm_eps());
     let task = Detection::new(settings.plan(), &train, test, settings.config.masks);
     if existing != Existing::Resume || !run.file("train_batch0.png").exists() {
@@ -247,12 +255,27 @@ fn prepare(
     if existing == Existing::Resume {
         trainer.resume()?;
     }
-    run.go_on(trainer.position().epoch, trainer.position().batch)?;
+    run.go_on(trainer.position().epoch, trainer.position().batch, trainer.is_done())?;
     Ok((trainer, weights))
 }
 
-/// Is there something to learn from, and something to judge by? Without objects among the test images every AP is undefined, and
-/// no epoch better than another.
+/// Batch norm's ε as a run with a state has it, where its files say so: all else that its first weights
+/// decided is in the state's tensors.
+fn own_eps(files: &Files) -> Result<Option<f64>> {
+    if !files.state().exists() {
+        return Ok(None);
+    }
+    for file in [files.state(), files.last()].iter().filter(|f| f.exists()) {
+        let loaded = load_verbatim(file).map_err(checkpoint_error)?;
+        if loaded.metadata.contains_key(NORM_EPS) {
+            return norm_eps(file, &loaded).map(Some).map_err(checkpoint_error);
+        }
+    }
+    Ok(None)
+}
+
+/// Is there something to learn from, and something to judge by? Without objects among the test images every
+/// AP is undefined, and no epoch better than another.
 fn must_have_objects(train: &Part, test: &Part) -> Result<()> {
     for (part, of, lack) in
         [(train, "training", "there is nothing to learn"), (test, "test", "no AP is defined")]
@@ -268,7 +291,7 @@ fn must_have_objects(train: &Part, test: &Part) -> Result<()> {
 }
 
 /// What is about to be trained.
-fn announce(net: &mut Detector, settings: &Settings, parts: [&Part; 2], weights: Option<&str>) {
+fn announce(net: &mut Detector, settings: &Settings, parts: [&Part; 2], weights: &str) {
     let mut trainable = 0;
     net.for_each_param(|_, p| trainable += if p.trainable { p.value.len() } else { 0 });
     let [train, test] = parts.map(|p| p.indices.len());
@@ -279,10 +302,7 @@ fn announce(net: &mut Detector, settings: &Settings, parts: [&Part; 2], weights:
         c.backbone,
         net.num_params(),
     );
-    match weights {
-        Some(report) => eprintln!("weights: {report}"),
-        None => eprintln!("weights: all random"),
-    }
+    eprintln!("weights: {weights}");
 }
 
 /// The last epoch's line in the run's log.
@@ -335,7 +355,8 @@ fn picture_of_training(run: &Run, task: &Detection, classes: &[Category]) -> Res
     picture_rows(title, &items, 4).save_png(run.file("train_batch0.png"))
 }
 
-/// `val_batch0_labels.png` beside `val_batch0_pred.png`: the first test images, their objects and what is found.
+/// `val_batch0_labels.png` beside `val_batch0_pred.png`: the first test images, their objects and what is
+/// found.
 fn pictures_of_test(run: &Run, judged: &Judgement, test: &Part, classes: &[Category]) -> Result<()> {
     let (mut labels, mut predictions) = (Vec::new(), Vec::new());
     for (sample, &i) in test.samples().zip(test.indices.iter()).take(SHOWN) {

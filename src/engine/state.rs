@@ -1,8 +1,9 @@
 //! All that resuming needs, in one file that is replaced as a whole.
 //!
-//! A training's future is a function of its weights, its optimiser's state and its position, since all randomness is
-//! derived from (seed, position). The file is safetensors: `model.*` holds the weights, `optimizer.*` what the optimiser
-//! keeps of each, and the metadata the position, as JSON.
+//! A training's future is a function of its weights, its optimiser's state and its position, since all
+//! randomness is derived from (seed, position). The file is safetensors: `model.*` holds the weights,
+//! `optimizer.*` what the optimiser keeps of each, and the metadata the position, as JSON, beside what the
+//! weights' files say.
 
 use crate::error::{Error, Result};
 use crate::looks;
@@ -30,12 +31,13 @@ pub fn checkpoint_error(e: checkpoint::CheckpointError) -> Error {
     }
 }
 
-/// Saves the network, the optimiser and the position.
+/// Saves the network, the optimiser and the position; `about` is what the weights' files say of themselves.
 pub fn save(
     path: &Path,
     net: &mut impl Module<f32>,
     optimizer: &Optimizer,
     position: &impl Serialize,
+    about: &Metadata,
 ) -> Result<()> {
     let mut tensors: StateDict =
         state_dict(net).into_iter().map(|(name, raw)| (format!("{MODEL}{name}"), raw)).collect();
@@ -47,14 +49,14 @@ pub fn save(
         }
     }
     let json = |v: serde_json::Result<String>| v.map_err(|e| Error::failure(format!("state: {e}")));
-    let metadata = Metadata::from([
-        ("position".into(), json(serde_json::to_string(position))?),
-        ("optimizer_steps".into(), json(serde_json::to_string(&steps))?),
-    ]);
+    let mut metadata = about.clone();
+    metadata.insert("position".into(), json(serde_json::to_string(position))?);
+    metadata.insert("optimizer_steps".into(), json(serde_json::to_string(&steps))?);
     checkpoint::save(path, &tensors, &metadata).map_err(checkpoint_error)
 }
 
-/// Restores what [`save`] wrote into a network and an optimiser of the same settings, and returns the position.
+/// Restores what [`save`] wrote into a network and an optimiser of the same settings, and returns the
+/// position.
 pub fn load<P: DeserializeOwned>(
     path: &Path,
     net: &mut impl Module<f32>,

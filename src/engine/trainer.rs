@@ -1,8 +1,8 @@
-//! Training, whatever is learned: epochs of steps, judged after each, the best weights kept, stopped and resumed to the
-//! same bits.
+//! Training, whatever is learned: epochs of steps, judged after each, the best weights kept, stopped and
+//! resumed to the same bits.
 //!
-//! Batch b of epoch e is a function of (seed, e, b), and what is random in step t of (seed, t): a training's future
-//! depends on its weights, its optimiser's state and its position alone, and these are what is saved.
+//! Batch b of epoch e is a function of (seed, e, b), and what is random in step t of (seed, t): a training's
+//! future depends on its weights, its optimiser's state and its position alone, and these are what is saved.
 
 use super::culprit::{self, Shown};
 use super::state::{self, checkpoint_error};
@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 /// In a long epoch the state is saved this often.
 const SAVE_EVERY: Duration = Duration::from_secs(300);
 
-/// A loss above this is no training any more: networks begin with losses of a few units, and none comes back from here.
+/// A loss above this is no training any more: networks begin with losses of a few units, and none comes back
+/// from here.
 const DIVERGED: f64 = 1e6;
 
 /// Sums over the batches of an epoch; shown as "loss 0.31, ...".
@@ -171,7 +172,7 @@ pub struct Trainer<T: Task> {
 }
 
 impl<T: Task> Trainer<T> {
-    /// A training from the beginning. `metadata` goes into the weights' files.
+    /// A training from the beginning. `metadata` goes into the weights' files and the state's.
     pub fn new(task: T, net: T::Net, rule: impl Into<Rule>, folder: &Path, metadata: Metadata) -> Self {
         let (files, optimizer) = (Files::of(folder), Optimizer::new(rule));
         Trainer { task, files, metadata, net, optimizer, position: Position::default() }
@@ -206,6 +207,11 @@ impl<T: Task> Trainer<T> {
         self.position.step > 0
     }
 
+    /// Whether no step follows.
+    pub fn is_done(&self) -> bool {
+        self.position.epoch >= self.task.epochs()
+    }
+
     /// Where it stands.
     pub fn position(&self) -> &PositionOf<T> {
         &self.position
@@ -213,7 +219,7 @@ impl<T: Task> Trainer<T> {
 
     fn save_state(&mut self) -> Result<()> {
         self.must_be_finite()?;
-        state::save(&self.files.state(), &mut self.net, &self.optimizer, &self.position)
+        state::save(&self.files.state(), &mut self.net, &self.optimizer, &self.position, &self.metadata)
     }
 
     /// Saves the state, and says how to go on.
@@ -233,23 +239,25 @@ impl<T: Task> Trainer<T> {
 
     /// The end of a training that has left all sense, and what to do about it.
     fn diverged(&self, what: String) -> Error {
+        let what = format!("{what}: the training diverged");
         let folder = self.files.folder.display();
-        let remedy = match self.position.step {
-            0 => "train with a lower --lr".into(),
-            _ => format!(
-                "`gradus train --resume {folder} --lr RATE` goes on from its last state at a lower rate"
-            ),
+        let goes = match (self.files.state().exists(), self.has_begun()) {
+            (true, _) => "goes on from its last state",
+            (false, true) => "begins again",
+            (false, false) => return Error::failure(what).remedy("train with a lower --lr"),
         };
-        Error::failure(format!("{what}: the training diverged")).remedy(remedy)
+        let remedy = format!("`gradus train --resume {folder} --lr RATE` {goes} at a lower rate");
+        Error::failure(what).remedy(remedy)
     }
 
-    /// Trains to the last epoch. `after_epoch` sees each finished epoch, after its weights and before its state
-    /// are saved: it may be called again for the same epoch by a resumed run.
+    /// Trains to the last epoch. `after_epoch` sees each finished epoch, after its weights and before its
+    /// state are saved: it may be called again for the same epoch by a resumed run.
     ///
     /// # Errors
-    /// Interrupted (the state is saved), a loss that is not finite or above a million, or a file that cannot be read or written.
+    /// Interrupted (the state is saved), a loss that is not finite or above a million, or a file that cannot
+    /// be read or written.
     pub fn run(&mut self, mut after_epoch: impl FnMut(&PositionOf<T>) -> Result<()>) -> Result<()> {
-        while self.position.epoch < self.task.epochs() {
+        while !self.is_done() {
             self.train_epoch()?;
             self.must_be_finite()?;
             let score = match self.task.judge(&self.net) {
@@ -312,7 +320,10 @@ impl<T: Task> Trainer<T> {
         Ok(())
     }
 
-    /// One step of descent. A loss or a gradient that is not finite, or a loss beyond all sense, changes nothing.
+    /// One step of descent. A loss or a gradient that is not finite, or a loss beyond all sense, is refused:
+    /// weights, optimiser and position stay as they were. The batch has been seen all the same, and batch
+    /// norm in training took it into its running statistics in the forward pass; so the network is not to be
+    /// saved then. The run stops, and goes on from its last state.
     fn step(&mut self, batch: &T::Batch) -> Result<()> {
         let mut tally = self.position.tally.clone();
         let mut g = Tape::train(&mut self.task.rng(self.position.step));

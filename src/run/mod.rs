@@ -8,9 +8,9 @@
 //! | `events.out.tfevents.*` | the same for TensorBoard |
 //! | `weights/`, `state/` | the weights, and all that resuming needs |
 //!
-//! A resumed run may go on with some other settings: see `resume.rs`. It is rewound to the last epoch whose state was saved,
-//! so that its files are those of an unbroken one.
-//! An existing run is touched only where that is asked for.
+//! A resumed run may go on with some other settings: see `resume.rs`. It is rewound to the last epoch whose
+//! state was saved, so that its files are those of an unbroken one. An existing run is touched only where
+//! that is asked for.
 
 mod events;
 mod results;
@@ -78,15 +78,18 @@ pub struct Run {
 }
 
 impl Run {
-    /// Begins or resumes a run. `settings` is a struct of everything that the result depends on; it is written to
-    /// `args.json`, together with the program's version.
+    /// Begins or resumes a run. `settings` is a struct of everything that the result depends on; it is
+    /// written to `args.json`, together with the program's version. What an older version did not write there
+    /// has its default.
     ///
     /// # Errors
-    /// The folder holds a run that was not to be touched, or was begun with settings that may not change, or holds something
-    /// else, or, to resume, none.
-    pub fn open(folder: impl AsRef<Path>, settings: &impl Serialize, existing: Existing) -> Result<Self> {
+    /// The folder holds a run that was not to be touched, or was begun with settings that may not change, or
+    /// holds something else, or, to resume, none.
+    pub fn open<S>(folder: impl AsRef<Path>, settings: &S, existing: Existing) -> Result<Self>
+    where
+        S: Serialize + DeserializeOwned,
+    {
         let folder = folder.as_ref();
-        let settings = complete(settings)?;
         let exists = folder.join(ARGS).exists();
         if existing == Existing::Resume {
             Self::must_exist(folder)?;
@@ -108,7 +111,7 @@ impl Run {
                 }
                 files::create_folder(folder.join("weights"))?;
                 files::create_folder(folder.join("state"))?;
-                resume::write(folder, settings)?;
+                resume::write(folder, complete(settings)?)?;
                 None
             }
         };
@@ -126,17 +129,17 @@ impl Run {
             .remedy("name the folder of a run, or leave out --resume to begin one"))
     }
 
-    /// Goes on after so many whole epochs and batches of the next: what was written later is forgotten, and what is set
-    /// otherwise from here on is recorded.
-    pub fn go_on(&mut self, epochs: usize, batches: usize) -> Result<()> {
+    /// Goes on after so many whole epochs and batches of the next, unless it is `done` with them: what was
+    /// written later is forgotten, and what is set otherwise from here on is recorded.
+    pub fn go_on(&mut self, epochs: usize, batches: usize, done: bool) -> Result<()> {
         if let Some(resumed) = self.resumed.take() {
-            resumed.record(&self.folder, epochs, batches)?;
+            resumed.record(&self.folder, [epochs, batches], done)?;
         }
         self.rewind(epochs)
     }
 
-    /// Takes back what was written, where nothing was learned: the next try finds no run in its way. A run that was resumed,
-    /// has saved a state or has finished an epoch stays.
+    /// Takes back what was written, where nothing was learned: the next try finds no run in its way. A run
+    /// that was resumed, has saved a state or has finished an epoch stays.
     pub fn give_up(&self) {
         if self.new && self.epochs() == 0 && visible(&self.file("state")).is_ok_and(|files| files.is_empty())
         {
@@ -197,8 +200,8 @@ impl Run {
     }
 
     /// Records an epoch (counted from 1): the same names each time, `part/quantity` or `quantity`, such as
-    /// `train/loss`, `val/accuracy`, `lr`. Quantities of one name share a panel of `results.png`. Under a profile,
-    /// `ops.json` tells what each op took since it began.
+    /// `train/loss`, `val/accuracy`, `lr`. Quantities of one name share a panel of `results.png`. Under a
+    /// profile, `ops.json` tells what each op took since it began.
     pub fn epoch(&mut self, epoch: usize, values: &[(&str, f64)]) -> Result<()> {
         if epoch <= self.epochs() {
             self.rewind(epoch - 1)?;
@@ -224,8 +227,8 @@ impl Run {
         Ok(Results::open(folder)?.charts())
     }
 
-    /// Adds a JSON object as a line to `log.jsonl`. One with a number `epoch` is forgotten with its epoch, another one,
-    /// which tells of the end, whenever the run goes on.
+    /// Adds a JSON object as a line to `log.jsonl`. One with a number `epoch` is forgotten with its epoch,
+    /// another one, which tells of the end, whenever the run goes on.
     pub fn note(&self, line: &impl Serialize) -> Result<()> {
         let path = self.file(LOG);
         let mut text = serde_json::to_vec(line).map_err(internal)?;
@@ -259,7 +262,8 @@ fn visible(folder: &Path) -> Result<Vec<String>> {
     Ok(names.filter(|n| !n.starts_with('.')).collect())
 }
 
-/// A folder without `args.json` holds no run: only an empty one is taken, or what a run left that died at its birth.
+/// A folder without `args.json` holds no run: only an empty one is taken, or what a run left that died at its
+/// birth.
 fn must_be_empty(folder: &Path) -> Result<()> {
     let foreign = visible(folder)?.into_iter().find(|n| n != "weights" && n != "state");
     match foreign {
@@ -319,7 +323,7 @@ mod tests {
         drop(first);
         let mut second = Run::open(b.path(), &Plan { threads: 1, ..PLAN }, Existing::Resume).unwrap();
         assert_eq!(second.epochs(), 3);
-        second.go_on(2, 0).unwrap();
+        second.go_on(2, 0, false).unwrap();
         (3..=4).for_each(|e| second.epoch(e, &row(e)).unwrap());
 
         assert_eq!(files_of(a.path()), files_of(b.path()));

@@ -1,21 +1,28 @@
 //! What may differ when a run goes on.
 //!
-//! A step is a function of the weights, the optimiser's state, the position and the settings: what only says how many steps there are
-//! and how long each is, or where files lie, may change at any step, and the run is from there on what the new settings make of it.
-//! `args.json` then holds the new ones, and under `changes` what changed after how many epochs and batches. Settings that say
-//! what is learned, from what and in which order (network, data, seed, batch, ..) may not: the run would be no run of either.
+//! A step is a function of the weights, the optimiser's state, the position and the settings: what only says
+//! how many steps there are and how long each is, or where files lie, may change at any step, and the run is
+//! from there on what the new settings make of it. `args.json` then holds the new ones, and under `changes`
+//! what changed after how many epochs and batches. Settings that say what is learned, from what and in which
+//! order (network, data, seed, batch, ..) may not: the run would be no run of either. A setting that is not
+//! in `args.json`, since the version that wrote it had none, is what it is by default.
 
-use super::{ARGS, Run, internal};
+use super::{ARGS, Run, complete, internal};
 use crate::error::{Error, Result};
 use crate::files;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// Settings that may change. The checksums of data and weights may not.
-const CHANGEABLE: [&str; 8] = ["epochs", "lr", "one_cycle", "decay", "data", "weights", "isa", "version"];
+const CHANGEABLE: [&str; 8] = ["epochs", "lr", "one_cycle", "decay", "data", "weights", "isa", VERSION];
+/// Of these, what says how a step is made, and nothing where none follows.
+const OF_STEPS: [&str; 5] = ["lr", "one_cycle", "decay", "isa", VERSION];
 /// What says nothing about the result.
 const FREE: [&str; 2] = ["threads", CHANGES];
 const CHANGES: &str = "changes";
+const VERSION: &str = "version";
 /// Instruction sets on which float32 has the same bits.
 const ALIKE: [&str; 3] = ["avx2", "avx512", "avx512bf16"];
 
@@ -32,22 +39,28 @@ impl Resumed {
     ///
     /// # Errors
     /// One differs that may not: the remedy names the command that goes on.
-    pub(super) fn new(folder: &Path, mut now: Map<String, Value>) -> Result<Self> {
-        let begun: Map<String, Value> = Run::settings(folder)?;
+    pub(super) fn new<S: Serialize + DeserializeOwned>(folder: &Path, settings: &S) -> Result<Self> {
+        let written: Map<String, Value> = Run::settings(folder)?;
+        let (mut begun, mut now) = (complete(&Run::settings::<S>(folder)?)?, complete(settings)?);
+        begun.extend(written.get_key_value(VERSION).map(|(k, v)| (k.clone(), v.clone())));
+        written.into_iter().for_each(|(name, value)| _ = begun.entry(name).or_insert(value));
         if let Some((name, then, now)) = difference(&begun, &now) {
             return Err(refused(folder, &name, then, now));
         }
         let of = |settings: &Map<String, Value>, name: &str| settings.get(name).cloned().unwrap_or_default();
         let changes = CHANGEABLE.iter().map(|&name| (name.to_string(), of(&begun, name), of(&now, name)));
-        // What an older version did not write was as it is by default.
-        let changes = changes.filter(|(name, then, now)| then != now && begun.contains_key(name)).collect();
+        let changes = changes.filter(|(_, then, now)| then != now).collect();
         now.extend(begun.get_key_value(CHANGES).map(|(k, v)| (k.clone(), v.clone())));
         Ok(Resumed { now, changes })
     }
 
-    /// Writes the settings, and since when they hold: so many epochs and batches of the next are behind. At the beginning
-    /// they are the run's own.
-    pub(super) fn record(mut self, folder: &Path, epochs: usize, batches: usize) -> Result<()> {
+    /// Writes the settings, and since when they hold: so many epochs and batches of the next are behind. At
+    /// the beginning they are the run's own. Where the run is `done`, those of its steps stay what they were.
+    pub(super) fn record(mut self, folder: &Path, [epochs, batches]: [usize; 2], done: bool) -> Result<()> {
+        if done {
+            let of_steps = |change: &mut (String, _, _)| OF_STEPS.contains(&change.0.as_str());
+            self.now.extend(self.changes.extract_if(.., of_steps).map(|(name, then, _)| (name, then)));
+        }
         if self.changes.is_empty() {
             return Ok(());
         }
@@ -86,7 +99,12 @@ pub(super) fn write(folder: &Path, settings: Map<String, Value>) -> Result<()> {
 fn refused(folder: &Path, name: &str, then: Option<&Value>, now: Option<&Value>) -> Error {
     let show = |v: Option<&Value>| v.map_or("unset".to_string(), Value::to_string);
     let own = format!("`gradus train --resume {}`", folder.display());
+    let own_settings = format!("{own} goes on with its own settings; choose another --out for these");
     let (what, remedy) = match name {
+        "reading.skip_bad" => {
+            let how = if then == Some(&Value::Bool(true)) { "with" } else { "without" };
+            (format!("was begun {how} --skip-bad"), own_settings)
+        }
         "data_checksum" => (
             "was begun with other data".to_string(),
             format!("{own} --data SRC goes on where SRC holds the same data; choose another --out for these"),
@@ -95,10 +113,7 @@ fn refused(folder: &Path, name: &str, then: Option<&Value>, now: Option<&Value>)
             "was begun with other first weights".to_string(),
             format!("{own} --weights FILE goes on where FILE is the same; choose another --out for these"),
         ),
-        _ => (
-            format!("was begun with {name} {}, not {}", show(then), show(now)),
-            format!("{own} goes on with its own settings; choose another --out for these"),
-        ),
+        _ => (format!("was begun with {name} {}, not {}", show(then), show(now)), own_settings),
     };
     Error::input(what).in_file(folder).remedy(remedy)
 }
@@ -106,8 +121,8 @@ fn refused(folder: &Path, name: &str, then: Option<&Value>, now: Option<&Value>)
 /// A setting's name, what it was, and what it is to be.
 type Difference<'a> = (String, Option<&'a Value>, Option<&'a Value>);
 
-/// The first setting that differs and may not, as `name` or, inside of others, `outer.name`. That the data or the weights are
-/// others says more than what follows from it, and comes first.
+/// The first setting that differs and may not, as `name` or, inside of others, `outer.name`. That the data or
+/// the weights are others says more than what follows from it, and comes first.
 fn difference<'a>(then: &'a Map<String, Value>, now: &'a Map<String, Value>) -> Option<Difference<'a>> {
     let differs =
         |name: &&str| !FREE.contains(name) && !CHANGEABLE.contains(name) && then.get(*name) != now.get(*name);
@@ -151,7 +166,7 @@ mod tests {
     fn what_is_exact_may_change_and_is_recorded() {
         let dir = begun(json!({"epochs": 10, "lr": 0.1, "isa": "avx512", "batch": 2, "precision": "f32"}));
         let go_on = |now: Value, epochs, batches| {
-            Resumed::new(dir.path(), object(now)).unwrap().record(dir.path(), epochs, batches).unwrap();
+            Resumed::new(dir.path(), &now).unwrap().record(dir.path(), [epochs, batches], false).unwrap();
             Run::settings::<Value>(dir.path()).unwrap()
         };
         let longer = json!({"epochs": 20, "lr": 0.1, "isa": "avx2", "batch": 2, "precision": "f32"});
@@ -173,15 +188,58 @@ mod tests {
     #[test]
     fn before_the_first_state_the_settings_are_simply_the_new_ones() {
         let dir = begun(json!({"epochs": 10}));
-        let now = object(json!({"epochs": 3}));
-        Resumed::new(dir.path(), now).unwrap().record(dir.path(), 0, 0).unwrap();
-        assert_eq!(Run::settings::<Value>(dir.path()).unwrap(), json!({"epochs": 3}));
+        Resumed::new(dir.path(), &json!({"epochs": 3})).unwrap().record(dir.path(), [0, 0], false).unwrap();
+        let version = env!("CARGO_PKG_VERSION");
+        let args: Value = Run::settings(dir.path()).unwrap();
+        assert_eq!(args, json!({"epochs": 3, "version": version}));
+    }
+
+    #[derive(Serialize, serde::Deserialize)]
+    struct Grown {
+        epochs: usize,
+        #[serde(default)]
+        lr: f64,
+        #[serde(default)]
+        depth: usize,
+    }
+
+    #[test]
+    fn a_setting_that_was_not_written_has_its_default() {
+        let dir = begun(json!({"epochs": 10, "version": "0.0.1"}));
+        let go_on = |lr, depth| Resumed::new(dir.path(), &Grown { epochs: 10, lr, depth });
+        let text = go_on(0.0, 3).unwrap_err().to_string();
+        assert!(text.contains("was begun with depth 0, not 3"), "{text}");
+        go_on(0.5, 0).unwrap().record(dir.path(), [4, 2], false).unwrap();
+        let args: Value = Run::settings(dir.path()).unwrap();
+        assert_eq!((&args["lr"], &args[CHANGES][0]["lr"]), (&json!(0.5), &json!([0.0, 0.5])));
+        let versions = json!(["0.0.1", env!("CARGO_PKG_VERSION")]);
+        assert_eq!(args[CHANGES][0][VERSION], versions);
+        // What this version does not know may mean another run.
+        let dir = begun(json!({"epochs": 10, "width": 2}));
+        let text =
+            Resumed::new(dir.path(), &Grown { epochs: 10, lr: 0.0, depth: 0 }).unwrap_err().to_string();
+        assert!(text.contains("was begun with width 2, not unset"), "{text}");
+    }
+
+    #[test]
+    fn where_no_step_follows_the_settings_of_steps_stay() {
+        let dir = begun(json!({"epochs": 10, "lr": 0.1, "data": "a"}));
+        let go_on = |epochs: usize, data: &str| {
+            let now = json!({"epochs": epochs, "lr": 0.5, "data": data});
+            Resumed::new(dir.path(), &now).unwrap().record(dir.path(), [8, 0], true).unwrap();
+            Run::settings::<Value>(dir.path()).unwrap()
+        };
+        assert_eq!(go_on(10, "a"), json!({"epochs": 10, "lr": 0.1, "data": "a"}));
+        let args = go_on(8, "b");
+        assert_eq!((&args["epochs"], &args["lr"], &args["data"]), (&json!(8), &json!(0.1), &json!("b")));
+        let change = json!({"after_epochs": 8, "after_batches": 0, "epochs": [10, 8], "data": ["a", "b"]});
+        assert_eq!(args[CHANGES], json!([change]));
     }
 
     #[test]
     fn what_would_mean_another_run_is_refused_with_what_works() {
         let dir = begun(json!({"batch": 2, "data_checksum": "a", "classes": ["x"]}));
-        let said = |now: Value| Resumed::new(dir.path(), object(now)).unwrap_err().to_string();
+        let said = |now: Value| Resumed::new(dir.path(), &now).unwrap_err().to_string();
         let own = format!("`gradus train --resume {}`", dir.path().display());
         let batch = said(json!({"batch": 4, "data_checksum": "a", "classes": ["x"]}));
         assert!(batch.contains("was begun with batch 2, not 4") && batch.contains(&own), "{batch}");

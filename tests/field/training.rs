@@ -47,7 +47,8 @@ impl Module for Net {
     }
 }
 
-/// Decays the weights of what it wraps by itself, wherever its values are shown: it looks at shapes and values in `visit`.
+/// Decays the weights of what it wraps by itself, wherever its values are shown: it looks at shapes and
+/// values in `visit`.
 struct Counting {
     net: Net,
     elements: usize,
@@ -93,7 +94,8 @@ fn a_module_that_looks_at_its_parameters_keeps_them_in_a_step() {
     assert!(state_dict(&mut net) == state_dict(&mut plain));
 }
 
-/// coreylowman/dfdx 507: a variable of another tape gave a wrong gradient (52 for 30), or an index beyond the tape.
+/// coreylowman/dfdx 507: a variable of another tape gave a wrong gradient (52 for 30), or an index beyond the
+/// tape.
 #[test]
 fn a_variable_of_another_tape_is_refused() {
     let scalar = |v: f64| Tensor::from_slice([], &[v]);
@@ -135,7 +137,8 @@ impl Module for Tied {
     }
 }
 
-/// pytorch/pytorch 188346: tied weights are one parameter: stepped and counted once, saved under both names, found under either.
+/// pytorch/pytorch 188346: tied weights are one parameter: stepped and counted once, saved under both names,
+/// found under either.
 #[test]
 fn tied_weights_are_one_parameter_and_two_of_one_name_are_refused() {
     let mut net = Tied::new();
@@ -177,7 +180,8 @@ fn tied_weights_are_one_parameter_and_two_of_one_name_are_refused() {
     assert_eq!(said(|| drop(load_exact(&mut mixed, &saved, &file))), message);
 }
 
-/// pytorch/pytorch 46849: gradients can be clipped. 14.775.. and what follows are torch.nn.utils.clip_grad_norm_'s.
+/// pytorch/pytorch 46849: gradients can be clipped. 14.775.. and what follows are
+/// torch.nn.utils.clip_grad_norm_'s.
 #[test]
 fn gradients_can_be_clipped() {
     let p = Param::<f64>::new(Tensor::zeros([7]), Layout::Plain);
@@ -198,7 +202,8 @@ fn gradients_can_be_clipped() {
     assert_eq!(g.param(&p).unwrap().data(), [2.0, -2.0, 0.5, 2.0, -0.25, 1e-3, 2.0]);
 }
 
-/// A step with one NaN pixel, made with the library: a network that pools it away has a loss that is a number.
+/// A step with one NaN pixel, made with the library: a network that pools it away has a loss that is a
+/// number.
 #[test]
 fn one_nan_pixel_changes_no_weight() {
     let mut rng = Rng::seed(1);
@@ -277,7 +282,8 @@ impl Task for Numbers {
     }
 }
 
-/// The run stops at the step that meets it, and says which image it was, or which result was the first that is no number.
+/// The run stops at the step that meets it, and says which image it was, or which result was the first that
+/// is no number.
 #[test]
 fn a_run_that_meets_nan_stops_and_says_where() {
     let folder = tempfile::tempdir().unwrap();
@@ -297,7 +303,8 @@ fn a_run_that_meets_nan_stops_and_says_where() {
     let (code, large) = stops(1e30);
     assert_eq!(code, 1);
     assert!(large.contains("step 2") && large.contains("the first of it: the result of linear 1"), "{large}");
-    assert!(large.contains("--lr"), "{large}");
+    // No state was saved that it could go on from.
+    assert!(large.contains("--lr RATE` begins again at a lower rate"), "{large}");
     assert!(!folder.path().join("state").exists());
 }
 
@@ -335,13 +342,18 @@ fn last_weights(run: &str) -> Vec<u8> {
     fs::read(Path::new(run).join("weights/last.safetensors")).unwrap()
 }
 
+fn own_command(run: &str) -> String {
+    format!("`gradus train --resume {run}`")
+}
+
 /// Begins a run of AlexNet on drawn shapes.
 fn begin(run: &str, more: &[&str]) {
     let small = ["train", "alexnet", "--data", "synthetic:48", "--batch", "12", "--seed", "7", "--out", run];
     done(&[&small, more].concat());
 }
 
-/// ultralytics/yolov5 4513, 2650: more epochs, and a lower rate, for a run that is there. Its folder is enough.
+/// ultralytics/yolov5 4513, 2650: more epochs, and a lower rate, for a run that is there. Its folder is
+/// enough.
 #[test]
 fn a_run_goes_on_by_its_folder_with_more_epochs_and_another_rate() {
     let folder = tempfile::tempdir().unwrap();
@@ -361,13 +373,20 @@ fn a_run_goes_on_by_its_folder_with_more_epochs_and_another_rate() {
     done(&["train", "--resume", &run, "--epochs", "3", "--lr", "1e-4"]);
     let args = args_of(&run);
     assert_eq!((&args["lr"], &args["changes"][1]["lr"]), (&json!(1e-4), &json!([1e-3, 1e-4])));
-    let said = done(&["train", "--resume", &run]);
-    assert!(said.contains("all 3 epochs are trained already"), "{said}");
+    // Where no step follows, nothing is another step's.
+    let said = done(&["train", "--resume", &run, "--lr", "1e-5"]);
+    assert!(said.contains("all 3 epochs are trained already") && !said.contains("from here on"), "{said}");
+    assert_eq!(args_of(&run), args);
     let with_command = ["train", "alexnet", "--data", "synthetic:48", "--resume", "--out", &run];
     assert!(done(&with_command).contains("trained already"));
+    assert!(done(&[&with_command[..], &["--strict"]].concat()).contains("trained already"));
+    refused(
+        &[&with_command[..], &["--skip-bad"]].concat(),
+        &["was begun without --skip-bad", &own_command(&run)],
+    );
 
     // What would mean another run is refused, with a command that works.
-    let own = format!("`gradus train --resume {run}`");
+    let own = own_command(&run);
     refused(&[&with_command[..], &["--batch", "6"]].concat(), &["batch 12, not 6", &own]);
     refused(&["train", "--resume", &run, "--seed", "8"], &["was begun with", &own]);
     refused(&["train", "--resume", &run, "--data", "synthetic:60"], &["other data", "--data SRC"]);
@@ -403,14 +422,14 @@ fn an_interrupted_run_names_the_command_that_goes_on() {
     assert!(text(&out).contains(&own), "{}", text(&out));
 }
 
-/// facebookresearch/detectron2 2312: a run goes on on another processor; where the bits may differ, it says so. And one that
-/// was killed before its first state begins at the beginning.
+/// facebookresearch/detectron2 2312: a run goes on on another processor; where the bits may differ, it says
+/// so. And one that was killed before its first state begins at the beginning.
 #[test]
 fn another_instruction_set_is_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run").to_str().unwrap().to_string();
     begin(&run, &["--epochs", "1"]);
-    let before = last_weights(&run);
+    let (before, own) = (last_weights(&run), args_of(&run)["isa"].clone());
     let path = Path::new(&run);
     for file in
         ["weights/last.safetensors", "weights/best.safetensors", "state/state.safetensors", "results.csv"]
@@ -425,12 +444,18 @@ fn another_instruction_set_is_recorded() {
     assert!(out.status.success(), "{}", text(&out));
     let args = args_of(&run);
     assert_eq!(args["isa"], "portable");
-    if args["changes"][0]["isa"].is_array() {
-        assert!(args["changes"][0]["bits"].as_str().unwrap().contains("may differ"));
+    let change = &args["changes"][0];
+    assert_eq!(change["epochs"], json!([1, 2]));
+    if own == "portable" {
+        assert!(change["isa"].is_null() && change["bits"].is_null(), "{change}");
+    } else {
+        assert_eq!(change["isa"], json!([own, "portable"]));
+        assert!(change["bits"].as_str().unwrap().contains("may differ"), "{change}");
     }
 }
 
-/// hukenovs/hagrid 12: how the rate falls can be said, so that trainings of more than ten epochs learn to their end.
+/// hukenovs/hagrid 12: how the rate falls can be said, so that trainings of more than ten epochs learn to
+/// their end.
 #[test]
 fn a_detectors_rate_falls_as_it_is_told() {
     let folder = tempfile::tempdir().unwrap();
@@ -439,15 +464,80 @@ fn a_detectors_rate_falls_as_it_is_told() {
         ["--backbone", "mobilenet-v2-fpn", "--min-size", "48", "--max-size", "64", "--test-split", "last:1"];
     let task = ["train", "detector", "--data", "synthetic:4:64x48", "--out", &run, "--epochs", "2"];
     done(&[&task[..], &small, &["--lr", "0.001", "--lr-step", "1", "--lr-gamma", "0.5"]].concat());
-    done(&["train", "--resume", &run, "--epochs", "3", "--lr-step", "2"]);
+    // A version that knew no other fall wrote none down: 3 and 0.1 it was.
+    let mut args = args_of(&run);
+    args.as_object_mut().unwrap().remove("decay");
+    fs::write(Path::new(&run).join("args.json"), args.to_string()).unwrap();
+    done(&["train", "--resume", &run, "--epochs", "3", "--lr-step", "2", "--lr-gamma", "0.5"]);
     let text = fs::read_to_string(Path::new(&run).join("results.csv")).unwrap();
     let column = text.lines().next().unwrap().split(',').position(|n| n == "lr").unwrap();
     let rates: Vec<f64> =
         text.lines().skip(1).map(|l| l.split(',').nth(column).unwrap().parse().unwrap()).collect();
     // The last is 0.001 · 0.5^⌊2/2⌋.
     assert_eq!(rates, [0.001, 0.0005, 0.0005]);
-    assert_eq!(args_of(&run)["changes"][0]["decay"][1], json!({"every": 2, "factor": 0.5}));
+    let now = json!({"every": 2, "factor": 0.5});
+    let change = json!([{"every": 3, "factor": 0.1}, now]);
+    assert_eq!((&args_of(&run)["decay"], &args_of(&run)["changes"][0]["decay"]), (&now, &change));
     refused(&["train", "--resume", &run, "--one-cycle"], &["--one-cycle", "detector"]);
+    // What only a run that goes on listens to is not passed over before a command.
+    for option in ["--lr-step", "--lr-gamma", "--lr", "--epochs"] {
+        refused(&["train", option, "1", "detector", "--data", "synthetic:4:64x48"], &["--resume"]);
+    }
+}
+
+/// A detector's first weights are in its state: whoever goes on needs their file no more, and no epoch need
+/// be whole.
+#[test]
+fn a_detector_goes_on_without_the_file_of_its_first_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, run, whole] =
+        ["first", "run", "whole"].map(|n| folder.path().join(n).to_str().unwrap().to_string());
+    let small = ["train", "detector", "--data", "synthetic:4:64x48", "--backbone", "mobilenet-v2-fpn"];
+    let sizes = ["--min-size", "48", "--max-size", "64", "--test-split", "last:1"];
+    let begin = |out: &str, more: &[&str]| done(&[&small[..], &sizes, &["--out", out], more].concat());
+    begin(&first, &["--epochs", "1"]);
+    // The network's ε is one that no network has by itself.
+    let from = format!("{first}/weights/last.safetensors");
+    let mut loaded = checkpoint::load_verbatim(&from).unwrap();
+    assert!(loaded.metadata.insert(checkpoint::NORM_EPS.into(), "0.001".into()).is_some());
+    let weights = folder.path().join("weights.safetensors");
+    let weights = weights.to_str().unwrap();
+    checkpoint::save(weights, &loaded.tensors, &loaded.metadata).unwrap();
+
+    begin(&whole, &["--weights", weights, "--epochs", "2"]);
+    begin(&run, &["--weights", weights, "--epochs", "1"]);
+    fs::remove_file(weights).unwrap();
+    let said = done(&["train", "--resume", &run, "--epochs", "2"]);
+    assert!(said.contains("weights: the run's own"), "{said}");
+    assert!(last_weights(&run) == last_weights(&whole));
+    // The state alone knows ε; without a state the run begins anew, and needs the file.
+    fs::remove_file(format!("{run}/weights/last.safetensors")).unwrap();
+    done(&["train", "--resume", &run, "--epochs", "3"]);
+    let eps = &checkpoint::load_verbatim(format!("{run}/weights/last.safetensors")).unwrap().metadata;
+    assert_eq!(eps[checkpoint::NORM_EPS], "0.001");
+    fs::remove_file(format!("{run}/state/state.safetensors")).unwrap();
+    refused(&["train", "--resume", &run], &[weights, "where it is now with --weights"]);
+}
+
+/// Data that moved are asked for by --data; other faults of theirs keep their own remedy.
+#[test]
+fn only_data_that_are_gone_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let [run, data] = ["run", "data"].map(|n| folder.path().join(n).to_str().unwrap().to_string());
+    for (class, shade) in [("black", 0), ("white", 255)] {
+        fs::create_dir_all(format!("{data}/{class}")).unwrap();
+        for k in 0..10 {
+            let image = gradus::image::Image::filled(32, 32, [shade, k, 0]);
+            image.save_png(format!("{data}/{class}/{k}.png")).unwrap();
+        }
+    }
+    done(&["train", "alexnet", "--data", &data, "--epochs", "1", "--batch", "8", "--out", &run]);
+    fs::write(format!("{data}/black/3.png"), "no picture").unwrap();
+    let out = gradus(&["train", "--resume", &run], None);
+    let said = text(&out);
+    assert!(out.status.code() == Some(2) && said.contains("3.png") && !said.contains("--data"), "{said}");
+    fs::rename(&data, folder.path().join("elsewhere")).unwrap();
+    refused(&["train", "--resume", &run], &[&data, "where it is now with --data"]);
 }
 
 /// Weights so large that the network's answer is no number: whoever is asked says so, and names the picture.

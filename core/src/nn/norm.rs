@@ -1,8 +1,8 @@
 //! Batch norm with running statistics, and batch norm frozen for good.
 //!
-//! y = γ (x − μ) / √(σ² + ε) + β for each channel. In training μ and σ² are the batch's, and running means of them
-//! (σ² with the unbiased divisor) are kept; otherwise the running ones serve, and the layer is an affine map that a
-//! convolution before it can take over: see [`BatchNorm2d::affine`].
+//! y = γ (x − μ) / √(σ² + ε) + β for each channel. In training μ and σ² are the batch's, and running means of
+//! them (σ² with the unbiased divisor) are kept; otherwise the running ones serve, and the layer is an affine
+//! map that a convolution before it can take over: see [`BatchNorm2d::affine`].
 
 use super::{Layout, Module, Param, Visitor};
 use crate::ops::conv::Affine;
@@ -67,7 +67,9 @@ impl<E: Element> BatchNorm2d<E> {
         affine([&self.weight.value, &self.bias.value, &running.mean, &running.var], self.eps)
     }
 
-    /// [.., C] to [.., C], then the activation. In training it also moves the running statistics.
+    /// [.., C] to [.., C], then the activation. In training it also moves the running statistics, and they
+    /// stay moved where the loss or a gradient turns out not to be finite and the optimiser refuses the step.
+    /// [`Self::running`] tells them.
     #[track_caller]
     pub fn forward(&self, g: &mut Tape<E>, x: Var<E>, activation: Activation) -> Var<E> {
         let (gamma, beta) = (g.param(&self.weight), g.param(&self.bias));

@@ -11,8 +11,8 @@ use clap::Args;
 
 /// Train AlexNet to tell classes of images apart
 ///
-/// Adam, cross-entropy, dropout; random rotation, mirroring and cropping. The weights of the least validation loss are
-/// kept (weights/best.safetensors, which PyTorch loads) and judged on the test images in the end.
+/// Adam, cross-entropy, dropout; random rotation, mirroring and cropping. The weights of the least validation
+/// loss are kept (weights/best.safetensors, which PyTorch loads) and judged on the test images in the end.
 #[derive(Args, Default)]
 #[command(after_help = "Examples:
   gradus train alexnet --data cifar-10-binary.tar.gz
@@ -26,7 +26,8 @@ pub struct AlexNetArgs {
     /// CIFAR-10's folder or .tar.gz, a folder of images with one sub-folder a class, or synthetic[:N]
     #[arg(long, value_name = "SRC", required_unless_present = "resume")]
     data: Option<String>,
-    /// The layout: cifar for 32x32 images, imagenet for 224x224; other sizes are scaled and cropped [default: cifar]
+    /// The layout: cifar for 32x32 images, imagenet for 224x224; other sizes are scaled and cropped [default:
+    /// cifar]
     #[arg(long, value_enum)]
     arch: Option<Arch>,
     /// Passes over the training images [default: 25]
@@ -41,7 +42,8 @@ pub struct AlexNetArgs {
     /// Let the rate rise to --lr over 30 % of the steps and fall to 0 again; otherwise it is constant
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     one_cycle: Option<bool>,
-    /// Of a folder without train, val and test sub-folders: the part held out for each of val and test [default: 0.1]
+    /// Of a folder without train, val and test sub-folders: the part held out for each of val and test
+    /// [default: 0.1]
     #[arg(long, value_name = "F")]
     val_fraction: Option<f64>,
     #[command(flatten)]
@@ -74,8 +76,8 @@ impl AlexNetArgs {
         let fraction = pick(self.val_fraction, begun.map(|b| b.val_fraction), data::VAL_FRACTION);
         let reading = self.faults.of_run(begun.map(|b| b.reading));
         let source = source(&self.data, begun.map(|b| b.data.as_str()))?;
-        let splits =
-            data::open(source, fraction, plan.seed, reading).map_err(|e| moved(e, &self.data, &folder))?;
+        let splits = data::open(source, fraction, plan.seed, reading)
+            .map_err(|e| moved(e, self.data.as_ref(), source, "--data", &folder))?;
         eprintln!("{}", splits.description(source));
         splits.try_late_images()?;
         let settings = Settings { reading, ..Settings::new(arch, source, &splits, fraction, plan) };

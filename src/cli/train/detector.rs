@@ -1,10 +1,11 @@
 //! `gradus train detector`: find objects in boxes and on pixels.
 
-use super::{Changes, Output, moved, must_descend, pick, source};
+use super::{Changes, Output, factor, moved, must_descend, pick, source};
 use crate::cli::{Global, at_least_one};
 use crate::data::detection::{self, TestSplit};
 use crate::engine::detection::{Decay, Plan, Recipe};
 use crate::engine::detector::{self, Settings};
+use crate::engine::trainer::Files;
 use crate::engine::weights::Key;
 use crate::error::{Error, Result};
 use crate::looks;
@@ -22,8 +23,9 @@ enum Model {
 
 /// Fine-tune a two-stage detector: Faster R-CNN, or Mask R-CNN
 ///
-/// torchvision's networks, losses and recipe: SGD with momentum 0.9 and weight decay 0.0005, a tenth of the rate every
-/// third epoch, a linear warm-up in the first, mirroring. After each epoch COCO's 12 numbers on the test images.
+/// torchvision's networks, losses and recipe: SGD with momentum 0.9 and weight decay 0.0005, a tenth of the
+/// rate every third epoch, a linear warm-up in the first, mirroring. After each epoch COCO's 12 numbers on
+/// the test images.
 #[derive(Args, Default)]
 #[command(after_help = "Examples:
   gradus fetch penn-fudan; gradus fetch fasterrcnn-resnet50-fpn
@@ -44,8 +46,8 @@ pub struct DetectorArgs {
     /// PennFudanPed's folder, ANNOTATIONS.json:IMAGES in COCO's instances format, or synthetic
     #[arg(long, value_name = "SRC", required_unless_present = "resume")]
     data: Option<String>,
-    /// First weights: a detector's, whose predictors are replaced where it tells other classes apart, or the backbone's from
-    /// ImageNet; .pth or .safetensors
+    /// First weights: a detector's, whose predictors are replaced where it tells other classes apart, or the
+    /// backbone's from ImageNet; .pth or .safetensors
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     #[command(flatten)]
@@ -59,8 +61,12 @@ pub struct DetectorArgs {
     /// SGD's learning rate [default: 0.005]
     #[arg(long, allow_negative_numbers = true)]
     lr: Option<f64>,
-    #[command(flatten)]
-    decay: super::Decay,
+    /// The rate falls after every so many epochs ... [default: 3]
+    #[arg(long, value_name = "EPOCHS", value_parser = at_least_one)]
+    lr_step: Option<usize>,
+    /// ... to so many times what it was [default: 0.1]
+    #[arg(long, value_name = "FACTOR", value_parser = factor)]
+    lr_gamma: Option<f64>,
     /// Images are scaled until their shorter side has so many pixels ... [default: 800]
     #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
     min_size: Option<usize>,
@@ -71,7 +77,8 @@ pub struct DetectorArgs {
     /// [default: random:50]
     #[arg(long, value_name = "RULE")]
     test_split: Option<TestSplit>,
-    /// Whether the backbone's batch norm stays as it is [default: with weights true under a pyramid, else false]
+    /// Whether the backbone's batch norm stays as it is [default: with weights true under a pyramid, else
+    /// false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     freeze_bn: Option<bool>,
     /// How many of the backbone's last stages are trained [default: with weights 3 under a pyramid, else all]
@@ -92,9 +99,9 @@ pub fn backbone() -> impl TypedValueParser<Value = BackboneKind> {
 impl DetectorArgs {
     /// Those of a run that goes on.
     pub(super) fn resuming(changes: &Changes, output: Output) -> Self {
-        let &Changes { epochs, lr, decay, .. } = changes;
+        let &Changes { epochs, lr, lr_step, lr_gamma, .. } = changes;
         let (data, weights) = (changes.data.clone(), changes.weights.clone());
-        DetectorArgs { data, weights, epochs, lr, decay, output, ..Self::default() }
+        DetectorArgs { data, weights, epochs, lr, lr_step, lr_gamma, output, ..Self::default() }
     }
 
     pub(super) fn run(&self, global: &Global) -> Result<()> {
@@ -106,18 +113,29 @@ impl DetectorArgs {
         must_descend(plan.lr, "0.005")?;
         let reading = self.faults.of_run(begun.map(|b| b.reading));
         let source = source(&self.data, begun.map(|b| b.data.as_str()))?;
-        let data = detection::open(source, reading).map_err(|e| moved(e, &self.data, &folder))?;
+        let data = detection::open(source, reading)
+            .map_err(|e| moved(e, self.data.as_ref(), source, "--data", &folder))?;
+        // The state of a run that goes on holds all that its first weights were for.
+        let kept = begun.filter(|_| self.weights.is_none() && Files::of(&folder).state().exists());
         let weights = self.weights.clone().or_else(|| Some(begun?.weights.as_ref()?.into()));
-        if let Some(folder) = weights.as_deref().filter(|w| w.is_dir()) {
+        if let Some(folder) = self.weights.as_deref().filter(|w| w.is_dir()) {
             let error = Error::input("is a folder").in_file(folder).remedy("name a weights file");
             return Err(looks::instead(error, folder, "a weights file"));
         }
         let config = self.config(data.classes().len() + 1, weights.is_none(), begun.map(|b| &b.config))?;
         let split = begun.map(|b| b.test_split.parse()).transpose()?;
         let split = pick(self.test_split, split, TestSplit::Random(50));
-        let settings = Settings::new(config, source, &*data, split, weights.as_deref(), plan)?;
+        let read = weights.as_deref().filter(|_| kept.is_none());
+        let settings = Settings::new(config, source, &*data, split, read, plan).map_err(|e| match read {
+            Some(own) => moved(e, self.weights.as_ref(), &own.to_string_lossy(), "--weights", &folder),
+            None => e,
+        })?;
+        let (weights, weights_sha256) = match kept {
+            Some(begun) => (begun.weights.clone(), begun.weights_sha256.clone()),
+            None => (settings.weights, settings.weights_sha256),
+        };
         let weights_key = self.key.key.clone().or_else(|| begun?.weights_key.clone());
-        let settings = Settings { weights_key, reading, ..settings };
+        let settings = Settings { weights, weights_sha256, weights_key, reading, ..settings };
         let [train, test] = settings.parts(&data)?;
         let parts = [("train", &*train.indices), ("test", &*test.indices)];
         eprintln!("{}", detection::describe(&*data, source, &parts));
@@ -133,8 +151,8 @@ impl DetectorArgs {
             lr: pick(self.lr, begun.map(|b| b.lr), 0.005),
             recipe: begun.map_or(Recipe::FineTuning, |b| b.recipe),
             decay: Decay {
-                every: self.decay.lr_step.unwrap_or(decay.every),
-                factor: self.decay.lr_gamma.unwrap_or(decay.factor),
+                every: self.lr_step.unwrap_or(decay.every),
+                factor: self.lr_gamma.unwrap_or(decay.factor),
             },
             seed: global.seed_of(begun.map(|b| b.seed)),
         }

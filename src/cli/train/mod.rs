@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 /// Train a network; Ctrl-C saves the state, --resume goes on to the same bits
 ///
-/// A run goes on by its folder alone: every setting is in its args.json. How many epochs there are and how long the steps, and
-/// where the data lie, may change; that is recorded there.
+/// A run goes on by its folder alone: every setting is in its args.json. How many epochs there are and how
+/// long the steps, and where the data lie, may change; that is recorded there.
 #[derive(Args)]
 #[command(
     arg_required_else_help = true,
@@ -51,20 +51,14 @@ struct Changes {
     #[arg(long, allow_negative_numbers = true, requires = "resume")]
     lr: Option<f64>,
     /// Whether the rate rises and falls in one cycle, of AlexNet
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", requires = "resume")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(requires = "resume")]
     one_cycle: Option<bool>,
-    #[command(flatten)]
-    decay: Decay,
-}
-
-/// How a detector's rate falls.
-#[derive(Args, Clone, Copy, Default)]
-struct Decay {
-    /// A detector's rate falls after every so many epochs ... [default: 3]
-    #[arg(long, value_name = "EPOCHS", value_parser = super::at_least_one)]
+    /// A detector's rate falls after every so many epochs ...
+    #[arg(long, value_name = "EPOCHS", value_parser = super::at_least_one, requires = "resume")]
     lr_step: Option<usize>,
-    /// ... to so many times what it was [default: 0.1]
-    #[arg(long, value_name = "FACTOR", value_parser = factor)]
+    /// ... to so many times what it was
+    #[arg(long, value_name = "FACTOR", value_parser = factor, requires = "resume")]
     lr_gamma: Option<f64>,
 }
 
@@ -97,7 +91,8 @@ impl Output {
         }
     }
 
-    /// The settings that the run in the folder goes by, where it is to be resumed. Error: it is no run of this task.
+    /// The settings that the run in the folder goes by, where it is to be resumed. Error: it is no run of
+    /// this task.
     fn begun<T: DeserializeOwned>(&self, folder: &Path, task: &str) -> Result<Option<T>> {
         if !self.resume {
             return Ok(None);
@@ -155,15 +150,16 @@ fn source<'a>(given: &'a Option<String>, begun: Option<&'a str>) -> Result<&'a s
         .ok_or_else(|| Error::input("no data are named").remedy("name them with --data"))
 }
 
-/// What to do where a run's own data cannot be opened, which may have been moved.
-fn moved(e: Error, given: &Option<String>, folder: &Path) -> Error {
-    match given {
-        Some(_) => e,
-        None => e.remedy(format!(
-            "the run in {} was begun with these data; name the place where they are now with --data",
-            folder.display()
-        )),
+/// What to do where a run's own data or weights, which `option` names, are no longer where they were. Other
+/// errors, and those of what the command names itself, have their own remedies.
+fn moved<T>(e: Error, given: Option<T>, own: &str, option: &str, folder: &Path) -> Error {
+    let there = |part: &str| Path::new(part).exists();
+    let parts = own.rsplit_once(':').is_some_and(|(file, images)| there(file) && there(images));
+    if given.is_some() || there(own) || parts {
+        return e;
     }
+    let run = folder.display();
+    e.remedy(format!("the run in {run} was begun with it; name the place where it is now with {option}"))
 }
 
 /// Error: a rate that does not descend.
@@ -189,7 +185,7 @@ impl Train {
         match (&self.network, &self.resume) {
             (Some(_), Some(_)) => {
                 Err(Error::input("--resume RUN needs no command: the run knows what it learns")
-                    .remedy("leave out the command, or give --resume behind it, with --out RUN"))
+                    .remedy("leave out the command; or give --resume behind it, and --out where the run is not in runs/NAME"))
             }
             (Some(Network::Alexnet(args)), None) => args.run(global),
             (Some(Network::Detector(args)), None) => args.run(global),
@@ -208,7 +204,7 @@ impl Changes {
             |what: &str| Err(Error::input(format!("{what} says nothing to a run of {task}")).in_file(folder));
         match task.as_str() {
             "alexnet" if self.weights.is_some() => foreign("--weights"),
-            "alexnet" if self.decay.lr_step.is_some() || self.decay.lr_gamma.is_some() => {
+            "alexnet" if self.lr_step.is_some() || self.lr_gamma.is_some() => {
                 foreign("--lr-step or --lr-gamma")
             }
             "alexnet" => alexnet::AlexNetArgs::resuming(self, output).run(global),
