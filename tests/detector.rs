@@ -144,7 +144,7 @@ fn a_run_leaves_its_folder_and_is_evaluated_used_and_compared() {
     fails(
         2,
         &["evaluate", run, "--data", &two, "--split", "all"],
-        &["has 2 classes", "tells 1 apart", "\"train\""],
+        &["does not know: train", "its classes are person, train", "the network's are person"],
     );
     fails(2, &["compare", run, run, "--data", &two, "-o", "x"], &["is not the data"]);
     let best = format!("{run}/weights/best.safetensors");
