@@ -78,7 +78,10 @@ fn the_weights_are_found_in_what_training_leaves() {
         );
         assert_eq!(
             loaded.notes(),
-            ["the weights were found under \"model\"", "the prefix \"module.\" was removed from every name"]
+            [
+                "the weights were found under \"model\"",
+                "what wrappers had put into the names was removed: \"module.\""
+            ]
         );
     }
     let loaded = assert_same("parameters_on_cuda.pth", "parameters_on_cuda.safetensors");
@@ -165,7 +168,7 @@ fn words_before_every_name_are_removed_alike() {
         assert_eq!(loaded.stripped.as_deref(), Some("_orig_mod.module.model."), "{name}");
         assert_eq!(loaded.tensors, load("beside.safetensors").tensors);
         let notes = loaded.notes().join("\n");
-        assert!(notes.contains("the prefix \"_orig_mod.module.model.\" was removed"), "{notes}");
+        assert!(notes.contains("into the names was removed: \"_orig_mod.module.model.\""), "{notes}");
         let verbatim = checkpoint::load_verbatim(data(name)).unwrap();
         assert!(
             verbatim.stripped.is_none() && verbatim.tensors.contains_key("module._orig_mod.model.fc.bias")
@@ -183,6 +186,8 @@ fn a_key_chooses_among_several_weights() {
         (average.stripped.as_deref(), average.ignored.as_slice()),
         (Some("module."), &["n_averaged".to_owned()][..])
     );
+    // A tensor, but none of the network's.
+    assert!(average.notes().contains(&"1 entries are no weights and were left: \"n_averaged\"".to_owned()));
     assert_eq!(bias(average), [0.5, -1.0]);
     assert_eq!(bias(under("wrapped.pth", "other.teacher").unwrap()), [1.0, -2.0]);
     assert_eq!(bias(under("wrapped.pth", "other").unwrap()), [1.0, -2.0], "the only weights there");

@@ -185,11 +185,34 @@ impl std::error::Error for CheckpointError {
     }
 }
 
+/// The first of many things, and how many more there are.
+pub(super) fn some<S: std::borrow::Borrow<str>>(things: impl IntoIterator<Item = S>) -> String {
+    const FEW: usize = 6;
+    let mut things = things.into_iter();
+    let shown = things.by_ref().take(FEW).collect::<Vec<_>>().join(", ");
+    match things.count() {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// A name from a file, quoted and escaped, and no longer than a message can bear.
 pub(super) fn quote(name: &str) -> String {
     const LONGEST: usize = 100;
     match name.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{:?}...", &name[..end]),
         None => format!("{name:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_few_are_told_and_the_others_counted() {
+        assert_eq!(some(["a"; 0]), "");
+        assert_eq!(some(["a", "b", "c", "d", "e", "f"]), "a, b, c, d, e, f");
+        assert_eq!(some((1..=8).map(|i| i.to_string())), "1, 2, 3, 4, 5, 6 and 2 more");
     }
 }

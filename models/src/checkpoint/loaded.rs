@@ -1,6 +1,6 @@
 //! What a file held and what was done beyond reading it.
 
-use super::error::quote;
+use super::error::{quote, some};
 use super::{CheckpointError, Format, Metadata, Problem, StateDict, load_exact};
 use gradus_core::{Element, Module};
 use indexmap::IndexMap;
@@ -22,7 +22,7 @@ pub struct Loaded {
     /// What the file's names have before them or between their parts and the names in `tensors` have not: words of
     /// wrappers, such as `module.` of `torch.nn.DataParallel`, or several, such as `module.model.`.
     pub stripped: Option<String>,
-    /// Names beside the tensors that are no tensors, or belong to a wrapper.
+    /// Names beside the weights that are no tensors, or a wrapper's own.
     pub ignored: Vec<String>,
     /// Tensors of kinds that are not read here: the name, and the kind, such as `float8_e4m3fn`.
     pub unread: IndexMap<String, String>,
@@ -44,25 +44,25 @@ impl Loaded {
 
     /// What was done beyond reading, in sentences for the user; empty for plain files.
     pub fn notes(&self) -> Vec<String> {
-        let some =
-            |names: &[String]| names.iter().take(8).map(|name| quote(name)).collect::<Vec<_>>().join(", ");
+        let quoted = |names: &[String]| some(names.iter().map(|name| quote(name)));
         let mut notes = Vec::new();
         if !self.found_under.is_empty() {
             notes.push(format!("the weights were found under {}", quote(&self.found_under.join("."))));
         }
         if !self.others.is_empty() {
-            notes.push(format!("other weights in the file, to be had by their key: {}", some(&self.others)));
+            notes
+                .push(format!("other weights in the file, to be had by their key: {}", quoted(&self.others)));
         }
-        if let Some(prefix) = &self.stripped {
-            notes.push(format!("the prefix {} was removed from every name", quote(prefix)));
+        if let Some(words) = &self.stripped {
+            notes.push(format!("what wrappers had put into the names was removed: {}", quote(words)));
         }
         if !self.ignored.is_empty() {
             let n = self.ignored.len();
-            notes.push(format!("{n} entries are no tensors and were left: {}", some(&self.ignored)));
+            notes.push(format!("{n} entries are no weights and were left: {}", quoted(&self.ignored)));
         }
         if !self.unread.is_empty() {
-            let kinds = self.unread.iter().take(8).map(|(name, kind)| format!("{} ({kind})", quote(name)));
-            let (n, kinds) = (self.unread.len(), kinds.collect::<Vec<_>>().join(", "));
+            let kinds = some(self.unread.iter().map(|(name, kind)| format!("{} ({kind})", quote(name))));
+            let n = self.unread.len();
             notes.push(format!("{n} tensors are of kinds that are not read here, and were left: {kinds}"));
         }
         notes
@@ -83,13 +83,7 @@ impl Loaded {
 
     /// A few of the names in the file, for a message that nothing is known that has them.
     pub fn some_names(&self) -> String {
-        let names = self.tensors.keys().chain(self.unread.keys());
-        let shown: Vec<String> = names.take(4).map(|name| quote(name)).collect();
-        let more = (self.tensors.len() + self.unread.len()).saturating_sub(shown.len());
-        match more {
-            0 => shown.join(", "),
-            _ => format!("{} and {more} more", shown.join(", ")),
-        }
+        some(self.tensors.keys().chain(self.unread.keys()).map(|name| quote(name)))
     }
 }
 

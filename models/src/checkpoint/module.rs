@@ -1,6 +1,7 @@
 //! A network's tensors to and from a [`StateDict`]: names as the module's visitor gives them, layouts as PyTorch has
 //! them (see [`gradus_core::Layout`]), numbers exact in float32.
 
+use super::error::some;
 use super::{CheckpointError, Dtype, Metadata, Problem, RawTensor, StateDict};
 use gradus_core::nn::ParamId;
 use gradus_core::{Element, Layout, Module, Slot, Tensor};
@@ -36,20 +37,24 @@ impl LoadReport {
     }
 }
 
-/// The first few of a list.
-fn some(names: &[String]) -> String {
-    let shown = names.iter().take(4).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > 4 { format!("{shown} and {} more", names.len() - 4) } else { shown }
-}
-
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} tensors loaded", self.loaded.len())?;
         if !self.missing.is_empty() {
-            write!(f, "; {} missing ({})", self.missing.len(), some(&self.missing))?;
+            write!(
+                f,
+                "; {} missing ({})",
+                self.missing.len(),
+                some(self.missing.iter().map(String::as_str))
+            )?;
         }
         if !self.unexpected.is_empty() {
-            write!(f, "; {} not of this network ({})", self.unexpected.len(), some(&self.unexpected))?;
+            write!(
+                f,
+                "; {} not of this network ({})",
+                self.unexpected.len(),
+                some(self.unexpected.iter().map(String::as_str))
+            )?;
         }
         for (name, ours, theirs) in self.misshapen.iter().take(4) {
             write!(f, "; {name} has shape {theirs:?}, the network's is {ours:?}")?;
@@ -135,8 +140,8 @@ pub fn from_raw<E: Element>(raw: &RawTensor, shape: &[usize], layout: Layout) ->
     Some(t)
 }
 
-/// A network's tensors in PyTorch's names, layouts and order: float32 (float64 for an f64 network). Tied weights stand under
-/// each of their names, as in PyTorch's.
+/// A network's tensors in PyTorch's names, layouts and order: float32 (float64 for an f64 network). Tied weights stand
+/// under each of their names, as in PyTorch's.
 pub fn state_dict<E: Element>(net: &mut impl Module<E>) -> StateDict {
     let mut state = StateDict::new();
     net.for_each(|name, slot| {
