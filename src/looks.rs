@@ -1,19 +1,21 @@
 //! What a file or folder is, for messages where it is not what was expected: told by the first bytes, by the names in
 //! an archive, or by those in a folder (see [`looks`]).
 
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use gradus_models::checkpoint::{Looks, looks, members};
+use gradus_models::checkpoint::{Kind, Looks, Remedy, is_picture, looks, members};
 
 use crate::error::Error;
 
 /// Bytes of a file that are looked at, and unpacked bytes of an archive whose names are not listed in one place.
 const START: u64 = 1 << 16;
 const UNPACKED: u64 = 16 << 20;
-/// Names of an archive, or of each folder, that are looked at; and how deep.
+/// Names of an archive, or of each folder, that are looked at; those of all folders together; and how deep.
 const NAMES: usize = 200;
+const ALL_NAMES: usize = 10_000;
 const DEPTH: usize = 3;
 
 /// What is at a path; `None` where nothing is, or nothing that is known.
@@ -21,14 +23,29 @@ pub fn at(path: &Path) -> Option<Looks> {
     if path.is_dir() { folder(path) } else { file(path) }
 }
 
-/// The error that something else was expected: what is there instead, with what to do, or else the error that led here.
+/// The error that weights or a run were expected: what is there instead, with what to do, or else the error that
+/// led here. That stays where it is not the path's fault.
 pub fn instead(error: Error, path: &Path, expected: &str) -> Error {
-    match at(path) {
-        Some(Looks { what, remedy }) => {
-            let other = Error::input(format!("is {what}, not {expected}")).in_file(path);
-            if remedy.is_empty() { other } else { other.remedy(remedy) }
-        }
-        None => error,
+    instead_of(error, path, expected, Remedy::for_weights)
+}
+
+/// As [`instead`], where a data set was expected.
+pub fn instead_of_data(error: Error, path: &Path, expected: &str) -> Error {
+    instead_of(error, path, expected, Remedy::for_data)
+}
+
+fn instead_of(
+    error: Error,
+    path: &Path,
+    expected: &str,
+    remedy: fn(Remedy) -> Option<&'static str>,
+) -> Error {
+    let looks = if matches!(error, Error::Input(_)) { at(path) } else { None };
+    let Some(looks) = looks else { return error };
+    let other = Error::input(format!("is {}, not {expected}", looks.what)).in_file(path);
+    match remedy(looks.remedy) {
+        Some(remedy) => other.remedy(remedy),
+        None => other,
     }
 }
 
@@ -75,36 +92,59 @@ fn in_gzip(mut unpacked: impl Read) -> Option<Looks> {
 
 fn folder(path: &Path) -> Option<Looks> {
     if path.join("args.json").is_file() {
-        return Some(Looks::new("a run's folder", ""));
+        return Some(Looks::new("a run's folder", Remedy::None));
     }
     if path.join("PNGImages").is_dir() {
-        return Some(Looks::new("PennFudanPed's folder", ""));
+        return Some(Looks::new("PennFudanPed's folder", Remedy::None));
     }
-    let mut names = Vec::new();
-    list(path, "", DEPTH, &mut names);
+    // One that cannot be read is not empty.
+    let mut names = list(path).ok()?;
     if names.is_empty() {
-        return Some(Looks::new("a folder without files", ""));
+        return Some(Looks::new("a folder without files", Remedy::None));
+    }
+    // What lies beside class folders says nothing of them.
+    if are_classes(&names) {
+        names.retain(|name| name.contains('/'));
+    }
+    let found = members("a folder", &names)?;
+    if found.kind != Kind::Pictures {
+        return Some(found);
     }
     // Pictures in sub-folders are a data set, those beside each other are not.
-    names.retain(|name| !(name.contains('/') && gradus_models::checkpoint::is_picture(name)));
-    let found = members("a folder", &names)?;
-    let sort = "sort the images into one folder a class, and name the folder above";
-    Some(if found.what == "a folder of pictures" { Looks { remedy: sort, ..found } } else { found })
+    let beside = names.iter().filter(|name| is_picture(name) && !name.contains('/')).count();
+    let sort = Remedy::Data("sort the images into one folder a class, and name the folder above");
+    (2 * beside > names.len()).then_some(Looks { remedy: sort, ..found })
 }
 
-/// The files below a folder, some of each, with `/` between.
-fn list(folder: &Path, prefix: &str, depth: usize, names: &mut Vec<String>) {
-    let Ok(entries) = folder.read_dir() else { return };
-    for entry in entries.flatten().take(NAMES) {
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() && depth > 0 => {
-                list(&entry.path(), &format!("{name}/"), depth - 1, names)
+/// Whether pictures lie in two sub-folders or more, and other files in none but these: a data set in class folders.
+fn are_classes(names: &[String]) -> bool {
+    let folder = |name: &String| Some(name.rsplit_once('/')?.0.to_owned());
+    let all: HashSet<String> = names.iter().filter_map(folder).collect();
+    let pictured: HashSet<String> = names.iter().filter(|name| is_picture(name)).filter_map(folder).collect();
+    pictured.len() >= 2 && pictured.len() == all.len()
+}
+
+/// The files below a folder, some of each, with `/` between: those that lie less deep first. Error: the folder itself
+/// cannot be read.
+fn list(root: &Path) -> io::Result<Vec<String>> {
+    root.read_dir()?;
+    let (mut names, mut left) = (Vec::new(), ALL_NAMES);
+    let mut folders = VecDeque::from([(root.to_path_buf(), String::new(), 0)]);
+    while let Some((folder, prefix, depth)) = folders.pop_front() {
+        let Ok(entries) = folder.read_dir() else { continue };
+        for entry in entries.flatten().take(NAMES.min(left)) {
+            left -= 1;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && depth < DEPTH => {
+                    folders.push_back((entry.path(), format!("{name}/"), depth + 1));
+                }
+                Ok(kind) if kind.is_file() => names.push(name),
+                _ => {}
             }
-            Ok(kind) if kind.is_file() => names.push(name),
-            _ => {}
         }
     }
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -199,7 +239,40 @@ mod tests {
             std::fs::create_dir_all(classes.join(class)).unwrap();
             std::fs::write(classes.join(class).join("1.png"), "").unwrap();
         }
-        std::fs::write(classes.join("README.md"), "").unwrap();
-        assert_eq!(at(&classes), None);
+        // Nor is there of what lies beside them or among their images.
+        for stray in ["README.md", "model.pth", "data.yaml", "features.npy", "b/model.pth", "b/features.npy"]
+        {
+            std::fs::write(classes.join(stray), "").unwrap();
+            assert_eq!(at(&classes), None, "{stray}");
+        }
+        // But annotations are no images' stray neighbours.
+        std::fs::write(classes.join("a/_annotations.coco.json"), "").unwrap();
+        assert_eq!(at(&classes).unwrap().what, "a data set in COCO's format");
+    }
+
+    #[test]
+    fn so_many_names_are_listed_and_the_nearest_first() {
+        let dir = tempfile::tempdir().unwrap();
+        // Each folder is within its own bound; together they hold more than is looked at.
+        for folder in 0..NAMES / 2 {
+            let folder = dir.path().join(format!("{folder}/deep"));
+            std::fs::create_dir_all(&folder).unwrap();
+            (0..NAMES).for_each(|file| drop(File::create(folder.join(file.to_string())).unwrap()));
+            File::create(folder.join("../near")).unwrap();
+        }
+        let names = list(dir.path()).unwrap();
+        // All but the folders themselves.
+        assert_eq!(names.len(), ALL_NAMES - NAMES);
+        assert!(names[..NAMES / 2].iter().all(|name| name.ends_with("/near")));
+        assert!(names[NAMES / 2..].iter().all(|name| name.contains("/deep/")));
+        assert!(list(&dir.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn what_is_not_the_paths_fault_is_told_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = |error| instead(error, dir.path(), "a weights file").to_string();
+        assert!(said(Error::input("x")).contains("is a folder without files, not a weights file"));
+        assert_eq!(said(Error::failure("the disk is broken")), "the disk is broken");
     }
 }

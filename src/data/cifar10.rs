@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use gradus_core::Rng;
 
-use super::{Dataset, Splits, Subset, hold_out};
+use super::{Dataset, EXPECTED, Splits, Subset, hold_out};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;
+use crate::looks;
 
 const SIDE: usize = 32;
 const PIXELS: usize = SIDE * SIDE;
@@ -81,7 +82,28 @@ impl Cifar10 {
         Ok(data)
     }
 
+    /// An archive without any of the files is called what it is.
     fn from_archive(path: &Path) -> Result<Self> {
+        let mut found: [Option<Vec<u8>>; FILES.len()] = Default::default();
+        let unpacked = Self::unpack(path, &mut found);
+        let mut data = Self::empty();
+        let mut take = || -> Result<()> {
+            for (name, bytes) in FILES.iter().zip(&found) {
+                let bytes = bytes.as_ref().ok_or_else(|| missing(path, name))?;
+                data.append(bytes, &path.join(name))?;
+            }
+            Ok(())
+        };
+        let read = unpacked.and_then(|()| take());
+        match read {
+            Ok(()) => Ok(data),
+            Err(e) if found.iter().all(Option::is_none) => Err(looks::instead_of_data(e, path, EXPECTED)),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Reads the files out of an archive; one that is cut off counts as found.
+    fn unpack(path: &Path, found: &mut [Option<Vec<u8>>; FILES.len()]) -> Result<()> {
         let unreadable = |e: io::Error| match e.kind() {
             io::ErrorKind::UnexpectedEof => {
                 Error::input("ends early (the archive is truncated)").in_file(path).remedy(REMEDY)
@@ -93,26 +115,19 @@ impl Cifar10 {
         let file = File::open(path).map_err(|e| Error::read(path, &e))?;
         let unpacked = flate2::read::MultiGzDecoder::new(BufReader::new(file)).take(UNPACKED);
         let mut archive = tar::Archive::new(unpacked);
-        let mut found: [Option<Vec<u8>>; FILES.len()] = Default::default();
         for entry in archive.entries().map_err(unreadable)? {
             let mut entry = entry.map_err(unreadable)?;
             let name =
                 entry.path().map_err(unreadable)?.file_name().map(|n| n.to_string_lossy().into_owned());
             let Some(slot) = FILES.iter().position(|&n| name.as_deref() == Some(n)) else { continue };
             let limit = (RECORDS * RECORD) as u64 + 1;
-            let mut bytes = Vec::with_capacity(entry.size().min(limit) as usize);
-            entry.by_ref().take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
-            found[slot] = Some(bytes);
+            let bytes = found[slot].insert(Vec::with_capacity(entry.size().min(limit) as usize));
+            entry.by_ref().take(limit).read_to_end(bytes).map_err(unreadable)?;
             if found.iter().all(Option::is_some) {
                 break;
             }
         }
-        let mut data = Self::empty();
-        for (name, bytes) in FILES.iter().zip(found) {
-            let bytes = bytes.ok_or_else(|| missing(path, name))?;
-            data.append(&bytes, &path.join(name))?;
-        }
-        Ok(data)
+        Ok(())
     }
 
     fn empty() -> Self {
@@ -257,17 +272,23 @@ mod tests {
         let packed = dir.path().join("c.tar.gz");
         let gz = flate2::write::GzEncoder::new(File::create(&packed).unwrap(), flate2::Compression::fast());
         let mut tar = tar::Builder::new(gz);
-        for name in FILES {
+        // In the order of a folder, as `tar czf` takes them: the first name may be any.
+        for name in FILES.iter().rev() {
             tar.append_path_with_name(dir.path().join(name), format!("{FOLDER}/{name}")).unwrap();
         }
         tar.into_inner().unwrap().finish().unwrap();
         let unpacked = Cifar10::open(&packed).unwrap();
         assert_eq!(unpacked.checksum(), data.checksum());
         assert_eq!(unpacked.pixels, data.pixels);
+        let find = || crate::data::find(packed.to_str().unwrap(), 1, crate::data::Reading::default());
+        assert_eq!(find().unwrap().checksum(), data.checksum());
 
         let whole = std::fs::read(&packed).unwrap();
         std::fs::write(&packed, &whole[..whole.len() / 2]).unwrap();
         assert!(message(&packed).contains("truncated"), "{}", message(&packed));
+        // Even within its first file it is CIFAR-10's.
+        std::fs::write(&packed, &whole[..50_000]).unwrap();
+        assert!(find().err().unwrap().to_string().contains("truncated"));
         std::fs::write(&packed, b"not an archive").unwrap();
         assert!(message(&packed).contains("not a readable .tar.gz"));
 

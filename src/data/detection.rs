@@ -209,8 +209,9 @@ pub fn open(source: &str, reading: Reading) -> Result<Arc<dyn DetectionDataset>>
     }
     let path = Path::new(source);
     let expected = "PennFudanPed's folder or ANNOTATIONS.json:IMAGES";
-    let other =
-        |e: Error| if path.join("PNGImages").is_dir() { e } else { looks::instead(e, path, expected) };
+    let other = |e: Error| {
+        if path.join("PNGImages").is_dir() { e } else { looks::instead_of_data(e, path, expected) }
+    };
     Ok(Arc::new(PennFudan::open(path, reading).map_err(other)?))
 }
 

@@ -28,15 +28,10 @@ use super::classes::{Known, alike, list};
 use super::{Dataset, Reading, Splits, Subset, hold_out};
 use crate::data::description::{Faults, Outcome};
 use crate::error::{Error, Result};
-use crate::image::{Format, Image};
+use crate::image::{Format, Image, NOT_READ, READ};
 use crate::progress::Progress;
 use layout::{Entry, Part};
 
-/// Extensions of files that are taken for images; so are files without any that begin as images do.
-const READ: [&str; 8] = ["png", "apng", "jpg", "jpeg", "jpe", "jfif", "pjpeg", "webp"];
-/// Images that are not read. They count as unreadable: a data set that shrinks silently is worse than none.
-const NOT_READ: [&str; 12] =
-    ["bmp", "gif", "tif", "tiff", "avif", "heic", "heif", "ppm", "pgm", "jp2", "jxl", "svg"];
 /// How deep folders inside a class are followed.
 const DEPTH: usize = 8;
 
@@ -187,6 +182,8 @@ impl ImageFolder {
     ) -> Result<()> {
         for entry in layout::entries(folder)? {
             let extension = entry.extension();
+            // Images that are not read count as unreadable: a data set that shrinks silently is worse than none.
+            // Files without extension are taken for images where they begin as these do.
             let known = READ.iter().chain(&NOT_READ).any(|e| *e == extension);
             if entry.is_folder {
                 if depth == 0 || entry.linked {

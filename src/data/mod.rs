@@ -268,9 +268,11 @@ pub enum Source {
     Divided(Splits),
 }
 
-/// Finds what `--data` names: CIFAR-10 (its folder or `.tar.gz`), a folder of images with one sub-folder a
-/// class, or `synthetic` (`synthetic:N` for N images), the drawn data set. `reading` says how faults are
-/// taken.
+/// What `--data` may name.
+const EXPECTED: &str = "a folder of images with one sub-folder a class, or CIFAR-10's archive";
+
+/// Finds what `--data` names: CIFAR-10 (its folder or `.tar.gz`), a folder of images with one sub-folder a class,
+/// or `synthetic` (`synthetic:N` for N images), the drawn data set. `reading` says how faults are taken.
 pub fn find(source: &str, seed: u64, reading: Reading) -> Result<Source> {
     let path = Path::new(source);
     if let Some(count) = source.strip_prefix("synthetic").filter(|_| !path.exists()) {
@@ -279,17 +281,12 @@ pub fn find(source: &str, seed: u64, reading: Reading) -> Result<Source> {
     let meta = std::fs::metadata(path).map_err(|e| {
         Error::read(path, &e).remedy(format!("name a folder of images, or get CIFAR-10: {}", cifar10::REMEDY))
     })?;
-    let other = |e: Error| {
-        looks::instead(e, path, "a folder of images with one sub-folder a class, or CIFAR-10's archive")
-    };
     if meta.is_file() || cifar10::is_cifar10(path) {
-        if meta.is_file() && looks::at(path).is_some_and(|looks| !looks.what.starts_with("CIFAR-10's binary"))
-        {
-            return Err(other(Error::input("is not CIFAR-10's archive").in_file(path)));
-        }
         return Ok(Source::Divided(Arc::new(Cifar10::open(path)?).split(&split_rng(seed))));
     }
-    Ok(Source::Folder(ImageFolder::open(path, reading).map_err(other)?))
+    Ok(Source::Folder(
+        ImageFolder::open(path, reading).map_err(|e| looks::instead_of_data(e, path, EXPECTED))?,
+    ))
 }
 
 /// Where the division of a data set comes from.
@@ -297,8 +294,8 @@ fn split_rng(seed: u64) -> Rng {
     Rng::seed(seed).stream("split")
 }
 
-/// Finds a data set and divides it. `val_fraction` of each class's training images is held out for a folder
-/// that brings no split of its own; the choice is a function of `seed`.
+/// Finds a data set and divides it. `val_fraction` of each class's training images is held out for a folder that
+/// brings no split of its own; the choice is a function of `seed`.
 pub fn open(source: &str, val_fraction: f64, seed: u64, reading: Reading) -> Result<Splits> {
     find(source, seed, reading)?.divided(val_fraction, seed)
 }

@@ -12,7 +12,7 @@ use super::Reading;
 use super::description::{Faults, Outcome};
 use super::detection::{DetectionDataset, Sample};
 use crate::error::{Error, Result};
-use crate::image::{Header, Image, Samples};
+use crate::image::{Header, Image, READ, Samples};
 use crate::metrics::coco::Category;
 use crate::metrics::rle::Rle;
 
@@ -99,14 +99,13 @@ fn pictures(folder: &Path, faults: &mut Faults) -> Result<Vec<(String, PathBuf)>
         let text = |part: Option<&std::ffi::OsStr>| part.and_then(|p| p.to_str()).map(String::from);
         let (name, stem, extension) =
             (text(path.file_name()), text(path.file_stem()), text(path.extension()));
-        // Dot files are other programs' (macOS leaves `._X.png` beside each X.png), as is what Windows keeps
-        // of its previews.
+        // Dot files are other programs' (macOS leaves `._X.png` beside each X.png), as is what Windows keeps of its
+        // previews.
         if name.as_ref().is_some_and(|n| n.starts_with('.') || n == "Thumbs.db" || n == "desktop.ini") {
             continue;
         }
-        let known = ["png", "jpg", "jpeg", "jpe", "jfif", "webp"];
         match (stem, extension) {
-            (Some(stem), Some(e)) if known.contains(&e.to_ascii_lowercase().as_str()) => {
+            (Some(stem), Some(e)) if READ.contains(&e.to_ascii_lowercase().as_str()) => {
                 found.push((stem, path))
             }
             _ => faults.add("files are no pictures by their names", Outcome::LeftOut, path.display()),

@@ -43,9 +43,11 @@ pub fn file(path: &Path, which: Which<'_>) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_path_buf());
     }
+    let expected =
+        format!("a run's folder, which has weights/{}.safetensors, or a weights file", which.of_run);
     Files::weights(path, which.of_run).map_err(|e| match path.join("args.json").exists() {
         true => e,
-        false => looks::instead(e, path, "a run's folder or a weights file"),
+        false => looks::instead(e, path, &expected),
     })
 }
 

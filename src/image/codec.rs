@@ -15,10 +15,8 @@ use std::path::Path;
 use super::{Image, Samples};
 use crate::error::{Error, Result};
 use crate::files;
-use gradus_models::checkpoint::looks;
+use gradus_models::checkpoint::{Kind, looks};
 
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
-const JPEG: &[u8] = b"\xff\xd8\xff";
 /// So many first bytes tell what a file is.
 const START: usize = 4096;
 /// What ends a PNG file, without the checksum: an empty last chunk.
@@ -37,28 +35,28 @@ pub enum Format {
 }
 
 impl Format {
-    /// Tells a file by its first bytes. Error: it is none of the formats that are read; what it
-    /// is, where that is known.
+    /// Tells a file by its first bytes. Error: it is none of the formats that are read; what it is, where that
+    /// is known.
     pub fn of(start: &[u8]) -> Result<Self> {
-        if start.starts_with(PNG) {
-            return Ok(Format::Png);
-        }
-        if start.starts_with(JPEG) {
-            return Ok(Format::Jpeg);
-        }
-        if start.starts_with(b"RIFF") && start.get(8..12) == Some(b"WEBP") {
-            return Ok(Format::WebP);
-        }
-        let what = match looks(&start[..start.len().min(START)]) {
+        let looks = looks(&start[..start.len().min(START)]);
+        let kind = looks.as_ref().map_or(Kind::Other, |looks| looks.kind);
+        let remedy = match kind {
+            Kind::Png => return Ok(Format::Png),
+            Kind::Jpeg => return Ok(Format::Jpeg),
+            Kind::WebP => return Ok(Format::WebP),
+            Kind::OtherPicture => "convert it to PNG, JPEG or WebP",
+            Kind::Pictures | Kind::Other => "give a PNG, JPEG or WebP image",
+        };
+        let what = match looks {
             _ if start.is_empty() => "is empty".to_string(),
             Some(looks) => format!("is {}, not a PNG, JPEG or WebP image", looks.what),
             None => "is not a PNG, JPEG or WebP image".to_string(),
         };
-        Err(Error::input(what).remedy("give a PNG, JPEG or WebP image"))
+        Err(Error::input(what).remedy(remedy))
     }
 
-    /// Tells a file by its first bytes and looks whether it ends as such files do, which takes microseconds; where it does
-    /// not, it is decoded. Error: it is no image, or one that was cut off.
+    /// Tells a file by its first bytes and looks whether it ends as such files do, which takes microseconds; where
+    /// it does not, it is decoded. Error: it is no image, or one that was cut off.
     pub fn of_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let ends = || -> io::Result<(Vec<u8>, Vec<u8>, u64)> {
@@ -99,8 +97,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Sides to 32,768 pixels, 1.5 GiB of samples (20,000 x 20,000 RGB fits), files to 256 MiB. While a JPEG is decoded
-    /// it takes up to two and a half times its samples.
+    /// Sides to 32,768 pixels, 1.5 GiB of samples (20,000 x 20,000 RGB fits), files to 256 MiB. While a JPEG is
+    /// decoded it takes up to two and a half times its samples.
     fn default() -> Self {
         Limits { side: 32_768, bytes: 3 << 29, file: 1 << 28 }
     }
@@ -230,6 +228,9 @@ pub fn save_png_in_bands(path: &Path, height: usize, bands: impl IntoIterator<It
 mod tests {
     use super::*;
 
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+    const JPEG: &[u8] = b"\xff\xd8\xff";
+
     fn error(bytes: &[u8]) -> String {
         let e = Image::decode(bytes, &Limits::default()).unwrap_err();
         assert_eq!(e.exit_code(), 2);
@@ -257,7 +258,7 @@ mod tests {
     #[test]
     fn what_is_not_an_image_is_named() {
         assert!(error(b"").starts_with("is empty; "));
-        assert!(error(b"GIF89a...").starts_with("is a GIF image, not a PNG, JPEG or WebP image; "));
+        assert!(error(b"GIF89a...").starts_with("is a GIF image, not a PNG, JPEG or WebP image; convert"));
         assert!(error(b"hello, world").starts_with("is not a PNG, JPEG or WebP image; "));
         assert!(error(PNG).contains("ends early"));
         assert!(error(JPEG).contains("ends early"));

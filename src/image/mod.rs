@@ -11,6 +11,9 @@ mod objects;
 mod orientation;
 mod resize;
 
+/// Extensions of images that are read, and of others.
+pub use gradus_models::checkpoint::{NOT_READ, READ};
+
 pub use codec::{Format, Limits, save_png_in_bands};
 pub use draw::{Align, Canvas, Color, caption_grid, fit_text, palette, text_width};
 pub use header::Header;

@@ -100,7 +100,7 @@ fn words_of_wrappers_before_every_name() {
     for prefix in ["_orig_mod.", "module.", "module._orig_mod.", "model.backbone.", "ema.module."] {
         let (code, printed, said) = predicted(prefix);
         assert!(code == Some(0) && printed == plain, "{prefix}: {said}");
-        assert!(said.contains("was removed from every name"), "{said}");
+        assert!(said.contains("what wrappers had put into the names was removed"), "{said}");
     }
 
     let path = folder.path().join("compiled.pth");
@@ -289,6 +289,29 @@ fn other_files_and_folders_are_called_what_they_are() {
     train("detector", "voc", &["Pascal VOC", "COCO"]);
     train("detector", "yolo", &["YOLO", "COCO"]);
     train("detector", "photos.zip", &["is a zip archive of pictures"]);
+    // What a data set has to be told of is not hidden by a file that lies beside its classes.
+    for name in ["classes/a/1.png", "classes/b/1.png"] {
+        fs::create_dir_all(path(name).parent().unwrap()).unwrap();
+        fs::copy(picture(folder.path()), path(name)).unwrap();
+    }
+    fs::write(path("classes/b/bad.jpg"), "text").unwrap();
+    fs::write(path("classes/model.pth"), "weights").unwrap();
+    train("alexnet", "classes", &["b/bad.jpg", "--skip-bad"]);
+    // A remedy is for what was expected.
+    fs::write(path("paper.pdf"), "%PDF-1.7").unwrap();
+    for name in ["net.onnx", "train-images-idx3-ubyte", "paper.pdf"] {
+        let (_, _, weights) = gradus(&["predict", str(&path(name)), "x.png"]);
+        let (_, _, data) = gradus(&["train", "alexnet", "--data", str(&path(name)), "--out", "none"]);
+        assert_eq!(
+            (weights.contains("torch.save(model"), data.contains("torch.save")),
+            (name == "net.onnx", false)
+        );
+        assert_eq!(
+            (weights.contains("PNG"), data.contains("PNG")),
+            (false, name.ends_with("ubyte")),
+            "{data}"
+        );
+    }
     let predict = |name: &str, words: &[&str]| {
         refused(&["predict", str(&path(name)), "x.png"], &[&[name], words].concat());
     };

@@ -34,7 +34,7 @@ pub use atomic::write_atomically;
 pub use error::{CheckpointError, Problem};
 pub use hash::verify_name_hash;
 pub use loaded::Loaded;
-pub use looks::{Looks, VOC, YOLO, is_picture, looks, members};
+pub use looks::{Kind, Looks, NOT_READ, READ, Remedy, is_picture, looks, members};
 pub use module::{LoadReport, from_raw, load_exact, load_matching, save_module, state_dict, to_raw};
 pub use names::{modern_name, modernise, unread_detector};
 pub use pretrained::{NORM_EPS, Pretrained, Source, load_pretrained, norm_eps, pretrain, pretrain_key};
