@@ -36,8 +36,7 @@ fn covers(lines: &[&str]) -> bool {
         let closing = line.trim_end().ends_with(['}', ';']);
         !line.trim().is_empty() && (indent(line) < own || indent(line) == own && closing)
     };
-    lines.len() < 2
-        || !lines[1..lines.len() - 1].iter().any(|line| ends(line)) && indent(lines[lines.len() - 1]) >= own
+    lines.len() < 2 || !lines[1..lines.len() - 1].iter().any(ends) && indent(lines[lines.len() - 1]) >= own
 }
 
 /// The lines that name what other systems lack, without saying so.
