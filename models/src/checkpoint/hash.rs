@@ -1,5 +1,5 @@
 //! The hash in a file's name: PyTorch's model zoo names a file `NAME-XXXXXXXX.pth` after the first eight hexadecimal
-//! digits of its content's SHA-256.
+//! digits of its content's SHA-256; some write `.th` for `.pth`.
 //!
 //! People date their files in the same place, `resnet-20240131.pth`. Eight digits that are a day of the calendar are
 //! taken for that, unless the content has this hash: one hash in some thousands looks so, and a sound file that is
@@ -13,7 +13,7 @@ use std::path::Path;
 
 const DIGITS: usize = 8;
 
-/// Compares the SHA-256 of a `.pth` file with the eight digits at the end of its name, before the extension. True when
+/// Compares the SHA-256 of a `.pth` or `.th` file with the eight digits at the end of its name, before the extension. True when
 /// they agree, false when the name has none, or a date.
 ///
 /// # Errors
@@ -31,7 +31,7 @@ pub fn verify_name_hash(path: impl AsRef<Path>) -> Result<bool, CheckpointError>
 
 fn hash_in_name(path: &Path) -> Option<&str> {
     // A copy in another format keeps the name and not the content.
-    path.extension().filter(|e| e.eq_ignore_ascii_case("pth"))?;
+    path.extension().filter(|e| ["pth", "th"].iter().any(|own| e.eq_ignore_ascii_case(own)))?;
     let (_, digits) = path.file_stem()?.to_str()?.rsplit_once('-')?;
     let is_hash = digits.len() == DIGITS && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     is_hash.then_some(digits)
