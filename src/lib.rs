@@ -4,6 +4,28 @@
 //! [`analysis`] look at what was learned, [`report`] and [`serve`] show it, [`plot`] and [`image`] draw. The networks are `gradus_models`, the
 //! numerics `gradus_core`.
 //!
+//! An epoch of AlexNet on drawn shapes:
+//!
+//! ```
+//! use gradus::data::{Loader, SyntheticShapes, Transform};
+//! use gradus_core::{Adam, Optimizer, Rng, Tape};
+//! use gradus_models::AlexNet;
+//!
+//! let (rng, data) = (Rng::seed(1234), SyntheticShapes::with_len(1, 96).split());
+//! let mut net = AlexNet::cifar(data.classes().len(), &mut rng.stream("weights"));
+//! let mut adam = Optimizer::new(Adam::new(3e-4));
+//! for batch in Loader::training(data.train, Transform::CIFAR, 24, &rng).epoch(0, 0) {
+//!     let batch = batch?;
+//!     let mut g = Tape::train(&mut rng.stream("dropout").at(batch.number as u64));
+//!     let logits = net.forward(&mut g, batch.images.into());
+//!     let loss = g.cross_entropy(logits, &batch.labels);
+//!     adam.step(&mut net, &g.backward(&loss))?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What a network makes of images, in the plane:
+//!
 //! ```
 //! use gradus::analysis::{Outputs, Pca};
 //! use gradus::data::{SyntheticShapes, Transform};

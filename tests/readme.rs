@@ -1,20 +1,29 @@
-//! The README's commands work as written and print what it says, in an empty folder, from top to bottom.
+//! The commands of the README and of the pages for users work as written and print what is quoted, in an empty folder,
+//! page after page from top to bottom. Links lead somewhere, and the README's example is one that is compiled and run.
 //!
 //! What needs a download is given what the program draws; what trains for long trains briefly; servers are asked for their
 //! address and stopped; of a benchmark, a download and the report (`tests/command_line.rs` makes one) only the words are checked.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const README: &str = include_str!("../README.md");
+/// The pages whose commands are tried, in this order: later ones use what earlier ones leave.
+const PAGES: [&str; 5] = [
+    README,
+    include_str!("../docs/commands.md"),
+    include_str!("../docs/data.md"),
+    include_str!("../docs/checkpoints.md"),
+    include_str!("../benches/README.md"),
+];
 /// What stands in for data, and what makes a training brief.
 const INSTEAD: [(&str, &str); 4] = [
+    ("--data photos", "--data synthetic:48"),
     ("cifar-10-binary.tar.gz", "synthetic:48"),
     ("--data data/PennFudanPed", "--data synthetic:6:64x48"),
     ("--weights data/fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", "--backbone resnet18-fpn"),
-    ("--weights FILE", "--backbone resnet18-fpn"),
 ];
 const BRIEFLY: [(&str, &str); 3] = [
     ("train alexnet", "--epochs 1"),
@@ -102,7 +111,8 @@ fn known(words: &[&str], folder: &Path) -> Result<String, String> {
     let names = words.iter().take_while(|w| !w.starts_with('-')).copied().collect::<Vec<_>>().join(" ");
     let help = run(&format!("{names} --help"), folder)?;
     let options = words.iter().filter(|w| w.starts_with('-'));
-    let missing: Vec<&&str> = options.filter(|o| !help.split([' ', ',', '\n']).any(|h| h == **o)).collect();
+    let missing: Vec<&&str> =
+        options.filter(|o| !help.split([' ', ',', '\n', '[']).any(|h| h == **o)).collect();
     if missing.is_empty() {
         Ok(String::new())
     } else {
@@ -144,18 +154,17 @@ fn commands_work_and_print_what_is_quoted() {
     for picture in ["assets/camera.png", "photo.png", "street.jpg"] {
         fs::copy(&camera, folder.path().join(picture)).unwrap();
     }
-    let all = commands(README);
+    let all: Vec<Quoted> = PAGES.iter().flat_map(|page| commands(page)).collect();
     assert!(all.len() > 20 && all.iter().any(|q| q.output.is_some()), "{all:?}");
     let mut done: Vec<String> = Vec::new();
     for Quoted { command, output } in all {
-        // What the table and the text both name is run once: results are not overwritten.
+        // What two places name is run once: results are not overwritten.
         if done.contains(&briefly(&command)) {
             continue;
         }
-        let printed =
-            try_out(&command, folder.path()).unwrap_or_else(|e| panic!("the README's `{command}`: {e}"));
+        let printed = try_out(&command, folder.path()).unwrap_or_else(|e| panic!("`{command}`: {e}"));
         if let Some(output) = output {
-            assert_eq!(printed, output, "the README's `{command}` prints something else");
+            assert_eq!(printed, output, "`{command}` prints something else");
         }
         done.push(briefly(&command));
     }
@@ -189,13 +198,61 @@ fn what_does_not_work_is_noticed() {
     assert_eq!(commands(text), expected);
 }
 
+/// The project's pages below a folder.
+fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if entry.is_dir() && !name.starts_with('.') && name != "target" {
+            pages(&entry, found);
+        } else if name.ends_with(".md") {
+            found.push(entry);
+        }
+    }
+}
+
+/// What a link to a heading says behind `#`.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
 #[test]
-fn links_lead_to_files() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let targets = README.split("](").skip(1).filter_map(|t| t.split(')').next());
-    let local: Vec<&str> = targets.filter(|t| !t.starts_with("http")).collect();
-    assert!(local.len() > 8);
-    for target in local {
-        assert!(root.join(target).exists(), "the README leads to {target}, which is not there");
+fn links_lead_somewhere() {
+    let mut all = Vec::new();
+    pages(Path::new(env!("CARGO_MANIFEST_DIR")), &mut all);
+    let mut seen = 0;
+    for page in all {
+        let text = fs::read_to_string(&page).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|t| t.split(')').next());
+        for target in targets.filter(|t| !t.starts_with("http")) {
+            let (file, place) = target.split_once('#').unwrap_or((target, ""));
+            let there = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            assert!(there.exists(), "{} leads to {target}, which is not there", page.display());
+            let headings = || fs::read_to_string(&there).unwrap_or_default();
+            let found = place.is_empty()
+                || headings()
+                    .lines()
+                    .any(|l| l.starts_with('#') && anchor(l.trim_start_matches('#')) == place);
+            assert!(found, "{} leads to {target}, and no heading is called so", page.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "{seen} links");
+}
+
+#[test]
+fn the_example_is_one_that_is_run() {
+    let example = README.split("```rust\n").nth(1).and_then(|t| t.split("```").next()).unwrap();
+    let lines = include_str!("../src/lib.rs").lines().filter_map(|l| l.strip_prefix("//! "));
+    let documented: String = lines.map(|l| format!("{l}\n")).collect();
+    assert!(example.lines().count() >= 10 && documented.contains(example), "{documented}");
+}
+
+#[test]
+fn the_first_page_is_short() {
+    for (page, most) in [(README, 150), (PAGES[4], 120)] {
+        assert!(page.lines().count() <= most);
+        let columns = page.lines().filter(|l| l.starts_with('|')).map(|l| l.matches('|').count() - 1);
+        assert!(columns.max().is_some_and(|most| most <= 5));
     }
 }
