@@ -15,7 +15,7 @@ fn main() -> gradus::Result<()> {
     use base64::engine::general_purpose::STANDARD;
     use gradus::data::Reading;
     use gradus::data::detection::{self, DetectionDataset, DetectionLoader, Sample, TestSplit, tensor};
-    use gradus::engine::detection::{Decay, Judgement, Part, Plan, Recipe, judge, surest, to_coco};
+    use gradus::engine::detection::{Judgement, Part, Plan, Recipe, judge, surest, to_coco};
     use gradus::engine::found::{objects, picture};
     use gradus::image::{Image, picture_rows};
     use gradus::plot::{Chart, Series};
@@ -116,8 +116,7 @@ fn main() -> gradus::Result<()> {
         batch: 2,
         lr: 5e-4,
         recipe: Recipe::FromScratch,
-        decay: Decay::default(),
-        seed: 1234,
+        ..Plan::default()
     };
     let kinds: [BackboneKind; 2] = [BackboneKind::Resnet18Fpn, BackboneKind::MobilenetV2Fpn];
     let mut nets: Vec<Detector> = kinds.iter().map(|kind| detector(*kind, data.classes().len())).collect();

@@ -11,6 +11,7 @@
 use gradus::bench::conv::{self, shapes};
 use gradus::bench::median;
 use gradus::plot::{Chart, Scale, Series, Style, grid};
+use gradus_core::gemm::Precision;
 use gradus_core::gemm::peak::peak_gflops;
 use gradus_core::gemm::{Matrix, gemm};
 use gradus_core::optim::{Adam, Optimizer};
@@ -85,7 +86,7 @@ fn roofline() -> Chart {
             format!("roofs: {memory:.0} GB/s, {peak:.0} GFLOP/s of multiply-adds"),
             vec![roof(0.5), roof(knee), roof(700.0)],
         ));
-    let timings = conv::run(7, |_| ());
+    let timings = conv::run(7, Precision::F32, |_| ());
     let intensity = |name: &str| {
         let spec = shapes().find(|s| s.name == name).expect("a timed shape").spec;
         spec.flops() / (4 * (spec.x_len() + spec.w_len() + spec.y_len())) as f64

@@ -13,6 +13,7 @@ use crate::image::{Image, picture_rows};
 use crate::plot::{Chart, Scale, Series};
 use crate::report::Page;
 use crate::run::Run;
+use gradus_core::gemm::Precision;
 use gradus_core::{Module, Slot};
 use gradus_models::detection::Detector;
 use serde::Serialize;
@@ -39,6 +40,8 @@ pub struct Question {
     pub score: f32,
     /// Draw on plain gray.
     pub plain: bool,
+    /// What products and convolutions read.
+    pub precision: Precision,
 }
 
 impl Question {
@@ -143,6 +146,7 @@ fn side(
     data: &Arc<dyn DetectionDataset>,
 ) -> Result<(Side, Vec<Image>)> {
     let mut model = DetectorModel::open(run, question.weights.as_str(), [None, None])?;
+    model.net.precision = question.precision;
     let [train, test] = settings.parts(data)?;
     let categories = model.categories_in(data.classes(), &question.data)?;
     let score = |part: &Part, label: &str| judge(&model.net, &categories, part, label);

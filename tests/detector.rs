@@ -1,7 +1,7 @@
 //! Detectors as a user meets them: a run's folder, evaluation, detection, comparison, resuming, and bad input.
 
 use gradus::data::{Reading, detection};
-use gradus::engine::detection::{Decay, Detection, Part, Plan, Recipe, Tally, judge};
+use gradus::engine::detection::{Detection, Part, Plan, Recipe, Tally, judge};
 use gradus::engine::trainer::Task;
 use gradus::image::Image;
 use gradus_core::optim::Optimizer;
@@ -292,14 +292,8 @@ fn four_scenes_are_learned_by_heart() {
         ..Config::new(kind, 2)
     };
     let mut net = Detector::new(config, &mut Rng::seed(1));
-    let plan = Plan {
-        epochs: 120,
-        batch: 4,
-        lr: 1e-3,
-        recipe: Recipe::FromScratch,
-        decay: Decay::default(),
-        seed: 1,
-    };
+    let (epochs, batch, lr, recipe) = (120, 4, 1e-3, Recipe::FromScratch);
+    let plan = Plan { epochs, batch, lr, recipe, seed: 1, ..Plan::default() };
     let task = Detection::new(plan, &part, part.clone(), false);
     let ap50 = |net: &Detector| judge(net, data.classes(), &part, "scenes").unwrap().boxes.stats[1];
     assert!(ap50(&net) < 0.1, "before: AP50 {}", ap50(&net));

@@ -1,13 +1,17 @@
 //! The numbers a tensor is made of: f32, which runs, and f64, which proves.
 
 use crate::buffer::Pool;
-use crate::compiled::Compiled;
+use crate::gemm::Engines;
+use crate::ops::conv::Passes;
 use crate::simd::{Isa, Kernel, dispatch_f32_on, dispatch_f64_on};
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 /// f32 or f64. Every op is written once, generic over it: in f32 the intrinsics run, in f64 the portable path.
+///
+/// It has no other implementations, and nobody else can write one: kernels hand out memory of the pool as elements, whatever bits
+/// it holds, and read f32 where an instruction set asks for it.
 pub trait Element:
     Copy
     + Default
@@ -28,6 +32,8 @@ pub trait Element:
     + MulAssign
     + DivAssign
     + Sum
+    + Engines
+    + Passes
 {
     /// 0
     const ZERO: Self;
@@ -89,9 +95,6 @@ pub trait Element:
     }
     /// Runs a kernel compiled for `isa`, or for the portable path where this machine or element lacks it.
     fn dispatch_on<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
-    /// The large kernels for this element.
-    #[doc(hidden)]
-    fn compiled() -> &'static Compiled<Self>;
     /// The pool that buffers of this element come from and return to.
     fn pool() -> &'static Pool<Self>;
 }
@@ -156,10 +159,6 @@ macro_rules! element {
             #[inline(always)]
             fn dispatch_on<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output {
                 $dispatch(isa, kernel)
-            }
-            fn compiled() -> &'static Compiled<Self> {
-                static COMPILED: Compiled<$t> = Compiled::new();
-                &COMPILED
             }
             fn pool() -> &'static Pool<Self> {
                 static POOL: Pool<$t> = Pool::new();

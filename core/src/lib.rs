@@ -73,7 +73,7 @@
 #![warn(missing_docs)]
 
 pub mod buffer;
-mod compiled;
+mod cut;
 mod element;
 mod epilogue;
 mod finite;

@@ -30,17 +30,6 @@ pub fn is_worker() -> bool {
     AT_WORK.get()
 }
 
-/// Whether so many equal pieces keep the threads busy but for a fifth of the time, the last round counted. For cuts that
-/// say who makes a number and not how it is made: only those may look at the threads.
-pub(crate) fn is_even(pieces: usize) -> bool {
-    pieces * 5 >= pieces.next_multiple_of(threads()) * 4
-}
-
-/// The pieces that are a member's at first: consecutive ones. So are a matrix' lines shared out among tiles.
-pub(crate) fn share(member: usize, members: usize, pieces: usize) -> Range<usize> {
-    member * pieces / members..(member + 1) * pieces / members
-}
-
 /// Marks the thread as being at a piece of shared work, until it is dropped.
 struct AtWork {
     before: bool,
@@ -71,6 +60,7 @@ pub fn for_each(n: usize, f: impl Fn(usize) + Send + Sync) {
 #[cfg(feature = "rayon")]
 mod team {
     use super::AtWork;
+    use crate::cut;
     use std::hint::spin_loop;
     use std::ops::Range;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -103,7 +93,7 @@ mod team {
     pub fn share(pieces: usize, f: &(dyn Fn(usize) + Sync)) {
         let members = super::threads().min(pieces);
         let share = |m: usize| {
-            let Range { start, end } = super::share(m, members, pieces);
+            let Range { start, end } = cut::share(m, members, pieces);
             Share { next: AtomicUsize::new(start), end, turn: ((end - start) / TURNS).max(1) }
         };
         let team = Team { f, shares: (0..members).map(share).collect(), busy: AtomicUsize::new(0) };
@@ -319,13 +309,5 @@ mod tests {
                 assert!(!is_worker());
             });
         }
-    }
-
-    #[test]
-    fn pieces_are_even_where_four_fifths_of_the_threads_time_are_used() {
-        let even = |threads, pieces| on(threads, || is_even(pieces));
-        assert!((1..50).all(|n| even(1, n)));
-        assert!(even(2, 4) && even(2, 9) && !even(2, 1) && !even(2, 3));
-        assert!(even(16, 16) && even(16, 13) && even(16, 26) && !even(16, 12) && !even(16, 18));
     }
 }

@@ -8,6 +8,7 @@
 //! batch norm's from its input, need not be kept for the ops that read it: they make it again, to the same bits.
 
 use crate::finite::{NotFinite, Watch};
+use crate::gemm::Precision;
 use crate::nn::{Param, ParamId};
 use crate::{Element, Rng, Shape, Tensor, profile};
 use std::collections::{HashMap, HashSet};
@@ -137,6 +138,7 @@ pub struct Tape<E: Element = f32> {
     training: bool,
     rng: Option<Rng>,
     watch: Option<Watch>,
+    precision: Precision,
 }
 
 impl<E: Element> Tape<E> {
@@ -144,7 +146,7 @@ impl<E: Element> Tape<E> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let (nodes, params, again) = (Vec::new(), HashMap::new(), HashMap::new());
         let id = NEXT.fetch_add(1, Relaxed);
-        Tape { id, nodes, params, again, recording, training, rng, watch: None }
+        Tape { id, nodes, params, again, recording, training, rng, watch: None, precision: Precision::F32 }
     }
 
     /// Training: records, batch norm uses the batch's statistics, dropout draws from a stream split off `rng`.
@@ -234,6 +236,16 @@ impl<E: Element> Tape<E> {
         let live = parents.iter().any(Option::is_some);
         let node = live.then(|| self.push(name, Some(Box::new(backward))));
         Var { value, node }
+    }
+
+    /// The same tape, whose matrix products and convolutions read their operands in this precision, forward and backward.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Tape { precision, ..self }
+    }
+
+    /// What its products read.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The same tape, looking at every op's result for [`Tape::not_finite`].

@@ -1,10 +1,9 @@
-//! Mixed precision: products of operands rounded to bf16 are the sums of the rounded products, to within f32's rounding. A
-//! process of its own, since the precision is one for all of it.
+//! Mixed precision: products of operands rounded to bf16 are the sums of the rounded products, to within f32's rounding.
 
-use gradus_core::gemm::{Matrix, Packed, Precision, gemm, gemm_packed};
-use gradus_core::ops::conv::{self, Algorithm, ConvSpec, Pass};
+use gradus_core::gemm::Precision;
+use gradus_core::ops::conv::{self, Algorithm, Conv, ConvSpec, Fused, Pass};
 use gradus_core::simd::Isa;
-use gradus_core::{Epilogue, Rng};
+use gradus_core::{Activation, Epilogue, Rng, Tape, Tensor, Var};
 
 fn random(n: usize, seed: u64) -> Vec<f32> {
     let mut rng = Rng::seed(seed);
@@ -63,38 +62,42 @@ fn products() {
     // Every tail of rows, and of columns and depth; from 17 rows, 35 steps and 16 columns on a product is made of bf16 itself.
     let tails = (0..33).map(|i| (17 + i, 16 + i * 7 % 33, 35 + i * 13 % 64));
     for (m, n, k) in some.into_iter().chain(tails) {
-        for transposed in [false, true] {
-            let (a, b) = (random(m * k, 1), random(k * n, 2));
-            let (x, y) = if transposed {
-                (Matrix::new(&a, k, m).t(), Matrix::new(&b, n, k).t())
-            } else {
-                (Matrix::new(&a, m, k), Matrix::new(&b, k, n))
-            };
-            let mut c = vec![0.0; m * n];
-            gemm(x, y, &mut c, &Epilogue::default());
-            let sum = |at: usize| {
-                let (i, j, mut sum) = (at / n, at % n, Sum::default());
-                for t in 0..k {
-                    let (p, q) = if transposed { (t * m + i, j * k + t) } else { (i * k + t, t * n + j) };
-                    sum.add(a[p], b[q]);
-                }
+        let (a, b) = (random(m * k, 1), random(k * n, 2));
+        let [x, y] = [([m, k], &a), ([k, n], &b)].map(|(shape, data)| Tensor::from_slice(shape, data));
+        let up = random(m * n, 3);
+        let seed = Tensor::from_slice([m, n], &up);
+        let mut g = Tape::eval().in_precision(Precision::Bf16);
+        let [x, y] = [g.input(x), g.input(y)];
+        let c = g.matmul(x.clone(), y.clone());
+        let grads = g.backward_from([(c.node, seed)]);
+        let got = [&c.value, grads.of(&x).unwrap(), grads.of(&y).unwrap()];
+        // C = A·B, dA = dC·Bᵀ, dB = Aᵀ·dC: each side transposed once.
+        let sum = |len: usize, factors: &dyn Fn(usize) -> (f32, f32)| {
+            (0..len).map(factors).fold(Sum::default(), |mut sum, (p, q)| {
+                sum.add(p, q);
                 sum
-            };
-            let sums: Vec<Sum> = (0..c.len()).map(sum).collect();
-            let what = format!("{m} x {n} x {k}, transposed: {transposed}");
-            check(&c, &sums, true, &what);
-            c.fill(0.0);
-            gemm_packed(x, &Packed::new(y), &mut c, n, &Epilogue::default());
-            check(&c, &sums, true, &what);
+            })
+        };
+        let c_of = |at: usize| sum(k, &|t| (a[at / n * k + t], b[t * n + at % n]));
+        let a_of = |at: usize| sum(n, &|t| (up[at / k * n + t], b[at % k * n + t]));
+        let b_of = |at: usize| sum(m, &|t| (a[t * k + at / n], up[t * n + at % n]));
+        let all: [&dyn Fn(usize) -> Sum; 3] = [&c_of, &a_of, &b_of];
+        for ((got, of), name) in got.into_iter().zip(all).zip(["C", "dA", "dB"]) {
+            let sums: Vec<Sum> = (0..got.len()).map(of).collect();
+            check(got.data(), &sums, true, &format!("{name} of {m} x {n} x {k}"));
         }
     }
+}
+
+fn in_bf16(spec: ConvSpec) -> ConvSpec {
+    ConvSpec { precision: Precision::Bf16, ..spec }
 }
 
 fn convolutions() {
     for (nhwc, c_out, kernel, stride, padding) in
         [([2, 9, 10, 20], 24, 3, 1, 1), ([1, 13, 11, 33], 17, 3, 2, 1), ([2, 6, 7, 40], 50, 1, 1, 0)]
     {
-        let spec = ConvSpec::square(nhwc, c_out, kernel, stride, padding);
+        let spec = in_bf16(ConvSpec::square(nhwc, c_out, kernel, stride, padding));
         let [oh, ow] = spec.out_hw();
         let (x, w, dy) = (random(spec.x_len(), 3), random(spec.w_len(), 4), random(spec.y_len(), 5));
         let mut sums = [spec.y_len(), spec.x_len(), spec.w_len()].map(|len| vec![Sum::default(); len]);
@@ -134,14 +137,15 @@ fn convolutions() {
 fn threads() {
     let (m, n, k) = (300, 600, 1000);
     let (a, b) = (random(m * k, 6), random(k * n, 7));
-    let spec = ConvSpec::square([2, 14, 15, 320], 1280, 1, 1, 0);
+    let spec = in_bf16(ConvSpec::square([2, 14, 15, 320], 1280, 1, 1, 0));
     let (dy, w) = (random(spec.y_len(), 8), random(spec.w_len(), 9));
     let on = |n_threads| {
         rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().expect("threads").install(|| {
-            let (mut c, mut dx) = (vec![0.0; m * n], vec![0.0; spec.x_len()]);
-            gemm(Matrix::new(&a, m, k), Matrix::new(&b, k, n), &mut c, &Epilogue::default());
+            let mut dx = vec![0.0; spec.x_len()];
+            let [a, b] = [([m, k], &a), ([k, n], &b)].map(|(s, x)| Var::from(Tensor::from_slice(s, x)));
+            let c = Tape::infer().in_precision(Precision::Bf16).matmul(a, b).value;
             conv::backward_data(Algorithm::Im2col, &spec, &dy, &w, &mut dx);
-            c.into_iter().chain(dx).map(f32::to_bits).collect::<Vec<_>>()
+            c.data().iter().copied().chain(dx).map(f32::to_bits).collect::<Vec<_>>()
         })
     };
     let one = on(1);
@@ -152,7 +156,6 @@ fn threads() {
 
 #[test]
 fn operands_are_rounded_and_nothing_else() {
-    Precision::Bf16.set();
     products();
     convolutions();
     #[cfg(feature = "rayon")]
@@ -167,4 +170,31 @@ fn operands_are_rounded_and_nothing_else() {
             assert!(run.status.success(), "{isa}: {}", String::from_utf8_lossy(&run.stdout));
         }
     }
+}
+
+/// A tape's precision is its own: two threads compute in two, at the same time, what each computes alone.
+#[test]
+fn two_threads_have_two_precisions() {
+    let net = |precision: Precision| {
+        let x = Tensor::from_slice([2, 12, 12, 32], &random(2 * 12 * 12 * 32, 1));
+        let w = Tensor::from_slice([3, 3, 32, 64], &random(9 * 32 * 64, 2));
+        let v = Tensor::from_slice([64, 80], &random(64 * 80, 3));
+        let mut g = Tape::eval().in_precision(precision);
+        let [x, w, v] = [x, w, v].map(|t| g.input(t));
+        let y = g.conv2d(x.clone(), &w, None, Conv::new(1, 1), Fused::default());
+        let z = g.linear(y, &v, None, Activation::None);
+        let seed = Tensor::full(*z.shape(), 1.0);
+        let grads = g.backward_from([(z.node, seed)]);
+        let all = [&z.value, grads.of(&x).unwrap(), grads.of(&w).unwrap(), grads.of(&v).unwrap()];
+        all.iter().flat_map(|t| t.data()).map(|v| v.to_bits()).collect::<Vec<_>>()
+    };
+    let alone = Precision::ALL.map(net);
+    assert!(alone[0] != alone[1]);
+    std::thread::scope(|s| {
+        let again = |precision| move || (0..20).map(|_| net(precision)).collect::<Vec<_>>();
+        let threads = Precision::ALL.map(|precision| s.spawn(again(precision)));
+        for (thread, alone) in threads.into_iter().zip(&alone) {
+            assert!(thread.join().expect("a thread").iter().all(|bits| bits == alone));
+        }
+    });
 }

@@ -3,7 +3,7 @@
 //! The oracle adds the terms of the definition in f64, with the sum of their absolute values. Where all numbers are small
 //! integers, sums are exact in f32 and C2 is a comparison of bits. [`every_instruction_set`] runs all of it again on each.
 
-use gradus_core::gemm::{Matrix, gemm};
+use gradus_core::gemm::{Matrix, Precision, gemm};
 use gradus_core::ops::conv::{
     Algorithm, Conv, ConvSpec, Fused, Pass, backward_data, backward_weight, forward, phases,
 };
@@ -94,7 +94,8 @@ fn spec() -> impl Strategy<Value = ConvSpec> {
         let (n, [h, w], kernel, stride, padding, dilation) = lines;
         let (c_in, c_out) = (ci * groups, co * groups);
         let fits = |a: usize, extent: usize| extent + 2 * padding[a] > dilation[a] * (kernel[a] - 1);
-        let spec = ConvSpec { n, h, w, c_in, c_out, kernel, stride, padding, dilation, groups };
+        let precision = Precision::F32;
+        let spec = ConvSpec { n, h, w, c_in, c_out, kernel, stride, padding, dilation, groups, precision };
         (fits(0, h) && fits(1, w)).then_some(spec)
     })
 }

@@ -43,24 +43,24 @@ pub struct AlexNetBench {
 }
 
 /// Times both.
-pub fn run(runs: usize) -> AlexNetBench {
+pub fn run(runs: usize, precision: Precision) -> AlexNetBench {
     let mut rng = Rng::seed(0);
     let mut net = AlexNet::cifar(10, &mut rng);
     let mut adam = Optimizer::new(Adam::new(1e-3));
     let images = init::normal::<f32>([BATCH, 32, 32, 3], 0.0, 1.0, &mut rng);
     let labels: Vec<usize> = (0..BATCH).map(|_| rng.below(10)).collect();
     let train = median(3, runs, || {
-        let mut g = Tape::train(&mut rng);
+        let mut g = Tape::train(&mut rng).in_precision(precision);
         let logits = net.forward(&mut g, images.clone().into());
         let loss = g.cross_entropy(logits, &labels);
         adam.step(&mut net, &g.backward(&loss)).expect("gradients are finite");
     });
     let infer = median(2, runs, || {
-        net.forward(&mut Tape::infer(), images.clone().into());
+        net.forward(&mut Tape::infer().in_precision(precision), images.clone().into());
     });
     AlexNetBench {
         threads: parallel::threads(),
-        precision: Precision::get().name(),
+        precision: precision.name(),
         isa: simd::isa().name(),
         train: Rate::of(train),
         infer: Rate::of(infer),

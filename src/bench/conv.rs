@@ -1,6 +1,7 @@
 //! Convolutions of the shapes that the project's networks use, each pass by itself; weight packing is counted.
 
 use super::median;
+use gradus_core::gemm::Precision;
 use gradus_core::ops::conv::{self, ConvSpec, Pass};
 use gradus_core::{Epilogue, Rng, Tensor, init};
 use serde::Serialize;
@@ -54,6 +55,7 @@ pub fn shapes() -> impl Iterator<Item = Shape> {
             padding: [p; 2],
             dilation: [1; 2],
             groups,
+            precision: Precision::F32,
         },
     })
 }
@@ -79,10 +81,11 @@ pub struct Timing {
 pub struct Timings(pub Vec<Timing>);
 
 /// Times every shape and pass; `each` sees the timings as they come.
-pub fn run(runs: usize, mut each: impl FnMut(&Timing)) -> Timings {
+pub fn run(runs: usize, precision: Precision, mut each: impl FnMut(&Timing)) -> Timings {
     let mut all = Vec::new();
     let mut rng = Rng::seed(1);
     for Shape { name, spec } in shapes() {
+        let spec = ConvSpec { precision, ..spec };
         let mut draw = |len: usize| init::normal::<f32>([len], 0.0, 1.0, &mut rng);
         let (x, w, dy) = (draw(spec.x_len()), draw(spec.w_len()), draw(spec.y_len()));
         let mut out = Tensor::<f32>::stale([spec.x_len().max(spec.w_len()).max(spec.y_len())]);

@@ -73,16 +73,17 @@ fn target([h, w]: [usize; 2], masks: bool) -> Target {
 
 /// Times one of [`MODELS`] in this process, with random weights: how many proposals they leave to be detected in, and
 /// so its time, depends on the seed.
-pub fn run_one(model: &str, runs: usize, seed: u64) -> Timing {
+pub fn run_one(model: &str, runs: usize, seed: u64, precision: Precision) -> Timing {
     let mut rng = Rng::seed(seed);
     let config = config(model);
     let masks = config.masks;
     let mut net = Detector::<f32>::new(config, &mut rng);
+    net.precision = precision;
     let images = SIZES.map(|[h, w]| init::uniform::<f32>([h, w, 3], 0.0, 1.0, &mut rng));
     let targets = SIZES.map(|size| target(size, masks));
     let mut sgd = Optimizer::new(Sgd { momentum: 0.9, weight_decay: 0.0005, ..Sgd::new(0.0005) });
     let train_s = median(1, runs, || {
-        let mut g = Tape::train(&mut rng);
+        let mut g = Tape::train(&mut rng).in_precision(precision);
         let losses = net.losses(&mut g, &images, &targets).expect("the targets are sound");
         let total = losses.total(&mut g);
         sgd.step(&mut net, &g.backward(&total)).expect("gradients are finite");
@@ -103,6 +104,7 @@ pub fn run(
     runs: usize,
     threads: usize,
     seed: u64,
+    precision: Precision,
     trace: Option<&Path>,
 ) -> Result<DetectorBench> {
     let program =
@@ -111,7 +113,7 @@ pub fn run(
     for model in models {
         eprintln!("{model}: {} steps and as many detections", runs + 1);
         let mut command = Command::new(&program);
-        command.args(arguments(model, runs, threads, seed, trace));
+        command.args(arguments(model, [runs, threads], seed, precision, trace));
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = output.map_err(|e| Error::failure(format!("{}: {e}", program.display())))?;
         let failed =
@@ -123,19 +125,16 @@ pub fn run(
 }
 
 /// Of the process that times a model.
-fn arguments(model: &str, runs: usize, threads: usize, seed: u64, trace: Option<&Path>) -> Vec<String> {
+fn arguments(
+    model: &str,
+    [runs, threads]: [usize; 2],
+    seed: u64,
+    precision: Precision,
+    trace: Option<&Path>,
+) -> Vec<String> {
     let (runs, threads, seed) = (runs.to_string(), threads.to_string(), seed.to_string());
     let mut all = vec!["bench", "detector", "--json", "--here", "--model", model];
-    all.extend([
-        "--runs",
-        &runs,
-        "--threads",
-        &threads,
-        "--precision",
-        Precision::get().name(),
-        "--seed",
-        &seed,
-    ]);
+    all.extend(["--runs", &runs, "--threads", &threads, "--precision", precision.name(), "--seed", &seed]);
     let profile = trace.map(|trace| format!("--profile={}", trace_of(model, trace).display()));
     all.into_iter().map(String::from).chain(profile).collect()
 }
@@ -154,9 +153,9 @@ mod tests {
     #[test]
     fn the_process_that_works_is_the_one_that_is_profiled() {
         let trace = Path::new("out").join("profile.json");
-        let own = arguments("r50", 5, 2, 1234, Some(&trace));
+        let own = arguments("r50", [5, 2], 1234, Precision::F32, Some(&trace));
         let expected = format!("--profile={}", Path::new("out").join("profile-r50.json").display());
         assert!(own.contains(&"--here".into()) && own.last() == Some(&expected), "{own:?}");
-        assert!(!arguments("r50", 5, 2, 1234, None).concat().contains("profile"));
+        assert!(!arguments("r50", [5, 2], 1234, Precision::F32, None).concat().contains("profile"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::middle;
 use gradus_core::gemm::peak::peak_gflops;
-use gradus_core::gemm::{Matrix, gemm};
+use gradus_core::gemm::{Matrix, Precision, gemm_in};
 use gradus_core::{Epilogue, Rng, Tensor, init, parallel};
 use serde::Serialize;
 use std::fmt;
@@ -54,7 +54,7 @@ pub struct GemmBench {
 /// Times every size. Clocks drift by a tenth from one moment to the next, so the peak is measured right before and right
 /// after every product, each time by one run as the product is, and a share is the median over the runs of rate / mean of
 /// the two peaks.
-pub fn run(runs: usize) -> GemmBench {
+pub fn run(runs: usize, precision: Precision) -> GemmBench {
     let mut rng = Rng::seed(2);
     let mut peaks = Vec::new();
     let mut cases = Vec::new();
@@ -68,7 +68,8 @@ pub fn run(runs: usize) -> GemmBench {
         let mut rate = || {
             let start = Instant::now();
             for _ in 0..repeats {
-                gemm(
+                gemm_in(
+                    precision,
                     Matrix::new(a.data(), m, k),
                     Matrix::new(b.data(), k, n),
                     c.data_mut(),

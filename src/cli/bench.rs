@@ -49,13 +49,14 @@ impl Bench {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
         match self {
-            Bench::Gemm(r) => global.print(&bench::gemm::run(r.runs)),
+            Bench::Gemm(r) => global.print(&bench::gemm::run(r.runs, global.precision)),
             Bench::Conv(r) => {
-                let timings =
-                    bench::conv::run(r.runs, |t| eprintln!("{} {}: {:.2} ms", t.shape, t.pass, t.ms));
+                let timings = bench::conv::run(r.runs, global.precision, |t| {
+                    eprintln!("{} {}: {:.2} ms", t.shape, t.pass, t.ms)
+                });
                 global.print(&timings)
             }
-            Bench::Alexnet(r) => global.print(&bench::alexnet::run(r.runs)),
+            Bench::Alexnet(r) => global.print(&bench::alexnet::run(r.runs, global.precision)),
             Bench::Detector(d) => d.run(global),
         }
     }
@@ -66,7 +67,8 @@ impl Detectors {
         let all = bench::detector::MODELS.map(String::from).to_vec();
         let models = if self.model.is_empty() { &all } else { &self.model };
         let timings = if self.here {
-            let one = |model: &String| bench::detector::run_one(model, self.runs, global.seed);
+            let one =
+                |model: &String| bench::detector::run_one(model, self.runs, global.seed, global.precision);
             bench::detector::DetectorBench(models.iter().map(one).collect())
         } else {
             bench::detector::run(
@@ -74,6 +76,7 @@ impl Detectors {
                 self.runs,
                 gradus_core::parallel::threads(),
                 global.seed,
+                global.precision,
                 global.profile.as_deref(),
             )?
         };

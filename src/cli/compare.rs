@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::report::Page;
 use clap::Args;
+use gradus_core::gemm::Precision;
 use std::path::PathBuf;
 
 /// Compare two trained detectors: accuracy, losses, speed, size, and what both find in the same pictures
@@ -52,7 +53,7 @@ impl Compare {
                 .in_file(&self.out)
                 .remedy("name another folder, or --force"));
         }
-        let question = self.question();
+        let question = self.question(global.precision);
         let comparison = compare(&question)?;
         files::create_folder(&self.out)?;
         for (name, chart) in comparison.charts() {
@@ -71,7 +72,7 @@ impl Compare {
         global.print(&comparison)
     }
 
-    fn question(&self) -> Question {
+    fn question(&self, precision: Precision) -> Question {
         Question {
             runs: [self.run_a.clone(), self.run_b.clone()],
             data: self.data.clone(),
@@ -79,6 +80,7 @@ impl Compare {
             weights: self.weights.clone(),
             score: self.score,
             plain: self.plain,
+            precision,
         }
     }
 }
@@ -101,7 +103,7 @@ mod tests {
             "gradus compare a b --data d --image p.jpg q.jpg --score 0.25 --weights best --plain -o o",
         ] {
             let compare = Cli::parse_from(text.split(' ').skip(1)).compare;
-            assert_eq!(compare.question().command(&compare.out), text);
+            assert_eq!(compare.question(Precision::F32).command(&compare.out), text);
         }
     }
 }

@@ -100,7 +100,9 @@ impl Detect {
                 .remedy("name another folder, or --force"));
         }
         let d = &self.drawing;
-        let model = DetectorModel::open(&self.model, self.key.or(&self.weights), [d.min_size, d.max_size])?;
+        let mut model =
+            DetectorModel::open(&self.model, self.key.or(&self.weights), [d.min_size, d.max_size])?;
+        model.net.precision = global.precision;
         let names = match &self.annotations {
             Some(file) => Names::of_instances(file, &self.images, &model)?,
             None => Names::numbers(&self.images, &model),

@@ -5,7 +5,7 @@ use crate::data;
 use crate::data::detection::{self, DetectionDataset, TestSplit};
 use crate::data::{Dataset, Reading, Source, Subset};
 use crate::engine::alexnet::Settings;
-use crate::engine::classifier::{Score, confusion};
+use crate::engine::classifier::{Score, confusion_in};
 use crate::engine::detection::{self as detecting, Part};
 use crate::engine::detector;
 use crate::engine::detector_model::{DetectorModel, is_detector_at};
@@ -133,7 +133,8 @@ impl Evaluate {
             return Err(Error::input("--arch is of classifiers, and this is a detector").remedy(remedy));
         }
         let weights = if matches!(self.weights, Weights::Last) { "last" } else { "best" };
-        let model = DetectorModel::open(&self.model, self.key.or(weights), [None, None])?;
+        let mut model = DetectorModel::open(&self.model, self.key.or(weights), [None, None])?;
+        model.net.precision = global.precision;
         let run: Option<detector::Settings> =
             self.model.is_dir().then(|| Run::settings(&self.model)).transpose()?;
         let given = self.faults.reading();
@@ -208,7 +209,8 @@ impl Evaluate {
         eprintln!("{}", data::describe(&self.data, &[(split.to_string(), &images)]));
         let images =
             data::renumbered(&images, &model.classes, model.named).map_err(|e| e.in_file(&self.data))?;
-        let (score, confusion) = confusion(&model.net, &images, model.arch.transform(), split)?;
+        let (score, confusion) =
+            confusion_in(global.precision, &model.net, &images, model.arch.transform(), split)?;
         global.print(&Evaluation { split, score, confusion })
     }
 

@@ -59,7 +59,8 @@ impl LrRange {
         eprintln!("{}", splits.description(&self.data));
         let mut rng = Rng::seed(global.seed).stream("init");
         let mut net = AlexNet::new(self.arch.size(), splits.classes().len(), &mut rng);
-        let settings = Settings { batch: self.batch, steps: self.steps, ..Settings::default() };
+        let precision = global.precision;
+        let settings = Settings { batch: self.batch, steps: self.steps, precision, ..Settings::default() };
         let found = lr_range::run(&mut net, &splits, self.arch.transform(), &settings, global.seed)?;
         files::create_folder(&self.out)?;
         found.chart(settings.skip).image().save_png(&path)?;

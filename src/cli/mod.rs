@@ -143,7 +143,6 @@ const STACK: usize = 8 << 20;
 
 fn run(cli: Cli) -> Result<()> {
     gradus_core::simd::Isa::from_env().map_err(Error::input)?;
-    cli.global.precision.set();
     // 0: as many as there are processors.
     rayon::ThreadPoolBuilder::new()
         .num_threads(cli.global.threads.map_or(0, Into::into))

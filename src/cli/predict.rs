@@ -67,7 +67,8 @@ impl fmt::Display for Predictions {
 impl Predict {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        let mut model = Classifier::open_any(&self.model, self.key.or("best"), self.arch)?;
+        let mut model =
+            Classifier::open_any(&self.model, self.key.or("best"), self.arch)?.in_precision(global.precision);
         if let Some(file) = &self.classes {
             model.name_classes(file)?;
         }

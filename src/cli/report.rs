@@ -11,6 +11,7 @@ use crate::report::classifier::{self, Trained};
 use crate::report::{Page, Typeset, detectors, theory};
 use crate::run::Run;
 use clap::Args;
+use gradus_core::gemm::Precision;
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -81,7 +82,7 @@ impl Report {
         let path = super::new_file(self.out.join("index.html"), self.force)?;
         let pdf = super::new_file(self.out.join("report.pdf"), self.force)?;
         // What is wrong with the arguments is said before any work.
-        let (trained, detectors) = (self.trained()?, self.detectors()?);
+        let (trained, detectors) = (self.trained()?, self.detectors(global.precision)?);
         let mut page = Page::new("Homework: descent, filters, IoU, AlexNet, detectors");
         page.text("One command made this page; below the figures stand the commands that made them.");
         page.command(&self.command(global));
@@ -130,7 +131,7 @@ impl Report {
         .concat()
     }
 
-    fn detectors(&self) -> Result<Option<Question>> {
+    fn detectors(&self, precision: Precision) -> Result<Option<Question>> {
         let Some([a, b]) = self.detectors.as_deref() else { return Ok(None) };
         let data = match &self.pedestrians {
             Some(data) => data.clone(),
@@ -143,6 +144,7 @@ impl Report {
             weights: "last".into(),
             score: 0.5,
             plain: self.plain,
+            precision,
         }))
     }
 

@@ -54,7 +54,14 @@ impl fmt::Display for Tour {
 pub fn train(global: &Global, run: &Path) -> Result<(Splits, Summary)> {
     eprintln!("AlexNet learns ten classes of drawn shapes ({EPOCHS} epochs)");
     let splits = data::open(SOURCE, data::VAL_FRACTION, global.seed, data::Reading::default())?;
-    let plan = Plan { epochs: EPOCHS, batch: 64, lr: 5e-4, one_cycle: true, seed: global.seed };
+    let plan = Plan {
+        epochs: EPOCHS,
+        batch: 64,
+        lr: 5e-4,
+        one_cycle: true,
+        seed: global.seed,
+        precision: global.precision,
+    };
     let settings = Settings::new(Arch::Cifar, SOURCE, &splits, data::VAL_FRACTION, plan);
     let summary = alexnet::train(&settings, &splits, run, Existing::Replace)?;
     Ok((splits, summary))
@@ -80,7 +87,7 @@ pub fn run(global: &Global) -> Result<()> {
     let seed = global.seed;
     let trained = Trained { run: &run, splits: &splits, source: SOURCE, plain: false, quick: true, seed };
     classifier::section(&mut page, &trained)?;
-    let detectors = detectors(&mut page, folder, global.seed)?;
+    let detectors = detectors(&mut page, folder, global)?;
     theory::sources(&mut page);
     let path = folder.join("index.html");
     files::write_atomic(&path, page.html()?.as_bytes())?;

@@ -1,5 +1,6 @@
 //! The tour's fifth question: two small detectors on drawn street scenes, compared.
 
+use super::Global;
 use crate::comparison::{Comparison, Question, compare};
 use crate::data::Reading;
 use crate::data::detection::{self, TestSplit};
@@ -21,7 +22,8 @@ const LR: f64 = 5e-4;
 const BACKBONES: [BackboneKind; 2] = [BackboneKind::Resnet18Fpn, BackboneKind::MobilenetV2Fpn];
 
 /// Trains both and compares them on the page.
-pub fn detectors(page: &mut Page, folder: &Path, seed: u64) -> Result<Comparison> {
+pub fn detectors(page: &mut Page, folder: &Path, global: &Global) -> Result<Comparison> {
+    let &Global { seed, precision, .. } = global;
     let data = detection::open(SCENES, Reading::default())?;
     let mut runs: [PathBuf; 2] = Default::default();
     for (run, kind) in runs.iter_mut().zip(BACKBONES) {
@@ -49,6 +51,7 @@ pub fn detectors(page: &mut Page, folder: &Path, seed: u64) -> Result<Comparison
             recipe: Recipe::FromScratch,
             decay: Decay::default(),
             seed,
+            precision,
         };
         let settings = Settings::new(config, SCENES, &*data, SPLIT, None, plan)?;
         *run = folder.join(kind.name());
@@ -62,8 +65,15 @@ pub fn detectors(page: &mut Page, folder: &Path, seed: u64) -> Result<Comparison
     });
     let photos = photos.collect::<Result<Vec<_>>>()?;
     let data = SCENES.into();
-    let comparison =
-        compare(&Question { runs, data, photos, weights: "last".into(), score: 0.5, plain: false })?;
+    let comparison = compare(&Question {
+        runs,
+        data,
+        photos,
+        weights: "last".into(),
+        score: 0.5,
+        plain: false,
+        precision,
+    })?;
     show(page, &comparison, folder, train.len())?;
     Ok(comparison)
 }

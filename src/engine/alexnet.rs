@@ -1,6 +1,6 @@
 //! A run of `train alexnet`: data, network, trainer, and the folder with everything they leave behind.
 
-use super::classifier::{Classification, Plan, Score, confusion, predictions};
+use super::classifier::{Classification, Plan, Score, confusion_in, predictions};
 use super::model::{Arch, metadata};
 use super::trainer::{PositionOf, Trainer};
 use crate::data::{Loader, Reading, Splits, Transform};
@@ -51,8 +51,8 @@ pub struct Settings {
     /// The instruction set: it decides the last bits.
     pub isa: String,
     /// Of products' operands.
-    #[serde(default = "super::single_precision")]
-    pub precision: String,
+    #[serde(default, with = "super::named_precision")]
+    pub precision: Precision,
     /// How the data's faults were taken.
     #[serde(default)]
     pub reading: Reading,
@@ -75,7 +75,7 @@ impl Settings {
             one_cycle: plan.one_cycle,
             seed: plan.seed,
             isa: simd::isa().name().into(),
-            precision: Precision::get().name().into(),
+            precision: plan.precision,
             reading: Reading::default(),
         }
     }
@@ -87,6 +87,7 @@ impl Settings {
             lr: self.lr,
             one_cycle: self.one_cycle,
             seed: self.seed,
+            precision: self.precision,
         }
     }
 }
@@ -140,14 +141,14 @@ pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Exis
     let transform = settings.arch.transform();
     let PositionOf::<Classification> { history, best_epoch, .. } = trainer.position().clone();
     let (_, net) = trainer.into_best()?;
-    let (test, confusion) = confusion(&net, &splits.test, transform, "test")?;
+    let (test, confusion) = confusion_in(settings.precision, &net, &splits.test, transform, "test")?;
     plot::confusion(
         &format!("{}, test images: {:.2} % right", settings.data_name, 100.0 * test.accuracy),
         confusion.classes(),
         confusion.counts(),
     )
     .save_png(run.file("confusion_matrix.png"))?;
-    pictures_of_validation(&run, &net, splits, transform)?;
+    pictures_of_validation(&run, &net, splits, settings)?;
     run.note(&serde_json::json!({ "best_epoch": best_epoch, "test": test }))?;
     let val = history[best_epoch - 1].score;
     let run = folder.display().to_string();
@@ -234,9 +235,11 @@ fn picture_of_training(run: &Run, splits: &Splits, transform: Transform, setting
 
 /// `val_batch0_labels.png` beside `val_batch0_pred.png`: the first validation images, their labels and what
 /// the network takes them for.
-fn pictures_of_validation(run: &Run, net: &AlexNet, splits: &Splits, transform: Transform) -> Result<()> {
+fn pictures_of_validation(run: &Run, net: &AlexNet, splits: &Splits, settings: &Settings) -> Result<()> {
+    let transform = settings.arch.transform();
     let batch = Loader::evaluation(splits.val.clone(), transform, SHOWN).batch(0, 0)?;
-    let logits = net.forward(&mut Tape::infer(), batch.images.clone().into()).value;
+    let mut g = Tape::infer().in_precision(settings.precision);
+    let logits = net.forward(&mut g, batch.images.clone().into()).value;
     let (side, classes) = (transform.side(), splits.classes());
     let grid = |title: &str, captions: Vec<String>| {
         let images = batch.images.data().chunks(transform.floats());

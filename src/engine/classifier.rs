@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::metrics::confusion::Confusion;
 use crate::progress::Progress;
+use gradus_core::gemm::Precision;
 use gradus_core::{OneCycle, Rng, Schedule, Tape, Tensor, Var};
 use gradus_models::AlexNet;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub struct Plan {
     pub one_cycle: bool,
     /// Of everything random.
     pub seed: u64,
+    /// What products and convolutions read.
+    pub precision: Precision,
 }
 
 /// Loss and accuracy over some images.
@@ -121,6 +124,10 @@ impl Task for Classification<'_> {
         self.plan.epochs
     }
 
+    fn precision(&self) -> Precision {
+        self.plan.precision
+    }
+
     fn images(&self) -> usize {
         self.splits.train.len()
     }
@@ -150,7 +157,7 @@ impl Task for Classification<'_> {
     }
 
     fn judge(&self, net: &AlexNet) -> Result<Score> {
-        evaluate(net, &self.splits.val, self.transform, "validation", |_, _, _| {})
+        evaluate(self.plan.precision, net, &self.splits.val, self.transform, "validation", |_, _, _| {})
     }
 
     /// Only a strictly lower loss is better; NaN never is.
@@ -167,14 +174,14 @@ pub fn shown<'b>(subset: &Subset, transform: Transform, batch: &'b Batch) -> Vec
 }
 
 /// Which image it is whose logits are not finite, and the first of the network's results that was not.
-fn not_finite(net: &AlexNet, shown: &[Shown], batch: &Batch, logits: &Tensor) -> Error {
+fn not_finite(net: &AlexNet, tape: Tape, shown: &[Shown], batch: &Batch, logits: &Tensor) -> Error {
     let [_, classes] = logits.dims("logits");
     let bad = logits.data().chunks(classes).position(|row| row.iter().any(|v| !v.is_finite()));
     let image = &shown[bad.unwrap_or(0)];
     if image.pixels.iter().any(|v| !v.is_finite()) {
         return Error::input("holds NaN or infinity").in_file(&image.name).remedy("mend or remove it");
     }
-    let mut g = Tape::infer().watching();
+    let mut g = tape.watching();
     net.forward(&mut g, batch.images.clone().into());
     let first = culprit::told(g.not_finite());
     Error::failure(format!("the network's answer is not finite{first}")).in_file(&image.name)
@@ -185,6 +192,7 @@ fn not_finite(net: &AlexNet, shown: &[Shown], batch: &Batch, logits: &Tensor) ->
 /// # Errors
 /// Unreadable images, an answer that is not finite, or an interruption.
 pub fn evaluate(
+    precision: Precision,
     net: &AlexNet,
     subset: &Subset,
     transform: Transform,
@@ -196,11 +204,12 @@ pub fn evaluate(
     let mut progress = Progress::new(label, "images", subset.len() as u64, 0);
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
-        let mut g = Tape::infer();
+        let tape = || Tape::infer().in_precision(precision);
+        let mut g = tape();
         let logits = net.forward(&mut g, batch.images.clone().into());
         let values = logits.value.clone();
         if !values.is_finite() {
-            return Err(not_finite(net, &shown(subset, transform, &batch), &batch, &values));
+            return Err(not_finite(net, tape(), &shown(subset, transform, &batch), &batch, &values));
         }
         let loss = f64::from(g.cross_entropy(logits, &batch.labels).value.item());
         tally.add(loss, &values, &batch.labels);
@@ -220,8 +229,19 @@ pub fn confusion(
     transform: Transform,
     label: &str,
 ) -> Result<(Score, Confusion)> {
+    confusion_in(Precision::F32, net, subset, transform, label)
+}
+
+/// As [`confusion`], in a precision.
+pub fn confusion_in(
+    precision: Precision,
+    net: &AlexNet,
+    subset: &Subset,
+    transform: Transform,
+    label: &str,
+) -> Result<(Score, Confusion)> {
     let mut counts = Confusion::new(subset.classes());
-    let score = evaluate(net, subset, transform, label, |_, labels, logits| {
+    let score = evaluate(precision, net, subset, transform, label, |_, labels, logits| {
         for (truth, predicted) in labels.iter().zip(predictions(logits)) {
             counts.add(*truth, predicted);
         }

@@ -16,6 +16,7 @@ use crate::interrupt;
 use crate::metrics::coco::{self, Category, Evaluation, Kind};
 use crate::metrics::rle::Rle;
 use crate::progress::Progress;
+use gradus_core::gemm::Precision;
 use gradus_core::optim::{Adam, Rule, Sgd};
 use gradus_core::schedule::{OneCycle, Schedule};
 use gradus_core::{NotFinite, Rng, Tape, Tensor, Var};
@@ -73,6 +74,16 @@ pub struct Plan {
     pub decay: Decay,
     /// Of everything random.
     pub seed: u64,
+    /// What products and convolutions read.
+    pub precision: Precision,
+}
+
+impl Default for Plan {
+    /// That of torchvision's tutorial.
+    fn default() -> Self {
+        let (recipe, decay, precision) = (Recipe::FineTuning, Decay::default(), Precision::F32);
+        Plan { epochs: 10, batch: 2, lr: 0.005, recipe, decay, seed: 1234, precision }
+    }
 }
 
 impl Plan {
@@ -291,6 +302,10 @@ impl Task for Detection {
         self.plan.epochs
     }
 
+    fn precision(&self) -> Precision {
+        self.plan.precision
+    }
+
     fn images(&self) -> usize {
         self.loader.images()
     }
@@ -355,14 +370,7 @@ mod tests {
 
     #[test]
     fn the_rate_warms_up_and_falls_as_torchvisions() {
-        let plan = Plan {
-            epochs: 10,
-            batch: 2,
-            lr: 0.005,
-            recipe: Recipe::FineTuning,
-            decay: Decay::default(),
-            seed: 0,
-        };
+        let plan = Plan::default();
         // After iterations 0, 10 and 20 of 60 the next step's rates, as the tutorial prints them.
         for (batch, want) in [(1, 8.966e-5), (11, 9.363e-4), (21, 1.7829e-3)] {
             assert!((plan.lr(0, batch, 60) / want - 1.0).abs() < 1e-4, "{}", plan.lr(0, batch, 60));

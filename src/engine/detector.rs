@@ -76,8 +76,8 @@ pub struct Settings {
     /// The instruction set: it decides the last bits.
     pub isa: String,
     /// Of products' operands.
-    #[serde(default = "super::single_precision")]
-    pub precision: String,
+    #[serde(default, with = "super::named_precision")]
+    pub precision: Precision,
     /// How the data's faults were taken.
     #[serde(default)]
     pub reading: Reading,
@@ -113,14 +113,14 @@ impl Settings {
             decay: plan.decay,
             seed: plan.seed,
             isa: simd::isa().name().into(),
-            precision: Precision::get().name().into(),
+            precision: plan.precision,
             reading: Reading::default(),
         })
     }
 
     fn plan(&self) -> Plan {
-        let &Settings { epochs, batch, lr, recipe, decay, seed, .. } = self;
-        Plan { epochs, batch, lr, recipe, decay, seed }
+        let &Settings { epochs, batch, lr, recipe, decay, seed, precision, .. } = self;
+        Plan { epochs, batch, lr, recipe, decay, seed, precision }
     }
 
     /// The images to train on and those to test on.
@@ -234,6 +234,7 @@ fn prepare(
     existing: Existing,
 ) -> Result<(Trainer<Detection>, Option<String>)> {
     let mut net = Detector::new(settings.config.clone(), &mut Rng::seed(settings.seed).stream("init"));
+    net.precision = settings.precision;
     let own = if existing == Existing::Resume { own_eps(&Files::of(run.folder()))? } else { None };
     let mut weights = None;
     match (own, &settings.weights) {

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::plot::{Chart, Scale, Series};
 use crate::progress::Progress;
+use gradus_core::gemm::Precision;
 use gradus_core::optim::{Adam, Optimizer};
 use gradus_core::{Rng, Tape};
 use gradus_models::AlexNet;
@@ -35,12 +36,23 @@ pub struct Settings {
     pub diverge: f64,
     /// Points left out at each end of plot and suggestion.
     pub skip: usize,
+    /// What products and convolutions read.
+    pub precision: Precision,
 }
 
 impl Default for Settings {
     /// The exercise's: 1e-7 to 10 in 100 steps.
     fn default() -> Self {
-        Settings { from: 1e-7, to: 10.0, steps: 100, batch: 256, smoothing: 0.05, diverge: 5.0, skip: 5 }
+        Settings {
+            from: 1e-7,
+            to: 10.0,
+            steps: 100,
+            batch: 256,
+            smoothing: 0.05,
+            diverge: 5.0,
+            skip: 5,
+            precision: Precision::F32,
+        }
     }
 }
 
@@ -103,7 +115,7 @@ fn descend(
         let batch = batch?;
         let lr = s.from * (s.to / s.from).powf(t as f64 / s.steps as f64);
         optimizer.set_lr(lr);
-        let mut g = Tape::train(&mut root.stream("dropout").at(t as u64));
+        let mut g = Tape::train(&mut root.stream("dropout").at(t as u64)).in_precision(s.precision);
         let logits = net.forward(&mut g, batch.images.clone().into());
         let loss = g.cross_entropy(logits, &batch.labels);
         let value = f64::from(loss.value.item());

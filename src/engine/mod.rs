@@ -13,7 +13,18 @@ pub mod state;
 pub mod trainer;
 pub mod weights;
 
-/// Of runs that were begun before there was a choice.
-fn single_precision() -> String {
-    gradus_core::gemm::Precision::F32.name().into()
+/// A precision in settings, by its name. Runs that were begun before there was a choice have f32, the default.
+mod named_precision {
+    use gradus_core::gemm::Precision;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(precision: &Precision, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(precision.name())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Precision, D::Error> {
+        let name = String::deserialize(from)?;
+        let found = Precision::ALL.into_iter().find(|p| p.name() == name);
+        found.ok_or_else(|| D::Error::custom(format!("precision {name}: not f32 or bf16")))
+    }
 }

@@ -6,6 +6,7 @@ use super::weights::{Which, read, unknown};
 use crate::data::Transform;
 use crate::error::{Error, Result};
 use crate::files;
+use gradus_core::gemm::Precision;
 use gradus_core::{Rng, Tape, Tensor};
 use gradus_models::Network;
 use gradus_models::alexnet::{AlexNet, Size};
@@ -60,6 +61,8 @@ pub struct Classifier<N = AlexNet> {
     pub classes: Vec<String>,
     /// Whether the classes' names are known; otherwise they are numbered ones.
     pub named: bool,
+    /// What its products and convolutions read.
+    pub precision: Precision,
 }
 
 /// The metadata that lets a weights file speak for itself.
@@ -107,7 +110,7 @@ impl Classifier {
         let mut net = AlexNet::new(arch.size(), count, &mut Rng::seed(0));
         loaded.load_exact(&mut net, file).map_err(checkpoint_error)?;
         let (classes, named) = class_names(loaded, count);
-        Ok(Classifier { net, arch, classes, named })
+        Ok(Classifier { net, arch, classes, named, precision: Precision::F32 })
     }
 }
 
@@ -117,8 +120,10 @@ impl Classifier<Network> {
     pub fn open_any<'a>(path: &Path, weights: impl Into<Which<'a>>, arch: Option<Arch>) -> Result<Self> {
         let (file, loaded) = read(path, weights.into())?;
         if let Some(arch) = arch.or_else(|| Arch::recognise(&loaded.tensors)) {
-            let Classifier { net, arch, classes, named } = Classifier::alexnet(&file, &loaded, arch)?;
-            return Ok(Classifier { net: Network::AlexNet(Box::new(net)), arch, classes, named });
+            let Classifier { net, arch, classes, named, precision } =
+                Classifier::alexnet(&file, &loaded, arch)?;
+            let net = Network::AlexNet(Box::new(net));
+            return Ok(Classifier { net, arch, classes, named, precision });
         }
         let Some(mut net) = Network::recognise(&loaded.tensors) else {
             let known = "AlexNet's (features.0.weight, ...), ResNet-18's, 34's and 50's (conv1.weight, ...) and \
@@ -127,7 +132,7 @@ impl Classifier<Network> {
         };
         loaded.load_exact(&mut net, &file).map_err(checkpoint_error)?;
         let (classes, named) = class_names(&loaded, net.classes());
-        Ok(Classifier { net, arch: Arch::Imagenet, classes, named })
+        Ok(Classifier { net, arch: Arch::Imagenet, classes, named, precision: Precision::F32 })
     }
 }
 
@@ -137,12 +142,13 @@ impl Classifier<Network> {
     /// # Errors
     /// The network's answer is not finite: its first result that is not is named.
     pub fn probabilities(&self, images: &Tensor) -> Result<Tensor> {
-        let mut g = Tape::infer();
+        let tape = || Tape::infer().in_precision(self.precision);
+        let mut g = tape();
         let logits = self.net.forward(&mut g, images.clone().into());
         if logits.value.is_finite() {
             return Ok(g.softmax(logits, -1).value);
         }
-        let mut g = Tape::infer().watching();
+        let mut g = tape().watching();
         self.net.forward(&mut g, images.clone().into());
         let first = culprit::told(g.not_finite());
         Err(Error::failure(format!("the network's answer is not finite{first}")))
@@ -150,6 +156,11 @@ impl Classifier<Network> {
 }
 
 impl<N> Classifier<N> {
+    /// The same, computing in this precision.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Classifier { precision, ..self }
+    }
+
     /// Takes the classes' names from a text file, one a line.
     pub fn name_classes(&mut self, path: &Path) -> Result<()> {
         let text = String::from_utf8_lossy(&files::read(path, 16 << 20)?).into_owned();

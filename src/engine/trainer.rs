@@ -10,6 +10,7 @@ use crate::data::Ahead;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::progress::{Progress, clock};
+use gradus_core::gemm::Precision;
 use gradus_core::optim::{Optimizer, Rule};
 use gradus_core::{Module, NotFinite, Rng, Tape, Var};
 use gradus_models::checkpoint::{self, Metadata, save_module};
@@ -44,6 +45,10 @@ pub trait Task {
 
     /// Passes over the training images.
     fn epochs(&self) -> usize;
+    /// What products and convolutions of a step read.
+    fn precision(&self) -> Precision {
+        Precision::F32
+    }
     /// Images in a pass.
     fn images(&self) -> usize;
     /// The batches of an epoch from `start` on.
@@ -320,13 +325,18 @@ impl<T: Task> Trainer<T> {
         Ok(())
     }
 
+    /// The tape of the next step.
+    fn tape(&self) -> Tape {
+        Tape::train(&mut self.task.rng(self.position.step)).in_precision(self.task.precision())
+    }
+
     /// One step of descent. A loss or a gradient that is not finite, or a loss beyond all sense, is refused:
     /// weights, optimiser and position stay as they were. The batch has been seen all the same, and batch
     /// norm in training took it into its running statistics in the forward pass; so the network is not to be
     /// saved then. The run stops, and goes on from its last state.
     fn step(&mut self, batch: &T::Batch) -> Result<()> {
         let mut tally = self.position.tally.clone();
-        let mut g = Tape::train(&mut self.task.rng(self.position.step));
+        let mut g = self.tape();
         let loss = self.task.loss(&self.net, &mut g, batch, &mut tally)?;
         let value = f64::from(loss.value.item());
         if !value.is_finite() {
@@ -360,7 +370,7 @@ impl<T: Task> Trainer<T> {
                 .in_file(image)
                 .remedy("mend or remove it");
         }
-        let tape = Tape::train(&mut self.task.rng(self.position.step));
+        let tape = self.tape();
         let first = culprit::first(&shown, &mut self.net, tape, |net, g| {
             // Of interest are the results on the way.
             let _ = self.task.loss(net, g, batch, &mut T::Tally::default());

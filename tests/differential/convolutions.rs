@@ -10,6 +10,7 @@ use crate::cases::case::Case;
 use crate::cases::conv::geometry;
 use crate::cases::run::{CONV, IMAGE, Run, permute};
 use crate::compare::{Tolerance, agrees, agrees_or_spreads, first_wrong, may_spread};
+use gradus_core::gemm::Precision;
 use gradus_core::ops::conv::{
     Algorithm, ConvSpec, Pass, backward_data, backward_weight, forward, phases, winograd,
 };
@@ -47,6 +48,7 @@ impl<E: Element> Operands<E> {
             padding: g.padding,
             dilation: g.dilation,
             groups: g.groups,
+            precision: Precision::F32,
         };
         let (scale, shift, bias) = (at("in.scale", &[0]), at("in.shift", &[0]), at("in.bias", &[0]));
         // scale (P + bias) + shift

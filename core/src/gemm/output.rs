@@ -1,5 +1,6 @@
 //! The result of a product: where its rows lie, and what is done to the sums.
 
+use super::kernel::{MAX_MR, Target};
 use crate::parallel::Shared;
 use crate::{Element, Epilogue};
 
@@ -67,7 +68,7 @@ impl RowMap {
 
 /// What becomes of the product P = A·B: C = epilogue(P), or epilogue(C + P) where it adds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Finish<'a, E> {
+pub struct Finish<'a, E> {
     pub add: bool,
     pub epilogue: Option<&'a Epilogue<'a, E>>,
 }
@@ -97,7 +98,25 @@ pub(crate) struct Output<'a, E> {
     pub finish: Finish<'a, E>,
 }
 
-impl<E: Element> Output<'_, E> {
+impl<'a, E: Element> Output<'a, E> {
+    /// Rows `row .. row + height`, as a tile writes them.
+    #[inline(always)]
+    pub(super) fn target(&self, row: usize, height: usize) -> Target<'a, E> {
+        let Finish { add, epilogue } = self.finish;
+        let c = self.c.as_mut_ptr().cast_const();
+        let mut target = Target { results: [c; MAX_MR], residuals: [c; MAX_MR], height, add, epilogue };
+        let residual = epilogue.and_then(|e| e.residual);
+        // One by one: a copy of what was just written in parts waits for all that was written before.
+        for i in 0..height.min(MAX_MR) {
+            let offset = self.map.offset(row + i);
+            target.results[i] = c.wrapping_add(offset);
+            if let Some(residual) = residual {
+                target.residuals[i] = residual.as_ptr().wrapping_add(offset);
+            }
+        }
+        target
+    }
+
     /// Panics when C, or a part of the epilogue, is too small.
     #[track_caller]
     pub fn check(&self, rows: usize, cols: usize) {

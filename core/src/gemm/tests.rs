@@ -1,11 +1,21 @@
 //! Products against a naive one in f64.
 //!
 //! A sum of k products in any order, fused or not, is within γ_{k+2} Σ|a||b| of the true one, γ_n = n u / (1 - n u)
-//! (Higham, "Accuracy and stability of numerical algorithms", §3.1); on tiles, within the bound of `planes`.
+//! (Higham, "Accuracy and stability of numerical algorithms", §3.1). Products of pairs stand in core/tests/bf16.rs.
 
+use super::drive::multiply;
+use super::lhs::{self, ColumnMajor, Lhs, RowMajor};
+use super::output::{Output, RowMap};
+use super::rhs::{PackedRhs, Rhs, StackedRhs};
 use super::*;
+use crate::parallel::Shared;
 use crate::simd::Isa;
 use crate::{Activation, Rng};
+
+/// The plan of vectors of an instruction set.
+fn plan<E: Element>(isa: Isa) -> Plan {
+    Plan::on_vectors::<E>(isa, Precision::F32)
+}
 
 fn random<E: Element>(n: usize, seed: u64) -> Vec<E> {
     let mut rng = Rng::seed(seed);
@@ -80,21 +90,22 @@ impl Problem {
         };
         let packed;
         let halves = [b.block(0, k / 2, 0, n), b.block(k / 2, k - k / 2, 0, n)];
+        let plan = plan::<E>(self.isa);
         let right = match self.right {
-            Side::Fresh => Right::Fresh(Stack { isa: self.isa, parts: &halves }),
+            Side::Fresh => Rhs::Fresh(StackedRhs { plan, parts: &halves }),
             Side::InPlace => {
-                packed = Packed::in_place_on(self.isa, b, true);
-                Right::Packed(&packed)
+                packed = PackedRhs::in_place(plan, b, true);
+                Rhs::Packed(&packed)
             }
             Side::Packed => {
-                packed = Packed::stack_on(self.isa, &[b], true);
-                Right::Packed(&packed)
+                packed = PackedRhs::stack(StackedRhs { plan, parts: &[b] });
+                Rhs::Packed(&packed)
             }
         };
         let out = Output { c: Shared::new(&mut c), map: RowMap::Even { ld: ldc }, finish };
-        by_left(self.isa, a, |a| multiply(a, right, out, true));
+        let left: &dyn Lhs<E> = if a.transposed { &ColumnMajor(a) } else { &RowMajor(a) };
+        multiply(left, right, out);
         let u = E::UNIT_ROUNDOFF;
-        let terms = if planes::of::<E>(self.isa) > 0 { k.min(16) + 7 * k.div_ceil(32) + 4 } else { k };
         for i in 0..m {
             for j in 0..n {
                 let (mut want, mut size) = (0.0, 0.0);
@@ -115,13 +126,21 @@ impl Problem {
                     }
                 }
                 let got = c[i * ldc + j].to_f64();
-                let n = (terms + 6) as f64;
+                let n = (k + 6) as f64;
                 let bound = n * u / (1.0 - n * u) * size + f64::MIN_POSITIVE;
                 assert!((got - want).abs() <= bound, "{self:?} C[{i}, {j}]: {got}, not {want} +- {bound}");
             }
             assert_eq!(c[i * ldc + n..(i + 1) * ldc], before[i * ldc + n..(i + 1) * ldc], "{self:?}");
         }
     }
+}
+
+/// The plan of pairs, if the instruction set has them.
+fn on_pairs(isa: Isa) -> Option<Plan> {
+    #[cfg(target_arch = "x86_64")]
+    return Plan::on_pairs(isa);
+    #[cfg(not(target_arch = "x86_64"))]
+    None
 }
 
 fn available() -> impl Iterator<Item = Isa> {
@@ -131,7 +150,7 @@ fn available() -> impl Iterator<Item = Isa> {
 #[test]
 fn every_tail_of_the_tile() {
     for isa in available() {
-        let (lanes, mr, nv) = pack::geometry::<f32>(isa);
+        let Plan { lanes, rows: mr, vectors: nv, .. } = plan::<f32>(isa);
         for m in 1..=2 * mr + 1 {
             for n in 1..=2 * lanes * nv + 1 {
                 // Every choice of sides and finishes comes up over the sizes.
@@ -155,7 +174,7 @@ fn every_tail_of_the_tile() {
 #[test]
 fn every_edge_of_the_depth() {
     for isa in available() {
-        for k in [0, 1, 2, 15, 16, 17, 31, 33, left::KC - 1, left::KC, left::KC + 1, 2 * left::KC + 1] {
+        for k in [0, 1, 2, 15, 16, 17, 31, 33, lhs::KC - 1, lhs::KC, lhs::KC + 1, 2 * lhs::KC + 1] {
             for i in 0..8 {
                 let (a_transposed, b_transposed) = (i & 1 != 0, i & 2 != 0);
                 for finish in 0..3 {
@@ -208,27 +227,29 @@ fn depths_that_differ() {
     gemm(Matrix::new(&x, 2, 3), Matrix::new(&x, 2, 3), &mut [0.0; 6], &Epilogue::default());
 }
 
-/// Blocks of this depth begin at steps that are no multiples of 32, which the tile unit takes at once.
+/// Of both engines: blocks of this depth begin at steps that are no multiples of 32, which pairs take at once.
 #[test]
 fn who_packs_changes_no_bit() {
     let mut rng = Rng::seed(11);
     let shapes = [(70, 80, 600), (70, 80, 1000), (5, 85, 1280), (70, 85, 1601), (64, 100, 512)];
-    for (isa, (m, n, k)) in available().flat_map(|isa| shapes.map(|shape| (isa, shape))) {
+    let plans: Vec<Plan> =
+        available().flat_map(|isa| [Some(plan::<f32>(isa)), on_pairs(isa)]).flatten().collect();
+    for (plan, (m, n, k)) in plans.into_iter().flat_map(|plan| shapes.map(|shape| (plan, shape))) {
         let mut draw = |len: usize| (0..len).map(|_| rng.range(-1.0, 1.0) as f32).collect::<Vec<_>>();
         let (a, b) = (draw(m * k), draw(k * n));
         let (a, b) = (RowMajor(Matrix::new(&a, m, k)), Matrix::new(&b, k, n));
         let halves = [b.block(0, k / 3, 0, n), b.block(k / 3, k - k / 3, 0, n)];
-        let product = |right: Right<'_, f32>| {
+        let product = |right: Rhs<'_, f32>| {
             let mut c = vec![0f32; m * n];
             let out = Output { c: Shared::new(&mut c), map: RowMap::Even { ld: n }, finish: Finish::SET };
-            multiply(&a, right, out, true);
+            multiply(&a, right, out);
             c.into_iter().map(f32::to_bits).collect::<Vec<_>>()
         };
-        let beforehand = product(Right::Packed(&Packed::stack_on(isa, &[b], true)));
+        let beforehand = product(Rhs::Packed(&PackedRhs::stack(StackedRhs { plan, parts: &[b] })));
         // What tasks find in one matrix they pack in passing.
         for parts in [&halves[..], &[b]] {
-            let by_tasks = product(Right::Fresh(Stack { isa, parts }));
-            assert!(by_tasks == beforehand, "{isa:?}, {m} x {n} x {k}, {} parts", parts.len());
+            let by_tasks = product(Rhs::Fresh(StackedRhs { plan, parts }));
+            assert!(by_tasks == beforehand, "{plan:?}, {m} x {n} x {k}, {} parts", parts.len());
         }
     }
 }

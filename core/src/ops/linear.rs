@@ -4,7 +4,8 @@
 
 use super::conv::pointwise::After;
 use crate::finite::product_is_finite;
-use crate::gemm::{Matrix, gemm};
+use crate::gemm::output::Finish;
+use crate::gemm::{self, Matrix};
 use crate::{Activation, Element, Epilogue, Tape, Tensor, Var, profile};
 
 impl<E: Element> Tape<E> {
@@ -34,7 +35,8 @@ impl<E: Element> Tape<E> {
         let epilogue = Epilogue { bias: bias.map(|b| b.value.data()), activation, ..Epilogue::default() };
         let (a, b) =
             (Matrix::new(x.value.data(), rows, inputs), Matrix::new(weight.value.data(), inputs, outputs));
-        gemm(a, b, y.data_mut(), &epilogue);
+        let precision = self.precision();
+        gemm::run(precision, a, b, y.data_mut(), Finish::with(&epilogue));
 
         let (to_x, to_w, to_bias) = (x.node, weight.node, bias.and_then(|b| b.node));
         let parents = [to_x, to_w, to_bias];
@@ -53,7 +55,7 @@ impl<E: Element> Tape<E> {
                 slots.add_known(to_w, || {
                     let mut dw = Tensor::stale([inputs, outputs]);
                     let by_rows = Matrix::new(x.data(), rows, inputs);
-                    gemm(by_rows.t(), dz_matrix, dw.data_mut(), &Epilogue::default());
+                    gemm::run(precision, by_rows.t(), dz_matrix, dw.data_mut(), Finish::SET);
                     // Large weights are proven finite by what is multiplied, far smaller than they.
                     let finite = 4 * (x.len() + dz.len()) <= dw.len() && product_is_finite(&x, &dz);
                     (dw, finite)
@@ -63,7 +65,7 @@ impl<E: Element> Tape<E> {
                 slots.add(to_x, || {
                     let mut dx = Tensor::stale(shape);
                     let w = Matrix::new(w.data(), inputs, outputs);
-                    gemm(dz_matrix, w.t(), dx.data_mut(), &Epilogue::default());
+                    gemm::run(precision, dz_matrix, w.t(), dx.data_mut(), Finish::SET);
                     dx
                 });
             }

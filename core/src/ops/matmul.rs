@@ -3,9 +3,10 @@
 //! Backward: dA_b = dC_b·B_bᵀ, dB_b = A_bᵀ·dC_b, summed over the b that share one matrix.
 
 use super::elementwise::broadcast;
-use crate::gemm::{Matrix, gemm, gemm_add};
+use crate::gemm::output::Finish;
+use crate::gemm::{self, Matrix, Precision};
 use crate::parallel::{self, Shared};
-use crate::{Element, Epilogue, Shape, Tape, Tensor, Var, profile};
+use crate::{Element, Shape, Tape, Tensor, Var, profile};
 
 /// For each place of the stack `full`, in order, which matrix of the stack `own` it uses.
 fn matrices(own: &Shape, full: &Shape) -> Vec<usize> {
@@ -45,7 +46,14 @@ impl<'a, E> Stack<'a, E> {
 }
 
 /// C_(used[i]) = Σ_i A_i·B_i, C's matrices one after the other, m x n each.
-fn multiply<E: Element>(a: Stack<'_, E>, b: Stack<'_, E>, [m, n]: [usize; 2], used: &[usize], c: &mut [E]) {
+fn multiply<E: Element>(
+    precision: Precision,
+    a: Stack<'_, E>,
+    b: Stack<'_, E>,
+    [m, n]: [usize; 2],
+    used: &[usize],
+    c: &mut [E],
+) {
     if c.is_empty() {
         return;
     }
@@ -59,8 +67,8 @@ fn multiply<E: Element>(a: Stack<'_, E>, b: Stack<'_, E>, [m, n]: [usize; 2], us
         match places[i].split_first() {
             None => c.fill(E::ZERO),
             Some((&first, others)) => {
-                gemm(a.matrix(first), b.matrix(first), c, &Epilogue::default());
-                others.iter().for_each(|&j| gemm_add(a.matrix(j), b.matrix(j), c));
+                gemm::run(precision, a.matrix(first), b.matrix(first), c, Finish::SET);
+                others.iter().for_each(|&j| gemm::run(precision, a.matrix(j), b.matrix(j), c, Finish::ADD));
             }
         }
     });
@@ -73,6 +81,7 @@ impl<E: Element> Tape<E> {
     pub fn matmul(&mut self, a: Var<E>, b: Var<E>) -> Var<E> {
         const OP: &str = "matmul";
         let _span = profile::span(OP, "forward");
+        let precision = self.precision();
         let (a_shape, b_shape) = (*a.shape(), *b.shape());
         let (Some((a_batch, &[m, k])), Some((b_batch, &[b_k, n]))) =
             (a_shape.split_last_chunk::<2>(), b_shape.split_last_chunk::<2>())
@@ -88,11 +97,12 @@ impl<E: Element> Tape<E> {
         // Where all of A's matrices meet one B, they are one matrix.
         if b_batch.numel() == 1 && a_batch.numel() == batch.numel() {
             let (rows, a, b) = (batch.numel() * m, a.value.data(), b.value.data());
-            gemm(Matrix::new(a, rows, k), Matrix::new(b, k, n), c.data_mut(), &Epilogue::default());
+            let (a, b) = (Matrix::new(a, rows, k), Matrix::new(b, k, n));
+            gemm::run(precision, a, b, c.data_mut(), Finish::SET);
         } else {
             let a = Stack { data: a.value.data(), extent: [m, k], transposed: false, used: &used[0] };
             let b = Stack { data: b.value.data(), extent: [k, n], transposed: false, used: &used[1] };
-            multiply(a, b, [m, n], &used[2], c.data_mut());
+            multiply(precision, a, b, [m, n], &used[2], c.data_mut());
         }
         let parents = [a.node, b.node];
         let (a, b) = (parents[1].map(|_| a.value), parents[0].map(|_| b.value));
@@ -102,7 +112,7 @@ impl<E: Element> Tape<E> {
                 slots.add(parents[0], || {
                     let mut da = Tensor::stale(a_shape);
                     let b = Stack { data: b.data(), extent: [k, n], transposed: true, used: &used[1] };
-                    multiply(dc, b, [m, k], &used[0], da.data_mut());
+                    multiply(precision, dc, b, [m, k], &used[0], da.data_mut());
                     da
                 });
             }
@@ -110,7 +120,7 @@ impl<E: Element> Tape<E> {
                 slots.add(parents[1], || {
                     let mut db = Tensor::stale(b_shape);
                     let a = Stack { data: a.data(), extent: [m, k], transposed: false, used: &used[0] };
-                    multiply(a.t(), dc, [k, n], &used[1], db.data_mut());
+                    multiply(precision, a.t(), dc, [k, n], &used[1], db.data_mut());
                     db
                 });
             }

@@ -75,10 +75,10 @@ impl Drop for Tiles {
 
 /// Where a product of tiles reads and writes.
 #[derive(Clone, Copy)]
-pub(crate) struct Product<'a> {
-    /// Chunks of [plane][2][TILE]: 2 x 16 rows of the left operand.
+pub(crate) struct Job<'a> {
+    /// Chunks of [2][TILE]: 2 x 16 rows of the left operand.
     pub left: *const u8,
-    /// Chunks of [plane][vectors][TILE].
+    /// Chunks of [vectors][TILE].
     pub right: *const u8,
     /// The chunks to multiply, in order.
     pub chunks: &'a [u32],
@@ -86,25 +86,25 @@ pub(crate) struct Product<'a> {
     pub out: *mut f32,
 }
 
-/// Loads, products and stores for one (A: 16 rows) or two (B: 32) tiles of rows by one or two of columns.
+/// The loads of one or two tiles of rows (`a`), one or two of columns (`b`), and their products.
 macro_rules! a1 {
-    ($at:literal) => {
-        concat!("tileloadd tmm4, [{p} + {s} + ", $at, "]")
+    () => {
+        "tileloadd tmm4, [{p} + {s}]"
     };
 }
 macro_rules! a2 {
-    ($at:literal) => {
-        concat!("tileloadd tmm4, [{p} + {s} + ", $at, "]\ntileloadd tmm5, [{p} + {s} + 1024 + ", $at, "]")
+    () => {
+        "tileloadd tmm4, [{p} + {s}]\ntileloadd tmm5, [{p} + {s} + 1024]"
     };
 }
 macro_rules! b1 {
-    ($at:literal) => {
-        concat!("tileloadd tmm6, [{q} + {s} + ", $at, "]")
+    () => {
+        "tileloadd tmm6, [{q} + {s}]"
     };
 }
 macro_rules! b2 {
-    ($at:literal) => {
-        concat!("tileloadd tmm6, [{q} + {s} + 2*", $at, "]\ntileloadd tmm7, [{q} + {s} + 1024 + 2*", $at, "]")
+    () => {
+        "tileloadd tmm6, [{q} + {s}]\ntileloadd tmm7, [{q} + {s} + 1024]"
     };
 }
 macro_rules! t11 {
@@ -128,12 +128,12 @@ macro_rules! t22 {
 
 /// The loop over chunks around the products of one chunk.
 macro_rules! over_chunks {
-    ($job:ident, $a_step:literal, $b_step:literal, $($line:expr),+) => {
+    ($job:ident, $b_step:literal, $($line:expr),+) => {
         asm!(
             "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
             "2:",
             "mov {q:e}, dword ptr [{list}]",
-            concat!("imul {p}, {q}, ", $a_step),
+            "imul {p}, {q}, 2048",
             concat!("imul {q}, {q}, ", $b_step),
             "add {p}, {a}",
             "add {q}, {b}",
@@ -159,60 +159,25 @@ macro_rules! over_chunks {
     };
 }
 
-/// A chunk of three planes: the six products that matter, the small ones first.
-macro_rules! six {
-    ($job:ident, $a:ident, $b:ident, $t:ident, $b_step:literal) => {
-        over_chunks!(
-            $job,
-            "6144",
-            $b_step,
-            $a!("4096"),
-            $b!("0"),
-            $t!(),
-            $a!("2048"),
-            $t!(),
-            $b!("1024"),
-            $t!(),
-            $a!("0"),
-            $t!(),
-            $b!("2048"),
-            $t!(),
-            $b!("0"),
-            $t!()
-        )
-    };
-}
-
-/// A chunk of one plane.
-macro_rules! one {
-    ($job:ident, $a:ident, $b:ident, $t:ident, $b_step:literal) => {
-        over_chunks!($job, "2048", $b_step, $a!("0"), $b!("0"), $t!())
-    };
-}
-
 /// out = left · right over the chunks, for `halves` tiles of 16 rows and `vectors` of 16 columns; what lies beyond them
-/// in `out` is 0. With three planes a number is their sum, and products below 2^-23 of the greatest are left out.
+/// in `out` is 0.
 ///
 /// # Safety
-/// The thread's tiles are configured. Both operands hold every chunk of `planes` planes, `out` 32 x 32 numbers.
+/// The thread's tiles are configured. Both operands hold every chunk, `out` 32 x 32 numbers.
 #[inline]
-pub(crate) unsafe fn multiply(job: Product<'_>, planes: usize, halves: usize, vectors: usize) {
+pub(crate) unsafe fn tile_product(job: Job<'_>, halves: usize, vectors: usize) {
     if job.chunks.is_empty() {
         // SAFETY: the caller's.
         return unsafe { job.out.write_bytes(0, 32 * 32) };
     }
     // SAFETY: the caller's; every address is a whole tile of a chunk, or of `out`.
     unsafe {
-        match (planes, halves, vectors) {
-            (3, 2, 2) => six!(job, a2, b2, t22, "6144"),
-            (3, 2, 1) => six!(job, a2, b1, t21, "3072"),
-            (3, 1, 2) => six!(job, a1, b2, t12, "6144"),
-            (3, 1, 1) => six!(job, a1, b1, t11, "3072"),
-            (1, 2, 2) => one!(job, a2, b2, t22, "2048"),
-            (1, 2, 1) => one!(job, a2, b1, t21, "1024"),
-            (1, 1, 2) => one!(job, a1, b2, t12, "2048"),
-            (1, 1, 1) => one!(job, a1, b1, t11, "1024"),
-            _ => unreachable!("three planes or one, one or two tiles each way"),
+        match (halves, vectors) {
+            (2, 2) => over_chunks!(job, "2048", a2!(), b2!(), t22!()),
+            (2, 1) => over_chunks!(job, "1024", a2!(), b1!(), t21!()),
+            (1, 2) => over_chunks!(job, "2048", a1!(), b2!(), t12!()),
+            (1, 1) => over_chunks!(job, "1024", a1!(), b1!(), t11!()),
+            _ => unreachable!("one or two tiles each way"),
         }
     }
 }

@@ -1,24 +1,24 @@
-//! Dot products of pairs of bf16 on vectors (AVX512-BF16): the product of tiles (`amx`) in one plane, for processors without a
+//! Dot products of pairs of bf16 on vectors (AVX512-BF16): the product of tiles (`amx`), for processors without a
 //! tile unit.
 //!
 //! `vdpbf16ps c, a, b` adds to c_j first a_2j+1 b_2j+1 and then a_2j b_2j, each by a fused multiply-add; rounding is to nearest,
 //! subnormal numbers count as 0 (Intel, "Architecture instruction set extensions programming reference", ch. 2). A sum over k
 //! steps is thus a chain of at most 32⌈k/32⌉ fused multiply-adds, of which those beyond k add 0: within γ_k Σ|a||b|.
 
-use super::amx::{Product, TILE};
+use super::amx::{Job, TILE};
 use std::arch::x86_64::*;
 
 /// Rows whose sums stay in registers together: with two vectors each 16 chains, more than the latency asks for.
 const GROUP: usize = 8;
 
-/// out = left · right over the chunks, of one plane, for `rows` rows (the last group of 8 filled up) and `vectors` vectors
+/// out = left · right over the chunks, for `rows` rows (the last group of 8 filled up) and `vectors` vectors
 /// of 16 columns. What lies beyond them in `out` is left as it was.
 ///
 /// # Safety
-/// The machine has AVX512-BF16. Both operands hold every chunk of one plane, `out` 32 x 32 numbers; at most 32 rows, one
+/// The machine has AVX512-BF16. Both operands hold every chunk, `out` 32 x 32 numbers; at most 32 rows, one
 /// vector or two.
 #[target_feature(enable = "avx512f,avx512bf16")]
-pub(crate) unsafe fn multiply(job: Product<'_>, rows: usize, vectors: usize) {
+pub(crate) unsafe fn dot_product(job: Job<'_>, rows: usize, vectors: usize) {
     debug_assert!(rows <= 32 && (1..=2).contains(&vectors));
     for first in (0..rows).step_by(GROUP) {
         // SAFETY: the caller's.
@@ -32,9 +32,12 @@ pub(crate) unsafe fn multiply(job: Product<'_>, rows: usize, vectors: usize) {
 }
 
 /// Rows `first .. first + GROUP`.
+///
+/// # Safety
+/// As for [`dot_product`]; the rows lie in `out`, the operands have V vectors.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn group<const V: usize>(job: Product<'_>, first: usize) {
+unsafe fn group<const V: usize>(job: Job<'_>, first: usize) {
     let mut sums = [[_mm512_setzero_ps(); V]; GROUP];
     for &chunk in job.chunks {
         // SAFETY: the caller's: chunks of 2 tiles of 16 rows of 64 bytes, and of V tiles.

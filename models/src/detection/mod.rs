@@ -47,6 +47,7 @@ pub use target::{Detections, Losses, Masks, Target, TargetError};
 
 use crate::conv_norm::Norm;
 use anchors::Anchors;
+use gradus_core::gemm::Precision;
 use gradus_core::{Element, Module, NotFinite, Rng, Tape, Tensor, Var, Visitor};
 use roi_heads::{RoiHeads, Selected};
 use rpn::Rpn;
@@ -63,6 +64,8 @@ pub struct Detector<E: Element = f32> {
     pub rpn: Rpn<E>,
     /// The second stage.
     pub roi_heads: RoiHeads<E>,
+    /// What products and convolutions read in detection; in training it is the tape's.
+    pub precision: Precision,
 }
 
 impl<E: Element> Detector<E> {
@@ -74,7 +77,7 @@ impl<E: Element> Detector<E> {
         let channels = backbone.out_channels();
         let rpn = Rpn::new(&config, channels, rng);
         let roi_heads = RoiHeads::new(&config, channels, rng);
-        Detector { config, backbone, rpn, roi_heads }
+        Detector { config, backbone, rpn, roi_heads, precision: Precision::F32 }
     }
 
     /// Its settings.
@@ -148,7 +151,7 @@ impl<E: Element> Detector<E> {
     /// nothing is found: [`Detector::detect_finite`] says so.
     #[track_caller]
     pub fn detect(&self, images: &[Tensor<E>]) -> Vec<Detections<E>> {
-        self.detect_on(&mut Tape::infer(), images).0
+        self.detect_on(&mut self.tape(), images).0
     }
 
     /// [`Detector::detect`], where all predictions are finite.
@@ -157,16 +160,20 @@ impl<E: Element> Detector<E> {
     /// The first of the images, or else of the ops' results, that holds NaN or infinity.
     #[track_caller]
     pub fn detect_finite(&self, images: &[Tensor<E>]) -> Result<Vec<Detections<E>>, NotFinite> {
-        let (found, finite) = self.detect_on(&mut Tape::infer(), images);
+        let (found, finite) = self.detect_on(&mut self.tape(), images);
         if finite {
             return Ok(found);
         }
         if let Some(i) = images.iter().position(|image| !image.is_finite()) {
             return Err(NotFinite::new(format!("image {i} of the batch")));
         }
-        let mut g = Tape::infer().watching();
+        let mut g = self.tape().watching();
         self.detect_on(&mut g, images);
         Err(g.not_finite().unwrap_or_else(|| NotFinite::new("what the network predicts")))
+    }
+
+    fn tape(&self) -> Tape<E> {
+        Tape::infer().in_precision(self.precision)
     }
 
     /// What is found, and whether all that was predicted on the way is finite.

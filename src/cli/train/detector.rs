@@ -108,7 +108,6 @@ impl DetectorArgs {
         let folder = self.output.out.clone().unwrap_or_else(|| "runs/detector".into());
         let begun: Option<Settings> = self.output.begun(&folder, "detector")?;
         let begun = begun.as_ref();
-        global.take_precision(begun.map(|b| b.precision.as_str()));
         let plan = self.plan(global, begun);
         must_descend(plan.lr, "0.005")?;
         let reading = self.faults.of_run(begun.map(|b| b.reading));
@@ -155,6 +154,7 @@ impl DetectorArgs {
                 factor: self.lr_gamma.unwrap_or(decay.factor),
             },
             seed: global.seed_of(begun.map(|b| b.seed)),
+            precision: global.precision_of(begun.map(|b| b.precision)),
         }
     }
 

@@ -125,12 +125,9 @@ impl Global {
         pick(self.given.seed.then_some(self.seed), begun, self.seed)
     }
 
-    /// Computes in the precision of a run that goes on, unless another is given.
-    fn take_precision(&self, begun: Option<&str>) {
-        let own = Precision::ALL.into_iter().find(|p| begun == Some(p.name()));
-        if let Some(own) = own.filter(|_| !self.given.precision) {
-            own.set();
-        }
+    /// The precision, where a run goes on its own unless another is given.
+    fn precision_of(&self, begun: Option<Precision>) -> Precision {
+        pick(self.given.precision.then_some(self.precision), begun, self.precision)
     }
 }
 

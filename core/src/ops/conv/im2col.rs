@@ -10,13 +10,12 @@ mod gather;
 
 use super::ConvSpec;
 use crate::buffer::Buffer;
-use crate::gemm::deep::multiply_deep;
-use crate::gemm::drive::{Right, multiply, multiply_stack};
-use crate::gemm::left::ColumnMajor;
+use crate::gemm::Matrix;
+use crate::gemm::drive::{multiply, multiply_deep, multiply_stack};
+use crate::gemm::lhs::ColumnMajor;
 use crate::gemm::output::{Finish, Output, Pixels, RowMap};
-use crate::gemm::pack::Stack;
-use crate::gemm::precision::operand;
-use crate::gemm::{Matrix, Packed, suited};
+use crate::gemm::plan::Plan;
+use crate::gemm::rhs::{PackedRhs, Rhs, StackedRhs};
 use crate::parallel::Shared;
 use crate::{Element, Epilogue};
 use gather::{Gather, GatherTransposed, Source};
@@ -77,8 +76,8 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
     let pixels = Pixels { images: spec.n, extent: [oh, ow], images_inner: inner };
     let zeros = Buffer::zeros(ci);
     let y = Shared::new(y);
-    let isa = suited(pixels.len(), taps.len() * ci, co);
-    let (x, w) = (&*operand(isa, x), &*operand(isa, w));
+    let plan = Plan::new::<E>(spec.precision, [pixels.len(), taps.len() * ci, co]);
+    let (x, w) = (&*plan.operand(x), &*plan.operand(w));
     for g in 0..spec.groups {
         let source = Source { data: x, h: spec.h, w: spec.w, ld: spec.c_in, channel: g * ci, run: ci };
         let gather = Gather { source, pixels, step: spec.stride, taps: &taps, zeros: &zeros };
@@ -89,7 +88,7 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
         let map = RowMap::Grid { pixels, base: 0, image: oh * ow * c, row: ow * c, col: c };
         let epilogue = group_epilogue(epilogue, g * co);
         let out = Output { c: part, map, finish: Finish::with(&epilogue) };
-        multiply_stack(&gather, Stack { isa, parts: &[w] }, out);
+        multiply_stack(&gather, StackedRhs { plan, parts: &[w] }, out);
     }
 }
 
@@ -112,8 +111,9 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
     }
     let (ci, co, [sy, sx]) = (spec.group_in(), spec.group_out(), spec.stride);
     let (zeros, dx) = (Buffer::zeros(co), Shared::new(dx));
-    let isa = suited(spec.n * spec.h * spec.w / (sy * sx), spec.kernel[0] * spec.kernel[1] * co, ci);
-    let (dy, w) = (&*operand(isa, dy), &*operand(isa, w));
+    let (rows, depth) = (spec.n * spec.h * spec.w / (sy * sx), spec.kernel[0] * spec.kernel[1] * co);
+    let plan = Plan::new::<E>(spec.precision, [rows, depth, ci]);
+    let (dy, w) = (&*plan.operand(dy), &*plan.operand(w));
     for phase in 0..sy.min(spec.h) * sx.min(spec.w) {
         let (py, px) = (phase / sx.min(spec.w), phase % sx.min(spec.w));
         let (rows, cols) = (phase_taps(spec, 0, py), phase_taps(spec, 1, px));
@@ -139,7 +139,7 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
             let map =
                 RowMap::Grid { pixels, base, image: spec.h * spec.w * c, row: sy * spec.w * c, col: sx * c };
             let out = Output { c: part, map, finish: Finish::SET };
-            multiply_stack(&gather, Stack { isa, parts: &parts }, out);
+            multiply_stack(&gather, StackedRhs { plan, parts: &parts }, out);
         }
     }
 }
@@ -155,8 +155,8 @@ pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut 
     }
     let inner = images_inner(spec.n, extent, [spec.h, spec.w], spec.stride, &taps);
     let pixels = Pixels { images: spec.n, extent, images_inner: inner };
-    let isa = suited(taps.len() * ci, pixels.len(), co);
-    let (x, dy) = (&*operand(isa, x), &*operand(isa, dy));
+    let plan = Plan::new::<E>(spec.precision, [taps.len() * ci, pixels.len(), co]);
+    let (x, dy) = (&*plan.operand(x), &*plan.operand(dy));
     for g in 0..spec.groups {
         let source = Source { data: x, h: spec.h, w: spec.w, ld: spec.c_in, channel: g * ci, run: ci };
         let gather = GatherTransposed { source, pixels, step: spec.stride, taps: &taps };
@@ -167,14 +167,14 @@ pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut 
             let parts: Vec<_> = (0..per).map(pixel).collect();
             let map = RowMap::Even { ld: spec.c_out };
             let out = Output { c: Shared::new(dw), map, finish: Finish::SET };
-            multiply(&gather, Right::Packed(&Packed::stack_on(isa, &parts, true)), out, true);
+            multiply(&gather, Rhs::Packed(&PackedRhs::stack(StackedRhs { plan, parts: &parts })), out);
         } else {
             let dy = Matrix::strided(dy, pixels.len(), co, spec.c_out);
             if (&taps[..], spec.stride, extent) == (&[[0; 2]][..], [1; 2], [spec.h, spec.w]) {
                 let x = Matrix::strided(&x[g * ci..], pixels.len(), ci, spec.c_in);
-                multiply_deep(isa, &ColumnMajor(x.t()), dy, dw, spec.c_out);
+                multiply_deep(plan, &ColumnMajor(x.t()), dy, dw, spec.c_out);
             } else {
-                multiply_deep(isa, &gather, dy, dw, spec.c_out);
+                multiply_deep(plan, &gather, dy, dw, spec.c_out);
             }
         }
     }

@@ -22,8 +22,6 @@ pub mod winograd;
 pub use op::{Affine, Conv, Fused};
 pub use spec::ConvSpec;
 
-use crate::gemm::precision::{self, Operand, operand};
-use crate::simd::Isa;
 use crate::{Element, Epilogue, profile};
 use std::sync::OnceLock;
 
@@ -116,7 +114,7 @@ pub fn choose(spec: &ConvSpec, pass: Pass) -> Algorithm {
         _ if spec.c_in <= 4 && !sums_of_few && phases::applies(spec) && phases_pay(spec) => Algorithm::Phases,
         _ if spec.c_in <= 4 && direct::applies(spec) => Algorithm::Direct,
         _ if depthwise::applies(spec) => Algorithm::Depthwise,
-        _ if precision::on_tiles::<f32>() || sums_of_few => Algorithm::Im2col,
+        _ if spec.precision.is_on_tiles() || sums_of_few => Algorithm::Im2col,
         _ if spec.c_in.min(spec.c_out) >= 16 => tiling(spec),
         _ => Algorithm::Im2col,
     }
@@ -152,11 +150,6 @@ fn tiling(spec: &ConvSpec) -> Algorithm {
 fn phases_pay(spec: &ConvSpec) -> bool {
     let inner = phases::unstrided(spec);
     inner.c_in.min(inner.c_out) >= 16 && tiling(&inner) == Algorithm::Winograd4
-}
-
-/// What Winograd's maps read: in mixed precision a copy in bf16.
-fn rounded<E: Element>(x: &[E]) -> Operand<'_, E> {
-    operand(Isa::Portable, x)
 }
 
 /// What `GRADUS_CONV` asks for, read once. Panics when it names no algorithm.
@@ -200,10 +193,10 @@ pub fn forward<E: Element>(
     // Sums of nothing: the one that makes them of any spec.
     let algorithm = if x.is_empty() || w.is_empty() { Algorithm::Im2col } else { algorithm };
     let _span = kernel::<E>(algorithm, spec, Pass::Forward);
-    (E::compiled().forward)(algorithm, spec, x, w, epilogue, y);
+    E::forward(algorithm, spec, x, w, epilogue, y);
 }
 
-pub(crate) fn forward_by<E: Element>(
+fn forward_by<E: Element>(
     algorithm: Algorithm,
     spec: &ConvSpec,
     x: &[E],
@@ -211,13 +204,15 @@ pub(crate) fn forward_by<E: Element>(
     epilogue: &Epilogue<'_, E>,
     y: &mut [E],
 ) {
+    // Winograd's maps read what the precision says; products in columns round for themselves, the others are exact.
+    let read = |operand| spec.precision.operand(operand);
     match algorithm {
         Algorithm::Im2col => im2col::forward(spec, x, w, epilogue, y),
         Algorithm::Depthwise => depthwise::forward(spec, x, w, epilogue, y),
         Algorithm::Direct => direct::forward(spec, x, w, epilogue, y),
-        Algorithm::Winograd4 => winograd::forward(4, spec, &rounded(x), &rounded(w), epilogue, y),
-        Algorithm::Winograd2 => winograd::forward(2, spec, &rounded(x), &rounded(w), epilogue, y),
-        Algorithm::Phases => phases::forward(spec, &rounded(x), &rounded(w), epilogue, y),
+        Algorithm::Winograd4 => winograd::forward(4, spec, &read(x), &read(w), epilogue, y),
+        Algorithm::Winograd2 => winograd::forward(2, spec, &read(x), &read(w), epilogue, y),
+        Algorithm::Phases => phases::forward(spec, &read(x), &read(w), epilogue, y),
     }
 }
 
@@ -234,23 +229,18 @@ pub fn backward_data<E: Element>(algorithm: Algorithm, spec: &ConvSpec, dy: &[E]
         return dx.fill(E::ZERO);
     }
     let _span = kernel::<E>(algorithm, spec, Pass::BackwardData);
-    (E::compiled().backward_data)(algorithm, spec, dy, w, dx);
+    E::backward_data(algorithm, spec, dy, w, dx);
 }
 
-pub(crate) fn backward_data_by<E: Element>(
-    algorithm: Algorithm,
-    spec: &ConvSpec,
-    dy: &[E],
-    w: &[E],
-    dx: &mut [E],
-) {
+fn backward_data_by<E: Element>(algorithm: Algorithm, spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
+    let read = |operand| spec.precision.operand(operand);
     match algorithm {
         Algorithm::Im2col => im2col::backward_data(spec, dy, w, dx),
         Algorithm::Depthwise => depthwise::backward_data(spec, dy, w, dx),
         Algorithm::Direct => direct::backward_data(spec, dy, w, dx),
-        Algorithm::Winograd4 => winograd::backward_data(4, spec, &rounded(dy), &rounded(w), dx),
-        Algorithm::Winograd2 => winograd::backward_data(2, spec, &rounded(dy), &rounded(w), dx),
-        Algorithm::Phases => phases::backward_data(spec, &rounded(dy), &rounded(w), dx),
+        Algorithm::Winograd4 => winograd::backward_data(4, spec, &read(dy), &read(w), dx),
+        Algorithm::Winograd2 => winograd::backward_data(2, spec, &read(dy), &read(w), dx),
+        Algorithm::Phases => phases::backward_data(spec, &read(dy), &read(w), dx),
     }
 }
 
@@ -267,22 +257,60 @@ pub fn backward_weight<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E
         return dw.fill(E::ZERO);
     }
     let _span = kernel::<E>(algorithm, spec, Pass::BackwardWeight);
-    (E::compiled().backward_weight)(algorithm, spec, x, dy, dw);
+    E::backward_weight(algorithm, spec, x, dy, dw);
 }
 
-pub(crate) fn backward_weight_by<E: Element>(
-    algorithm: Algorithm,
-    spec: &ConvSpec,
-    x: &[E],
-    dy: &[E],
-    dw: &mut [E],
-) {
+fn backward_weight_by<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
+    let read = |operand| spec.precision.operand(operand);
     match algorithm {
         Algorithm::Im2col => im2col::backward_weight(spec, x, dy, dw),
         Algorithm::Depthwise => depthwise::backward_weight(spec, x, dy, dw),
         Algorithm::Direct => direct::backward_weight(spec, x, dy, dw),
-        Algorithm::Winograd4 => winograd::backward_weight(4, spec, &rounded(x), &rounded(dy), dw),
-        Algorithm::Winograd2 => winograd::backward_weight(2, spec, &rounded(x), &rounded(dy), dw),
-        Algorithm::Phases => phases::backward_weight(spec, &rounded(x), &rounded(dy), dw),
+        Algorithm::Winograd4 => winograd::backward_weight(4, spec, &read(x), &read(dy), dw),
+        Algorithm::Winograd2 => winograd::backward_weight(2, spec, &read(x), &read(dy), dw),
+        Algorithm::Phases => phases::backward_weight(spec, &read(x), &read(dy), dw),
     }
 }
+
+/// The passes, compiled in this crate once for each element (see [`Engines`](crate::gemm::Engines)).
+pub trait Passes: Sized {
+    /// [`forward`] of what was checked.
+    fn forward(
+        a: Algorithm,
+        spec: &ConvSpec,
+        x: &[Self],
+        w: &[Self],
+        epilogue: &Epilogue<'_, Self>,
+        y: &mut [Self],
+    );
+    /// [`backward_data`] of what was checked.
+    fn backward_data(a: Algorithm, spec: &ConvSpec, dy: &[Self], w: &[Self], dx: &mut [Self]);
+    /// [`backward_weight`] of what was checked.
+    fn backward_weight(a: Algorithm, spec: &ConvSpec, x: &[Self], dy: &[Self], dw: &mut [Self]);
+}
+
+macro_rules! passes {
+    ($t:ty) => {
+        impl Passes for $t {
+            fn forward(
+                a: Algorithm,
+                spec: &ConvSpec,
+                x: &[$t],
+                w: &[$t],
+                epilogue: &Epilogue<'_, $t>,
+                y: &mut [$t],
+            ) {
+                forward_by(a, spec, x, w, epilogue, y);
+            }
+            fn backward_data(a: Algorithm, spec: &ConvSpec, dy: &[$t], w: &[$t], dx: &mut [$t]) {
+                backward_data_by(a, spec, dy, w, dx);
+            }
+            fn backward_weight(a: Algorithm, spec: &ConvSpec, x: &[$t], dy: &[$t], dw: &mut [$t]) {
+                backward_weight_by(a, spec, x, dy, dw);
+            }
+        }
+    };
+}
+
+passes!(f32);
+passes!(f64);

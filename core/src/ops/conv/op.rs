@@ -1,6 +1,7 @@
 //! Convolution on the tape.
 
 use super::{ConvSpec, Pass, backward_data, backward_weight, choose, forward, pointwise};
+use crate::gemm::Precision;
 use crate::{Activation, Element, Epilogue, Tape, Tensor, Var, profile};
 
 /// A convolution's parameters, besides its weights. Pairs are [vertical, horizontal].
@@ -41,7 +42,7 @@ impl Conv {
 
     /// The convolution of an input [n, h, w, c_in] with weights [kh, kw, c_in / groups, c_out].
     #[track_caller]
-    fn spec<E: Element>(&self, op: &str, x: &Tensor<E>, w: &Tensor<E>) -> ConvSpec {
+    fn spec<E: Element>(&self, op: &str, x: &Tensor<E>, w: &Tensor<E>, precision: Precision) -> ConvSpec {
         let ([n, h, width, c_in], [kh, kw, group_in, c_out]) = (x.dims(op), w.dims(op));
         let Conv { stride, padding, dilation, groups } = *self;
         assert!(
@@ -50,8 +51,9 @@ impl Conv {
             x.shape(),
             w.shape()
         );
+        let kernel = [kh, kw];
         let spec =
-            ConvSpec { n, h, w: width, c_in, c_out, kernel: [kh, kw], stride, padding, dilation, groups };
+            ConvSpec { n, h, w: width, c_in, c_out, kernel, stride, padding, dilation, groups, precision };
         spec.clipped()
     }
 }
@@ -134,7 +136,7 @@ impl<E: Element> Tape<E> {
     ) -> Var<E> {
         const OP: &str = "conv2d";
         let _span = profile::span(OP, "forward");
-        let spec = geometry.spec(OP, &x.value, &weight.value);
+        let spec = geometry.spec(OP, &x.value, &weight.value, self.precision());
         let [oh, ow] = spec.out_hw();
         let mut y = Tensor::result(OP, &[spec.n, oh, ow, spec.c_out]);
         let (scale, term) = fused.scale_and_bias(OP, bias.map(|b| &b.value), spec.c_out);

@@ -7,6 +7,7 @@
 //! A tap outside of the image adds 0·w or is left out, as is faster: where w is infinite or NaN, outputs of which that tap lies
 //! on padding may be NaN or not. (PyTorch's kernels differ in that as well.)
 
+use crate::gemm::Precision;
 use crate::ops::window::Window;
 use crate::shape::Shape;
 
@@ -33,10 +34,12 @@ pub struct ConvSpec {
     pub dilation: [usize; 2],
     /// Input and output channels are cut into this many independent parts.
     pub groups: usize,
+    /// What the operands are read in.
+    pub precision: Precision,
 }
 
 impl ConvSpec {
-    /// A square kernel with the same stride and padding on both axes, dilation 1, one group.
+    /// A square kernel with the same stride and padding on both axes, dilation 1, one group, in f32.
     pub fn square(
         [n, h, w, c_in]: [usize; 4],
         c_out: usize,
@@ -45,7 +48,20 @@ impl ConvSpec {
         padding: usize,
     ) -> ConvSpec {
         let (kernel, stride, padding) = ([kernel; 2], [stride; 2], [padding; 2]);
-        ConvSpec { n, h, w, c_in, c_out, kernel, stride, padding, dilation: [1; 2], groups: 1 }
+        let (dilation, groups) = ([1; 2], 1);
+        ConvSpec {
+            n,
+            h,
+            w,
+            c_in,
+            c_out,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups,
+            precision: Precision::F32,
+        }
     }
 
     /// The output's height and width: ⌊(h + 2 padding − dilation (kernel − 1) − 1) / stride⌋ + 1. Panics, naming the

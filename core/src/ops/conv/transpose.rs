@@ -85,6 +85,7 @@ impl<E: Element> Tape<E> {
             padding,
             dilation,
             groups,
+            precision: self.precision(),
         };
         assert_eq!(spec.out_hw(), [h, w], "{OP}: {spec:?}");
         let spec = spec.clipped();

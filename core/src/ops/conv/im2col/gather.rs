@@ -8,9 +8,9 @@
 //! ([`GatherTransposed`]).
 
 use crate::Element;
-use crate::gemm::left::{Block, Left};
+use crate::gemm::kernel::{MAX_MR, MAX_PACKED, RowStrip, Segment};
+use crate::gemm::lhs::{DepthBlock, Lhs};
 use crate::gemm::output::Pixels;
-use crate::gemm::tile::{MAX_MR, MAX_PACKED, Segment, Strip};
 use crate::simd::{Isa, Kernel, Simd};
 
 /// Images as they lie in memory, and the channels of one group.
@@ -54,7 +54,7 @@ pub(super) struct Gather<'a, E> {
     pub zeros: &'a [E],
 }
 
-impl<E: Element> Left<E> for Gather<'_, E> {
+impl<E: Element> Lhs<E> for Gather<'_, E> {
     fn packed(&self) -> bool {
         false
     }
@@ -81,8 +81,8 @@ impl<E: Element> Left<E> for Gather<'_, E> {
         row: usize,
         count: usize,
         mr: usize,
-        block: &Block,
-        strips: &mut [Strip<E>],
+        block: &DepthBlock,
+        strips: &mut [RowStrip<E>],
     ) {
         for (j, strip) in strips.iter_mut().enumerate() {
             self.addresses(row + j * mr, mr.min(count - j * mr), block, strip);
@@ -92,7 +92,7 @@ impl<E: Element> Left<E> for Gather<'_, E> {
 
 impl<E: Element> Gather<'_, E> {
     /// The addresses of one tile's rows.
-    fn addresses(&self, row: usize, count: usize, block: &Block, strip: &mut Strip<E>) {
+    fn addresses(&self, row: usize, count: usize, block: &DepthBlock, strip: &mut RowStrip<E>) {
         let x = &self.source;
         let mut places = [(0, 0, 0); MAX_MR];
         let mut origins = [x.data.as_ptr(); MAX_MR];
@@ -152,7 +152,7 @@ struct Run {
     offset: isize,
 }
 
-impl<E: Element> Left<E> for GatherTransposed<'_, E> {
+impl<E: Element> Lhs<E> for GatherTransposed<'_, E> {
     fn packed(&self) -> bool {
         true
     }
@@ -175,21 +175,21 @@ impl<E: Element> Left<E> for GatherTransposed<'_, E> {
         row: usize,
         count: usize,
         mr: usize,
-        block: &Block,
-        strips: &mut [Strip<E>],
+        block: &DepthBlock,
+        strips: &mut [RowStrip<E>],
     ) {
         E::dispatch_on(isa, Columns { gather: self, row, count, mr, block, strips });
     }
 }
 
-/// [`Left::strip`] of a transposed gather.
+/// [`Lhs::strips`] of a transposed gather.
 struct Columns<'a, 'b, E> {
     gather: &'a GatherTransposed<'b, E>,
     row: usize,
     count: usize,
     mr: usize,
-    block: &'a Block,
-    strips: &'a mut [Strip<E>],
+    block: &'a DepthBlock,
+    strips: &'a mut [RowStrip<E>],
 }
 
 impl<E: Element> Kernel<E> for Columns<'_, '_, E> {

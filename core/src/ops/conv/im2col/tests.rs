@@ -1,6 +1,7 @@
 //! The three passes against a direct sum over pixels, taps and channels.
 
 use super::*;
+use crate::gemm::Precision;
 use crate::{Activation, Rng};
 use proptest::prelude::*;
 
@@ -84,6 +85,7 @@ fn specs() -> impl Strategy<Value = ConvSpec> {
             padding,
             dilation,
             groups,
+            precision: Precision::F32,
         })
         .prop_filter("the kernel fits", |s| {
             (0..2).all(|a| [s.h, s.w][a] + 2 * s.padding[a] > s.dilation[a] * (s.kernel[a] - 1))

@@ -92,7 +92,7 @@ fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
 fn evened(spec: &ConvSpec, parts: usize, rows: usize, columns: usize, lanes: usize) -> (usize, usize) {
     let half = |n: usize| (n / 2).next_multiple_of(lanes);
     let smaller = |&(r, c): &(usize, usize)| Some(if r >= c { (half(r), c) } else { (r, half(c)) });
-    let even = |r, c| parallel::is_even(parts * spec.c_in.div_ceil(r) * spec.c_out.div_ceil(c));
+    let even = |r, c| is_even(parts * spec.c_in.div_ceil(r) * spec.c_out.div_ceil(c), parallel::threads());
     let mut cuts = std::iter::successors(Some((rows, columns)), smaller).take(1 + HALVINGS);
     cuts.find(|&(r, c)| even(r, c)).unwrap_or((rows, columns))
 }

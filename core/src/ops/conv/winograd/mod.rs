@@ -30,6 +30,7 @@ pub use gradient::backward_weight;
 use super::ConvSpec;
 use super::product::{MAX_ROWS, Product, Rows, tile_rows, tile_vectors};
 use crate::buffer::Buffer;
+use crate::cut::is_even;
 use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd, prefetch};
 use crate::{Element, Epilogue};
@@ -282,7 +283,7 @@ fn evened(blocks: RangeInclusive<usize>, ranges: RangeInclusive<usize>) -> (usiz
     let fewest = (*blocks.start(), *ranges.start());
     let cuts = || blocks.clone().map(|b| (b, fewest.1)).chain(ranges.clone().map(|r| (fewest.0, r)));
     let whole = cuts().find(|(b, r)| (b * r).is_multiple_of(parallel::threads()));
-    whole.or_else(|| cuts().find(|(b, r)| parallel::is_even(b * r))).unwrap_or(fewest)
+    whole.or_else(|| cuts().find(|(b, r)| is_even(b * r, parallel::threads()))).unwrap_or(fewest)
 }
 
 /// The forward pass in tiles of M x M.

@@ -6,9 +6,7 @@
 //! arithmetic. The depth comes in segments (the taps of a convolution), each with its own addresses of A's rows: A is
 //! read where it lies.
 
-use super::Matrix;
-use super::output::{Finish, Output};
-use crate::parallel;
+use crate::cut;
 use crate::simd::{Simd, prefetch, prefetch_far};
 use crate::{Activation, Element, Epilogue};
 
@@ -35,13 +33,39 @@ pub(crate) struct Segment {
 }
 
 /// The left operand of one tile.
-pub(crate) struct Strip<E> {
+pub(crate) struct RowStrip<E> {
     /// Rows: MAX_MR addresses a segment, row i's element t at `[i] + t`. Packed: one address a segment, row i's
     /// element t at `+ t·mr + i`.
     pub addresses: Vec<*const E>,
     pub segments: Vec<Segment>,
     /// Where a packed strip lies.
     pub scratch: Vec<E>,
+}
+
+impl<E: Element> RowStrip<E> {
+    pub fn new() -> Self {
+        RowStrip { addresses: Vec::new(), segments: Vec::new(), scratch: Vec::new() }
+    }
+
+    pub fn clear(&mut self) {
+        self.addresses.clear();
+        self.segments.clear();
+    }
+
+    /// The rows, and their length, of a strip in place that is one stretch of the depth.
+    pub fn stretch(&self) -> Option<(&RowPointers<E>, usize)> {
+        let [Segment { len, .. }] = self.segments[..] else { return None };
+        Some((self.addresses.first_chunk()?, len))
+    }
+
+    /// Room for `len` steps of `mr` rows.
+    #[inline(always)]
+    pub fn room(&mut self, len: usize, mr: usize) -> *mut E {
+        if self.scratch.len() < len * mr {
+            self.scratch.resize(len * mr, E::ZERO);
+        }
+        self.scratch.as_mut_ptr()
+    }
 }
 
 /// The right operand of one tile: row k of its columns at `ptr + k·ld`, NV whole vectors readable.
@@ -60,13 +84,13 @@ pub(super) struct Panel<E> {
 }
 
 /// The first elements of some rows.
-pub(crate) type Rows<E> = [*const E; MAX_MR];
+pub(crate) type RowPointers<E> = [*const E; MAX_MR];
 
 /// Where the tiles of a strip go.
 pub(super) struct Target<'a, E> {
     /// The first elements of the strip's rows in C, and in the epilogue's residual if there is one; any from `height` on.
-    pub results: Rows<E>,
-    pub residuals: Rows<E>,
+    pub results: RowPointers<E>,
+    pub residuals: RowPointers<E>,
     pub height: usize,
     /// Add to what C holds.
     pub add: bool,
@@ -74,29 +98,9 @@ pub(super) struct Target<'a, E> {
     pub epilogue: Option<&'a Epilogue<'a, E>>,
 }
 
-impl<'a, E: Element> Target<'a, E> {
-    /// C's rows `row .. row + height`.
-    #[inline(always)]
-    pub fn new(out: &Output<'a, E>, row: usize, height: usize) -> Self {
-        let Finish { add, epilogue } = out.finish;
-        let c = out.c.as_mut_ptr().cast_const();
-        let mut target = Target { results: [c; MAX_MR], residuals: [c; MAX_MR], height, add, epilogue };
-        let residual = epilogue.and_then(|e| e.residual);
-        // One by one: a copy of what was just written in parts waits for all that was written before.
-        for i in 0..height.min(MAX_MR) {
-            let offset = out.map.offset(row + i);
-            target.results[i] = c.wrapping_add(offset);
-            if let Some(residual) = residual {
-                target.residuals[i] = residual.as_ptr().wrapping_add(offset);
-            }
-        }
-        target
-    }
-}
-
 /// A row of tiles: a strip times panels.
 pub(super) struct Row<'a, E> {
-    pub a: &'a Strip<E>,
+    pub a: &'a RowStrip<E>,
     pub panels: &'a [Panel<E>],
     pub c: &'a Target<'a, E>,
     /// Whether no strip before met these panels.
@@ -106,24 +110,24 @@ pub(super) struct Row<'a, E> {
     pub coming: Option<Fetched<'a, E>>,
 }
 
-/// Lines of some rows, for each panel.
-pub(super) type Fetched<'a, E> = (&'a Rows<E>, &'a [Lines]);
+/// CacheLines of some rows, for each panel.
+pub(super) type Fetched<'a, E> = (&'a RowPointers<E>, &'a [CacheLines]);
 
 /// Rows of a panel that are fetched ahead.
 const FAR: usize = 48;
 
-/// Lines of [`Rows`] to be brought into the first cache while a tile is made, a line a step: all rows' first ones, then
+/// CacheLines of [`RowPointers`] to be brought into the first cache while a tile is made, a line a step: all rows' first ones, then
 /// their second ones.
 #[derive(Clone, Copy)]
-pub(crate) struct Lines {
+pub(crate) struct CacheLines {
     /// Elements from a row's first to its first line, from one line to the next; and the lines of a row.
     pub at: usize,
     pub step: usize,
     pub count: usize,
 }
 
-impl Lines {
-    pub const NONE: Self = Lines { at: 0, step: 0, count: 0 };
+impl CacheLines {
+    pub const NONE: Self = CacheLines { at: 0, step: 0, count: 0 };
 
     /// The elements of a line.
     pub const fn len<E>() -> usize {
@@ -133,30 +137,19 @@ impl Lines {
     /// The elements `at .. at + cols`.
     #[inline(always)]
     pub fn new<E>(at: usize, cols: usize) -> Self {
-        Lines { at, step: Self::len::<E>(), count: cols.div_ceil(Self::len::<E>()) }
+        CacheLines { at, step: Self::len::<E>(), count: cols.div_ceil(Self::len::<E>()) }
     }
 
     /// One of `parts` parts of a row of `len` elements.
     pub fn share<E>(len: usize, part: usize, parts: usize) -> Self {
         let lines = len.div_ceil(Self::len::<E>());
-        let share = parallel::share(part, parts, lines);
-        Lines { at: share.start * Self::len::<E>(), step: Self::len::<E>(), count: share.len() }
-    }
-
-    /// Eight of a matrix' runs at a time, seen from its first eight, spread over `parts` parts: all of them, if there are so
-    /// many parts.
-    pub fn runs<E>(m: &Matrix<'_, E>, part: usize, parts: usize) -> Self {
-        let (runs, len) = if m.transposed { (m.cols, m.rows) } else { (m.rows, m.cols) };
-        let before = |part: usize| part * runs.div_ceil(MAX_MR) / parts;
-        if before(part) == before(part + 1) {
-            return Self::NONE;
-        }
-        Self::new::<E>(before(part) * MAX_MR * m.ld, len)
+        let share = cut::share(part, parts, lines);
+        CacheLines { at: share.start * Self::len::<E>(), step: Self::len::<E>(), count: share.len() }
     }
 
     /// The line of step t.
     #[inline(always)]
-    fn line<E>(&self, rows: &Rows<E>, t: usize) -> *const E {
+    fn line<E>(&self, rows: &RowPointers<E>, t: usize) -> *const E {
         rows[t % MAX_MR].wrapping_add(self.at + t / MAX_MR * self.step)
     }
 }
@@ -168,7 +161,10 @@ impl Lines {
 /// segment's rows; the target's rows hold the panels' columns, and so do the epilogue's vectors. No other thread writes
 /// there.
 #[inline(always)]
-pub(super) unsafe fn multiply_row<S: Simd<E>, E: Element, const PACKED: bool>(s: S, row: &Row<'_, E>) {
+pub(super) unsafe fn multiply_row_of_tiles<S: Simd<E>, E: Element, const PACKED: bool>(
+    s: S,
+    row: &Row<'_, E>,
+) {
     for p in 0..row.panels.len() {
         // SAFETY: the caller's.
         unsafe {
@@ -184,6 +180,10 @@ pub(super) unsafe fn multiply_row<S: Simd<E>, E: Element, const PACKED: bool>(s:
     }
 }
 
+/// The tile of panel p, of MR rows.
+///
+/// # Safety
+/// As for [`multiply_row_of_tiles`]; p is the number of a panel, MR no less than the target's height.
 #[inline(always)]
 unsafe fn tile_of_rows<S: Simd<E>, E: Element, const PACKED: bool, const MR: usize>(
     s: S,
@@ -201,6 +201,10 @@ unsafe fn tile_of_rows<S: Simd<E>, E: Element, const PACKED: bool, const MR: usi
     }
 }
 
+/// The tile of panel p, of MR rows by NV vectors.
+///
+/// # Safety
+/// As for [`multiply_row_of_tiles`]; the panel p has NV vectors, MR is no less than the target's height.
 #[inline(always)]
 unsafe fn tile_of<'a, S: Simd<E>, E: Element, const PACKED: bool, const MR: usize, const NV: usize>(
     s: S,
@@ -209,10 +213,10 @@ unsafe fn tile_of<'a, S: Simd<E>, E: Element, const PACKED: bool, const MR: usiz
 ) {
     let &Row { a, panels, c, first, next, coming } = row;
     let b = &panels[p];
-    let lines = Lines::new::<E>(b.col, b.cols);
-    let residual = if c.epilogue.and_then(|e| e.residual).is_some() { lines } else { Lines::NONE };
+    let lines = CacheLines::new::<E>(b.col, b.cols);
+    let residual = if c.epilogue.and_then(|e| e.residual).is_some() { lines } else { CacheLines::NONE };
     let of_panel = |(rows, lines): Fetched<'a, E>| (rows, lines[p]);
-    let none = (&c.results, Lines::NONE);
+    let none = (&c.results, CacheLines::NONE);
     let ahead = [
         (&c.residuals, residual),
         (&c.results, lines),
@@ -231,10 +235,10 @@ unsafe fn tile_of<'a, S: Simd<E>, E: Element, const PACKED: bool, const MR: usiz
                 for (i, row) in rows.iter_mut().enumerate() {
                     *row = a.add(i);
                 }
-                acc = multiply(s, acc, rows, mr, b, far, segment, &ahead, done);
+                acc = accumulate(s, acc, rows, mr, b, far, segment, &ahead, done);
             } else {
                 let rows = a.addresses.as_ptr().add(q * MAX_MR).cast::<[*const E; MR]>().read();
-                acc = multiply(s, acc, rows, 1, b, far, segment, &ahead, done);
+                acc = accumulate(s, acc, rows, 1, b, far, segment, &ahead, done);
             }
             done += segment.len;
         }
@@ -249,7 +253,7 @@ unsafe fn tile_of<'a, S: Simd<E>, E: Element, const PACKED: bool, const MR: usiz
 /// Each row has the segment's elements, the panel its rows; a copy has room for them.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
-unsafe fn multiply<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
+unsafe fn accumulate<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     s: S,
     mut acc: [[S::V; NV]; MR],
     rows: [*const E; MR],
@@ -257,7 +261,7 @@ unsafe fn multiply<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     panel: &Panel<E>,
     far: bool,
     &Segment { k, len }: &Segment,
-    ahead: &[(&Rows<E>, Lines)],
+    ahead: &[(&RowPointers<E>, CacheLines)],
     done: usize,
 ) -> [[S::V; NV]; MR] {
     let (mut b, ld) = (panel.ptr.wrapping_add(k * panel.ld), panel.ld);
@@ -325,7 +329,7 @@ unsafe fn step<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
 /// C = act(scale · (acc + C) + bias + residual), on the target's rows and the panel's columns; (+ C) where it adds.
 ///
 /// # Safety
-/// The panel and the target are as for [`multiply_row`].
+/// The panel and the target are as for [`multiply_row_of_tiles`].
 #[inline(always)]
 pub(super) unsafe fn finish<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     s: S,
@@ -391,6 +395,9 @@ fn activate<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
 }
 
 /// The columns' part of a vector over channels.
+///
+/// # Safety
+/// The vector has as many elements as C has columns.
 #[inline(always)]
 unsafe fn channel_vectors<S: Simd<E>, E: Element, const NV: usize>(
     s: S,
@@ -410,11 +417,14 @@ unsafe fn channel_vectors<S: Simd<E>, E: Element, const NV: usize>(
 }
 
 /// acc + a panel's columns of a matrix' rows.
+///
+/// # Safety
+/// Rows below `height` are readable over the panel's columns.
 #[inline(always)]
 unsafe fn add_matrix<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     s: S,
     mut acc: [[S::V; NV]; MR],
-    rows: &Rows<E>,
+    rows: &RowPointers<E>,
     b: &Panel<E>,
     height: usize,
 ) -> [[S::V; NV]; MR] {

@@ -4,10 +4,10 @@
 //! and a panel of B stay in the caches. Rows that lie in memory as runs along the depth are read in place. Rows along which the
 //! depth jumps (a transposed matrix: a gradient of weights) are first copied to a strip of [step][row].
 
-use super::Matrix;
-use super::tile::{Lines, MAX_MR, Rows, Segment, Strip};
+use super::kernel::{CacheLines, MAX_MR, RowPointers, RowStrip, Segment};
+use super::matrix::Matrix;
 use crate::Element;
-use crate::parallel;
+use crate::cut::share;
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 
@@ -16,13 +16,13 @@ pub(super) const KC: usize = 512;
 
 /// A part of the depth: whole segments, or a part of one.
 #[derive(Clone, Debug)]
-pub(crate) struct Block {
+pub(crate) struct DepthBlock {
     pub segments: Range<usize>,
     /// Steps of each of them.
     pub steps: Range<usize>,
 }
 
-impl Block {
+impl DepthBlock {
     /// The steps of all its segments.
     pub fn depth(&self) -> usize {
         self.segments.len() * self.steps.len()
@@ -30,7 +30,7 @@ impl Block {
 }
 
 /// A matrix that hands out its rows tile by tile.
-pub(crate) trait Left<E: Element>: Sync {
+pub(crate) trait Lhs<E: Element>: Sync {
     /// Whether strips are copies in [step][row] order.
     fn packed(&self) -> bool;
     /// A's rows.
@@ -38,13 +38,13 @@ pub(crate) trait Left<E: Element>: Sync {
     /// The number of segments, and the steps of each.
     fn segments(&self) -> (usize, usize);
     /// The first elements of eight runs, where strips are copied from runs.
-    fn runs(&self) -> Rows<E> {
+    fn runs(&self) -> RowPointers<E> {
         [std::ptr::null(); MAX_MR]
     }
     /// What strips of these rows over these steps will be copied from, one of `parts` parts, seen from those runs: it is
     /// fetched while others are multiplied.
-    fn ahead(&self, _rows: Range<usize>, _steps: Range<usize>, _part: usize, _parts: usize) -> Lines {
-        Lines::NONE
+    fn ahead(&self, _rows: Range<usize>, _steps: Range<usize>, _part: usize, _parts: usize) -> CacheLines {
+        CacheLines::NONE
     }
     /// Whether strips may leave segments out: those of zeros.
     fn skips(&self) -> bool {
@@ -61,30 +61,30 @@ pub(crate) trait Left<E: Element>: Sync {
         row: usize,
         count: usize,
         mr: usize,
-        block: &Block,
-        strips: &mut [Strip<E>],
+        block: &DepthBlock,
+        strips: &mut [RowStrip<E>],
     );
 }
 
 /// The blocks of a depth of `count` segments of `len` steps: an empty one, if there is none.
-pub(crate) fn blocks(count: usize, len: usize) -> Vec<Block> {
+pub(crate) fn blocks(count: usize, len: usize) -> Vec<DepthBlock> {
     let even = |n: usize, parts: usize| (0..parts).map(move |i| i * n / parts..(i + 1) * n / parts);
     if len == 0 || count == 0 {
-        return vec![Block { segments: 0..0, steps: 0..0 }];
+        return vec![DepthBlock { segments: 0..0, steps: 0..0 }];
     }
     if len > KC {
         let parts = len.div_ceil(KC);
-        let of = |q| even(len, parts).map(move |steps| Block { segments: q..q + 1, steps });
+        let of = |q| even(len, parts).map(move |steps| DepthBlock { segments: q..q + 1, steps });
         return (0..count).flat_map(of).collect();
     }
     let parts = (count * len).div_ceil(KC).min(count);
-    even(count, parts).map(|segments| Block { segments, steps: 0..len }).collect()
+    even(count, parts).map(|segments| DepthBlock { segments, steps: 0..len }).collect()
 }
 
 /// A matrix in memory whose rows are runs.
 pub(super) struct RowMajor<'a, E>(pub Matrix<'a, E>);
 
-impl<E: Element> Left<E> for RowMajor<'_, E> {
+impl<E: Element> Lhs<E> for RowMajor<'_, E> {
     fn packed(&self) -> bool {
         false
     }
@@ -100,8 +100,8 @@ impl<E: Element> Left<E> for RowMajor<'_, E> {
         row: usize,
         count: usize,
         mr: usize,
-        block: &Block,
-        strips: &mut [Strip<E>],
+        block: &DepthBlock,
+        strips: &mut [RowStrip<E>],
     ) {
         let m = &self.0;
         for (j, strip) in strips.iter_mut().enumerate() {
@@ -117,7 +117,7 @@ impl<E: Element> Left<E> for RowMajor<'_, E> {
 /// A matrix in memory whose columns are runs.
 pub(crate) struct ColumnMajor<'a, E>(pub Matrix<'a, E>);
 
-impl<E: Element> Left<E> for ColumnMajor<'_, E> {
+impl<E: Element> Lhs<E> for ColumnMajor<'_, E> {
     fn packed(&self) -> bool {
         true
     }
@@ -127,17 +127,19 @@ impl<E: Element> Left<E> for ColumnMajor<'_, E> {
     fn segments(&self) -> (usize, usize) {
         (1, self.0.cols)
     }
-    fn runs(&self) -> Rows<E> {
+    fn runs(&self) -> RowPointers<E> {
         self.0.runs()
     }
-    fn ahead(&self, rows: Range<usize>, steps: Range<usize>, part: usize, parts: usize) -> Lines {
+    fn ahead(&self, rows: Range<usize>, steps: Range<usize>, part: usize, parts: usize) -> CacheLines {
         // A step's lines, each over some parts of the steps.
-        let lines = rows.len().div_ceil(Lines::len::<E>());
+        let lines = rows.len().div_ceil(CacheLines::len::<E>());
         let parts = parts.checked_div(lines).unwrap_or(0);
-        let Some(line) = part.checked_div(parts).filter(|&line| line < lines) else { return Lines::NONE };
-        let share = parallel::share(part % parts, parts, steps.len());
-        let at = (steps.start + share.start) * self.0.ld + rows.start + line * Lines::len::<E>();
-        Lines { at, step: MAX_MR * self.0.ld, count: share.len().div_ceil(MAX_MR) }
+        let Some(line) = part.checked_div(parts).filter(|&line| line < lines) else {
+            return CacheLines::NONE;
+        };
+        let share = share(part % parts, parts, steps.len());
+        let at = (steps.start + share.start) * self.0.ld + rows.start + line * CacheLines::len::<E>();
+        CacheLines { at, step: MAX_MR * self.0.ld, count: share.len().div_ceil(MAX_MR) }
     }
     unsafe fn strips(
         &self,
@@ -145,8 +147,8 @@ impl<E: Element> Left<E> for ColumnMajor<'_, E> {
         row: usize,
         count: usize,
         mr: usize,
-        block: &Block,
-        strips: &mut [Strip<E>],
+        block: &DepthBlock,
+        strips: &mut [RowStrip<E>],
     ) {
         let (m, len) = (&self.0, block.steps.len());
         for strip in &mut *strips {
@@ -159,39 +161,13 @@ impl<E: Element> Left<E> for ColumnMajor<'_, E> {
     }
 }
 
-impl<E: Element> Strip<E> {
-    pub fn new() -> Self {
-        Strip { addresses: Vec::new(), segments: Vec::new(), scratch: Vec::new() }
-    }
-
-    pub fn clear(&mut self) {
-        self.addresses.clear();
-        self.segments.clear();
-    }
-
-    /// The rows, and their length, of a strip in place that is one stretch of the depth.
-    pub fn stretch(&self) -> Option<(&Rows<E>, usize)> {
-        let [Segment { len, .. }] = self.segments[..] else { return None };
-        Some((self.addresses.first_chunk()?, len))
-    }
-
-    /// Room for `len` steps of `mr` rows.
-    #[inline(always)]
-    pub fn room(&mut self, len: usize, mr: usize) -> *mut E {
-        if self.scratch.len() < len * mr {
-            self.scratch.resize(len * mr, E::ZERO);
-        }
-        self.scratch.as_mut_ptr()
-    }
-}
-
 /// strips[j][t·mr + i] = src[t·ld + j·mr + i] for steps t < len and rows j·mr + i < count, 0 for rows from there on.
 struct CopySteps<'a, E> {
     src: *const E,
     ld: usize,
     count: usize,
     len: usize,
-    strips: &'a [Strip<E>],
+    strips: &'a [RowStrip<E>],
     mr: usize,
 }
 
