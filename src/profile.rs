@@ -21,7 +21,7 @@ pub fn around(trace: &Path, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let result = work();
     let Some(gathered) = profile::finish() else { return result };
     eprint!("{}", Table(&gathered));
-    let pool = f32::pool().stats();
+    let pool = f32::arena().stats();
     eprintln!("tensors: {:.0} MiB at the most, {:.0} MiB held for them", mib(pool.peak), mib(pool.bytes));
     let written = write_trace(&gathered, trace);
     result.and(written)

@@ -29,7 +29,7 @@ fn allocations_by_step() -> Vec<usize> {
         let logits = net.forward(&mut g, images.into());
         let loss = g.cross_entropy(logits, &labels);
         adam.step(&mut net, &g.backward(&loss)).unwrap();
-        counts.push(f32::pool().stats().allocations);
+        counts.push(f32::arena().stats().allocations);
     }
     counts
 }

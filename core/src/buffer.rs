@@ -1,11 +1,11 @@
-//! Aligned memory that returns to a pool when dropped, so that a training step allocates nothing after the second.
+//! Aligned memory that returns to its arena when dropped, so that a training step allocates nothing after the second.
 //!
-//! Memory is always initialised: fresh memory is zero, memory from the pool holds what its last owner left.
+//! Memory is always initialised: fresh memory is zero, memory from the arena holds what its last owner left.
 
 use crate::Element;
+use crate::arena::Memory;
+pub use crate::arena::{Arena, ArenaStats};
 use crate::parallel::{self, GRAIN};
-use crate::pool::Memory;
-pub use crate::pool::{Pool, PoolStats};
 use std::ops::{Deref, DerefMut};
 
 /// A block of elements, aligned to 64 bytes; a slice in all else.
@@ -24,7 +24,7 @@ impl<E: Element> Buffer<E> {
 
     /// As [`Buffer::stale`], or `None` where there is no memory for them.
     pub fn try_stale(len: usize) -> Option<Self> {
-        Some(Buffer { memory: E::pool().take(len)?, len })
+        Some(Buffer { memory: E::arena().take(len)?, len })
     }
 
     /// `len` zeros.
@@ -82,11 +82,11 @@ impl<E: Element> Clone for Buffer<E> {
 
 impl<E: Element> Drop for Buffer<E> {
     fn drop(&mut self) {
-        E::pool().put(&self.memory);
+        E::arena().put(&self.memory);
     }
 }
 
-/// An integer that [`Packed`] holds.
+/// An integer that [`Indices`] holds.
 pub trait Word: Copy + Send + Sync + 'static + private::Sealed {}
 impl Word for u8 {}
 impl Word for u32 {}
@@ -97,22 +97,22 @@ mod private {
     impl Sealed for u32 {}
 }
 
-/// Integers in pooled memory: what backward keeps of an argmax. A slice in all else.
-pub struct Packed<T: Word> {
+/// Integers in an arena's memory: what backward keeps of an argmax. A slice in all else.
+pub struct Indices<T: Word> {
     memory: Buffer<f32>,
     len: usize,
     word: std::marker::PhantomData<T>,
 }
 
-impl<T: Word> Packed<T> {
+impl<T: Word> Indices<T> {
     /// `len` integers of unspecified (but initialised) value.
     pub fn stale(len: usize) -> Self {
         let memory = Buffer::stale((len * size_of::<T>()).div_ceil(size_of::<f32>()));
-        Packed { memory, len, word: std::marker::PhantomData }
+        Indices { memory, len, word: std::marker::PhantomData }
     }
 }
 
-impl<T: Word> Deref for Packed<T> {
+impl<T: Word> Deref for Indices<T> {
     type Target = [T];
     #[inline(always)]
     fn deref(&self) -> &[T] {
@@ -121,7 +121,7 @@ impl<T: Word> Deref for Packed<T> {
     }
 }
 
-impl<T: Word> DerefMut for Packed<T> {
+impl<T: Word> DerefMut for Indices<T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`, any bits are an f32, and &mut self is unique.

@@ -1,6 +1,6 @@
 //! The numbers a tensor is made of: f32, which runs, and f64, which proves.
 
-use crate::buffer::Pool;
+use crate::buffer::Arena;
 use crate::gemm::Engines;
 use crate::ops::conv::Passes;
 use crate::simd::{Isa, Kernel, dispatch_f32_on, dispatch_f64_on};
@@ -10,7 +10,7 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 
 /// f32 or f64. Every op is written once, generic over it: in f32 the intrinsics run, in f64 the portable path.
 ///
-/// It has no other implementations, and nobody else can write one: kernels hand out memory of the pool as elements, whatever bits
+/// It has no other implementations, and nobody else can write one: kernels hand out memory of the arena as elements, whatever bits
 /// it holds, and read f32 where an instruction set asks for it.
 pub trait Element:
     Copy
@@ -95,8 +95,8 @@ pub trait Element:
     }
     /// Runs a kernel compiled for `isa`, or for the portable path where this machine or element lacks it.
     fn dispatch_on<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
-    /// The pool that buffers of this element come from and return to.
-    fn pool() -> &'static Pool<Self>;
+    /// The arena that buffers of this element come from and return to.
+    fn arena() -> &'static Arena<Self>;
 }
 
 macro_rules! element {
@@ -160,9 +160,9 @@ macro_rules! element {
             fn dispatch_on<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output {
                 $dispatch(isa, kernel)
             }
-            fn pool() -> &'static Pool<Self> {
-                static POOL: Pool<$t> = Pool::new();
-                &POOL
+            fn arena() -> &'static Arena<Self> {
+                static ARENA: Arena<$t> = Arena::new();
+                &ARENA
             }
         }
     };

@@ -3,7 +3,7 @@
 //! x − x is 0 for every finite x and NaN for the others, and a sum that has met NaN stays NaN: Σ (x − x) is 0 where all of x
 //! are finite. Two additions a vector cost less than reading it.
 
-use crate::nn::{Module, Slot};
+use crate::param::{Module, Slot};
 use crate::simd::{Kernel, Simd};
 use crate::{Element, Tensor, parallel};
 use std::collections::BTreeMap;

@@ -72,6 +72,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod arena;
 pub mod buffer;
 mod cut;
 mod element;
@@ -83,7 +84,7 @@ pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod parallel;
-mod pool;
+mod param;
 pub mod profile;
 pub mod random;
 pub mod schedule;
@@ -95,8 +96,8 @@ mod tensor;
 pub use element::Element;
 pub use epilogue::{Activation, Epilogue};
 pub use finite::NotFinite;
-pub use nn::{Layout, Module, Param, Slot, Visitor};
 pub use optim::{Adam, Optimizer, Rule, Sgd};
+pub use param::{Layout, Module, Param, ParamId, Slot, Visitor};
 pub use random::Rng;
 pub use schedule::{OneCycle, Schedule};
 pub use shape::{MAX_RANK, Shape};

@@ -165,7 +165,7 @@ impl Drop for Span {
         total.flops += flops;
         total.bytes += bytes;
         if profile.events.len() < MOST_EVENTS {
-            let in_use = f32::pool().stats().in_use;
+            let in_use = f32::arena().stats().in_use;
             profile.events.push(Event { label, thread, start, length, flops, bytes, in_use });
         }
     }

@@ -9,7 +9,7 @@
 
 use crate::finite::{NotFinite, Watch};
 use crate::gemm::Precision;
-use crate::nn::{Param, ParamId};
+use crate::param::{Param, ParamId};
 use crate::{Element, Rng, Shape, Tensor, profile};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -117,11 +117,6 @@ impl<E: Element> Slots<E> {
             }
             empty => *empty = Some(Arrived { gradient, finite }),
         }
-    }
-
-    /// Whether the node's gradient is wanted.
-    pub fn wants(&self, node: Option<NodeId>) -> bool {
-        node.is_some()
     }
 }
 

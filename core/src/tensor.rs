@@ -142,11 +142,6 @@ impl<E: Element> Tensor<E> {
         Tensor::from_fn(self.shape, |i| F::from_f64(self.data[i].to_f64()))
     }
 
-    /// Whether both share one buffer.
-    pub fn same_buffer(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.data, &other.data)
-    }
-
     /// self += other, element by element. Panics when the shapes differ.
     #[track_caller]
     pub fn add_assign(&mut self, other: &Self) {

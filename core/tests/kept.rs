@@ -13,7 +13,7 @@ fn run(between: impl Fn(&mut Tape, Var) -> Var) -> (usize, Vec<Tensor>) {
     let mut draw = |shape: [usize; 4]| init::normal::<f32>(shape, 0.0, 0.3, &mut rng);
     let (x, weight, seed) =
         (draw(SHAPE), (0..LAYERS).map(|_| draw([3, 3, 16, 16])).collect::<Vec<_>>(), draw(SHAPE));
-    let before = f32::pool().stats().in_use;
+    let before = f32::arena().stats().in_use;
     let mut t = Tape::train(&mut Rng::seed(1));
     let mut inputs = vec![t.input(x)];
     let mut y = inputs[0].clone();
@@ -27,7 +27,7 @@ fn run(between: impl Fn(&mut Tape, Var) -> Var) -> (usize, Vec<Tensor>) {
     }
     let node = y.node;
     drop(y);
-    let held = f32::pool().stats().in_use - before;
+    let held = f32::arena().stats().in_use - before;
     let gradients: Gradients = t.backward_from([(node, seed)]);
     (held, inputs.iter().map(|v| gradients.of(v).expect("a gradient").clone()).collect())
 }

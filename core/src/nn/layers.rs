@@ -1,8 +1,8 @@
 //! Layers: an op with its parameters. They are made from their initial weights (see [`crate::init`]), so that nothing
 //! about initialisation is hidden, and named as in PyTorch: `weight`, `bias`.
 
-use super::{Layout, Module, Param, Visitor};
 use crate::ops::conv::{Conv, Fused};
+use crate::param::{Layout, Module, Param, Visitor};
 use crate::{Activation, Element, Tape, Tensor, Var};
 
 /// A convolution (torch.nn.Conv2d).

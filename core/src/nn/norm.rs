@@ -4,8 +4,8 @@
 //! them (σ² with the unbiased divisor) are kept; otherwise the running ones serve, and the layer is an affine
 //! map that a convolution before it can take over: see [`BatchNorm2d::affine`].
 
-use super::{Layout, Module, Param, Visitor};
 use crate::ops::conv::Affine;
+use crate::param::{Layout, Module, Param, Visitor};
 use crate::{Activation, Element, Tape, Tensor, Var};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

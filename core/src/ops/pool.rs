@@ -8,7 +8,7 @@
 
 use super::separable::Taps;
 use super::window::{Window, room};
-use crate::buffer::{Packed, Word};
+use crate::buffer::{Indices, Word};
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
 use crate::{Activation, Element, Tape, Tensor, Var, profile};
@@ -194,11 +194,11 @@ fn max_forward<E: Element, T: Tap, const KEEP: bool>(
     x: &Tensor<E>,
     spec: PoolSpec,
     activation: Activation,
-) -> (Tensor<E>, Packed<T>) {
+) -> (Tensor<E>, Indices<T>) {
     let [n, h, w, c] = x.dims("max_pool2d");
     let [oh, ow] = spec.out_hw([h, w]);
     let mut y = Tensor::result("max_pool2d", &[n, oh, ow, c]);
-    let mut best = Packed::<T>::stale(if KEEP { y.len() } else { 0 });
+    let mut best = Indices::<T>::stale(if KEEP { y.len() } else { 0 });
     let winners = parallel::Shared::new(&mut best);
     let image = h * w * c;
     let seen = (0..ow).map(|q| spec.inputs(1, q, w).len()).sum();
@@ -251,7 +251,7 @@ impl<E: Element, T: Tap> Kernel<E> for MaxBackRow<'_, E, T> {
 
 fn max_backward<E: Element, T: Tap>(
     g: &Tensor<E>,
-    best: &Packed<T>,
+    best: &Indices<T>,
     spec: PoolSpec,
     [n, h, w, c]: [usize; 4],
 ) -> Tensor<E> {

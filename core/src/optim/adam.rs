@@ -3,7 +3,7 @@
 //!
 //! AdamW (Loshchilov and Hutter, ICLR 2019): p ← (1 − ηλ)p in the place of g ← g + λp.
 
-use super::sweep::{Block, get, put};
+use super::sweep::{Block, Formula, get, put};
 use crate::Element;
 use crate::simd::Simd;
 
@@ -76,10 +76,9 @@ impl Adam {
     }
 }
 
-impl<E: Element> Constants<E> {
-    /// Steps the vector at i.
+impl<E: Element> Formula<E> for Constants<E> {
     #[inline(always)]
-    pub(super) fn update<S: Simd<E>>(self, s: S, block: &mut Block<'_, E>, i: usize) {
+    fn update<S: Simd<E>>(self, s: S, block: &mut Block<'_, E>, i: usize) {
         let Block { p, g, state: [mean, square, greatest], .. } = block;
         let x = get(s, p, i);
         let d = s.fma(s.splat(self.decay), x, get(s, g, i));

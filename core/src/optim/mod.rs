@@ -19,7 +19,7 @@ pub use optimizer::{Optimizer, StateError};
 pub use sgd::Sgd;
 
 use crate::{Element, Shape, Tensor};
-use sweep::{BLOCK, Block, Formula, sweep};
+use sweep::{BLOCK, Block, sweep};
 
 /// An optimiser's formula and settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,22 +93,16 @@ impl Rule {
         assert_eq!(kept, None, "optimizer: {n} values and a state of another length");
         state.step += 1;
         state.buffers.resize_with(self.state_names().len(), || Tensor::zeros(*shape));
-        let formula = self.at_step(state.step);
         let mut pieces = state.buffers.iter_mut().map(|b| b.data_mut().chunks_mut(BLOCK));
         let mut pieces = [pieces.next(), pieces.next(), pieces.next()];
         let block = |(p, g)| {
             let state = pieces.each_mut().map(|of| of.as_mut().and_then(Iterator::next).unwrap_or_default());
-            Block { p, g, state, formula }
+            Block { p, g, state }
         };
         let mut blocks: Vec<_> = p.chunks_mut(BLOCK).zip(g.chunks(BLOCK)).map(block).collect();
-        sweep(&mut blocks);
-    }
-
-    /// The formula with this step's constants.
-    fn at_step<E: Element>(&self, step: u64) -> Formula<E> {
         match self {
-            Rule::Sgd(r) => Formula::Sgd(r.at_step(step)),
-            Rule::Adam(r) => Formula::Adam(r.at_step(step)),
+            Rule::Sgd(r) => sweep(r.at_step(state.step), &mut blocks),
+            Rule::Adam(r) => sweep(r.at_step(state.step), &mut blocks),
         }
     }
 }

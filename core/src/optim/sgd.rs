@@ -1,7 +1,7 @@
 //! SGD (Polyak 1964; Nesterov 1983; in the form of Sutskever et al., ICML 2013): g ← g + λp, v ← μv + g, p ← p − ηv, or
 //! p ← p − η(g + μv) with Nesterov's momentum; without momentum p ← p − ηg.
 
-use super::sweep::{Block, get, put};
+use super::sweep::{Block, Formula, get, put};
 use crate::Element;
 use crate::simd::Simd;
 
@@ -51,10 +51,9 @@ impl Sgd {
     }
 }
 
-impl<E: Element> Constants<E> {
-    /// Steps the vector at i.
+impl<E: Element> Formula<E> for Constants<E> {
     #[inline(always)]
-    pub(super) fn update<S: Simd<E>>(self, s: S, block: &mut Block<'_, E>, i: usize) {
+    fn update<S: Simd<E>>(self, s: S, block: &mut Block<'_, E>, i: usize) {
         let Block { p, g, state: [velocity, ..], .. } = block;
         let x = get(s, p, i);
         let mut d = s.fma(s.splat(self.decay), x, get(s, g, i));

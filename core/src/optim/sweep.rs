@@ -1,7 +1,6 @@
 //! Blocks of parameters, stepped in parallel: each number of a parameter, its gradient and its state is read once and
 //! written once a step.
 
-use super::{adam, sgd};
 use crate::simd::{Kernel, Simd};
 use crate::{Element, parallel};
 
@@ -13,34 +12,30 @@ pub(super) struct Block<'a, E> {
     pub(super) p: &'a mut [E],
     pub(super) g: &'a [E],
     pub(super) state: [&'a mut [E]; 3],
-    pub(super) formula: Formula<E>,
 }
 
 /// A rule with the constants of one step.
-#[derive(Clone, Copy)]
-pub(super) enum Formula<E> {
-    Sgd(sgd::Constants<E>),
-    Adam(adam::Constants<E>),
+pub(super) trait Formula<E: Element>: Copy + Send + Sync {
+    /// Steps the vector at i. Mark it with `#[inline(always)]`.
+    fn update<S: Simd<E>>(self, s: S, block: &mut Block<'_, E>, i: usize);
 }
 
 /// Steps every block.
-pub(super) fn sweep<E: Element>(blocks: &mut [Block<'_, E>]) {
-    parallel::chunks(blocks, 1, |_, block| E::dispatch(Update(&mut block[0])));
+pub(super) fn sweep<E: Element>(formula: impl Formula<E>, blocks: &mut [Block<'_, E>]) {
+    parallel::chunks(blocks, 1, |_, block| E::dispatch(Update { formula, block: &mut block[0] }));
 }
 
-struct Update<'a, 'b, E>(&'a mut Block<'b, E>);
+struct Update<'a, 'b, E, F> {
+    formula: F,
+    block: &'a mut Block<'b, E>,
+}
 
-impl<E: Element> Kernel<E> for Update<'_, '_, E> {
+impl<E: Element, F: Formula<E>> Kernel<E> for Update<'_, '_, E, F> {
     type Output = ();
-
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let block = self.0;
-        for i in (0..block.p.len()).step_by(S::LANES) {
-            match block.formula {
-                Formula::Sgd(constants) => constants.update(s, block, i),
-                Formula::Adam(constants) => constants.update(s, block, i),
-            }
+        for i in (0..self.block.p.len()).step_by(S::LANES) {
+            self.formula.update(s, self.block, i);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::error::some;
 use super::{CheckpointError, Dtype, Metadata, Problem, RawTensor, StateDict};
-use gradus_core::nn::ParamId;
+use gradus_core::ParamId;
 use gradus_core::{Element, Layout, Module, Slot, Tensor};
 use std::collections::{HashMap, HashSet};
 use std::fmt;

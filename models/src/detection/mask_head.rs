@@ -7,11 +7,12 @@
 use super::boxes::BBox;
 use super::target::Masks;
 use gradus_core::init::{self, Fan};
-use gradus_core::nn::{Conv2d, Layout, Param};
+use gradus_core::nn::Conv2d;
 use gradus_core::ops::conv::{Conv, Fused};
 use gradus_core::ops::roi_align::{Roi, RoiAlign};
 use gradus_core::ops::{BceWeights, Reduction};
 use gradus_core::{Activation, Element, Module, Rng, Tape, Tensor, Var, Visitor};
+use gradus_core::{Layout, Param};
 
 /// Cells across a region that the head reads.
 pub const POOLED: usize = 14;

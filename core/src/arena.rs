@@ -68,9 +68,11 @@ impl Chunk {
         prefer_huge_pages(start.as_ptr(), size);
         Some(Chunk { block, layout, start, size, touched: 0 })
     }
+}
 
-    fn free(self) {
-        // SAFETY: allocated in `new` with this layout; `self` is consumed.
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout.
         unsafe { dealloc(self.block.as_ptr(), self.layout) }
     }
 }
@@ -83,19 +85,19 @@ struct Place {
 }
 
 /// Chunks and what is free of them.
-struct Arena {
+struct Ranges {
     /// The least size of a chunk, in bytes.
     least: usize,
-    chunks: Vec<Option<Chunk>>,
+    chunks: Vec<Chunk>,
     /// Free ranges, no two of them neighbours: bytes by place, and the same by size.
     by_place: BTreeMap<Place, usize>,
     by_size: BTreeSet<(usize, Place)>,
     allocations: usize,
 }
 
-impl Arena {
+impl Ranges {
     const fn new(least: usize) -> Self {
-        Arena {
+        Ranges {
             least,
             chunks: Vec::new(),
             by_place: BTreeMap::new(),
@@ -123,7 +125,7 @@ impl Arena {
         if free > size {
             self.add(Place { offset: place.offset + size, ..place }, free - size);
         }
-        let chunk = self.chunks[place.chunk].as_mut().expect("a chunk with a free range");
+        let chunk = &mut self.chunks[place.chunk];
         if place.offset + size > chunk.touched {
             chunk.touched = place.offset + size;
             self.allocations += 1;
@@ -136,12 +138,8 @@ impl Arena {
     fn grow(&mut self, size: usize) -> Option<(usize, Place)> {
         let whole = size.checked_next_multiple_of(HUGE)?;
         let chunk = Chunk::new(whole.max(self.least)).or_else(|| Chunk::new(whole))?;
-        let index = self.chunks.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.chunks.push(None);
-            self.chunks.len() - 1
-        });
-        let found = (chunk.size, Place { chunk: index, offset: 0 });
-        self.chunks[index] = Some(chunk);
+        let found = (chunk.size, Place { chunk: self.chunks.len(), offset: 0 });
+        self.chunks.push(chunk);
         self.add(found.1, found.0);
         Some(found)
     }
@@ -161,24 +159,14 @@ impl Arena {
         self.add(place, size);
     }
 
-    fn trim(&mut self) {
-        for index in 0..self.chunks.len() {
-            let place = Place { chunk: index, offset: 0 };
-            if let Some(chunk) = self.chunks[index].take_if(|c| self.by_place.get(&place) == Some(&c.size)) {
-                self.remove(place, chunk.size);
-                chunk.free();
-            }
-        }
-    }
-
     fn touched(&self) -> usize {
-        self.chunks.iter().flatten().map(|c| c.touched).sum()
+        self.chunks.iter().map(|c| c.touched).sum()
     }
 }
 
-/// Counts of a pool's traffic.
+/// Counts of an arena's traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolStats {
+pub struct ArenaStats {
     /// How often a request was served from memory that was fresh, since the start.
     pub allocations: usize,
     /// Bytes that were ever handed out, in use or waiting.
@@ -196,14 +184,14 @@ struct Use {
 }
 
 /// Memory of the system for elements, and what is free of it.
-pub struct Pool<E> {
-    small: Mutex<Arena>,
-    large: Mutex<Arena>,
+pub struct Arena<E> {
+    small: Mutex<Ranges>,
+    large: Mutex<Ranges>,
     used: Mutex<Use>,
     element: PhantomData<fn(E)>,
 }
 
-impl<E: Element> Default for Pool<E> {
+impl<E: Element> Default for Arena<E> {
     fn default() -> Self {
         Self::new()
     }
@@ -214,45 +202,39 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<E: Element> Pool<E> {
-    /// An empty pool.
+impl<E: Element> Arena<E> {
+    /// An empty arena.
     pub const fn new() -> Self {
-        Pool {
-            small: Mutex::new(Arena::new(2 * HUGE)),
-            large: Mutex::new(Arena::new(if cfg!(miri) { 2 * HUGE } else { 64 * HUGE })),
+        Arena {
+            small: Mutex::new(Ranges::new(2 * HUGE)),
+            large: Mutex::new(Ranges::new(if cfg!(miri) { 2 * HUGE } else { 64 * HUGE })),
             used: Mutex::new(Use { now: 0, peak: 0 }),
             element: PhantomData,
         }
     }
 
-    fn arena(&self, size: usize) -> MutexGuard<'_, Arena> {
+    fn ranges(&self, size: usize) -> MutexGuard<'_, Ranges> {
         lock(if size < SMALL { &self.small } else { &self.large })
     }
 
     /// Memory for `len` elements, or `None` where the system has none.
     pub(crate) fn take(&self, len: usize) -> Option<Memory<E>> {
         let size = len.max(1).checked_mul(size_of::<E>()).and_then(|n| n.checked_next_multiple_of(LINE))?;
-        let (place, ptr) = self.arena(size).take(size)?;
+        let (place, ptr) = self.ranges(size).take(size)?;
         let mut used = lock(&self.used);
         used.now += size;
         used.peak = used.peak.max(used.now);
         Some(Memory { ptr: ptr.cast(), size, place })
     }
 
-    /// Takes memory of this pool back; its owner does not use it from here on.
+    /// Takes memory of this arena back; its owner does not use it from here on.
     pub(crate) fn put(&self, &Memory { size, place, .. }: &Memory<E>) {
         lock(&self.used).now -= size;
-        self.arena(size).put(place, size);
-    }
-
-    /// Gives chunks of which nothing is in use back to the system.
-    pub fn trim(&self) {
-        lock(&self.small).trim();
-        lock(&self.large).trim();
+        self.ranges(size).put(place, size);
     }
 
     /// The counts.
-    pub fn stats(&self) -> PoolStats {
+    pub fn stats(&self) -> ArenaStats {
         let (allocations, bytes) = [&self.small, &self.large]
             .map(|a| {
                 let a = lock(a);
@@ -261,11 +243,11 @@ impl<E: Element> Pool<E> {
             .into_iter()
             .fold((0, 0), |sum, a| (sum.0 + a.0, sum.1 + a.1));
         let Use { now, peak } = *lock(&self.used);
-        PoolStats { allocations, bytes, in_use: now, peak }
+        ArenaStats { allocations, bytes, in_use: now, peak }
     }
 }
 
-/// A range of a pool's memory: initialised, aligned to 64 bytes.
+/// A range of an arena's memory: initialised, aligned to 64 bytes.
 pub(crate) struct Memory<E> {
     pub ptr: NonNull<E>,
     size: usize,
@@ -285,8 +267,8 @@ mod tests {
     /// Elements of a large request, in f32.
     const LARGE: usize = SMALL / size_of::<f32>();
 
-    fn take(pool: &Pool<f32>, len: usize) -> Memory<f32> {
-        pool.take(len).expect("memory")
+    fn take(arena: &Arena<f32>, len: usize) -> Memory<f32> {
+        arena.take(len).expect("memory")
     }
 
     fn slice(m: &mut Memory<f32>) -> &mut [f32] {
@@ -296,13 +278,13 @@ mod tests {
 
     #[test]
     fn the_smallest_free_range_that_holds_it_serves() {
-        let pool = Pool::<f32>::new();
+        let arena = Arena::<f32>::new();
         let sizes = [4, 1, 2, 1, 3, 1].map(|n| n * LARGE);
-        let held = sizes.map(|n| take(&pool, n));
+        let held = sizes.map(|n| take(&arena, n));
         let [four, two, three] = [&held[0], &held[2], &held[4]];
-        [four, two, three].into_iter().for_each(|m| pool.put(m));
+        [four, two, three].into_iter().for_each(|m| arena.put(m));
         // Three in the range of three, for all that the range of four comes first; what is left of it then serves.
-        let again = [3, 1, 1, 3].map(|n| take(&pool, n * LARGE).ptr);
+        let again = [3, 1, 1, 3].map(|n| take(&arena, n * LARGE).ptr);
         // SAFETY: all in one chunk.
         let expected = unsafe { [three.ptr, two.ptr, two.ptr.add(LARGE), four.ptr] };
         assert_eq!(again, expected);
@@ -311,59 +293,52 @@ mod tests {
     #[test]
     fn neighbours_are_joined_in_any_order() {
         for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-            let pool = Pool::<f32>::new();
-            let parts = [LARGE, 2 * LARGE, 3 * LARGE].map(|n| take(&pool, n));
-            let last = take(&pool, LARGE);
-            order.into_iter().for_each(|i| pool.put(&parts[i]));
-            let whole = take(&pool, 6 * LARGE);
+            let arena = Arena::<f32>::new();
+            let parts = [LARGE, 2 * LARGE, 3 * LARGE].map(|n| take(&arena, n));
+            let last = take(&arena, LARGE);
+            order.into_iter().for_each(|i| arena.put(&parts[i]));
+            let whole = take(&arena, 6 * LARGE);
             assert_eq!(whole.ptr, parts[0].ptr, "{order:?}");
-            [whole, last].iter().for_each(|m| pool.put(m));
+            [whole, last].iter().for_each(|m| arena.put(m));
             // And all of it is one free chunk.
-            assert_eq!(lock(&pool.large).by_place.len(), 1, "{order:?}");
-            pool.trim();
-            assert_eq!(pool.stats().bytes, 0);
+            assert_eq!(lock(&arena.large).by_place.len(), 1, "{order:?}");
+            assert_eq!(arena.stats().in_use, 0);
         }
     }
 
     #[test]
     fn counts() {
-        let pool = Pool::<f32>::new();
-        let counts = |p: &Pool<f32>| {
-            let PoolStats { allocations, bytes, in_use, peak } = p.stats();
+        let arena = Arena::<f32>::new();
+        let counts = |p: &Arena<f32>| {
+            let ArenaStats { allocations, bytes, in_use, peak } = p.stats();
             (allocations, [bytes, in_use, peak].map(|n| n / size_of::<f32>()))
         };
-        let a = take(&pool, 2 * LARGE);
-        assert_eq!(counts(&pool), (1, [2 * LARGE; 3]));
+        let a = take(&arena, 2 * LARGE);
+        assert_eq!(counts(&arena), (1, [2 * LARGE; 3]));
         // A line is the least.
-        let b = take(&pool, 1);
-        assert_eq!(counts(&pool), (2, [2 * LARGE + 16; 3]));
-        pool.put(&a);
-        assert_eq!(counts(&pool), (2, [2 * LARGE + 16, 16, 2 * LARGE + 16]));
+        let b = take(&arena, 1);
+        assert_eq!(counts(&arena), (2, [2 * LARGE + 16; 3]));
+        arena.put(&a);
+        assert_eq!(counts(&arena), (2, [2 * LARGE + 16, 16, 2 * LARGE + 16]));
         // Not fresh; then partly so.
-        let c = take(&pool, LARGE);
-        assert_eq!(counts(&pool).0, 2);
-        let d = take(&pool, 2 * LARGE);
-        assert_eq!(counts(&pool), (3, [3 * LARGE + 16; 3]));
-        // What is in use keeps its chunk.
-        pool.put(&b);
-        pool.put(&d);
-        pool.trim();
-        assert_eq!(counts(&pool).1[..2], [3 * LARGE, LARGE]);
-        pool.put(&c);
-        pool.trim();
-        assert_eq!(counts(&pool).1[..2], [0, 0]);
+        let c = take(&arena, LARGE);
+        assert_eq!(counts(&arena).0, 2);
+        let d = take(&arena, 2 * LARGE);
+        assert_eq!(counts(&arena), (3, [3 * LARGE + 16; 3]));
+        [b, c, d].iter().for_each(|m| arena.put(m));
+        assert_eq!(counts(&arena).1, [3 * LARGE + 16, 0, 3 * LARGE + 16]);
     }
 
     #[test]
     fn memory_is_aligned_zero_when_fresh_and_never_shared() {
-        let pool = Pool::<f32>::new();
+        let arena = Arena::<f32>::new();
         let mut rng = Rng::seed(5);
         let mut held: Vec<(Memory<f32>, f32)> = Vec::new();
         let steps = if cfg!(miri) { 40 } else { 4000 };
         for step in 1..=steps {
             if held.len() < 40 && rng.below(100) < 55 {
                 let most = if rng.below(2) == 0 { 300 } else { 4 * LARGE };
-                let mut memory = take(&pool, 1 + rng.below(most));
+                let mut memory = take(&arena, 1 + rng.below(most));
                 assert!(memory.ptr.as_ptr().addr().is_multiple_of(LINE));
                 let data = slice(&mut memory);
                 // Zero, or a whole number that a former owner left.
@@ -373,24 +348,21 @@ mod tests {
             } else if !held.is_empty() {
                 let (mut memory, stamp) = held.swap_remove(rng.below(held.len()));
                 assert!(slice(&mut memory).iter().all(|&x| x == stamp), "someone else wrote to it");
-                pool.put(&memory);
+                arena.put(&memory);
             }
         }
-        held.iter().for_each(|(m, _)| pool.put(m));
-        pool.trim();
-        assert_eq!((pool.stats().bytes, pool.stats().in_use), (0, 0));
-        // A chunk that comes back from the system is zero again.
-        assert!(slice(&mut take(&pool, LARGE)).iter().all(|&x| x == 0.0));
+        held.iter().for_each(|(m, _)| arena.put(m));
+        assert_eq!(arena.stats().in_use, 0);
     }
 
     #[test]
-    fn what_the_system_has_not_is_refused_and_the_pool_goes_on() {
-        let pool = Pool::<f64>::new();
+    fn what_the_system_has_not_is_refused_and_the_arena_goes_on() {
+        let arena = Arena::<f64>::new();
         for len in [usize::MAX, usize::MAX / 8, isize::MAX as usize / 8, 1 << 47] {
-            assert!(pool.take(len).is_none());
+            assert!(arena.take(len).is_none());
         }
-        let memory = pool.take(LARGE).expect("memory");
-        assert_eq!(pool.stats().in_use, LARGE * 8);
-        pool.put(&memory);
+        let memory = arena.take(LARGE).expect("memory");
+        assert_eq!(arena.stats().in_use, LARGE * 8);
+        arena.put(&memory);
     }
 }
