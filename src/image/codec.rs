@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::{Image, Samples};
+use super::{Image, Samples, header};
 use crate::error::{Error, Result};
 use crate::files;
 use gradus_models::checkpoint::{Kind, looks};
@@ -98,7 +98,7 @@ pub struct Limits {
 
 impl Default for Limits {
     /// Sides to 32,768 pixels, 1.5 GiB of samples (20,000 x 20,000 RGB fits), files to 256 MiB. While a JPEG is
-    /// decoded it takes up to two and a half times its samples.
+    /// decoded it takes, beside its file, up to five times its samples: a progressive one's coefficients are held.
     fn default() -> Self {
         Limits { side: 32_768, bytes: 3 << 29, file: 1 << 28 }
     }
@@ -201,11 +201,13 @@ impl Image {
 
 /// The image as it is stored, and its orientation.
 fn decode_stored(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
-    match Format::of(bytes)? {
+    let format = Format::of(bytes)?;
+    let image = match format {
         Format::Png => png::decode(bytes, limits),
         Format::Jpeg => jpeg::decode(bytes, limits),
         Format::WebP => webp::decode(bytes, limits),
-    }
+    }?;
+    Ok((image, header::notes(format, bytes).orientation()))
 }
 
 /// Writes a picture of `height` rows to a PNG file, as a whole or not at all. It comes in bands from the top, images of one

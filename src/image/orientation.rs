@@ -25,24 +25,6 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    /// Of a PNG file, before and after its pixels.
-    pub fn of_png(file: &[u8]) -> Self {
-        let mut notes = Notes::default();
-        let mut rest = &file[file.len().min(8)..];
-        while let Some((length, after)) = rest.split_first_chunk::<4>() {
-            let Some((name, after)) = after.split_first_chunk::<4>() else { break };
-            let Some((content, after)) = after.split_at_checked(u32::from_be_bytes(*length) as usize) else {
-                break;
-            };
-            if name == b"IEND" {
-                break;
-            }
-            notes.add_chunk(name, content);
-            rest = after.get(4..).unwrap_or_default();
-        }
-        notes
-    }
-
     /// A chunk of a PNG file: `eXIf` counts, and the texts `Raw profile type exif` and `XML:com.adobe.xmp`.
     pub fn add_chunk(&mut self, name: &[u8; 4], content: &[u8]) {
         if name == b"eXIf" {
@@ -79,19 +61,8 @@ impl Notes {
         unpacked.ok().map(|_| text)
     }
 
-    /// Of a JPEG file, before its first scan.
-    pub fn of_jpeg(file: &[u8]) -> Self {
-        let mut notes = Notes::default();
-        let head = segments(file).take_while(|segment| segment.marker != SCAN);
-        head.for_each(|s| notes.add_segment(s.marker, s.content.unwrap_or_default()));
-        notes
-    }
-
-    /// A segment of a JPEG file: APP1 counts, with XMP or EXIF, of which several are one in pieces.
-    pub fn add_segment(&mut self, marker: u8, content: &[u8]) {
-        if marker != 0xe1 {
-            return;
-        }
+    /// A segment APP1 of a JPEG file, with XMP or EXIF, of which several are one in pieces.
+    pub fn add_segment(&mut self, content: &[u8]) {
         if let Some(piece) = content.strip_prefix(b"Exif\0\0") {
             self.exif.get_or_insert_default().extend(piece);
         } else if let Some(packet) = content.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
@@ -109,38 +80,6 @@ impl Notes {
         let said = in_exif.or_else(|| in_xml(self.xmp.as_deref()?));
         said.filter(|o| (1..=8).contains(o)).unwrap_or(1)
     }
-}
-
-/// The marker of a scan, whose pixels follow its segment.
-pub(super) const SCAN: u8 = 0xda;
-
-/// A marker segment of a JPEG file.
-pub(super) struct Segment<'a> {
-    pub marker: u8,
-    /// None of the last one, where it was cut off.
-    pub content: Option<&'a [u8]>,
-    /// Where its marker is in the file.
-    pub at: usize,
-}
-
-/// The marker segments of a JPEG file; what lies between them, such as pixels, is passed over.
-pub(super) fn segments(file: &[u8]) -> impl Iterator<Item = Segment<'_>> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        loop {
-            at += file.get(at..)?.windows(2).position(|w| w[0] == 0xff && !matches!(w[1], 0 | 0xff))?;
-            let (marker, rest) = (file[at + 1], &file[at + 2..]);
-            // These stand alone: TEM, restarts, start and end.
-            if matches!(marker, 0x01 | 0xd0..=0xd9) {
-                at += 2;
-                continue;
-            }
-            let length = rest.first_chunk().map_or(usize::MAX, |&length| u16::from_be_bytes(length).into());
-            let segment = Segment { marker, content: rest.get(2..length), at };
-            at = at.saturating_add(length).saturating_add(2);
-            return Some(segment);
-        }
-    })
 }
 
 fn split_at_zero(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -202,7 +141,9 @@ fn in_xml(packet: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::header::{SCAN, notes};
     use super::*;
+    use crate::image::Format;
 
     const LITTLE: &[u8] = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
 
@@ -233,7 +174,7 @@ mod tests {
         let hex: String = LITTLE.iter().map(|b| format!("{b:02x}")).collect();
         let raw =
             format!("Raw profile type exif\0\nexif\n      {}\n{}\n{}", LITTLE.len(), &hex[..20], &hex[20..]);
-        let of = |chunks: &[(&[u8; 4], &[u8])]| Notes::of_png(&png(chunks)).orientation();
+        let of = |chunks: &[(&[u8; 4], &[u8])]| notes(Format::Png, &png(chunks)).orientation();
         assert_eq!(of(&[(b"IDAT", b"pixels"), (b"eXIf", LITTLE), (b"IEND", b"")]), 6);
         assert_eq!(of(&[(b"iTXt", xml), (b"IDAT", b"pixels")]), 3);
         assert_eq!(of(&[(b"iTXt", xml), (b"tEXt", raw.as_bytes())]), 6);
@@ -243,7 +184,7 @@ mod tests {
         // A chunk longer than the file ends the search.
         let mut lie = png(&[(b"eXIf", LITTLE)]);
         lie[8] = 0xff;
-        assert_eq!(Notes::of_png(&lie).orientation(), 1);
+        assert_eq!(notes(Format::Png, &lie).orientation(), 1);
     }
 
     #[test]
@@ -256,12 +197,12 @@ mod tests {
         };
         let packet = pack(b"<x tiff:Orientation=\"8\"/>");
         let content = [b"XML:com.adobe.xmp\0\x01\0\0\0".to_vec(), packet].concat();
-        assert_eq!(Notes::of_png(&png(&[(b"iTXt", &content)])).orientation(), 8);
+        assert_eq!(notes(Format::Png, &png(&[(b"iTXt", &content)])).orientation(), 8);
         let bomb = [b"XML:com.adobe.xmp\0\0".to_vec(), pack(&vec![b' '; 50 << 20])].concat();
         let bomb = png(&[(b"zTXt", &bomb)]);
-        assert_eq!(Notes::of_png(&bomb).xmp.map(|x| x.len()), Some(1 << 20));
+        assert_eq!(notes(Format::Png, &bomb).xmp.map(|x| x.len()), Some(1 << 20));
         let bombs = [&bomb[..8], &bomb[8..].repeat(100)].concat();
-        assert_eq!(Notes::of_png(&bombs).unpacked, TEXTS);
+        assert_eq!(notes(Format::Png, &bombs).unpacked, TEXTS);
     }
 
     #[test]
@@ -273,7 +214,7 @@ mod tests {
         let xmp = segment(0xe1, b"http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation=\"4\"/>");
         let start = b"\xff\xd8".to_vec();
         let of = |parts: &[&Vec<u8>]| {
-            Notes::of_jpeg(&parts.iter().copied().flatten().copied().collect::<Vec<_>>()).orientation()
+            notes(Format::Jpeg, &parts.iter().copied().flatten().copied().collect::<Vec<_>>()).orientation()
         };
         let scan = segment(SCAN, &[1, 2, 3]);
         assert_eq!(of(&[&start, &xmp]), 4);

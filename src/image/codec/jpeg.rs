@@ -11,13 +11,14 @@
 //! sound table is all ones, so that a missing block is found by the second.
 
 use std::hash::{DefaultHasher, Hasher};
+use std::io::Read;
 
 use jpeg_decoder::{Decoder, Error as E, PixelFormat as P};
 
 use super::{Limits, damaged, truncated};
 use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::image::orientation::{Notes, SCAN, segments};
+use crate::image::header::{SCAN, segments};
 
 /// The end of a file, behind ones: a byte of them is followed by a zero, which tells it from a marker.
 const ONES: [u8; 34] = {
@@ -32,8 +33,8 @@ const ONES: [u8; 34] = {
 };
 const END: [u8; 2] = [0xff, 0xd9];
 
-/// The image of a JPEG file as it is stored, and its orientation. CMYK becomes RGB without a colour profile.
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
+/// The image of a JPEG file as it is stored. CMYK becomes RGB without a colour profile.
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let mut decoder = decoder(bytes, limits);
     decoder.read_info().map_err(error)?;
     let info = decoder.info().ok_or_else(truncated)?;
@@ -50,7 +51,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
         }
         decoded => decoded.map_err(error)?,
     };
-    let image = match info.pixel_format {
+    Ok(match info.pixel_format {
         P::L8 => Image::from_u8(width, height, 1, data),
         P::RGB24 => Image::from_u8(width, height, 3, data),
         P::CMYK32 => Image::from_u8(width, height, 3, data.chunks_exact(4).flat_map(rgb_of_cmyk).collect()),
@@ -58,12 +59,11 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
             let samples = data.chunks_exact(2).map(|b| u16::from_ne_bytes([b[0], b[1]])).collect();
             Image::from_u16(width, height, 1, samples)
         }
-    };
-    Ok((image, Notes::of_jpeg(bytes).orientation()))
+    })
 }
 
-fn decoder<'a>(bytes: &'a [u8], limits: &Limits) -> Decoder<&'a [u8]> {
-    let mut decoder = Decoder::new(bytes);
+fn decoder<R: Read>(file: R, limits: &Limits) -> Decoder<R> {
+    let mut decoder = Decoder::new(file);
     decoder.set_max_decoding_buffer_size(limits.bytes);
     decoder
 }
@@ -81,10 +81,8 @@ fn without_its_end(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>> {
     // Half of the marker may be there, or a segment that was cut off in its place.
     let cut = segments(bytes).find(|s| s.content.is_none()).map_or(bytes.len(), |s| s.at);
     let kept = bytes[..cut].iter().rposition(|&b| b != 0xff).map_or(0, |last| last + 1);
-    let followed_by = |end: &[u8]| {
-        let closed = [&bytes[..kept], end].concat();
-        decoder(&closed, limits).decode().map_err(|_| truncated())
-    };
+    let followed_by =
+        |end: &[u8]| decoder(bytes[..kept].chain(end), limits).decode().map_err(|_| truncated());
     if !every_coefficient_is_sent(bytes) {
         return Err(truncated());
     }
@@ -104,7 +102,7 @@ fn every_coefficient_is_sent(file: &[u8]) -> bool {
     let mut components = 0;
     let mut sent = [0u64; 256];
     for segment in segments(file) {
-        match (segment.marker, segment.content.unwrap_or_default()) {
+        match (segment.marker, &segment.content.unwrap_or_default()[..]) {
             (0xc0..=0xc2, [_, _, _, _, _, n, ..]) => components = usize::from(*n),
             (SCAN, [n, rest @ ..]) => {
                 let Some((of, [first, last, bits])) = rest.split_at_checked(2 * usize::from(*n)) else {

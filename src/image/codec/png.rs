@@ -6,15 +6,14 @@ use ::png::{BitDepth, ColorType, Decoder, DecodingError, Transformations};
 
 use super::{Limits, damaged, truncated};
 use crate::error::Result;
-use crate::image::orientation::Notes;
 use crate::image::{Image, Samples};
 
 /// Deflate unpacks a byte to at most so many.
 const DEFLATE: u128 = 1032;
 
-/// The image of a PNG file as it is stored, or the first picture of an animated one, and its orientation.
+/// The image of a PNG file as it is stored, or the first picture of an animated one.
 /// Checksums are held to: those of the chunks that matter (CRC) and that of the pixels (Adler-32).
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let error = |e: DecodingError| match e {
         DecodingError::IoError(_) => truncated(),
         DecodingError::LimitsExceeded => damaged("PNG", "its chunks are too large"),
@@ -51,8 +50,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
         reader.next_frame(&mut samples).map_err(error)?;
         Samples::U8(samples)
     };
-    let image = Image { width, height, channels: color.samples(), samples };
-    Ok((image, Notes::of_png(bytes).orientation()))
+    Ok(Image { width, height, channels: color.samples(), samples })
 }
 
 /// What the decoder says, without the names of its own types.

@@ -7,11 +7,9 @@ use image_webp::{DecodingError, WebPDecoder};
 use super::{Limits, damaged, truncated};
 use crate::error::Result;
 use crate::image::Image;
-use crate::image::orientation::Notes;
 
-/// The image of a WebP file as it is stored, or the first picture of an animated one, RGB or RGBA; and its
-/// orientation.
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
+/// The image of a WebP file as it is stored, or the first picture of an animated one, RGB or RGBA.
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let error = |e: DecodingError| match e {
         DecodingError::IoError(_) => truncated(),
         e => damaged("WebP", e),
@@ -25,7 +23,5 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
     limits.check(width, height, channels)?;
     let mut samples = vec![0; width * height * channels];
     decoder.read_image(&mut samples).map_err(error)?;
-    let (exif, xmp) = (decoder.exif_metadata().ok().flatten(), decoder.xmp_metadata().ok().flatten());
-    let orientation = Notes { exif, xmp, ..Notes::default() }.orientation();
-    Ok((Image::from_u8(width, height, channels, samples), orientation))
+    Ok(Image::from_u8(width, height, channels, samples))
 }
