@@ -77,10 +77,10 @@ pub fn iou<S: Scalar>(a: &BBox<S>, b: &BBox<S>) -> S {
     quotient(intersection_union(a, b))
 }
 
-/// I / U, and 0 where U is 0.
+/// I / U, and 0 where U is 0; NaN where it is NaN.
 #[inline(always)]
 fn quotient<S: Scalar>((i, u): (S, S)) -> S {
-    if u > S::constant(0.0) { i / u } else { S::constant(0.0) }
+    if u <= S::constant(0.0) { S::constant(0.0) } else { i / u }
 }
 
 /// The smallest box around both.
@@ -278,14 +278,19 @@ pub fn kinks<S: Scalar>(a: &BBox<S>, b: &BBox<S>) -> Vec<Kink<S>> {
     found
 }
 
-/// Boxes moved into an image of that height and width (torchvision's `clip_boxes_to_image`).
+/// Boxes moved into an image of that height and width (torchvision's `clip_boxes_to_image`); NaN stays NaN.
 #[track_caller]
 pub fn clip<E: Element>(t: Tensor<E>, [height, width]: [usize; 2]) -> Tensor<E> {
     let limit = [E::from_usize(width), E::from_usize(height)];
     let mut t = t;
     let _ = boxes(&t);
     for (i, v) in t.data_mut().iter_mut().enumerate() {
-        *v = v.max(E::ZERO).min(limit[i % 2]);
+        // Compared this way, not by `max` and `min`, which take NaN for a side of the image.
+        if *v <= E::ZERO {
+            *v = E::ZERO;
+        } else if *v > limit[i % 2] {
+            *v = limit[i % 2];
+        }
     }
     t
 }
@@ -398,6 +403,25 @@ mod tests {
         let t = Tensor::from_slice([2, 4], &[-1.0f32, 2.0, 9.0, 30.0, 3.0, 3.0, 4.0, 4.0]);
         assert_eq!(remove_small(&t, 2.0), [0]);
         assert_eq!(clip(t, [10, 8]).data(), [0.0, 2.0, 8.0, 10.0, 3.0, 3.0, 4.0, 4.0]);
+    }
+
+    /// As in torchvision 0.29: what is no number is no box at the image's side, and overlaps by no number.
+    #[test]
+    fn what_is_no_number_stays_none() {
+        let (nan, inf) = (f32::NAN, f32::INFINITY);
+        let t = Tensor::from_slice([2, 4], &[nan, -0.0, inf, nan, -inf, 1.0, nan, 3.0]);
+        let clipped = clip(t, [10, 8]);
+        let shown: Vec<String> = clipped.data().iter().map(f32::to_string).collect();
+        assert_eq!(shown, ["NaN", "0", "8", "NaN", "0", "1", "NaN", "3"]);
+        assert!(remove_small(&clipped, 1e-2).is_empty());
+        for k in 0..4 {
+            let mut a = A;
+            a[k] = f64::NAN;
+            assert!(iou(&a, &B).is_nan() && iou(&B, &a).is_nan(), "{k}");
+            for metric in Metric::ALL {
+                assert!(metric.of(&a, &B).is_nan() && metric.loss(&a, &B).is_nan(), "{} {k}", metric.name());
+            }
+        }
     }
 
     #[test]
