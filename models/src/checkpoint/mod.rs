@@ -75,10 +75,12 @@ impl fmt::Display for Format {
 }
 
 /// What of a file is meant.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 struct How<'a> {
     /// Under which key, of dictionaries or of the beginning of names.
     key: Option<&'a str>,
+    /// Whether a tensor is wanted, by its name; where it is none, all are.
+    wanted: Option<&'a dyn Fn(&str) -> bool>,
     /// Whether names stay as they are.
     verbatim: bool,
 }
@@ -99,7 +101,20 @@ pub fn load(path: impl AsRef<Path>) -> Result<Loaded, CheckpointError> {
 /// # Errors
 /// See [`Problem`].
 pub fn load_key(path: impl AsRef<Path>, key: Option<&str>) -> Result<Loaded, CheckpointError> {
-    load_how(path.as_ref(), How { key, verbatim: false })
+    load_how(path.as_ref(), How { key, ..How::default() })
+}
+
+/// [`load_key`] of the tensors alone that are `wanted` by their names. The data of others are not read, so that of a
+/// large file it is soon known what it holds.
+///
+/// # Errors
+/// See [`Problem`].
+pub fn load_some(
+    path: impl AsRef<Path>,
+    key: Option<&str>,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Loaded, CheckpointError> {
+    load_how(path.as_ref(), How { key, wanted: Some(wanted), verbatim: false })
 }
 
 /// [`load`] with names as they stand in the file.
@@ -107,7 +122,7 @@ pub fn load_key(path: impl AsRef<Path>, key: Option<&str>) -> Result<Loaded, Che
 /// # Errors
 /// See [`Problem`].
 pub fn load_verbatim(path: impl AsRef<Path>) -> Result<Loaded, CheckpointError> {
-    load_how(path.as_ref(), How { key: None, verbatim: true })
+    load_how(path.as_ref(), How { verbatim: true, ..How::default() })
 }
 
 fn load_how(path: &Path, how: How<'_>) -> Result<Loaded, CheckpointError> {
@@ -190,5 +205,41 @@ mod tests {
         let all_640 = [&640u64.to_le_bytes()[..], &b"{}"[..], &[b' '; 638]].concat();
         assert!(read(io::Cursor::new(all_640)).is_ok());
         assert!(said(b"\x09\0\0\0\0\0\0\0{").contains("damaged safetensors file"));
+    }
+
+    /// A source that counts what is read of it.
+    struct Counted(io::Cursor<Vec<u8>>, usize);
+
+    impl Read for Counted {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let n = self.0.read(buffer)?;
+            self.1 += n;
+            Ok(n)
+        }
+    }
+
+    impl Seek for Counted {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    #[test]
+    fn of_tensors_that_are_not_wanted_nothing_is_read() {
+        let tensor = |n: usize| RawTensor::from_f32(&[n], &vec![0.5; n]);
+        let tensors = StateDict::from([("fc.weight".into(), tensor(1 << 16)), ("fc.bias".into(), tensor(3))]);
+        let mut file = Vec::new();
+        safetensors::write(&tensors, &Metadata::new(), &mut file).unwrap();
+        let header = 8 + u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
+        let mut source = Counted(io::Cursor::new(file), 0);
+        let wanted = |name: &str| name.ends_with(".bias");
+        let loaded = read_how(&mut source, How { wanted: Some(&wanted), ..How::default() }).unwrap();
+        assert_eq!(loaded.tensors.keys().collect::<Vec<_>>(), ["fc.bias"]);
+        // The first 4096 bytes tell what the file is.
+        assert_eq!(source.1, 4096 + header + 12);
+        // An archive whose storages are damaged: nobody looks.
+        let damaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/bad_checksum.pth");
+        assert!(load(&damaged).is_err());
+        assert!(load_some(&damaged, None, &|_| false).unwrap().tensors.is_empty());
     }
 }

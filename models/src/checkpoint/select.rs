@@ -62,7 +62,8 @@ pub(super) fn select<T>(
         (entries, ignored) = without_prefixes(entries, &mut stripped);
     }
     let (mut read, mut unread) = (IndexMap::new(), IndexMap::new());
-    for (name, entry) in entries {
+    for (name, entry) in entries.into_iter().filter(|(name, _)| how.wanted.is_none_or(|wanted| wanted(name)))
+    {
         match entry {
             Ok(entry) => drop(read.insert(name, entry)),
             Err(kind) => drop(unread.insert(name, kind)),
