@@ -5,7 +5,8 @@
 //! from there on what the new settings make of it. `args.json` then holds the new ones, and under `changes`
 //! what changed after how many epochs and batches. Settings that say what is learned, from what and in which
 //! order (network, data, seed, batch, ..) may not: the run would be no run of either. A setting that is not
-//! in `args.json`, since the version that wrote it had none, is what it is by default.
+//! in `args.json`, since the version that wrote it had none, is what it is by default; one that is not known
+//! here, on its own or inside of another, may mean another run.
 
 use super::{ARGS, Run, complete, internal};
 use crate::error::{Error, Result};
@@ -40,10 +41,13 @@ impl Resumed {
     /// # Errors
     /// One differs that may not: the remedy names the command that goes on.
     pub(super) fn new<S: Serialize + DeserializeOwned>(folder: &Path, settings: &S) -> Result<Self> {
-        let written: Map<String, Value> = Run::settings(folder)?;
+        let mut written: Map<String, Value> = Run::settings(folder)?;
         let (mut begun, mut now) = (complete(&Run::settings::<S>(folder)?)?, complete(settings)?);
-        begun.extend(written.get_key_value(VERSION).map(|(k, v)| (k.clone(), v.clone())));
-        written.into_iter().for_each(|(name, value)| _ = begun.entry(name).or_insert(value));
+        begun.extend(FREE.into_iter().chain([VERSION]).filter_map(|name| written.remove_entry(name)));
+        let written = Value::Object(written);
+        if let Some((name, value)) = unknown(&written, &Value::Object(begun.clone())) {
+            return Err(refused(folder, &name, Some(value), None));
+        }
         if let Some((name, then, now)) = difference(&begun, &now) {
             return Err(refused(folder, &name, then, now));
         }
@@ -116,6 +120,21 @@ fn refused(folder: &Path, name: &str, then: Option<&Value>, now: Option<&Value>)
         _ => (format!("was begun with {name} {}, not {}", show(then), show(now)), own_settings),
     };
     Error::input(what).in_file(folder).remedy(remedy)
+}
+
+/// The first setting of a file that was not read, as `name` or, inside of others, `outer.name`.
+fn unknown<'a>(written: &'a Value, read: &Value) -> Option<(String, &'a Value)> {
+    let look = |name: &str, written: &'a Value, read: Option<&Value>| match read {
+        None => Some((name.to_string(), written)),
+        Some(read) => unknown(written, read).map(|(inner, value)| (format!("{name}.{inner}"), value)),
+    };
+    match (written, read) {
+        (Value::Object(w), Value::Object(r)) => w.iter().find_map(|(name, w)| look(name, w, r.get(name))),
+        (Value::Array(w), Value::Array(r)) => {
+            w.iter().enumerate().find_map(|(i, w)| look(&i.to_string(), w, r.get(i)))
+        }
+        _ => None,
+    }
 }
 
 /// A setting's name, what it was, and what it is to be.
@@ -219,6 +238,28 @@ mod tests {
         let text =
             Resumed::new(dir.path(), &Grown { epochs: 10, lr: 0.0, depth: 0 }).unwrap_err().to_string();
         assert!(text.contains("was begun with width 2, not unset"), "{text}");
+    }
+
+    #[derive(Serialize, serde::Deserialize)]
+    struct Nested {
+        decay: Grown,
+        classes: Vec<Grown>,
+    }
+
+    #[test]
+    fn what_is_not_known_inside_of_a_setting_is_refused_too() {
+        let grown = || Grown { epochs: 1, lr: 0.0, depth: 0 };
+        let inside = json!({"epochs": 1, "warm_up": 3});
+        // `decay` may change; what it was must be known even so.
+        for (written, name) in [
+            (json!({"decay": inside, "classes": [{"epochs": 1}]}), "decay.warm_up"),
+            (json!({"decay": {"epochs": 1}, "classes": [{"epochs": 1}, inside]}), "classes.1.warm_up"),
+        ] {
+            let dir = begun(written);
+            let now = Nested { decay: grown(), classes: vec![grown(), grown()] };
+            let text = Resumed::new(dir.path(), &now).unwrap_err().to_string();
+            assert!(text.contains(&format!("was begun with {name} 3, not unset")), "{text}");
+        }
     }
 
     #[test]
