@@ -149,11 +149,11 @@ fn jpeg(file: &mut impl BufRead, notes: &mut Notes) -> io::Result<[usize; 2]> {
                 size = Some([[w1, w0], [h1, h0]].map(|b| usize::from(u16::from_be_bytes(b))));
             }
             (0xe1, content) => notes.add_segment(content),
-            (SCAN, _) => break,
+            (SCAN, _) => return size.ok_or_else(|| io::ErrorKind::InvalidData.into()),
             _ => {}
         }
     }
-    size.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    Err(io::ErrorKind::UnexpectedEof.into())
 }
 
 /// The size, of each of WebP's three forms, and the notes, of the one that has them.
@@ -274,6 +274,9 @@ mod tests {
         for end in 0..jpeg().len() {
             assert!(of(&jpeg()[..end]).is_err(), "{end} of {} bytes", jpeg().len());
         }
+        // A frame, and the end without a scan.
+        let frame = jpeg().windows(2).position(|w| w == b"\xff\xda").unwrap();
+        assert!(of(&[&jpeg()[..frame], b"\xff\xd9"].concat()).is_err());
         assert!(of(b"GIF89a...").unwrap_err().message().what.contains("GIF"));
         assert!(of(b"<html>not found</html>").is_err());
         // What stands behind the end is no matter where the image can be decoded.
