@@ -224,10 +224,10 @@ fn images_without_objects_are_learned_from_and_the_data_are_described() {
     assert!(out.status.success(), "{said}");
     for line in [
         "images: COCO instances",
-        "  train 2 images with 1 objects; test 1 images with 1 objects",
-        "  1 classes: person 2 in 2 images",
-        "  1 images without an object to learn from",
-        "  warning: 1 boxes reach beyond their image, and are cut there (mended): annotation 1 (image 1, 1.png) [10, 8, 60, 32]",
+        "  train 2 images with 1 object; test 1 image with 1 object",
+        "  1 class: person 2 in 2 images",
+        "  1 image without an object to learn from",
+        "  warning: boxes reach beyond their image, and are cut there (1 mended): annotation 1 (image 1, 1.png) [10, 8, 60, 32]",
     ] {
         assert!(said.contains(&line.replace("images: COCO", "some: COCO")), "{line:?} is not in {said}");
     }

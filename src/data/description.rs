@@ -13,6 +13,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// What can be done about images that cannot be read, besides mending them.
+const SKIP: &str = "--skip-bad leaves out what cannot be read";
+
+/// The error of an image in a data set that was opened without a look at every image.
+pub(super) fn skippable(e: Error) -> Error {
+    let remedy = e.message().remedy.as_ref().map_or(SKIP.into(), |mend| format!("{mend}; {SKIP}"));
+    e.remedy(remedy)
+}
+
 /// How the faults of a data set are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
@@ -67,14 +76,15 @@ pub struct Fault {
     pub first: Vec<String>,
 }
 
+/// "boxes reach beyond their image (12 mended): a, b, .. and 2 more": right for one box, too.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = match self.outcome {
             Outcome::Noted | Outcome::Refused => "",
-            Outcome::Mended => " (mended)",
-            Outcome::LeftOut => " (left out)",
+            Outcome::Mended => " mended",
+            Outcome::LeftOut => " left out",
         };
-        write!(f, "{} {}{outcome}: {}", self.count, self.what, self.first.join(", "))?;
+        write!(f, "{} ({}{outcome}): {}", self.what, self.count, self.first.join(", "))?;
         match self.count - self.first.len() {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
@@ -93,6 +103,9 @@ impl Faults {
 
     /// What is wrong with images that [`Reading::skip_bad`] is about.
     pub const UNREADABLE: &str = "images cannot be read";
+
+    /// What is wrong with a data set that has nothing of something.
+    pub const MISSING: &str = "needed things are missing";
 
     /// Adds one: what is wrong with its like, what becomes of it, and its name.
     pub fn add(&mut self, what: &str, outcome: Outcome, name: impl fmt::Display) {
@@ -128,11 +141,7 @@ impl Faults {
         }
         let error = Error::input(lines.join("\n  "));
         let unread = self.iter().any(|f| f.what == Self::UNREADABLE && f.outcome == Outcome::Refused);
-        Err(if unread && !reading.strict {
-            error.remedy("--skip-bad leaves out what cannot be read")
-        } else {
-            error
-        })
+        Err(if unread && !reading.strict { error.remedy(SKIP) } else { error })
     }
 }
 
@@ -182,24 +191,26 @@ impl Description {
     const SHOWN: usize = 20;
 }
 
-fn counted(images: usize, objects: Option<usize>) -> String {
-    match objects {
-        Some(objects) => format!("{objects} in {images} images"),
-        None => images.to_string(),
-    }
+/// "1 image", "2 images".
+pub(super) fn counted(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 impl fmt::Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.source, self.kind)?;
-        let split = |s: &SplitCount| match s.objects {
-            Some(objects) => format!("{} {} images with {objects} objects", s.name, s.images),
-            None => format!("{} {} images", s.name, s.images),
+        let images = |n| counted(n, "image", "images");
+        let split = |s: &SplitCount| {
+            let objects = s.objects.map(|n| format!(" with {}", counted(n, "object", "objects")));
+            format!("{} {}{}", s.name, images(s.images), objects.unwrap_or_default())
         };
         writeln!(f, "  {}", self.splits.iter().map(split).collect::<Vec<_>>().join("; "))?;
-        let class = |c: &ClassCount| format!("{} {}", c.name, counted(c.images, c.objects));
+        let class = |c: &ClassCount| match c.objects {
+            Some(objects) => format!("{} {objects} in {}", c.name, images(c.images)),
+            None => format!("{} {}", c.name, c.images),
+        };
         let shown: Vec<String> = self.classes.iter().take(Self::SHOWN).map(class).collect();
-        write!(f, "  {} classes: {}", self.classes.len(), shown.join(", "))?;
+        write!(f, "  {}: {}", counted(self.classes.len(), "class", "classes"), shown.join(", "))?;
         match self.classes.len() - shown.len() {
             0 => {}
             more => write!(f, " and {more} more")?,
@@ -224,8 +235,8 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "12 boxes reach beyond their image (mended): 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more",
-                "1 files are no images (left out): notes.txt"
+                "boxes reach beyond their image (12 mended): 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more",
+                "files are no images (1 left out): notes.txt"
             ]
         );
     }
@@ -240,7 +251,7 @@ mod tests {
         assert!(faults.judge(strict).unwrap_err().to_string().contains("a.png"));
         faults.add(Faults::UNREADABLE, lenient.of_bad_image(), "b.png");
         let error = faults.judge(lenient).unwrap_err().to_string();
-        assert_eq!(error, "1 images cannot be read: b.png; --skip-bad leaves out what cannot be read");
+        assert_eq!(error, "images cannot be read (1): b.png; --skip-bad leaves out what cannot be read");
     }
 
     #[test]
@@ -259,7 +270,7 @@ mod tests {
         };
         let text = "a.json:photos: COCO instances\n  all 4 images with 7 objects\n  \
                     2 classes: person 7 in 3 images, dog 0 in 0 images\n  \
-                    1 crowd region, 2 objects without a mask\n  warning: 1 images have no object: a.png";
+                    1 crowd region, 2 objects without a mask\n  warning: images have no object (1): a.png";
         assert_eq!(description.to_string(), text);
     }
 }

@@ -12,7 +12,7 @@ use gradus_core::random::Rng;
 
 use super::coco::Coco;
 use super::coco::json::ImageName;
-use super::description::{ClassCount, Faults, SplitCount};
+use super::description::{ClassCount, Faults, SplitCount, counted};
 use super::penn_fudan::PennFudan;
 use super::scenes::Scenes;
 use super::{Description, Reading, tried};
@@ -173,7 +173,7 @@ pub fn describe(data: &dyn DetectionDataset, source: &str, parts: &[(&str, &[usi
     let empty = labels.iter().flatten().filter(|own| own.is_empty()).count();
     let mut notes = data.notes();
     if empty > 0 {
-        notes.push(format!("{empty} images without an object to learn from"));
+        notes.push(counted(empty, "image", "images") + " without an object to learn from");
     }
     Description {
         kind: data.kind(),

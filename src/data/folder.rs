@@ -26,7 +26,7 @@ use rayon::prelude::*;
 use super::augment::proportioned;
 use super::classes::{Known, alike, list};
 use super::{Dataset, Reading, Splits, Subset, hold_out};
-use crate::data::description::{Faults, Outcome};
+use crate::data::description::{Faults, Outcome, skippable};
 use crate::error::{Error, Result};
 use crate::image::{Format, Image, NOT_READ, READ};
 use crate::progress::Progress;
@@ -307,10 +307,7 @@ impl Dataset for ImageFolder {
     }
 
     fn image(&self, i: usize) -> Result<Image> {
-        let read = Image::open(&self.files[i].0);
-        Ok(read
-            .map_err(|e| e.remedy("copy it again, or leave out what cannot be read with --skip-bad"))?
-            .to_rgb8())
+        Ok(Image::open(&self.files[i].0).map_err(skippable)?.to_rgb8())
     }
 
     fn describe(&self, i: usize) -> String {
@@ -366,7 +363,7 @@ mod tests {
         let told = s.description("photos").to_string();
         assert!(told.contains("val (cut out of train) 4 images"), "{told}");
         assert!(told.contains("2 classes: ant 10, zebra 10"), "{told}");
-        assert!(told.contains("1 .txt files are no images (left out): ant/notes.txt"), "{told}");
+        assert!(told.contains(".txt files are no images (1 left out): ant/notes.txt"), "{told}");
     }
 
     #[test]
@@ -383,7 +380,7 @@ mod tests {
         assert_eq!(s.test.image(0).unwrap().pixel(0, 0), ["test/a/0.png".len() as u8, 0, 0]);
         write(dir.path(), "val/c/0.png");
         let error = open(dir.path(), 1).err().unwrap().to_string();
-        assert!(error.contains("1 classes have no training images: val/c (train has a, b)"), "{error}");
+        assert!(error.contains("classes have no training images (1): val/c (train has a, b)"), "{error}");
     }
 
     #[test]
@@ -396,7 +393,7 @@ mod tests {
             write(dir.path(), &format!("b/{i}.png"));
         }
         fs::create_dir(dir.path().join("c")).unwrap();
-        assert!(message().contains("1 classes have no image: c"), "{}", message());
+        assert!(message().contains("classes have no image (1): c"), "{}", message());
         fs::write(dir.path().join("c/x.gif"), "GIF89a").unwrap();
         assert!(
             message().contains("c/x.gif (is a GIF image, not a PNG, JPEG or WebP image)"),
@@ -408,6 +405,6 @@ mod tests {
             fs::write(dir.path().join(format!("c/{i}.jpg")), "text").unwrap();
         }
         let text = message();
-        assert!(text.contains("12 images cannot be read") && text.contains("and 2 more"), "{text}");
+        assert!(text.contains("images cannot be read (12): ") && text.contains("and 2 more"), "{text}");
     }
 }

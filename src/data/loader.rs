@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use gradus_core::{Rng, Tensor};
 
+use super::description::skippable;
 use super::{Ahead, Subset, Transform};
 use crate::error::{Error, Result};
 
@@ -113,7 +114,7 @@ impl Loader {
             }
             None => self.transform.evaluate(&image, out),
         };
-        transformed.map_err(|e| e.in_file(data.describe(i)))
+        transformed.map_err(|e| skippable(e.in_file(data.describe(i))))
     }
 }
 

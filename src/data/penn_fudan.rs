@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::Reading;
-use super::description::{Faults, Outcome};
-use super::detection::{DetectionDataset, Sample};
+use super::description::{Faults, Outcome, skippable};
+use super::detection::{DetectionDataset, Sample, bounded};
 use crate::error::{Error, Result};
 use crate::image::{Header, Image, READ, Samples};
 use crate::metrics::coco::Category;
@@ -83,7 +83,8 @@ impl PennFudan {
             }
         }
         if images.iter().all(|i| i.pedestrians == 0) {
-            faults.add("data set has no pedestrian", Outcome::Refused, "the masks are all background");
+            let what = "a pedestrian (the masks are all background)";
+            faults.add(Faults::MISSING, Outcome::Refused, what);
         }
         faults.judge(reading).map_err(|e| e.in_file(&folder))?;
         let classes = vec![Category { id: 1, name: "pedestrian".into() }];
@@ -127,7 +128,7 @@ struct Look {
 fn look(entry: &Entry, reading: Reading) -> Result<Look> {
     let header = Header::of_file(&entry.image)?;
     if reading.decodes() {
-        Image::open(&entry.image)?;
+        bounded(&Image::open(&entry.image)?).map_err(|e| e.in_file(&entry.image))?;
     }
     let mask = Image::open(&entry.mask)?;
     let bad = |what: String| Error::input(what).in_file(&entry.mask).remedy("get the data again");
@@ -191,7 +192,7 @@ impl DetectionDataset for PennFudan {
 
     fn load(&self, i: usize) -> Result<Sample> {
         let entry = &self.images[i];
-        let mut sample = Sample::new(Image::open(&entry.image)?.to_rgb8(), i as i64);
+        let mut sample = Sample::new(Image::open(&entry.image).map_err(skippable)?.to_rgb8(), i as i64);
         for (mask, [x, y, width, height]) in look(entry, Reading::default())?.boxes {
             sample.push([x, y, x + width, y + height].map(|v| v as f32), 1, mask, width * height, false);
         }
@@ -262,8 +263,11 @@ mod tests {
     fn bad_folders_are_explained() {
         let error = |mask: &Image| load(mask).unwrap_err().to_string();
         let narrow = Image::from_u8(4, 3, 1, vec![0, 7, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0]);
-        assert!(error(&narrow).contains("no pedestrian"), "{}", error(&narrow));
-        assert!(error(&Image::from_u8(4, 3, 1, vec![0; 12])).contains("no pedestrian"));
+        assert!(error(&narrow).contains("a pedestrian (the masks are all background)"), "{}", error(&narrow));
+        assert!(
+            error(&Image::from_u8(4, 3, 1, vec![0; 12]))
+                .contains("a pedestrian (the masks are all background)")
+        );
         assert!(error(&Image::filled(4, 3, [0; 3])).contains("not a gray image"));
         assert!(error(&Image::from_u8(3, 4, 1, vec![0; 12])).contains("is 3 x 4 pixels, its image 4 x 3"));
         let dir = folder(&narrow);

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use gradus::data::{self, Reading, Splits};
 use gradus::image::Image;
 
-use crate::images::{gradus, jpeg, said};
+use crate::common::{gradus, said};
+use crate::images::jpeg;
 
 /// So many pictures in `root/class`, each of its own colour.
-fn class(root: &Path, class: &str, n: usize) {
+pub fn class(root: &Path, class: &str, n: usize) {
     fs::create_dir_all(root.join(class)).unwrap();
     for i in 0..n {
         let image = Image::filled(8, 8, [i as u8 * 9, class.len() as u8, 7]);
@@ -47,7 +48,7 @@ fn roboflow_python_153_splits_by_other_names() {
         assert_eq!(splits.classes(), ["glioma", "no tumour"], "{train}");
         assert_eq!(sizes(&splits), [6, 4, 2], "{train}");
         let told = splits.description("brain").to_string();
-        assert!(told.contains("no part of train, val or test (left out): seg_pred"), "{told}");
+        assert!(told.contains("no part of train, val or test (1 left out): seg_pred"), "{told}");
     }
     // Without `val` it is cut out of the training images, and that is said.
     let dir = tempfile::tempdir().unwrap();
@@ -89,10 +90,10 @@ fn images_of_any_extension_are_read_and_other_files_are_said() {
     assert_eq!(sizes(&splits).iter().sum::<usize>(), 11);
     let told = splits.description("x").to_string();
     for words in [
-        "2 .txt files are no images (left out): b/more.TXT, b/notes.txt",
-        "1 .db files are no images (left out): b/Thumbs.db",
-        "1 files without extension are no images (left out): b/LICENCE",
-        "1 images lie outside of the class folders (left out): 0.png",
+        ".txt files are no images (2 left out): b/more.TXT, b/notes.txt",
+        ".db files are no images (1 left out): b/Thumbs.db",
+        "files without extension are no images (1 left out): b/LICENCE",
+        "images lie outside of the class folders (1 left out): 0.png",
         "2 classes: a 8, b 3",
     ] {
         assert!(told.contains(words), "{words}: {told}");
@@ -114,11 +115,11 @@ fn classes_of_the_parts_are_matched_by_name() {
     assert_eq!((labels(&splits.val), labels(&splits.test)), (vec![1, 1, 2, 2], vec![1, 1, 0, 0]));
     let told = splits.description("x").to_string();
     assert!(
-        told.contains("2 class folders are spelled otherwise than in train (mended): test/CAT for cat"),
+        told.contains("class folders are spelled otherwise than in train (2 mended): test/CAT for cat"),
         "{told}"
     );
-    assert!(told.contains("1 classes have no image in val: Hot dog"), "{told}");
-    assert!(told.contains("1 classes have no image in test: dog"), "{told}");
+    assert!(told.contains("classes have no image in val (1): Hot dog"), "{told}");
+    assert!(told.contains("classes have no image in test (1): dog"), "{told}");
     class(dir.path(), "test/bird", 2);
     let error = open(dir.path(), Reading::default()).err().unwrap();
     assert!(error.contains("test/bird (train has Hot dog, cat, dog)"), "{error}");
@@ -126,7 +127,7 @@ fn classes_of_the_parts_are_matched_by_name() {
     let alike = tempfile::tempdir().unwrap();
     ["cat", "Cat "].iter().for_each(|c| class(alike.path(), c, 3));
     let told = open(alike.path(), Reading::default()).unwrap().description("x").to_string();
-    assert!(told.contains("by case or spaces alone: Cat  / cat"), "{told}");
+    assert!(told.contains("by case or spaces alone (1): Cat  / cat"), "{told}");
 }
 
 #[test]
@@ -137,7 +138,7 @@ fn what_cannot_be_meant_is_refused() {
     class(dir.path(), "pets/dog", 3);
     assert!(error().contains("name ") && error().contains("pets if that holds the classes"), "{}", error());
     fs::create_dir_all(dir.path().join("empty")).unwrap();
-    assert!(error().contains("1 classes have no image: empty"), "{}", error());
+    assert!(error().contains("classes have no image (1): empty"), "{}", error());
 }
 
 /// A data set where one picture ends early, the twin of roboflow/rf-detr 487 for classifiers: it is seen when the data set is
@@ -156,11 +157,11 @@ fn with_a_truncated_picture() -> (tempfile::TempDir, PathBuf) {
 fn rf_detr_487_a_truncated_picture_is_seen_at_opening() {
     let (dir, bad) = with_a_truncated_picture();
     let error = open(dir.path(), Reading::default()).err().unwrap();
-    assert!(error.contains("1 images cannot be read: b/bad.jpg (ends early"), "{error}");
+    assert!(error.contains("images cannot be read (1): b/bad.jpg (ends early"), "{error}");
     assert!(error.contains("--skip-bad"), "{error}");
     let splits = open(dir.path(), SKIP).unwrap();
     assert_eq!(sizes(&splits).iter().sum::<usize>(), 24);
-    assert!(splits.description("x").to_string().contains("1 images cannot be read (left out): b/bad.jpg"));
+    assert!(splits.description("x").to_string().contains("images cannot be read (1 left out): b/bad.jpg"));
     // One whose ends are as they should be and whose middle is not: only decoding finds it.
     let mut whole = Image::filled(8, 8, [1, 2, 3]).encode_png().unwrap();
     whole[45] ^= 0x55;
@@ -217,7 +218,7 @@ fn rf_detr_487_with_the_commands() {
     assert!(said(&refused).contains("b/bad.jpg (ends early"), "{}", said(&refused));
     let trained = train(&["--skip-bad"]);
     assert!(trained.status.success(), "{}", said(&trained));
-    assert!(said(&trained).contains("1 images cannot be read (left out): b/bad.jpg"), "{}", said(&trained));
+    assert!(said(&trained).contains("images cannot be read (1 left out): b/bad.jpg"), "{}", said(&trained));
     // A picture that has been mended since would change what the run learns from.
     fs::write(&bad, jpeg(9, 9, &[])).unwrap();
     let resumed = train(&["--skip-bad", "--resume"]);
@@ -286,10 +287,10 @@ fn predict_goes_on_with_the_other_pictures() {
     };
     let (code, named, text) = predict(&[&a, &bad, &b]);
     assert_eq!((code, named), (Some(2), vec![a.clone(), b.clone()]), "{text}");
-    assert!(text.contains("1 images cannot be read") && text.contains("bad.png: is not a PNG"), "{text}");
+    assert!(text.contains("images cannot be read (1)") && text.contains("bad.png: is not a PNG"), "{text}");
     let (code, named, text) = predict(&[&a, &bad, &b, "--skip-bad"]);
     assert_eq!((code, named), (Some(0), vec![a, b]), "{text}");
-    assert!(text.contains("(left out)"), "{text}");
+    assert!(text.contains("(1 left out)"), "{text}");
     let (code, named, _) = predict(&[&bad, &bad]);
     assert_eq!((code, named), (Some(2), vec![]));
 }

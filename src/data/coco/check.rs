@@ -10,6 +10,7 @@ use super::{Coco, clamp, is_empty};
 use crate::data::Reading;
 use crate::data::description::Faults;
 use crate::data::description::Outcome::{self, LeftOut, Mended, Noted, Refused};
+use crate::data::detection::bounded;
 use crate::error::{Error, Result};
 use crate::image::{Header, Image};
 
@@ -80,7 +81,7 @@ fn look(data: &Coco, info: &ImageInfo, reading: Reading) -> Result<Header, (Stri
     let mut header = Header::of_file(&path).map_err(why)?;
     if reading.decodes() {
         // Which images there are must be known now, and not when one turns out to be damaged in the middle.
-        Image::open(&path).map_err(why)?;
+        Image::open(&path).and_then(|image| bounded(&image)).map_err(why)?;
     }
     // Some keep the orientation behind the pixels.
     let turned = header.orientation == 1 && header.width != header.height;
@@ -144,7 +145,7 @@ fn units(data: &mut Coco) -> bool {
         let found = placed(data).filter(|&(a, _, size)| is(a.bbox, size));
         found.map(|(a, info, _)| named(a, info)).collect()
     };
-    let parts = "boxes are in parts of the image (0 to 1), where pixels are wanted: x, y, width, height";
+    let parts = "boxes are in parts of the image (0 to 1), where x, y, width, height in pixels are wanted";
     let kinds = [
         (parts, named(&part)),
         ("boxes are corners (x1, y1, x2, y2), where x, y, width, height are wanted", named(&corners)),
@@ -205,21 +206,21 @@ fn whole(data: &mut Coco) {
     let crowd = data.objects.iter().filter(|a| a.crowd).count();
     let learned = data.images.iter().flat_map(|i| data.learned(i)).filter(|(a, _)| !a.crowd).count();
     let n = data.objects.len();
-    let mut refuse = |what: &str, why: String| data.faults.add(what, Refused, why);
+    let mut lack = |what: String| data.faults.add(Faults::MISSING, Refused, what);
     if data.images.is_empty() {
-        refuse("data set has no image", "its list `images` has none that can be read".into());
+        lack("an image (the list `images` has none that can be read)".into());
     }
     if data.classes.is_empty() {
-        refuse("data set has no category", "its list `categories` is empty".into());
+        lack("a category (the list `categories` is empty)".into());
     }
     if learned == 0 {
         let why = match n {
-            0 => "its list `annotations` has none of these images".to_string(),
+            0 => "the list `annotations` has none of these images".to_string(),
             _ => format!(
                 "of {n} objects {crowd} are crowd regions, and {} have no box in their image",
                 n - crowd
             ),
         };
-        refuse("data set has no object to learn from", why);
+        lack(format!("an object to learn from ({why})"));
     }
 }

@@ -20,7 +20,7 @@ pub use names::categories;
 
 use self::json::{Annotation, ImageInfo, ImageName, Instances, MAX_BYTES, Segmentation};
 use super::Reading;
-use super::description::{Faults, Outcome};
+use super::description::{Faults, Outcome, counted, skippable};
 use super::detection::{DetectionDataset, Sample};
 use crate::error::{Error, Result};
 use crate::files;
@@ -94,7 +94,7 @@ impl Coco {
     fn image(&self, i: usize) -> Result<Image> {
         let info = &self.images[i];
         let path = self.path(info);
-        let image = read(&path, info.size)?;
+        let image = read(&path, info.size).map_err(skippable)?;
         match info.size.filter(|&s| s != [image.width() as u64, image.height() as u64]) {
             Some([w, h]) => {
                 let what =
@@ -165,8 +165,11 @@ impl DetectionDataset for Coco {
         let crowd = self.objects.iter().filter(|a| a.crowd).count();
         let bare = |a: &&Annotation| !a.crowd && matches!(a.segmentation, Segmentation::None);
         let bare = self.objects.iter().filter(bare).count();
-        let notes = [(crowd, "crowd regions, which are ignored"), (bare, "objects without a mask")];
-        notes.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect()
+        let notes = [
+            (crowd, counted(crowd, "crowd region (ignored)", "crowd regions (ignored)")),
+            (bare, counted(bare, "object without a mask", "objects without a mask")),
+        ];
+        notes.into_iter().filter(|(n, _)| *n > 0).map(|(_, note)| note).collect()
     }
 
     fn load(&self, i: usize) -> Result<Sample> {

@@ -85,16 +85,16 @@ fn what_cannot_be_meant_is_refused_when_the_data_are_opened() {
         (
             "\"a.png\"",
             "\"../images/a.png\"",
-            "`file_name` must name a file in the images' folder: image 9 (../images/a.png)",
+            "`file_name` must name a file in the images' folder (1): image 9 (../images/a.png)",
         ),
-        ("\"a.png\"", "\"/etc/passwd\"", "must name a file in the images' folder: image 9 (/etc/passwd)"),
-        ("\"a.png\"", "\"\"", "must name a file in the images' folder: image 9 ()"),
+        ("\"a.png\"", "\"/etc/passwd\"", "must name a file in the images' folder (1): image 9 (/etc/passwd)"),
+        ("\"a.png\"", "\"\"", "must name a file in the images' folder (1): image 9 ()"),
         ("\"height\": 4", "\"height\": 5", "image 9 (a.png) is 6 x 4 pixels, its entry says 6 x 5"),
         ("\"width\": 6, \"height\": 4", "\"width\": 4, \"height\": 6", "4 x 6: width and height exchanged"),
         (
             r#"[{"id": 30, "name": "car"}, {"id": 4, "name": "person"}]"#,
             "[]",
-            "1 data set has no category: its list `categories` is empty",
+            "needed things are missing (1): a category (the list `categories` is empty)",
         ),
     ] {
         let (faults, read) = faults_of(from, to);
@@ -102,7 +102,7 @@ fn what_cannot_be_meant_is_refused_when_the_data_are_opened() {
     }
     let error =
         open(&folder(r#"{"images": [], "annotations": [], "categories": []}"#)).unwrap_err().to_string();
-    for lack in ["no image", "no category", "no object to learn from"] {
+    for lack in ["(3): an image", ", a category", ", an object to learn from"] {
         assert!(error.contains(lack), "{error}");
     }
     let dir = folder(GOOD);
@@ -117,30 +117,30 @@ fn what_is_doubtful_is_told_and_taken_as_torchvisions_references_take_it() {
     let place = "annotation 5 (image 9, a.png)";
     let box_of_5 = "[-0.1, 1, 2.1, 2]";
     for (from, to, want) in [
-        (box_of_5, "[1, 1, 0, 2]", format!("boxes have no width or no height, and are not learned (left out): {place} [1, 1, 0, 2]")),
-        (box_of_5, "[1, 1, 2, -2]", format!("boxes have no width or no height, and are not learned (left out): {place} [1, 1, 2, -2]")),
-        (box_of_5, "[7, 1, 2, 2]", format!("boxes lie outside of their image, and are not learned (left out): {place} [7, 1, 2, 2]")),
-        (box_of_5, "[1, 1, 9, 2]", format!("boxes reach beyond their image, and are cut there (mended): {place} [1, 1, 9, 2]")),
-        (box_of_5, "[1, 1, 0.5, 2]", format!("boxes are below one pixel wide or high: {place} [1, 1, 0.5, 2]")),
+        (box_of_5, "[1, 1, 0, 2]", format!("boxes have no width or no height, and are not learned (1 left out): {place} [1, 1, 0, 2]")),
+        (box_of_5, "[1, 1, 2, -2]", format!("boxes have no width or no height, and are not learned (1 left out): {place} [1, 1, 2, -2]")),
+        (box_of_5, "[7, 1, 2, 2]", format!("boxes lie outside of their image, and are not learned (1 left out): {place} [7, 1, 2, 2]")),
+        (box_of_5, "[1, 1, 9, 2]", format!("boxes reach beyond their image, and are cut there (1 mended): {place} [1, 1, 9, 2]")),
+        (box_of_5, "[1, 1, 0.5, 2]", format!("boxes are below one pixel wide or high (1): {place} [1, 1, 0.5, 2]")),
         (
             "\"width\": 6, ",
             "",
-            "images have no `width` and `height`, which are taken from the file (mended): image 9 (a.png)".into(),
+            "images have no `width` and `height`, which are taken from the file (1 mended): image 9 (a.png)".into(),
         ),
-        ("\"sub/b.png\"", "\"sub\\\\b.png\"", "file names have \\, which is taken as / (mended): sub\\b.png".into()),
+        ("\"sub/b.png\"", "\"sub\\\\b.png\"", "file names have \\, which is taken as / (1 mended): sub\\b.png".into()),
         (
             "\"size\": [4, 6]",
             "\"size\": [6, 4]",
-            "masks cannot be read (left out): annotation 6 (image 9, a.png): a mask of 4 x 6 pixels in an image of 6 x 4".into(),
+            "masks cannot be read (1 left out): annotation 6 (image 9, a.png): a mask of 4 x 6 pixels in an image of 6 x 4".into(),
         ),
         (
             "[[0, 1, 2, 1, 2, 3, 0, 3]]",
             "[[0, 1, 0.1, 1, 0.1, 1.1]]",
-            format!("masks have no pixel inside: {place}"),
+            format!("masks have no pixel inside (1): {place}"),
         ),
     ] {
         let (faults, read) = faults_of(from, to);
-        assert_eq!((faults, read), (vec![format!("1 {want}")], true));
+        assert_eq!((faults, read), (vec![want.clone()], true));
         let dir = folder(&GOOD.replacen(from, to, 1));
         let strict = Reading { strict: true, ..Reading::default() };
         let error = Coco::open(&dir.path().join("a.json"), &dir.path().join("images"), strict).unwrap_err();
@@ -159,7 +159,7 @@ fn an_image_that_nobody_needs_may_be_missing_and_one_that_is_damaged_be_skipped(
     std::fs::remove_file(dir.path().join("images/sub/b.png")).unwrap();
     let data = open(&dir).unwrap();
     assert_eq!((data.len(), data.name(0)), (1, "a.png".into()));
-    assert!(data.faults().iter().next().unwrap().to_string().contains("(left out): image 2 (sub/b.png)"));
+    assert!(data.faults().iter().next().unwrap().to_string().contains("(1 left out): image 2 (sub/b.png)"));
     assert_ne!(data.checksum(), open(&folder(GOOD)).unwrap().checksum());
     // Damaged in the middle: seen when it is decoded, which is now where it may be left out.
     let image = Image::filled(6, 4, [9; 3]).encode_png().unwrap();
@@ -173,14 +173,16 @@ fn an_image_that_nobody_needs_may_be_missing_and_one_that_is_damaged_be_skipped(
         match open(&dir) {
             Ok(data) => assert!(late && data.load(0).is_err()),
             Err(e) => assert!(
-                !late && e.to_string().contains("1 images cannot be read: image 2 (sub/b.png): "),
+                !late && e.to_string().contains("images cannot be read (1): image 2 (sub/b.png): "),
                 "{e}"
             ),
         }
         let skip = Reading { skip_bad: true, ..Reading::default() };
         let data = Coco::open(&dir.path().join("a.json"), &dir.path().join("images"), skip).unwrap();
         assert_eq!(data.len(), 1);
-        assert!(data.faults().iter().next().unwrap().to_string().contains("(left out): image 2 (sub/b.png)"));
+        assert!(
+            data.faults().iter().next().unwrap().to_string().contains("(1 left out): image 2 (sub/b.png)")
+        );
     }
 }
 
@@ -235,11 +237,16 @@ fn boxes_in_other_units_are_refused() {
     let error = |text: &str| open(&folder(&boxes(text))).err().map(|e| e.to_string()).unwrap_or_default();
     let corners = error("1,1,3,3;3,1,6,4;4,2,6,3");
     assert!(
-        corners.contains("2 boxes are corners (x1, y1, x2, y2), where x, y, width, height are wanted"),
+        corners.contains("boxes are corners (x1, y1, x2, y2), where x, y, width, height are wanted (2): "),
         "{corners}"
     );
     let parts = error("0.1,0.2,0.3,0.3;0,0,1,1");
-    assert!(parts.contains("2 boxes are in parts of the image (0 to 1), where pixels are wanted"), "{parts}");
+    assert!(
+        parts.contains(
+            "boxes are in parts of the image (0 to 1), where x, y, width, height in pixels are wanted (2): "
+        ),
+        "{parts}"
+    );
     // Some that reach beyond are no proof, nor are small ones.
     for good in ["1,1,3,3;1,1,2,2;4,2,3,3;0,0,1,1", "3,1,3,2", "0.1,0.2,0.3,1.5"] {
         assert_eq!(error(good), "");
@@ -250,7 +257,7 @@ fn boxes_in_other_units_are_refused() {
 fn a_data_set_of_crowd_regions_alone_is_refused() {
     let text = boxes("1,1,3,3;1,1,2,2").replace("\"category_id\": 1", "\"category_id\": 1, \"iscrowd\": 1");
     let error = open(&folder(&text)).unwrap_err().to_string();
-    assert!(error.contains("no object to learn from: of 2 objects 2 are crowd regions"), "{error}");
+    assert!(error.contains("an object to learn from (of 2 objects 2 are crowd regions"), "{error}");
 }
 
 #[test]
@@ -258,6 +265,6 @@ fn objects_without_a_mask_refuse_the_learning_of_masks_alone() {
     let data = open(&folder(GOOD)).unwrap();
     assert!(data.without_mask(&[0]).is_empty());
     let error = data.without_mask(&[0, 1]).judge(Reading::default()).unwrap_err().to_string();
-    assert_eq!(error, "1 objects have no mask: annotation 7 (image 9, a.png)");
-    assert_eq!(data.notes(), ["1 crowd regions, which are ignored", "1 objects without a mask"]);
+    assert_eq!(error, "objects have no mask (1): annotation 7 (image 9, a.png)");
+    assert_eq!(data.notes(), ["1 crowd region (ignored)", "1 object without a mask"]);
 }

@@ -52,7 +52,7 @@ fn faults_of(from: &str, to: &str) -> Vec<String> {
 #[test]
 fn what_cannot_be_meant_is_refused_in_the_fields_words() {
     const BOX: &str =
-        "1 annotations: `bbox` must be four finite numbers x, y, width, height: annotation 1 (image 7)";
+        "annotations: `bbox` must be four finite numbers x, y, width, height (1): annotation 1 (image 7)";
     for (from, to, want) in [
         ("[1, 1, 3, 2.5]", "[1, 1, NaN, 2.5]", format!("{BOX} has [1, 1, null, 2.5]")),
         ("[1, 1, 3, 2.5]", "[1, 1, 3]", format!("{BOX} has [1, 1, 3]")),
@@ -60,26 +60,26 @@ fn what_cannot_be_meant_is_refused_in_the_fields_words() {
         (
             r#""bbox": [1, 1, 3, 2.5]"#,
             r#""caption": "x""#,
-            "1 annotations: `bbox` is missing; captions and keypoints are of no use here: annotation 1 (image 7)".into(),
+            "annotations: `bbox` is missing; captions and keypoints are of no use here (1): annotation 1 (image 7)".into(),
         ),
         (
             "\"image_id\": 7",
             "\"image_id\": 7.5",
-            "1 annotations: `image_id` must be a whole number or a string: annotation 1 has 7.5".into(),
+            "annotations: `image_id` must be a whole number or a string (1): annotation 1 has 7.5".into(),
         ),
-        ("\"image_id\": 7, ", "", "1 annotations: `image_id` is missing: annotation 1".into()),
+        ("\"image_id\": 7, ", "", "annotations: `image_id` is missing (1): annotation 1".into()),
         (
             "\"category_id\": 18",
             "\"category_id\": 19",
-            "1 annotations are of categories that are not listed: annotation 1 (image 7) has category 19".into(),
+            "annotations are of categories that are not listed (1): annotation 1 (image 7) has category 19".into(),
         ),
-        ("\"id\": 2,", "\"id\": 1,", "1 annotations are listed twice: annotation 1".into()),
-        ("\"id\": 7,", "", "1 images: `id` is missing: image number 1 in the list (a.jpg)".into()),
-        ("\"iscrowd\": true", "\"iscrowd\": []", "1 annotations: `iscrowd` must be 0 or 1: annotation 2 (image 7) has []".into()),
+        ("\"id\": 2,", "\"id\": 1,", "annotations are listed twice (1): annotation 1".into()),
+        ("\"id\": 7,", "", "images: `id` is missing (1): image number 1 in the list (a.jpg)".into()),
+        ("\"iscrowd\": true", "\"iscrowd\": []", "annotations: `iscrowd` must be 0 or 1 (1): annotation 2 (image 7) has []".into()),
         (
             r#"{"id": 18, "name": "dog", "supercategory": "animal"}"#,
             "18",
-            "1 categories are not objects of JSON: category number 1 in the list".into(),
+            "categories are not objects of JSON (1): category number 1 in the list".into(),
         ),
     ] {
         assert_eq!(error_of(from, to).lines().next().unwrap(), want);
@@ -92,43 +92,43 @@ fn what_has_one_meaning_is_taken_in_it_and_what_can_be_spared_is_left_out() {
         (
             "\"image_id\": 7",
             "\"image_id\": 77",
-            "1 annotations are of images that are not listed (left out): annotation 1 (image 77)",
+            "annotations are of images that are not listed (1 left out): annotation 1 (image 77)",
         ),
         (
             "\"id\": 2,",
             "",
-            "1 annotations have no whole number as `id`, and are numbered (mended): annotation number 2 in the list (image 7)",
+            "annotations have no whole number as `id`, and are numbered (1 mended): annotation number 2 in the list (image 7)",
         ),
         (
             "[[1, 1, 4, 1, 4, 3, 1, 3]]",
             "[1, 1, 4, 1, 4, 3, 1, 3]",
-            "1 `segmentation` are a list of numbers, not a list of polygons, and taken as one polygon (mended): annotation 1 (image 7)",
+            "`segmentation` are a list of numbers, not a list of polygons, and taken as one polygon (1 mended): annotation 1 (image 7)",
         ),
         (
             "[[1, 1, 4, 1, 4, 3, 1, 3]]",
             "[[1, 1, 4, 1]]",
-            "1 annotations have polygons of up to four numbers, which enclose nothing (left out): annotation 1 (image 7)",
+            "annotations have polygons of up to four numbers, which enclose nothing (1 left out): annotation 1 (image 7)",
         ),
         (
             "[[1, 1, 4, 1, 4, 3, 1, 3]]",
             "[[{\"x\": 1}]]",
-            "1 masks cannot be read (left out): annotation 1 (image 7): `segmentation` must be polygons (a list of lists of \
+            "masks cannot be read (1 left out): annotation 1 (image 7): `segmentation` must be polygons (a list of lists of \
              numbers) or run lengths (`size`, two numbers, and `counts`, numbers or a string), and is [[{\"x\": 1}]]",
         ),
         (
             "[0, 2, 2, 2, 18]",
             "[0, 2, 2, 2, 19]",
-            "1 masks cannot be read (left out): annotation 2 (image 7): mask runs beyond the image's 24 pixels (6 x 4)",
+            "masks cannot be read (1 left out): annotation 2 (image 7): mask runs beyond the image's 24 pixels (6 x 4)",
         ),
         (
             "[0, 2, 2, 2, 18]",
             "[0, -2, 2, 2, 22]",
-            "1 masks cannot be read (left out): annotation 2 (image 7): a mask run of -2 pixels",
+            "masks cannot be read (1 left out): annotation 2 (image 7): a mask run of -2 pixels",
         ),
         (
             "{\"id\": \"8\"",
             "{\"id\": \"b\"",
-            "1 images have strings as `id`, which results give again (mended): image b (b.jpg)",
+            "images have strings as `id`, which results give again (1 mended): image b (b.jpg)",
         ),
     ] {
         assert_eq!(faults_of(from, to)[0], want);
@@ -163,7 +163,8 @@ fn all_faults_of_a_file_are_told_at_once() {
     assert_eq!(lines.len(), 3, "{error}");
     assert!(lines[1].contains("categories that are not listed"), "{error}");
     assert!(
-        lines[2].starts_with("  3 annotations: `bbox`")
+        lines[2].starts_with("  annotations: `bbox`")
+            && lines[2].contains(" (3): ")
             && lines[2].ends_with("annotation 4 (image 8) has [0]")
     );
 }
@@ -229,7 +230,7 @@ fn mistakes_in_results_are_named() {
     assert!(error("{}").starts_with("an object, where COCO results"));
     let bare = error(&entry("\"score\": 1"));
     let want =
-        "1 detections have neither `bbox` nor `segmentation`: detection number 1 in the list (image 7)";
+        "detections have neither `bbox` nor `segmentation` (1): detection number 1 in the list (image 7)";
     assert_eq!(bare, want);
     assert!(error(&entry("\"score\": NaN, \"bbox\": [1, 1, 1, 1]")).contains("`score` is missing"));
     assert!(error(&entry("\"score\": \"x\", \"bbox\": [1, 1, 1, 1]")).contains("`score` must be a number"));
@@ -237,7 +238,9 @@ fn mistakes_in_results_are_named() {
     let size = r#""score": 1, "segmentation": {"size": [4, 5], "counts": [20]}"#;
     assert!(error(&entry(size)).contains("a mask of 5 x 4 pixels in an image of 6 x 4"));
     let other = entry("\"score\": 1, \"bbox\": [1, 1, 1, 1]").replace('7', "9");
-    assert!(error(&other).ends_with("images that are not listed: detection number 1 in the list (image 9)"));
+    assert!(
+        error(&other).ends_with("images that are not listed (1): detection number 1 in the list (image 9)")
+    );
 }
 
 /// Whatever a file says, it is read or refused: no panic, no memory beyond the file's and its masks' bounds.
