@@ -5,7 +5,6 @@ use std::path::Path;
 
 use gradus::data::Reading;
 use gradus::data::detection;
-use gradus::image::Image;
 use serde_json::Value;
 
 use crate::common::{Data, gradus, said};
