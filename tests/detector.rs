@@ -236,7 +236,7 @@ fn images_without_objects_are_learned_from_and_the_data_are_described() {
     fails(
         2,
         &small(&data, &folder.path().join("x"), &[]),
-        &["the 1 test images hold no object", "--test-split"],
+        &["the test images (1) hold no object", "--test-split"],
     );
 }
 

@@ -130,7 +130,7 @@ fn kinds_that_are_not_read_are_named_and_left() {
         let reference = load("beside.safetensors").tensors;
         assert!(loaded.tensors.len() == 2 && loaded.tensors["fc.bias"] == reference["fc.bias"]);
         let notes = loaded.notes().concat();
-        assert!(notes.contains("left: \"float8\" (float8_e4m3fn), \"uint16\" (uint16)"), "{notes}");
+        assert!(notes.contains("): \"float8\" (float8_e4m3fn), \"uint16\" (uint16)"), "{notes}");
     }
     let loaded = load("kinds.safetensors");
     assert_eq!((loaded.tensors.len(), loaded.unread.len()), (2, 2));
@@ -187,7 +187,7 @@ fn a_key_chooses_among_several_weights() {
         (Some("module."), &["n_averaged".to_owned()][..])
     );
     // A tensor, but none of the network's.
-    assert!(average.notes().contains(&"1 entries are no weights and were left: \"n_averaged\"".to_owned()));
+    assert!(average.notes().contains(&"entries are no weights and were left (1): \"n_averaged\"".to_owned()));
     assert_eq!(bias(average), [0.5, -1.0]);
     assert_eq!(bias(under("wrapped.pth", "other.teacher").unwrap()), [1.0, -2.0]);
     assert_eq!(bias(under("wrapped.pth", "other").unwrap()), [1.0, -2.0], "the only weights there");

@@ -284,7 +284,7 @@ fn must_have_objects(train: &Part, test: &Part) -> Result<()> {
         let labels: Option<Vec<_>> = part.indices.iter().map(|&i| part.data.labels(i)).collect();
         if labels.is_some_and(|l| l.iter().all(Vec::is_empty)) {
             let n = part.indices.len();
-            let what = format!("the {n} {of} images hold no object, so {lack}");
+            let what = format!("the {of} images ({n}) hold no object, so {lack}");
             return Err(Error::input(what).remedy("choose another --test-split"));
         }
     }

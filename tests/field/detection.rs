@@ -14,7 +14,7 @@ fn rectlabel_241_crowd_regions_alone_are_nothing_to_learn_from() {
     let data = Data::new(|v| {
         v["annotations"].as_array_mut().unwrap().iter_mut().for_each(|a| a["iscrowd"] = json!(1))
     });
-    assert!(data.refusal().contains("an object to learn from (of 3 objects 3 are crowd regions"));
+    assert!(data.refusal().contains("an object to learn from (of the objects (3) crowd regions are 3, and"));
 }
 
 /// facebookresearch/maskrcnn-benchmark 498: a data set without objects is trained on.
@@ -31,7 +31,7 @@ fn maskrcnn_benchmark_498_a_data_set_without_objects_is_refused() {
         v["annotations"].as_array_mut().unwrap().truncate(1);
     });
     for (split, says) in
-        [("every:3", "the 1 test images hold no object"), ("last:2", "the 2 test images hold no object")]
+        [("every:3", "the test images (1) hold no object"), ("last:2", "the test images (2) hold no object")]
     {
         let run = data.at("run");
         let args = [

@@ -58,12 +58,12 @@ impl Loaded {
         }
         if !self.ignored.is_empty() {
             let n = self.ignored.len();
-            notes.push(format!("{n} entries are no weights and were left: {}", quoted(&self.ignored)));
+            notes.push(format!("entries are no weights and were left ({n}): {}", quoted(&self.ignored)));
         }
         if !self.unread.is_empty() {
             let kinds = some(self.unread.iter().map(|(name, kind)| format!("{} ({kind})", quote(name))));
             let n = self.unread.len();
-            notes.push(format!("{n} tensors are of kinds that are not read here, and were left: {kinds}"));
+            notes.push(format!("tensors are of kinds that are not read here, and were left ({n}): {kinds}"));
         }
         notes
     }

@@ -217,7 +217,7 @@ fn whole(data: &mut Coco) {
         let why = match n {
             0 => "the list `annotations` has none of these images".to_string(),
             _ => format!(
-                "of {n} objects {crowd} are crowd regions, and {} have no box in their image",
+                "of the objects ({n}) crowd regions are {crowd}, and without a box in their image are {}",
                 n - crowd
             ),
         };

@@ -257,7 +257,10 @@ fn boxes_in_other_units_are_refused() {
 fn a_data_set_of_crowd_regions_alone_is_refused() {
     let text = boxes("1,1,3,3;1,1,2,2").replace("\"category_id\": 1", "\"category_id\": 1, \"iscrowd\": 1");
     let error = open(&folder(&text)).unwrap_err().to_string();
-    assert!(error.contains("an object to learn from (of 2 objects 2 are crowd regions"), "{error}");
+    assert!(
+        error.contains("an object to learn from (of the objects (2) crowd regions are 2, and"),
+        "{error}"
+    );
 }
 
 #[test]
