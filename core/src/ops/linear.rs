@@ -2,11 +2,11 @@
 //!
 //! Backward: dZ = dY where the activation passed, dX = dZ·Wᵀ, dW = Xᵀ·dZ, db = the sum of dZ's rows.
 
-use super::conv::pointwise::After;
+use super::fused::Fused;
 use crate::finite::product_is_finite;
 use crate::gemm::output::Finish;
 use crate::gemm::{self, Matrix};
-use crate::{Activation, Element, Epilogue, Tape, Tensor, Var, profile};
+use crate::{Activation, Element, Tape, Tensor, Var, profile};
 
 impl<E: Element> Tape<E> {
     /// y = act(x·w + b): [.., in] to [.., out], with weights [in, out] (torch.nn.Linear, transposed) and a bias `[out]`.
@@ -32,23 +32,22 @@ impl<E: Element> Tape<E> {
         );
         let rows = leading.iter().product();
         let mut y = Tensor::result(OP, &[leading, &[outputs]].concat());
-        let epilogue = Epilogue { bias: bias.map(|b| b.value.data()), activation, ..Epilogue::default() };
+        let tail = Fused::from(activation).tail(OP, bias, &y);
         let (a, b) =
             (Matrix::new(x.value.data(), rows, inputs), Matrix::new(weight.value.data(), inputs, outputs));
         let precision = self.precision();
-        gemm::run(precision, a, b, y.data_mut(), Finish::with(&epilogue));
+        gemm::run(precision, a, b, y.data_mut(), Finish::with(&tail.epilogue()));
 
-        let (to_x, to_w, to_bias) = (x.node, weight.node, bias.and_then(|b| b.node));
-        let parents = [to_x, to_w, to_bias];
+        let (to_x, to_w) = (x.node, weight.node);
+        let parents = tail.parents([to_x, to_w]);
         if !self.records(&parents) {
             return y.into();
         }
         let w = to_x.map(|_| weight.value.clone());
         let x = to_w.map(|_| x.value);
-        let after = After { activation, scale: None, to_residual: None, to_bias };
-        let kept = after.needs_result().then(|| y.clone());
+        let back = tail.back(&y, to_x.or(to_w).is_some());
         self.record(OP, y, &parents, move |dy, slots| {
-            let dz = after.backward(dy, kept, to_x.or(to_w).is_some(), slots);
+            let dz = back.backward(dy, slots);
             let dz_matrix = Matrix::new(dz.data(), rows, outputs);
             // In this order, since x's buffer may then serve its gradient.
             if let Some(x) = x {

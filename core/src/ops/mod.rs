@@ -5,6 +5,7 @@ mod arithmetic;
 pub mod conv;
 mod dropout;
 mod elementwise;
+mod fused;
 mod linear;
 mod loss;
 mod matmul;

@@ -11,7 +11,6 @@ mod op;
 #[cfg(test)]
 mod op_tests;
 pub mod phases;
-pub(crate) mod pointwise;
 mod product;
 pub mod spec;
 #[cfg(test)]
@@ -19,7 +18,8 @@ mod tests;
 mod transpose;
 pub mod winograd;
 
-pub use op::{Affine, Conv, Fused};
+pub use super::fused::{Affine, Fused};
+pub use op::Conv;
 pub use spec::ConvSpec;
 
 use crate::{Element, Epilogue, profile};

@@ -1,8 +1,9 @@
 //! Convolution on the tape.
 
-use super::{ConvSpec, Pass, backward_data, backward_weight, choose, forward, pointwise};
+use super::{ConvSpec, Pass, backward_data, backward_weight, choose, forward};
 use crate::gemm::Precision;
-use crate::{Activation, Element, Epilogue, Tape, Tensor, Var, profile};
+use crate::ops::fused::Fused;
+use crate::{Element, Tape, Tensor, Var, profile};
 
 /// A convolution's parameters, besides its weights. Pairs are [vertical, horizontal].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,69 +59,6 @@ impl Conv {
     }
 }
 
-/// A fixed affine map of each channel: frozen batch norm. No gradient flows to it.
-#[derive(Clone, Debug)]
-pub struct Affine<E: Element = f32> {
-    /// `[c]`
-    pub scale: Tensor<E>,
-    /// `[c]`
-    pub shift: Tensor<E>,
-}
-
-/// What is done to the product while it is still in registers: y = act(scale · (x ∗ w + bias) + shift + residual).
-#[derive(Clone, Debug)]
-pub struct Fused<E: Element = f32> {
-    /// The identity if absent.
-    pub affine: Option<Affine<E>>,
-    /// Of the result's shape; 0 if absent.
-    pub residual: Option<Var<E>>,
-    /// Applied last.
-    pub activation: Activation,
-}
-
-impl<E: Element> Default for Fused<E> {
-    fn default() -> Self {
-        Fused { affine: None, residual: None, activation: Activation::None }
-    }
-}
-
-impl<E: Element> From<Activation> for Fused<E> {
-    fn from(activation: Activation) -> Self {
-        Fused { activation, ..Fused::default() }
-    }
-}
-
-impl<E: Element> Fused<E> {
-    /// The epilogue's factor and term of each channel: scale, scale · bias + shift. Panics on another length than c.
-    #[track_caller]
-    pub(super) fn scale_and_bias(
-        &self,
-        op: &str,
-        bias: Option<&Tensor<E>>,
-        c: usize,
-    ) -> (Option<Tensor<E>>, Option<Tensor<E>>) {
-        let affine = self.affine.as_ref();
-        let vectors = [bias, affine.map(|a| &a.scale), affine.map(|a| &a.shift)];
-        for v in vectors.into_iter().flatten() {
-            assert_eq!(v.len(), c, "{op}: a bias, scale or shift of shape {:?} for {c} channels", v.shape());
-        }
-        let Some(Affine { scale, shift }) = affine else { return (None, bias.cloned()) };
-        let folded = bias.map_or_else(
-            || shift.clone(),
-            |b| Tensor::from_fn([c], |i| scale.data()[i] * b.data()[i] + shift.data()[i]),
-        );
-        (Some(scale.clone()), Some(folded))
-    }
-
-    /// The residual's value. Panics when its shape is not the result's.
-    #[track_caller]
-    pub(super) fn residual_for(&self, op: &str, y: &Tensor<E>) -> Option<Tensor<E>> {
-        let residual = &self.residual.as_ref()?.value;
-        assert_eq!(residual.shape(), y.shape(), "{op}: residual and result");
-        Some(residual.clone())
-    }
-}
-
 impl<E: Element> Tape<E> {
     /// y = act(scale · (x ∗ w + bias) + shift + residual): [n, h, w, c_in] to [n, oh, ow, c_out], with weights
     /// [kh, kw, c_in / groups, c_out] and oh = ⌊(h + 2 padding − dilation (kh − 1) − 1) / stride⌋ + 1 (torch.nn.Conv2d,
@@ -139,29 +77,20 @@ impl<E: Element> Tape<E> {
         let spec = geometry.spec(OP, &x.value, &weight.value, self.precision());
         let [oh, ow] = spec.out_hw();
         let mut y = Tensor::result(OP, &[spec.n, oh, ow, spec.c_out]);
-        let (scale, term) = fused.scale_and_bias(OP, bias.map(|b| &b.value), spec.c_out);
-        let residual = fused.residual_for(OP, &y);
-        let epilogue = Epilogue {
-            scale: scale.as_ref().map(Tensor::data),
-            bias: term.as_ref().map(Tensor::data),
-            residual: residual.as_ref().map(Tensor::data),
-            activation: fused.activation,
-        };
+        let tail = fused.tail(OP, bias, &y);
         let algorithm = choose(&spec, Pass::Forward);
-        forward(algorithm, &spec, x.value.data(), weight.value.data(), &epilogue, y.data_mut());
+        forward(algorithm, &spec, x.value.data(), weight.value.data(), &tail.epilogue(), y.data_mut());
 
         let (to_x, to_w) = (x.node, weight.node);
-        let (to_bias, to_residual) = (bias.and_then(|b| b.node), fused.residual.and_then(|r| r.node));
-        let parents = [to_x, to_w, to_bias, to_residual];
+        let parents = tail.parents([to_x, to_w]);
         if !self.records(&parents) {
             return y.into();
         }
         let w = to_x.map(|_| weight.value.clone());
         let x = to_w.map(|_| self.keep(x));
-        let after = pointwise::After { activation: fused.activation, scale, to_residual, to_bias };
-        let kept = after.needs_result().then(|| y.clone());
+        let back = tail.back(&y, to_x.or(to_w).is_some());
         self.record(OP, y, &parents, move |dy, slots| {
-            let dp = after.backward(dy, kept, to_x.or(to_w).is_some(), slots);
+            let dp = back.backward(dy, slots);
             // In this order, since x's buffer may then serve its gradient.
             if let Some(x) = x {
                 slots.add(to_w, || {

@@ -5,7 +5,7 @@
 //! forward is C's gradient of the input, dx is C itself, and dw is C's gradient of the weights with the roles of x and
 //! dy exchanged. C's weights [kh, kw, out / groups, in] are these, [kh, kw, in, out / groups], with two axes swapped.
 
-use super::{Conv, ConvSpec, Fused, Pass, backward_data, backward_weight, choose, forward, pointwise};
+use super::{Conv, ConvSpec, Fused, Pass, backward_data, backward_weight, choose, forward};
 use crate::{Element, Epilogue, Shape, Tape, Tensor, Var, profile};
 
 /// Swaps the last two axes of [kh, kw, a, b].
@@ -92,28 +92,19 @@ impl<E: Element> Tape<E> {
 
         let swapped = swap_channels(&weight.value);
         backward_data(choose(&spec, Pass::BackwardData), &spec, x.value.data(), swapped.data(), y.data_mut());
-        let (scale, term) = fused.scale_and_bias(OP, bias.map(|b| &b.value), c_out);
-        let residual = fused.residual_for(OP, &y);
-        let epilogue = Epilogue {
-            scale: scale.as_ref().map(Tensor::data),
-            bias: term.as_ref().map(Tensor::data),
-            residual: residual.as_ref().map(Tensor::data),
-            activation: fused.activation,
-        };
-        let y = pointwise::apply(y, &epilogue);
+        let tail = fused.tail(OP, bias, &y);
+        let y = tail.apply(y);
 
         let (to_x, to_w) = (x.node, weight.node);
-        let (to_bias, to_residual) = (bias.and_then(|b| b.node), fused.residual.and_then(|r| r.node));
-        let parents = [to_x, to_w, to_bias, to_residual];
+        let parents = tail.parents([to_x, to_w]);
         if !self.records(&parents) {
             return y.into();
         }
         let swapped = to_x.map(|_| swapped);
         let x = to_w.map(|_| x.value);
-        let after = pointwise::After { activation: fused.activation, scale, to_residual, to_bias };
-        let kept = after.needs_result().then(|| y.clone());
+        let back = tail.back(&y, to_x.or(to_w).is_some());
         self.record(OP, y, &parents, move |dy, slots| {
-            let dp = after.backward(dy, kept, to_x.or(to_w).is_some(), slots);
+            let dp = back.backward(dy, slots);
             // In this order, since x's buffer may then serve its gradient.
             if let Some(x) = x {
                 slots.add(to_w, || {
