@@ -51,12 +51,11 @@ impl PoolSpec {
     #[track_caller]
     pub fn out_hw(&self, size: [usize; 2]) -> [usize; 2] {
         let places = |a: usize| {
-            let (padding, dilation) = (self.padding[a], self.dilation[a]);
-            let window = Window { taps: self.kernel[a], stride: self.stride[a], padding, dilation };
+            let window = self.window(a, size[a]);
             match window.reach() {
                 _ if size[a] == 0 => Err("an image without pixels"),
-                Some(reach) if padding > reach / 2 => Err("more padding than half of the window"),
-                _ => window.places(size[a], self.ceil_mode),
+                Some(reach) if self.padding[a] > reach / 2 => Err("more padding than half of the window"),
+                _ => window.outputs(self.ceil_mode),
             }
         };
         match (places(0), places(1)) {
@@ -65,27 +64,10 @@ impl PoolSpec {
         }
     }
 
-    /// The taps of output p that fall inside of the image along axis a: (input, tap), in order.
-    fn inputs(
-        &self,
-        a: usize,
-        p: usize,
-        size: usize,
-    ) -> impl ExactSizeIterator<Item = (usize, usize)> + use<> {
-        let (dilation, padding, at) = (self.dilation[a], self.padding[a], p * self.stride[a]);
-        let first = padding.saturating_sub(at).div_ceil(dilation);
-        let end = (size + padding).saturating_sub(at).div_ceil(dilation).min(self.kernel[a]);
-        (first..end).map(move |r| (at + r * dilation - padding, r))
-    }
-
-    /// The outputs that see input i along axis a: (output, tap), by taps in order.
-    fn outputs(&self, a: usize, i: usize, outputs: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let (stride, dilation, at) = (self.stride[a], self.dilation[a], i + self.padding[a]);
-        let first = at.saturating_sub((self.kernel[a] - 1) * dilation).div_ceil(stride);
-        (first..outputs.min(at / stride + 1)).rev().filter_map(move |p| {
-            let t = at - p * stride;
-            t.is_multiple_of(dilation).then_some((p, t / dilation))
-        })
+    /// The window along axis a of an image of this size.
+    fn window(&self, a: usize, input: usize) -> Window {
+        let (taps, stride, padding) = (self.kernel[a], self.stride[a], [self.padding[a]; 2]);
+        Window { input, taps, stride, padding, dilation: self.dilation[a] }
     }
 }
 
@@ -201,14 +183,15 @@ fn max_forward<E: Element, T: Tap, const KEEP: bool>(
     let mut best = Indices::<T>::stale(if KEEP { y.len() } else { 0 });
     let winners = parallel::Shared::new(&mut best);
     let image = h * w * c;
-    let seen = (0..ow).map(|q| spec.inputs(1, q, w).len()).sum();
+    let [down, across] = [spec.window(0, h), spec.window(1, w)];
+    let seen = (0..ow).map(|q| across.inputs(q).len()).sum();
     let (mut columns, mut ends) = (room("max_pool2d", seen), Vec::with_capacity(ow));
     for q in 0..ow {
-        columns.extend(spec.inputs(1, q, w));
+        columns.extend(across.inputs(q));
         ends.push(columns.len());
     }
     parallel::chunks(y.data_mut(), ow * c, |i, y| {
-        let rows: Vec<_> = spec.inputs(0, i % oh, h).map(|(y, r)| (y * w, r * spec.kernel[1])).collect();
+        let rows: Vec<_> = down.inputs(i % oh).map(|(y, r)| (y * w, r * spec.kernel[1])).collect();
         // SAFETY: one part for each output row.
         let best = unsafe { winners.slice(if KEEP { i * ow * c..(i + 1) * ow * c } else { 0..0 }) };
         let x = &x.data()[i / oh * image..][..image];
@@ -258,9 +241,10 @@ fn max_backward<E: Element, T: Tap>(
     let [_, oh, ow, _] = g.dims("max_pool2d");
     let mut d = Tensor::stale([n, h, w, c]);
     let image = oh * ow * c;
-    let columns: Vec<_> = (0..w).flat_map(|x| spec.outputs(1, x, ow).map(move |(q, s)| (x, q, s))).collect();
+    let [down, across] = [spec.window(0, h), spec.window(1, w)];
+    let columns: Vec<_> = (0..w).flat_map(|x| across.readers(x, ow).map(move |(q, s)| (x, q, s))).collect();
     parallel::chunks(d.data_mut(), w * c, |i, d| {
-        let rows = spec.outputs(0, i % h, oh).map(|(p, r)| (p * ow, r * spec.kernel[1]));
+        let rows = down.readers(i % h, oh).map(|(p, r)| (p * ow, r * spec.kernel[1]));
         let (rows, columns) = (&rows.collect::<Vec<_>>(), &columns);
         let images = i / h * image..(i / h + 1) * image;
         E::dispatch(MaxBackRow { rows, columns, c, g: &g.data()[images.clone()], best: &best[images], d });
@@ -315,21 +299,21 @@ impl<E: Element> Tape<E> {
         let taps = spec.kernel[0].saturating_mul(spec.kernel[1]);
         assert!(taps < u32::MAX as usize, "max_pool2d: a window of {taps} taps: {spec:?}");
         let node = x.node;
-        let shape @ [_, _, w, c] = x.value.dims("max_pool2d");
+        let shape @ [_, h, w, c] = x.value.dims("max_pool2d");
         let keep = indices.is_some() || self.records(&[node]);
         let forward = if keep { max_forward::<E, T, true> } else { max_forward::<E, T, false> };
         let (y, best) = forward(&x.value, spec, activation);
         if let Some(indices) = indices {
             let [_, oh, ow, _] = y.dims("max_pool2d");
+            let [down, across] = [spec.window(0, h), spec.window(1, w)];
             let place = |(i, &tap): (usize, &T)| {
                 if tap == T::NONE {
                     return 0;
                 }
                 let (p, q, tap) = (i / c / ow % oh, i / c % ow, tap.number());
-                let at = |a: usize, o: usize, r: usize| {
-                    o * spec.stride[a] + r * spec.dilation[a] - spec.padding[a]
-                };
-                at(0, p, tap / spec.kernel[1]) * w + at(1, q, tap % spec.kernel[1])
+                let seen = (down.source(p, tap / spec.kernel[1]), across.source(q, tap % spec.kernel[1]));
+                let (Some(row), Some(column)) = seen else { unreachable!("a maximum is in the image") };
+                row * w + column
             };
             indices.extend(best.iter().enumerate().map(place));
         }

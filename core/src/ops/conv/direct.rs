@@ -65,28 +65,27 @@ impl<'a> Runs<'a> {
         let spec = self.spec;
         let oh = spec.out_hw()[0];
         let (n, p) = (at / oh, at % oh);
-        let y = (p * spec.stride[0] + tap * spec.dilation[0]).checked_sub(spec.padding[0])?;
-        (y < spec.h).then_some(n * spec.h + y)
+        Some(n * spec.h + spec.window(0).source(p, tap)?)
     }
 }
 
 /// The input lines that a line of the output reads, each between zeros; lines that the next one reads too are kept.
-struct Window<'a, E: Element> {
+struct HeldLines<'a, E: Element> {
     runs: &'a Runs<'a>,
     data: Buffer<E>,
     /// Whose line each place holds.
-    held: Vec<Option<(usize, usize)>>,
+    owners: Vec<Option<(usize, usize)>>,
     /// Where each row of taps reads.
     places: Vec<usize>,
 }
 
-impl<'a, E: Element> Window<'a, E> {
+impl<'a, E: Element> HeldLines<'a, E> {
     fn new(runs: &'a Runs<'a>) -> Self {
         let reach = runs.spec.dilation[0] * (runs.spec.kernel[0] - 1) + 1;
-        Window {
+        HeldLines {
             runs,
             data: Buffer::zeros(reach * runs.line),
-            held: vec![None; reach],
+            owners: vec![None; reach],
             places: vec![0; runs.spec.kernel[0]],
         }
     }
@@ -98,12 +97,12 @@ impl<'a, E: Element> Window<'a, E> {
         let (oh, whole) = (spec.out_hw()[0], spec.w * spec.c_in);
         for (tap, place) in self.places.iter_mut().enumerate() {
             let padded = (at / oh, at % oh * spec.stride[0] + tap * spec.dilation[0]);
-            let slot = padded.1 % self.held.len();
+            let slot = padded.1 % self.owners.len();
             *place = slot * runs.line;
-            if self.held[slot] == Some(padded) {
+            if self.owners[slot] == Some(padded) {
                 continue;
             }
-            self.held[slot] = Some(padded);
+            self.owners[slot] = Some(padded);
             let line = &mut self.data[*place..][spec.padding[1] * spec.c_in..][..whole];
             match runs.source(at, tap) {
                 Some(y) => line.copy_from_slice(&x[y * whole..][..whole]),
@@ -174,19 +173,19 @@ impl<E: Element> Kernel<E> for Lines<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>>(mut self, s: S) {
         let runs = self.runs;
-        let mut window = Window::new(runs);
+        let mut held = HeldLines::new(runs);
         for at in 0..self.y.len() / (runs.width * runs.spec.c_out) {
-            window.load(self.x, self.first + at);
+            held.load(self.x, self.first + at);
             for panel in 0..self.w.vectors.div_ceil(self.w.panel_vectors) {
                 let vectors = self.w.panel_vectors.min(self.w.vectors - panel * self.w.panel_vectors);
                 match (tile_rows(S::REGISTERS, vectors), vectors) {
-                    (6, 4) => self.line::<S, 6, 4>(s, &window, at, panel),
-                    (8, 3) => self.line::<S, 8, 3>(s, &window, at, panel),
-                    (8, 2) => self.line::<S, 8, 2>(s, &window, at, panel),
-                    (8, 1) => self.line::<S, 8, 1>(s, &window, at, panel),
-                    (6, 2) => self.line::<S, 6, 2>(s, &window, at, panel),
-                    (6, 1) => self.line::<S, 6, 1>(s, &window, at, panel),
-                    (4, 1) => self.line::<S, 4, 1>(s, &window, at, panel),
+                    (6, 4) => self.line::<S, 6, 4>(s, &held, at, panel),
+                    (8, 3) => self.line::<S, 8, 3>(s, &held, at, panel),
+                    (8, 2) => self.line::<S, 8, 2>(s, &held, at, panel),
+                    (8, 1) => self.line::<S, 8, 1>(s, &held, at, panel),
+                    (6, 2) => self.line::<S, 6, 2>(s, &held, at, panel),
+                    (6, 1) => self.line::<S, 6, 1>(s, &held, at, panel),
+                    (4, 1) => self.line::<S, 4, 1>(s, &held, at, panel),
                     (rows, vectors) => unreachable!("a tile of {rows} rows and {vectors} vectors"),
                 }
             }
@@ -200,17 +199,17 @@ impl<E: Element> Lines<'_, E> {
     fn line<S: Simd<E>, const R: usize, const V: usize>(
         &mut self,
         s: S,
-        window: &Window<'_, E>,
+        held: &HeldLines<'_, E>,
         at: usize,
         panel: usize,
     ) {
         let (runs, w) = (self.runs, self.w);
         for q in (0..runs.width).step_by(R) {
             let mut acc = [[s.zero(); V]; R];
-            for (r, &place) in window.places.iter().enumerate() {
+            for (r, &place) in held.places.iter().enumerate() {
                 // SAFETY: a line has room for the runs of whole tiles; the panel has a row for each tap.
                 unsafe {
-                    let mut rows = [window.data.as_ptr().add(place); R];
+                    let mut rows = [held.data.as_ptr().add(place); R];
                     for (i, p) in rows.iter_mut().enumerate() {
                         *p = p.add((q + i) * runs.step);
                     }
@@ -391,11 +390,11 @@ impl<E: Element> Kernel<E> for RunSums<'_, E> {
         let panel_vectors = tile_vectors(S::REGISTERS, S::LANES, c_out);
         let mut places = vec![0; rows + MAX_ROWS];
         let mut sums = Buffer::<E>::zeros((rows + MAX_ROWS) * ld);
-        let mut window = Window::new(runs);
+        let mut held = HeldLines::new(runs);
         let mut row = Buffer::<E>::zeros(width * ld);
         for at in self.lines {
-            window.load(self.x, at);
-            for (places, line) in places.chunks_exact_mut(runs.len).zip(&window.places) {
+            held.load(self.x, at);
+            for (places, line) in places.chunks_exact_mut(runs.len).zip(&held.places) {
                 for (j, place) in places.iter_mut().enumerate() {
                     *place = line + j;
                 }
@@ -411,7 +410,7 @@ impl<E: Element> Kernel<E> for RunSums<'_, E> {
             unsafe {
                 let b = if ld == c_out { dy.as_ptr() } else { row.as_ptr() };
                 let product = Product {
-                    a: window.data.as_ptr(),
+                    a: held.data.as_ptr(),
                     a_rows: Rows::At(&places),
                     step: runs.step,
                     b,

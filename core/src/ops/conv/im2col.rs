@@ -22,9 +22,8 @@ use gather::{Gather, GatherTransposed, Source};
 
 /// Each tap's place in the input, from output pixel · stride; row by row.
 fn forward_taps(spec: &ConvSpec) -> Vec<[isize; 2]> {
-    let place = |axis: usize, tap: usize| (tap * spec.dilation[axis]) as isize - spec.padding[axis] as isize;
-    let [kh, kw] = spec.kernel;
-    (0..kh * kw).map(|t| [place(0, t / kw), place(1, t % kw)]).collect()
+    let ([down, across], [kh, kw]) = ([0, 1].map(|a| spec.window(a)), spec.kernel);
+    (0..kh * kw).map(|t| [down.offset(t / kw), across.offset(t % kw)]).collect()
 }
 
 /// Whether images vary fastest among rows: the images are many, and a tenth or more of the taps are padding.
@@ -92,15 +91,6 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
     }
 }
 
-/// The taps of one axis that reach input places ≡ `phase` (mod stride), and from which output place, counted from
-/// that of phase's first: (tap, place). Descending taps, ascending places.
-fn phase_taps(spec: &ConvSpec, axis: usize, phase: usize) -> Vec<(usize, isize)> {
-    let (stride, shift) = (spec.stride[axis] as isize, (phase + spec.padding[axis]) as isize);
-    let reach = |tap: usize| shift - (tap * spec.dilation[axis]) as isize;
-    let taps = (0..spec.kernel[axis]).rev();
-    taps.filter(|&t| reach(t) % stride == 0).map(|t| (t, reach(t) / stride)).collect()
-}
-
 /// dx = ∂⟨dy, x ∗ w⟩ / ∂x.
 #[track_caller]
 pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
@@ -116,7 +106,9 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
     let (dy, w) = (&*plan.operand(dy), &*plan.operand(w));
     for phase in 0..sy.min(spec.h) * sx.min(spec.w) {
         let (py, px) = (phase / sx.min(spec.w), phase % sx.min(spec.w));
-        let (rows, cols) = (phase_taps(spec, 0, py), phase_taps(spec, 1, px));
+        // Descending taps, ascending places.
+        let [rows, cols] =
+            [(0, py), (1, px)].map(|(a, phase)| spec.window(a).residue(phase).rev().collect::<Vec<_>>());
         let taps: Vec<_> = rows.iter().flat_map(|r| cols.iter().map(|c| [r.1, c.1])).collect();
         let extent = [(spec.h - py).div_ceil(sy), (spec.w - px).div_ceil(sx)];
         let images_inner = images_inner(spec.n, extent, [oh, ow], [1, 1], &taps);

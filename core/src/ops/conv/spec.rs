@@ -68,18 +68,19 @@ impl ConvSpec {
     /// spec, when the kernel is larger than the padded input or a parameter is 0.
     #[track_caller]
     pub fn out_hw(&self) -> [usize; 2] {
-        let [h, w] = [(0, self.h), (1, self.w)].map(|(a, size)| self.window(a).places(size, false));
-        match (h, w) {
+        match (self.window(0).outputs(false), self.window(1).outputs(false)) {
             (Ok(h), Ok(w)) => [h, w],
             (Err(e), _) | (_, Err(e)) => panic!("conv2d: {e}: {self:?}"),
         }
     }
 
-    fn window(&self, a: usize) -> Window {
+    /// The window on the vertical axis, 0, or the horizontal one, 1.
+    pub(crate) fn window(&self, a: usize) -> Window {
         Window {
+            input: [self.h, self.w][a],
             taps: self.kernel[a],
             stride: self.stride[a],
-            padding: self.padding[a],
+            padding: [self.padding[a]; 2],
             dilation: self.dilation[a],
         }
     }
@@ -94,8 +95,8 @@ impl ConvSpec {
                 && self.c_out.is_multiple_of(self.groups),
             "conv2d: groups do not divide the channels: {self:?}"
         );
-        let (ConvSpec { n, h, w, c_in, c_out, kernel: [kh, kw], .. }, [oh, ow]) = (*self, self.out_hw());
-        let padded = [(0, h), (1, w)].map(|(a, size)| self.window(a).padded(size).unwrap_or(usize::MAX));
+        let (ConvSpec { n, c_in, c_out, kernel: [kh, kw], .. }, [oh, ow]) = (*self, self.out_hw());
+        let padded = [0, 1].map(|a| self.window(a).padded().unwrap_or(usize::MAX));
         // A step is no longer than the axis: see `clipped`.
         let [down, across] = [0, 1].map(|a| padded[a].max(self.stride[a]));
         for dims in [[n, down, across, c_in.max(c_out)], [n, oh, ow, c_out], [kh, kw, c_in, c_out]] {
@@ -106,8 +107,8 @@ impl ConvSpec {
     /// The same convolution with strides that do not exceed the padded axes by far: a longer step leads out of them as well.
     pub(crate) fn clipped(mut self) -> Self {
         const LEAST: usize = 1 << 16;
-        for (a, size) in [(0, self.h), (1, self.w)] {
-            self.stride[a] = self.stride[a].min(self.window(a).padded(size).unwrap_or(LEAST).max(LEAST));
+        for a in 0..2 {
+            self.stride[a] = self.stride[a].min(self.window(a).padded().unwrap_or(LEAST).max(LEAST));
         }
         self
     }

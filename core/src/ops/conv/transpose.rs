@@ -6,6 +6,7 @@
 //! dy exchanged. C's weights [kh, kw, out / groups, in] are these, [kh, kw, in, out / groups], with two axes swapped.
 
 use super::{Conv, ConvSpec, Fused, Pass, backward_data, backward_weight, choose, forward};
+use crate::ops::window::Window;
 use crate::{Element, Epilogue, Shape, Tape, Tensor, Var, profile};
 
 /// Swaps the last two axes of [kh, kw, a, b].
@@ -52,15 +53,11 @@ impl<E: Element> Tape<E> {
             "{OP}: output_padding {output_padding:?}, stride {stride:?}, dilation {dilation:?}"
         );
         let out: [usize; 2] = std::array::from_fn(|a| {
-            let wide = |n: usize| n as u128;
-            let steps = wide([h, w][a].max(1) - 1) * wide(stride[a]);
-            let reach = wide(dilation[a]) * wide(kernel[a].max(1) - 1) + 1;
-            let out = (steps + reach + wide(output_padding[a])).checked_sub(2 * wide(padding[a]));
-            let out = out.filter(|&o| o > 0).unwrap_or_else(|| {
+            let (stride, padding, dilation) = (stride[a], [padding[a]; 2], dilation[a]);
+            let window = Window { input: 0, taps: kernel[a], stride, padding, dilation };
+            window.covering([h, w][a], output_padding[a]).unwrap_or_else(|| {
                 panic!("{OP}: input {:?}, kernel {kernel:?}, padding {padding:?}: nothing is left", x.shape())
-            });
-            // What is too much for a number is too much for a tensor.
-            usize::try_from(out).unwrap_or(usize::MAX)
+            })
         });
         let c_out = group_out.saturating_mul(groups);
         let shape = Shape::of_result(OP, &[n, out[0], out[1], c_out]);

@@ -29,12 +29,8 @@ pub(super) struct Axis {
 impl Axis {
     /// Forward: one residue.
     pub fn forward(spec: &ConvSpec, a: usize) -> Axis {
-        let taps = (0..spec.kernel[a])
-            .map(|index| Tap {
-                index,
-                offset: (index * spec.dilation[a]) as isize - spec.padding[a] as isize,
-            })
-            .collect();
+        let window = spec.window(a);
+        let taps = (0..spec.kernel[a]).map(|index| Tap { index, offset: window.offset(index) }).collect();
         let (len, limit) = (spec.out_hw()[a], [spec.h, spec.w][a]);
         Axis { step: 1, residue: 0, stride: spec.stride[a], len, limit, taps }
     }
@@ -43,11 +39,7 @@ impl Axis {
     pub fn backward(spec: &ConvSpec, a: usize) -> Vec<Axis> {
         let (step, extent, limit) = (spec.stride[a], [spec.h, spec.w][a], spec.out_hw()[a]);
         let residue = |residue: usize| {
-            let offset = |t: usize| (residue + spec.padding[a]) as isize - (t * spec.dilation[a]) as isize;
-            let taps = (0..spec.kernel[a])
-                .filter(|&t| offset(t).rem_euclid(step as isize) == 0)
-                .map(|index| Tap { index, offset: offset(index).div_euclid(step as isize) })
-                .collect();
+            let taps = spec.window(a).residue(residue).map(|(index, offset)| Tap { index, offset }).collect();
             Axis { step, residue, stride: 1, len: (extent - residue).div_ceil(step), limit, taps }
         };
         (0..step.min(extent)).map(residue).collect()
