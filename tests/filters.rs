@@ -1,9 +1,9 @@
 //! Snapshots of every filter: numbers on a small image, pictures of a photograph (`cargo insta review` shows changes).
 
-use gradus::filtering::{Shown, filter, response_picture};
 use gradus::image::{Image, Limits};
+use gradus::lessons::filtering::{Shown, filter, response_picture};
+use gradus::lessons::filters::{Border, FILTERS};
 use gradus_core::Tensor;
-use gradus_models::filters::{Border, FILTERS};
 
 /// A 6x5 image with a step, a spike, a ramp and a flat area.
 fn small() -> Tensor<f32> {

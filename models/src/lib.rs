@@ -5,11 +5,9 @@ pub mod alexnet;
 pub mod checkpoint;
 pub mod conv_norm;
 pub mod detection;
-pub mod filters;
 pub mod fpn;
 pub mod mobilenet;
 pub mod network;
-pub mod quadratic;
 pub mod resnet;
 pub mod scalar;
 

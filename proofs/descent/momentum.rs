@@ -1,9 +1,10 @@
 //! Claim D7: what lies beyond the question: momentum, Nesterov's momentum, more dimensions, Adam.
 
 use super::{U, curvature, step};
+use gradus::analysis::eigen;
+use gradus::lessons::quadratic::{Quadratic, Verdict};
 use gradus_core::optim::State;
 use gradus_core::{Adam, Element, Rule, Sgd, Tape, Tensor};
-use gradus_models::quadratic::{Quadratic, Verdict, eigen};
 use gradus_proofs::generators::dyadic;
 use gradus_proofs::property::{ensure, holds, refuted, refuted_at};
 use proptest::prelude::*;

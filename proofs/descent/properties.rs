@@ -4,8 +4,8 @@
 //! in f64, and the comparison with the theory needs no tolerance. Where numbers are arbitrary, the tolerance is
 //! derived beside the test; u is the unit roundoff. D7 is in `momentum.rs`.
 
+use gradus::lessons::quadratic::{Quadratic, Verdict, steps_needed};
 use gradus_core::{Element, Sgd};
-use gradus_models::quadratic::{Quadratic, Verdict, steps_needed};
 use gradus_proofs::generators::{dyadic, positive_dyadic};
 use gradus_proofs::property::{ensure, holds, law, refuted, tried};
 use gradus_proofs::rational::Rational;

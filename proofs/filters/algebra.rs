@@ -1,8 +1,8 @@
 //! Claims F8 and F9: filters as maps of images. Filtering twice, the median, linearity, and what convolution is.
 
 use super::{U, filter, image, kernel, linear, nine, parts};
+use gradus::lessons::filters::{Border, Filter, Kernel3, Kind, correlate, median};
 use gradus_core::{Element, Tensor};
-use gradus_models::filters::{Border, Filter, Kernel3, Kind, correlate, median};
 use gradus_proofs::generators::bytes_image;
 use gradus_proofs::property::{ensure, holds, law, refuted, tried};
 use proptest::prelude::*;

@@ -1,13 +1,13 @@
-//! Claims F1 to F9, over the filters that users run (`gradus_models::filters`), through the convolution that networks
+//! Claims F1 to F9, over the filters that users run (`gradus::lessons::filters`), through the convolution that networks
 //! use.
 //!
 //! Images of bytes and integer kernels: every sum is an integer far below 2^24 and so exact in f32, and most tests
 //! compare bits. The oracle sums in i64. Elsewhere the tolerance is derived beside the test; u is the unit roundoff.
 //! [`every_instruction_set_and_algorithm`] runs all of it again on each path of the convolution. F8 and F9 are in `algebra.rs`.
 
+use gradus::lessons::filters::{Border, FILTERS, Filter, Kernel3, Kind, correlate, find};
 use gradus_core::ops::conv::{Conv, Fused};
 use gradus_core::{Element, Rng, Tape, Tensor};
-use gradus_models::filters::{Border, FILTERS, Filter, Kernel3, Kind, correlate, find};
 use gradus_proofs::generators::bytes_image;
 use gradus_proofs::property::{cases, ensure, holds, on_each_instruction_set, refuted, refuted_at, tried};
 use gradus_proofs::rational::Rational;

@@ -1,9 +1,10 @@
 //! Claims I6 to I9: IoU as something to learn by. Kinks, plateaus, and what mends them.
 
 use super::{Exact, ONE, ZERO, batched, grid_boxes, union};
+use gradus::lessons::kinks::{Relation, kinks, relation};
 use gradus_core::optim::State;
 use gradus_core::{Element, Rule, Sgd, Tape, Tensor};
-use gradus_models::detection::boxes::{BBox, Metric, Relation, area, hull, iou, kinks, overlap, relation};
+use gradus_models::detection::boxes::{BBox, Metric, area, hull, iou, overlap};
 use gradus_proofs::generators::{exact, float_boxes, floats};
 use gradus_proofs::property::{ensure, holds, law, law_refuted, refuted, refuted_at};
 use gradus_proofs::rational::Rational;

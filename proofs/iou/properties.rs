@@ -3,8 +3,9 @@
 //! The same source runs in floats, in dual numbers (gradients) and in exact fractions; what is claimed over the reals is
 //! tested over fractions without a tolerance. u is the unit roundoff, 2⁻²⁴ for f32. I6 to I9 are in `learning.rs`.
 
+use gradus::lessons::kinks::{Relation, relation};
 use gradus_core::{Element, Tensor};
-use gradus_models::detection::boxes::{BBox, Metric, Relation, area, check, hull, iou, overlap, relation};
+use gradus_models::detection::boxes::{BBox, Metric, area, check, hull, iou, overlap};
 use gradus_proofs::generators::{exact, float_box, float_boxes, floats, grid_box};
 use gradus_proofs::property::{ensure, holds, refuted, tried};
 use gradus_proofs::rational::Rational;

@@ -1,15 +1,17 @@
 //! What a trained classifier does, made visible.
 //!
-//! [`Outputs`] are its features and logits on some images; [`Pca`] and [`tsne`] lay them out in the plane;
+//! [`Outputs`] are its features and logits on some images; [`Pca`] (by [`eigen`]) and [`tsne`] lay them out in the plane;
 //! [`confident_errors`] shows where it is surest and wrong; [`first_filters`] and [`responses`] what its first layer looks for;
 //! [`imagine`] an input that it takes for a class; [`samples`] what happens to a picture before any network sees it.
 
 mod activations;
+mod eigen;
 mod imagine;
 mod pca;
 pub mod samples;
 pub mod tsne;
 
 pub use activations::{Outputs, confident_errors, first_filters, responses, scatter};
+pub use eigen::eigen;
 pub use imagine::{Imagined, ascend, imagine, search};
 pub use pca::Pca;

@@ -6,9 +6,9 @@
 //! few more vectors than are asked for, with the small problem Vᵀ C V solved exactly each round (Rayleigh and Ritz;
 //! Halko, Martinsson, Tropp, *Finding structure with randomness*, 2011, section 4.5).
 
+use super::eigen;
 use gradus_core::gemm::{Matrix, gemm, gemm_add};
 use gradus_core::{Element, Epilogue, Rng, Tensor};
-use gradus_models::quadratic::eigen;
 
 /// Points that are centred and multiplied at a time.
 const ROWS: usize = 2048;

@@ -3,11 +3,11 @@
 use super::activations::normalised;
 use crate::data::{Subset, Transform};
 use crate::error::Result;
-use crate::filtering::{Shown, filter};
 use crate::image::{Image, caption_grid};
+use crate::lessons::filtering::{Shown, filter};
+use crate::lessons::filters::{Border, find};
 use gradus_core::ops::PoolSpec;
 use gradus_core::{Activation, Tape, Tensor};
-use gradus_models::filters::{Border, find};
 
 /// The first n images with their classes, as they are and normalised (each spread over the full range).
 pub fn raw_and_normalised(subset: &Subset, transform: Transform, n: usize) -> Result<[Image; 2]> {

@@ -55,10 +55,7 @@ impl Compare {
         }
         let question = self.question(global.precision);
         let comparison = compare(&question)?;
-        files::create_folder(&self.out)?;
-        for (name, chart) in comparison.charts() {
-            chart.image().save_png(self.out.join(format!("{name}.png")))?;
-        }
+        super::draw(&self.out, true, comparison.charts())?;
         for (name, picture) in &comparison.pictures {
             picture.save_png(self.out.join(format!("{name}.png")))?;
         }

@@ -3,10 +3,10 @@
 use super::Global;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::filtering::{Shown, filter_to, response_picture};
 use crate::image::Image;
+use crate::lessons::filtering::{Shown, filter_to, response_picture};
+use crate::lessons::filters::{self, Border, FILTERS, Filter, Kind};
 use clap::{Args, ValueEnum};
-use gradus_models::filters::{self, Border, FILTERS, Filter, Kind};
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};

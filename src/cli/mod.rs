@@ -5,12 +5,12 @@
 
 mod bench;
 mod compare;
-pub(crate) mod descent;
+mod descent;
 mod detect;
 mod evaluate;
 mod fetch;
 mod filter;
-pub(crate) mod iou;
+mod iou;
 mod lab;
 mod lr_range;
 mod predict;
@@ -21,14 +21,15 @@ mod train;
 
 use crate::data::{Reading, description};
 use crate::error::{Error, Result};
-use crate::profile;
+use crate::plot::Chart;
+use crate::{files, profile};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use gradus_core::gemm::Precision;
@@ -219,6 +220,21 @@ fn new_file(path: std::path::PathBuf, force: bool) -> Result<std::path::PathBuf>
         return Err(Error::input("exists already").in_file(path).remedy("name another file, or --force"));
     }
     Ok(path)
+}
+
+/// Draws charts into a folder, each as a PNG file of its name: the files' paths.
+fn draw<'a>(
+    out: &Path,
+    force: bool,
+    charts: impl IntoIterator<Item = (&'a str, Chart)>,
+) -> Result<Vec<String>> {
+    files::create_folder(out)?;
+    let one = |(name, chart): (&str, Chart)| {
+        let file = new_file(out.join(format!("{name}.png")), force)?;
+        chart.image().save_png(&file)?;
+        Ok(file.display().to_string())
+    };
+    charts.into_iter().map(one).collect()
 }
 
 /// How commands that read a data set take its faults.

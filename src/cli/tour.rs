@@ -1,7 +1,6 @@
 //! `gradus` alone: the tour, on data that the program draws itself.
 
 use super::Global;
-use super::descent::DescentReport;
 use super::tour_detectors::detectors;
 use crate::comparison::Comparison;
 use crate::data::{self, Splits};
@@ -10,10 +9,11 @@ use crate::engine::classifier::Plan;
 use crate::engine::model::Arch;
 use crate::error::Result;
 use crate::files;
+use crate::lessons::descent::DescentReport;
+use crate::lessons::filters::FILTERS;
 use crate::report::classifier::{self, Trained};
 use crate::report::{Page, theory};
 use crate::run::Existing;
-use gradus_models::filters::FILTERS;
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;

@@ -2,16 +2,16 @@
 //! behind them. The proofs themselves are `proofs/*/theory.tex`.
 
 use super::Page;
-use crate::cli::descent::{DescentReport, descend, loss_chart, path_chart, region_chart};
-use crate::cli::iou::charts;
 use crate::error::Result;
-use crate::filtering::{Shown, filter, response_picture};
-use crate::image::{Image, Limits, caption_grid};
+use crate::image::{Image, caption_grid};
+use crate::lessons::descent::{DescentReport, descend, loss_chart, path_chart, region_chart};
+use crate::lessons::filtering::{Shown, filter, photograph, response_picture};
+use crate::lessons::filters::{Border, Filter, Kernel3, Kind, find};
+use crate::lessons::iou::charts;
+use crate::lessons::quadratic::Quadratic;
 use gradus_core::Rng;
 use gradus_core::optim::Sgd;
 use gradus_models::detection::boxes::Metric;
-use gradus_models::filters::{Border, Filter, Kernel3, Kind, find};
-use gradus_models::quadratic::Quadratic;
 
 /// Of a path that is drawn.
 const SHOWN_STEPS: usize = 60;
@@ -82,13 +82,13 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
         (1.0, 1e4, 2.0 / 10_001.0),
     ] {
         let report =
-            descend(&Quadratic::new(vec![a, b]), Sgd::new(lr).into(), [1.0, 1.0], Some(SHOWN_STEPS))?.0;
+            descend(&Quadratic::new(vec![a, b]), Sgd::new(lr).into(), [1.0, 1.0], Some(SHOWN_STEPS)).0;
         rows.push(vec![
             a.to_string(),
             b.to_string(),
             format!("{lr:.4}"),
             format!("{:.4}, {:.4}", report.rho[0], report.rho[1]),
-            report.verdict.clone(),
+            report.verdict.into(),
             report.steps_needed.map_or("never".into(), |n| n.to_string()),
         ]);
         commands.push(format!("gradus descent --a {a} --b {b} --lr {lr}"));
@@ -110,7 +110,7 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
         "so that a millionth of the error takes $t = \\ln 10^6 / \\ln \\frac{\\kappa + 1}{\\kappa - 1} \\approx 6.9\\,\\kappa$ \
          steps: the last two rows of the table. Momentum turns $\\kappa$ into $\\kappa^{1/2}$.",
     );
-    let (_, path) = descend(&q, Sgd::new(0.18).into(), [1.0, 1.0], Some(SHOWN_STEPS))?;
+    let (_, path) = descend(&q, Sgd::new(0.18).into(), [1.0, 1.0], Some(SHOWN_STEPS));
     page.figure(
         &path_chart(&q, &path).image(),
         "$\\eta = 0.18$, $a = 1$, $b = 10$: $w_2$ changes its sign at each step, $w_1$ crawls.",
@@ -121,12 +121,7 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
     Ok(reports)
 }
 
-/// The photograph that the program brings along, cut.
-fn photograph() -> Result<Image> {
-    Ok(Image::decode(include_bytes!("../../assets/camera.png"), &Limits::default())?.crop(150, 40, 256, 256))
-}
-
-/// The same with noise: normal of deviation 20, and one pixel of 25 black or white.
+/// A photograph with noise: normal of deviation 20, and one pixel of 25 black or white.
 fn noisy(photo: &Image) -> Image {
     let mut rng = Rng::seed(0).stream("noise");
     let mut value = |v: &u8| match rng.below(50) {
@@ -172,7 +167,7 @@ pub fn filters(page: &mut Page) -> Result<()> {
          the rest. What a filter does to a wave of frequency $\\omega$ is its response $H(\\omega)$; white noise of variance \
          $s^2$ leaves with $s^2 \\sum w^2$.",
     );
-    let photo = photograph()?;
+    let photo = photograph(256)?;
     for (name, heading, shown) in [
         ("q2a", "(a) Edges", &["sobel-x", "sobel-y", "sobel"][..]),
         ("q2b", "(b) Blur", &["binomial"]),
@@ -230,7 +225,7 @@ pub fn iou(page: &mut Page) -> Result<f64> {
          where to go. GIoU, DIoU and CIoU mend that: each is at most IoU, and their gradients pull boxes together that are \
          apart.",
     );
-    let [values, slopes] = charts();
+    let [(_, values), (_, slopes)] = charts();
     page.figure(&values.image(), "Four measures as a unit box moves past another.")?;
     page.figure(
         &slopes.image(),

@@ -9,16 +9,17 @@
 //! Every number is the library's; the page draws. A request that asks for nonsense gets 400 and the reason.
 
 use super::http::{Request, Response};
-use crate::cli::descent::judge;
 use crate::error::{Error, Result};
-use crate::filtering::{Shown, filter, response_picture};
-use crate::image::{Image, Limits};
+use crate::image::Image;
+use crate::lessons::descent::{Method, descend};
+use crate::lessons::filtering::{Shown, filter, photograph, response_picture};
+use crate::lessons::filters::{Border, Filter, Kernel3, Kind, find};
+use crate::lessons::iou::named_kinks;
+use crate::lessons::kinks::relation;
+use crate::lessons::quadratic::Quadratic;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gradus_core::optim::{Adam, Rule, Sgd};
-use gradus_models::detection::boxes::{BBox, Metric, check, kinks, relation};
-use gradus_models::filters::{Border, Filter, Kernel3, Kind, find};
-use gradus_models::quadratic::Quadratic;
+use gradus_models::detection::boxes::{BBox, Metric, check};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
@@ -27,8 +28,8 @@ use std::sync::LazyLock;
 const STEPS: usize = 80;
 /// No coordinate, rate, curvature or weight is larger.
 const LARGEST: f64 = 1e6;
-/// The part of the photograph that is filtered.
-const PHOTO: [usize; 4] = [150, 40, 240, 240];
+/// The side of the photograph that is filtered, in pixels.
+const PHOTO: usize = 240;
 
 /// Answers a request of the page.
 pub fn answer(request: &Request) -> Response {
@@ -83,11 +84,7 @@ fn iou(Boxes { a, b }: Boxes) -> Result<Value> {
         let (value, a, b) = m.gradient(&a, &b);
         Measured { metric: m.name(), value, a, b }
     });
-    let names = ["x1", "y1", "x2", "y2"];
-    let kinks: Vec<Value> = kinks(&a, &b)
-        .iter()
-        .map(|k| json!({ "coordinate": names[k.coordinate], "meets": names[k.meets], "jump": k.jump }))
-        .collect();
+    let kinks = named_kinks(&a, &b);
     Ok(json!({ "metrics": metrics, "kinks": kinks, "relation": format!("{:?}", relation(&a, &b)) }))
 }
 
@@ -105,23 +102,15 @@ fn descent(q: Descending) -> Result<Value> {
     for (name, v) in [("a", q.a), ("b", q.b), ("lr", q.lr), ("w1", q.start[0]), ("w2", q.start[1])] {
         bounded(name, v)?;
     }
-    let sgd = match q.optimizer.as_str() {
-        "gd" => Some(Sgd::new(q.lr)),
-        "momentum" => Some(Sgd { momentum: 0.9, ..Sgd::new(q.lr) }),
-        "nesterov" => Some(Sgd { momentum: 0.9, nesterov: true, ..Sgd::new(q.lr) }),
-        "adam" => None,
-        other => return Err(Error::input(format!("there is no optimizer `{other}`"))),
-    };
+    let method: Method = q.optimizer.parse()?;
     let bowl = Quadratic::new(vec![q.a, q.b]);
-    let judged = sgd.map(|rule| judge(&bowl, &rule, q.start));
-    let rule = sgd.map_or(Rule::from(Adam::new(q.lr)), Rule::from);
-    let path = bowl.descend(rule, &q.start, STEPS);
+    let (report, path) = descend(&bowl, method.rule(q.lr), q.start, Some(STEPS));
     let losses: Vec<f64> = path.iter().map(|w| bowl.loss(w)).collect();
-    let (verdict, reason, needed) = judged
-        .map_or(("observed", "Adam: observed, not proven".into(), None), |(v, why, n)| (v.name(), why, n));
+    // Of Adam nothing is proven: the page shows what it does.
+    let verdict = if method == Method::Adam { "observed" } else { report.verdict };
     Ok(json!({
-        "rho": bowl.factors(q.lr), "verdict": verdict, "reason": reason, "bound": bowl.bound(),
-        "best": bowl.best_step(), "steps_needed": needed, "path": path, "losses": losses,
+        "rho": report.rho, "verdict": verdict, "reason": report.reason, "bound": report.bound,
+        "best": bowl.best_step(), "steps_needed": report.steps_needed, "path": path, "losses": losses,
     }))
 }
 
@@ -132,10 +121,8 @@ enum Filtering {
     Name { name: String },
 }
 
-static PHOTOGRAPH: LazyLock<Result<Image, String>> = LazyLock::new(|| {
-    let photo = Image::decode(include_bytes!("../../assets/camera.png"), &Limits::default());
-    photo.map(|p| p.crop(PHOTO[0], PHOTO[1], PHOTO[2], PHOTO[3])).map_err(|e| e.to_string())
-});
+static PHOTOGRAPH: LazyLock<Result<Image, String>> =
+    LazyLock::new(|| photograph(PHOTO).map_err(|e| e.to_string()));
 
 fn filtered(q: Filtering) -> Result<Value> {
     let f = match q {

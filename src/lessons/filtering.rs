@@ -4,13 +4,12 @@
 //! row beyond either end; and twice: for the range of its values, by which some are scaled, and for the pixels. A pixel
 //! is the same in whatever band it lies, since the sums are exact.
 
+use super::filters::{Border, Filter, Kind};
+use crate::error::Result;
+use crate::image::{Align, Canvas, Color, Image, Limits, Samples, save_png_in_bands};
+use gradus_core::Tensor;
 use std::ops::Range;
 use std::path::Path;
-
-use crate::error::Result;
-use crate::image::{Align, Canvas, Color, Image, Samples, save_png_in_bands};
-use gradus_core::Tensor;
-use gradus_models::filters::{Border, Filter, Kind};
 
 /// So many samples make a band, or one row if it has more.
 const BAND: usize = 1 << 20;
@@ -210,10 +209,16 @@ pub fn response_picture(filter: &Filter) -> Option<Image> {
     Some(canvas.into_image())
 }
 
+/// A square of `side` pixels from the photograph that the program brings along.
+pub fn photograph(side: usize) -> Result<Image> {
+    let photo = Image::decode(include_bytes!("../../assets/camera.png"), &Limits::default())?;
+    Ok(photo.crop(150, 40, side, side))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gradus_models::filters::find;
+    use crate::lessons::filters::find;
 
     #[test]
     fn alpha_and_depth_are_kept_and_signs_are_visible() {

@@ -1,0 +1,251 @@
+//! Gradient descent on a quadratic of two weights, told and drawn: factors, verdict, the steps it takes, three charts.
+
+use super::quadratic::{Quadratic, Verdict, limit, steps_needed};
+use crate::error::{Error, Result};
+use crate::image::Color;
+use crate::plot::{Chart, Scale, Series, Style};
+use gradus_core::optim::{Adam, Rule, Sgd};
+use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
+
+/// The error is to shrink to this part.
+const SHRINK: f64 = 1e-6;
+/// More steps than this are counted, not walked.
+const LONGEST: u64 = 100_000;
+/// Steps walked where none are asked for and none suffice.
+const SHORT: usize = 100;
+
+/// How to descend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Gradient descent.
+    Gd,
+    /// Heavy ball.
+    Momentum,
+    /// Nesterov's momentum.
+    Nesterov,
+    /// Adam.
+    Adam,
+}
+
+impl Method {
+    /// What people call them.
+    pub const NAMES: [&str; 4] = ["gd", "momentum", "nesterov", "adam"];
+
+    /// The method at a rate; momentum is 0.9.
+    pub fn rule(self, lr: f64) -> Rule {
+        let momentum = Sgd { momentum: 0.9, ..Sgd::new(lr) };
+        match self {
+            Method::Gd => Sgd::new(lr).into(),
+            Method::Momentum => momentum.into(),
+            Method::Nesterov => Sgd { nesterov: true, ..momentum }.into(),
+            Method::Adam => Adam::new(lr).into(),
+        }
+    }
+
+    /// The method at the constant rate that is best for `q`, with the momentum that goes with it (Nesterov's at its usual
+    /// rate, Adam at that of gradient descent). `None` where no rate is best: unless every curvature is positive.
+    pub fn best(self, q: &Quadratic) -> Option<Rule> {
+        match self {
+            Method::Momentum => q.best_heavy_ball().map(Rule::from),
+            Method::Nesterov => q.usual_nesterov().map(Rule::from),
+            Method::Gd | Method::Adam => q.best_step().map(|lr| self.rule(lr)),
+        }
+    }
+}
+
+impl FromStr for Method {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "gd" => Ok(Method::Gd),
+            "momentum" => Ok(Method::Momentum),
+            "nesterov" => Ok(Method::Nesterov),
+            "adam" => Ok(Method::Adam),
+            other => Err(Error::input(format!("there is no optimizer `{other}`"))),
+        }
+    }
+}
+
+/// What becomes of a descent.
+#[derive(Clone, Debug, Serialize)]
+pub struct DescentReport {
+    /// The factors 1 - ηa and 1 - ηb of a step of gradient descent.
+    pub rho: [f64; 2],
+    /// converges, stays, alternates or diverges.
+    pub verdict: &'static str,
+    /// 2 / max(a, b); none where no rate converges.
+    pub bound: Option<f64>,
+    /// Steps walked.
+    pub steps: usize,
+    /// Where it ends.
+    #[serde(rename = "final")]
+    pub last: [f64; 2],
+    /// The learning rate.
+    pub lr: f64,
+    /// Steps until the error has shrunk to a millionth: by the factors, with momentum counted; none where it never does
+    /// or takes more than a count of 100,000.
+    pub steps_needed: Option<u64>,
+    /// Why.
+    pub reason: String,
+    /// The pictures drawn.
+    pub pictures: Vec<String>,
+}
+
+impl fmt::Display for DescentReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.verdict, self.reason)?;
+        let [rho1, rho2] = self.rho.map(brief);
+        writeln!(
+            f,
+            "  learning rate {}; factors of a step of gradient descent {rho1} and {rho2}",
+            brief(self.lr)
+        )?;
+        match self.bound.map(brief) {
+            Some(b) => {
+                writeln!(f, "  gradient descent converges from every start exactly for 0 < rate < {b}")?
+            }
+            None => writeln!(f, "  no rate converges from every start: a curvature is not positive")?,
+        }
+        if let Some(n) = self.steps_needed {
+            writeln!(f, "  steps to shrink the error to a millionth: {n}")?;
+        }
+        writeln!(f, "  after {} steps: ({}, {})", self.steps, brief(self.last[0]), brief(self.last[1]))?;
+        self.pictures.iter().try_for_each(|p| writeln!(f, "  picture: {p}"))
+    }
+}
+
+/// With an exponent where there would be many zeros.
+fn brief(value: f64) -> String {
+    if value == 0.0 || (1e-4..1e7).contains(&value.abs()) { value.to_string() } else { format!("{value:e}") }
+}
+
+/// Walks `steps` steps (or as many as are needed), and tells what happens and why.
+pub fn descend(
+    q: &Quadratic,
+    rule: Rule,
+    start: [f64; 2],
+    steps: Option<usize>,
+) -> (DescentReport, Vec<Vec<f64>>) {
+    let lr = rule.lr();
+    let (verdict, reason, needed) = match &rule {
+        Rule::Sgd(sgd) => {
+            let (verdict, reason, needed) = judge(q, sgd, start);
+            (Some(verdict.name()), reason, needed)
+        }
+        Rule::Adam(_) => (None, "Adam: observed, not proven".to_string(), None),
+    };
+    let walk = steps.unwrap_or_else(|| needed.map_or(SHORT, |n| n.min(LONGEST) as usize));
+    let path = q.descend(rule, &start, walk);
+    let last = path.last().map_or(start, |w| [w[0], w[1]]);
+    let norm = |w: [f64; 2]| w[0].hypot(w[1]);
+    let grown = !norm(last).is_finite() || norm(last) > 2.0 * norm(start);
+    let observed = if grown { "diverges" } else { "converges" };
+    let report = DescentReport {
+        rho: [q.factors(lr)[0], q.factors(lr)[1]],
+        verdict: verdict.unwrap_or(observed),
+        bound: q.bound(),
+        steps: walk,
+        last,
+        lr,
+        steps_needed: needed,
+        reason,
+        pictures: Vec::new(),
+    };
+    (report, path)
+}
+
+/// What becomes of the path, why, and the steps until the error has shrunk to a millionth.
+fn judge(q: &Quadratic, sgd: &Sgd, start: [f64; 2]) -> (Verdict, String, Option<u64>) {
+    let (verdict, reason) = on_the_bound(q, sgd, start).unwrap_or_else(|| q.verdict(sgd, &start));
+    let by_rate = steps_needed(q.rate(sgd), SHRINK).filter(|_| verdict == Verdict::Converges);
+    // With momentum the error falls like t times the powers of the rate: the rate alone promises too much.
+    let count = |n| if sgd.momentum == 0.0 { Some(n) } else { q.steps_counted(sgd, &start, SHRINK, LONGEST) };
+    (verdict, reason, by_rate.and_then(count))
+}
+
+/// Few decimals are doubles: exact arithmetic on the double next to 0.2 would put it beyond the bound 2 / 10. A rate that
+/// rounds to the bound is the bound.
+fn on_the_bound(q: &Quadratic, sgd: &Sgd, start: [f64; 2]) -> Option<(Verdict, String)> {
+    let bound = q.bound().filter(|b| sgd.momentum == 0.0 && *b == sgd.lr)?;
+    let steep = (0..2).find(|&i| 2.0 / q.curvatures()[i] == bound && start[i] != 0.0)?;
+    let (number, c) = (steep + 1, q.curvatures()[steep]);
+    let reason =
+        format!("w{number} is multiplied by 1 - {bound} * {c} = -1 each step: the rate is the bound");
+    Some((Verdict::Alternates, reason))
+}
+
+/// The charts of a descent and their names: path over contours, loss, region of convergence.
+pub fn charts(q: &Quadratic, rule: &Rule, path: &[Vec<f64>]) -> [(&'static str, Chart); 3] {
+    // Adam's region is not known: its rate is shown over that of gradient descent.
+    let judged = match rule {
+        Rule::Sgd(sgd) => *sgd,
+        Rule::Adam(_) => Sgd::new(rule.lr()),
+    };
+    [("path", path_chart(q, path)), ("loss", loss_chart(q, path)), ("region", region_chart(q, &judged))]
+}
+
+/// Contours of the loss, and where the steps went.
+pub fn path_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
+    let shown: Vec<(f64, f64)> = path
+        .iter()
+        .map(|w| (w[0], w[1]))
+        .take_while(|(x, y)| x.abs() < 1e6 && y.abs() < 1e6)
+        .take(200)
+        .collect();
+    let mut chart = Chart::new("Steps over the loss's contours", "w1", "w2");
+    let (a, b) = (q.curvatures()[0], q.curvatures()[1]);
+    if a > 0.0 && b > 0.0 {
+        let start = shown.first().copied().unwrap_or((1.0, 1.0));
+        let most = a * start.0 * start.0 + b * start.1 * start.1;
+        for k in 1..=5 {
+            let level = most * f64::from(k * k) / 25.0;
+            let ring = (0..=96).map(|i| {
+                let t = std::f64::consts::TAU * f64::from(i) / 96.0;
+                ((level / a).sqrt() * t.cos(), (level / b).sqrt() * t.sin())
+            });
+            let name = if k == 1 { "equal loss" } else { "" };
+            chart =
+                chart.with(Series::new(name, ring.collect(), Style::Faint).color(Color::rgb(150, 150, 160)));
+        }
+    }
+    chart.with(Series::line("path", shown.clone())).with(Series::new("steps", shown, Style::Dots))
+}
+
+/// The loss after each step.
+pub fn loss_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
+    // A long path is thinned to what a picture can show.
+    let stride = path.len().div_ceil(1000);
+    let points = (0..).zip(path).step_by(stride).map(|(t, w)| (f64::from(t), q.loss(w)));
+    let points: Vec<(f64, f64)> = points.filter(|(_, l)| *l > 0.0 && l.is_finite()).collect();
+    Chart::new("Loss by step", "step", "loss").y_scale(Scale::Log).with(Series::line("", points))
+}
+
+/// Which learning rates converge with this momentum, over the ratio of the curvatures, in units of the smaller one.
+pub fn region_chart(q: &Quadratic, rule: &Sgd) -> Chart {
+    let plain = rule.momentum == 0.0;
+    let most = limit(rule);
+    let kind = if rule.nesterov { "Nesterov's momentum" } else { "momentum" };
+    let (title, bound) = if plain {
+        ("Where gradient descent converges".to_string(), "limit 2/max".to_string())
+    } else {
+        (format!("Where {kind} {:.2} converges", rule.momentum), format!("limit {most:.2}/max"))
+    };
+    let kappas: Vec<f64> = (0..=120).map(|i| 10f64.powf(f64::from(i) / 30.0)).collect();
+    let curve = |f: &dyn Fn(f64) -> f64| kappas.iter().map(|&k| (f(k), k)).collect::<Vec<_>>();
+    let mut chart = Chart::new(&title, "learning rate x smaller curvature", "ratio of the curvatures")
+        .x_scale(Scale::Log)
+        .y_scale(Scale::Log)
+        .with(Series::new("converges", curve(&|k| most / k), Style::Area))
+        .with(Series::line(&bound, curve(&|k| most / k)));
+    if plain {
+        chart = chart.with(Series::line("best rate 2/(min + max)", curve(&|k| 2.0 / (1.0 + k))));
+    }
+    if let Some(kappa) = q.condition() {
+        let least = q.curvatures().iter().copied().fold(f64::INFINITY, f64::min);
+        chart = chart.with(Series::new("here", vec![(rule.lr * least, kappa)], Style::Dots));
+    }
+    chart
+}

@@ -1,0 +1,117 @@
+//! The overlap of two boxes, told and drawn: value and gradient, kinks by name, whether descent can move the boxes, and
+//! charts of every metric as one box moves past another.
+
+use super::kinks::{Relation, kinks, relation};
+use crate::plot::{Chart, Series, Style};
+use gradus_models::detection::boxes::{BBox, Metric};
+use serde::Serialize;
+use std::fmt;
+
+const COORDINATES: [&str; 4] = ["x1", "y1", "x2", "y2"];
+
+/// A gradient with respect to two boxes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Gradient {
+    /// To the first.
+    pub a: BBox<f64>,
+    /// To the second.
+    pub b: BBox<f64>,
+}
+
+/// A [`Kink`](super::kinks::Kink) whose coordinates have names.
+#[derive(Clone, Debug, Serialize)]
+pub struct NamedKink {
+    /// Of the first box.
+    pub coordinate: &'static str,
+    /// The coordinate of the second that it meets.
+    pub meets: &'static str,
+    /// By how much the one-sided derivatives differ.
+    pub jump: f64,
+}
+
+/// What there is to say about a metric of two boxes.
+#[derive(Clone, Debug, Serialize)]
+pub struct IouReport {
+    /// The metric's name.
+    pub metric: &'static str,
+    /// Its value.
+    pub value: f64,
+    /// Its gradient.
+    pub gradient: Gradient,
+    /// The kinks, told of IoU alone.
+    pub kinks: Vec<NamedKink>,
+    /// Whether no step of descent moves the boxes.
+    pub plateau: bool,
+    /// How the boxes lie to each other.
+    #[serde(skip)]
+    pub relation: Relation,
+}
+
+/// The kinks of IoU, by the coordinates' names.
+pub fn named_kinks(a: &BBox<f64>, b: &BBox<f64>) -> Vec<NamedKink> {
+    let name = |i: usize| COORDINATES[i];
+    let kinks = kinks(a, b).into_iter();
+    kinks.map(|k| NamedKink { coordinate: name(k.coordinate), meets: name(k.meets), jump: k.jump }).collect()
+}
+
+/// The metric of two boxes, its gradient, and where it has none.
+pub fn judge(metric: Metric, a: &BBox<f64>, b: &BBox<f64>) -> IouReport {
+    let (value, da, db) = metric.gradient(a, b);
+    let relation = relation(a, b);
+    let kinks = if metric == Metric::Iou { named_kinks(a, b) } else { Vec::new() };
+    let flat = da.iter().chain(&db).all(|d| *d == 0.0);
+    let plateau = flat && kinks.is_empty() && relation == Relation::Disjoint;
+    IouReport { metric: metric.name(), value, gradient: Gradient { a: da, b: db }, kinks, plateau, relation }
+}
+
+impl fmt::Display for IouReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} = {}", self.metric, self.value)?;
+        writeln!(f, "  gradient: a {:?}, b {:?}", self.gradient.a, self.gradient.b)?;
+        let said = match self.relation {
+            Relation::Overlapping => "the boxes overlap",
+            Relation::TouchingEdge => "the boxes touch along an edge: here the plateau begins, with a kink",
+            Relation::TouchingCorner => "the boxes share no area, and the gradient of IoU is 0",
+            Relation::Disjoint => "the boxes are apart: IoU is 0 all around, its gradient exactly 0",
+        };
+        writeln!(f, "  {said}")?;
+        for k in &self.kinks {
+            writeln!(
+                f,
+                "  kink of IoU: {} of a meets {} of b; the one-sided derivatives differ by {}",
+                k.coordinate, k.meets, k.jump
+            )?;
+        }
+        if self.plateau {
+            writeln!(f, "  a plateau: no step of descent moves these boxes")?;
+        }
+        Ok(())
+    }
+}
+
+/// Value and derivative of each metric as the box [t, 0.5, t + 1, 1.5] moves past [0, 0, 1, 1], and the charts' names.
+pub fn charts() -> [(&'static str, Chart); 2] {
+    let fixed = [0.0, 0.0, 1.0, 1.0];
+    let mut value =
+        Chart::new("A unit box moves past another (half a box lower)", "offset (box widths)", "value");
+    let mut slope = Chart::new(
+        "The derivative: IoU's is 0 wherever the boxes are apart",
+        "offset (box widths)",
+        "d value / d offset",
+    );
+    for metric in Metric::ALL {
+        let at = |i: i32| {
+            // Between the kinks, not on them.
+            let t = (f64::from(i) + 0.5) / 100.0;
+            let (v, da, _) = metric.gradient(&[t, 0.5, t + 1.0, 1.5], &fixed);
+            (t, v, da[0] + da[2])
+        };
+        let samples: Vec<_> = (-300..300).map(at).collect();
+        let name = metric.name().to_uppercase().replace("IOU", "IoU");
+        // Boxes of one shape: CIoU is DIoU, and lies upon it.
+        let style = if metric == Metric::Ciou { Style::Dashed } else { Style::Line };
+        value = value.with(Series::new(&name, samples.iter().map(|s| (s.0, s.1)).collect(), style));
+        slope = slope.with(Series::new(&name, samples.iter().map(|s| (s.0, s.2)).collect(), style));
+    }
+    [("iou-value", value), ("iou-gradient", slope)]
+}
