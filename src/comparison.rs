@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::image::{Image, picture_rows};
 use crate::plot::{Chart, Scale, Series};
-use crate::report::Page;
 use crate::run::Run;
 use gradus_core::gemm::Precision;
 use gradus_core::{Module, Slot};
@@ -209,8 +208,8 @@ impl Comparison {
         [&self.a, &self.b]
     }
 
-    /// A quantity a row.
-    fn rows(&self) -> Vec<Vec<String>> {
+    /// A quantity a row; the first row is the head.
+    pub fn rows(&self) -> Vec<Vec<String>> {
         let mut rows =
             vec![std::iter::once(String::new()).chain(self.sides().map(|s| s.model.clone())).collect()];
         let mut row = |name: &str, of: &dyn Fn(&Side) -> String| {
@@ -246,19 +245,6 @@ impl Comparison {
             ("losses", self.chart("Training loss", "loss (sum of all)", |s| &s.losses)),
             ("ap", self.chart("Box AP on the test images", "AP", |s| &s.test_ap)),
         ]
-    }
-
-    /// Adds table, charts and pictures to a page.
-    pub fn show(&self, page: &mut Page) -> Result<()> {
-        page.table(&self.rows());
-        let says = ["The loss of each epoch.", "COCO's AP of boxes on the test images after each epoch."];
-        for ((_, chart), says) in self.charts().into_iter().zip(says) {
-            page.figure(&chart.image(), says)?;
-        }
-        for (name, picture) in &self.pictures {
-            page.figure(picture, &format!("{name}: what both find, at the same scale."))?;
-        }
-        Ok(())
     }
 }
 

@@ -55,6 +55,7 @@ pub mod image;
 pub mod interrupt;
 pub mod lessons;
 pub mod looks;
+pub mod memory;
 pub mod metrics;
 pub mod plot;
 pub mod profile;

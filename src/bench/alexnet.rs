@@ -1,6 +1,7 @@
 //! The CIFAR-10 AlexNet: a training step (forward, backward, Adam) and inference of 256 images.
 
-use super::{median, peak_mib};
+use super::median;
+use crate::memory::peak_mib;
 use gradus_core::gemm::Precision;
 use gradus_core::optim::{Adam, Optimizer};
 use gradus_core::{Rng, Tape, init, parallel, simd};

@@ -1,8 +1,9 @@
 //! The three detectors of `benches/peers/torch_detect.py`: a training step of two images and detection in one, at
 //! PennFudanPed's sizes, scaled to 800. Each in a process of its own, so that each has its own peak of memory.
 
-use super::{median, peak_mib};
+use super::median;
 use crate::error::{Error, Result};
+use crate::memory::peak_mib;
 use gradus_core::gemm::Precision;
 use gradus_core::optim::{Optimizer, Sgd};
 use gradus_core::{Rng, Tape, Tensor, init};

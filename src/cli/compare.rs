@@ -4,7 +4,7 @@ use super::Global;
 use crate::comparison::{Question, compare};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::report::Page;
+use crate::report::{Page, detectors};
 use clap::Args;
 use gradus_core::gemm::Precision;
 use std::path::PathBuf;
@@ -63,7 +63,7 @@ impl Compare {
             serde_json::to_string_pretty(&comparison).map_err(|e| Error::failure(format!("JSON: {e}")))?;
         files::write_atomic(self.out.join("comparison.json"), (json + "\n").as_bytes())?;
         let mut page = Page::new("Two detectors compared");
-        comparison.show(&mut page)?;
+        detectors::compared(&mut page, &comparison)?;
         page.command(&question.command(&self.out));
         files::write_atomic(index, page.html()?.as_bytes())?;
         global.print(&comparison)

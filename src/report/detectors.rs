@@ -66,7 +66,23 @@ pub fn answer(page: &mut Page, comparison: &Comparison, plain: bool) -> Result<(
         one(page, side, plain)?;
     }
     page.part("q5c", "(c) Both compared");
-    comparison.show(page)
+    compared(page, comparison)
+}
+
+/// Both side by side: table, charts and pictures.
+///
+/// # Errors
+/// Those of [`Page::figure`].
+pub fn compared(page: &mut Page, comparison: &Comparison) -> Result<()> {
+    page.table(&comparison.rows());
+    let says = ["The loss of each epoch.", "COCO's AP of boxes on the test images after each epoch."];
+    for ((_, chart), says) in comparison.charts().into_iter().zip(says) {
+        page.figure(&chart.image(), says)?;
+    }
+    for (name, picture) in &comparison.pictures {
+        page.figure(picture, &format!("{name}: what both find, at the same scale."))?;
+    }
+    Ok(())
 }
 
 fn one(page: &mut Page, side: &Side, plain: bool) -> Result<()> {
