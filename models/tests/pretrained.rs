@@ -1,10 +1,10 @@
 //! Detectors that start from other networks' weights, and what is said about it.
 
 use gradus_core::{Module, Rng, Slot, Visitor};
-use gradus_models::checkpoint::{
-    self, Metadata, NORM_EPS, Pretrained, RawTensor, Source, StateDict, load_pretrained, pretrain, state_dict,
+use gradus_models::checkpoint::{self, Metadata, RawTensor, StateDict, state_dict};
+use gradus_models::detection::{
+    Backbone, BackboneKind, Config, Detector, NORM_EPS, Pretrained, Source, load_pretrained, pretrain,
 };
-use gradus_models::detection::{Backbone, BackboneKind, Config, Detector};
 use gradus_models::resnet::Depth;
 use gradus_models::{MobileNetV2, Norm, ResNet};
 

@@ -9,10 +9,9 @@ use crate::error::Result;
 use crate::image::Image;
 use crate::metrics::coco::Category;
 use gradus_core::Rng;
-use gradus_models::checkpoint::{
-    self, Loaded, Metadata, NORM_EPS, Problem, StateDict, modern_name, modernise, norm_eps, unread_detector,
-};
-use gradus_models::detection::{BackboneKind, Config, Detections, Detector};
+use gradus_models::checkpoint::{self, Loaded, Metadata};
+use gradus_models::detection::names::{has_masks, is_detector, modernise, must_be_known, num_classes};
+use gradus_models::detection::{BackboneKind, Config, Detections, Detector, NORM_EPS, norm_eps};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -35,11 +34,6 @@ pub fn metadata(config: &Config, classes: &[Category], eps: f64) -> Metadata {
         ("classes".into(), serde_json::json!(classes).to_string()),
         (NORM_EPS.into(), eps.to_string()),
     ])
-}
-
-/// Whether a checkpoint holds a whole detector.
-fn is_detector(tensors: &StateDict) -> bool {
-    tensors.keys().any(|k| k.starts_with("roi_heads."))
 }
 
 /// Whether a run's folder or a weights file is a detector's. An unreadable file is not: whoever opens it says why.
@@ -70,20 +64,16 @@ impl DetectorModel {
         if !is_detector(&loaded.tensors) {
             return Err(no_detector(&loaded));
         }
-        if let Some(what) = unread_detector(loaded.tensors.keys().map(String::as_str)) {
-            return Err(checkpoint_error(Problem::UnreadDetector(what).at(&file)));
-        }
+        must_be_known(loaded.tensors.keys()).map_err(|problem| checkpoint_error(problem.at(&file)))?;
         loaded.tensors = modernise(std::mem::take(&mut loaded.tensors));
-        loaded.unread = loaded.unread.into_iter().map(|(name, kind)| (modern_name(&name), kind)).collect();
+        loaded.unread = modernise(std::mem::take(&mut loaded.unread));
         let tensors = &loaded.tensors;
-        let logits = tensors.get("roi_heads.box_predictor.cls_score.bias").map(|t| t.numel());
-        let Some(count @ 2..=100_000) = logits else { return Err(no_detector(&loaded)) };
+        let Some(count @ 2..=100_000) = num_classes(tensors) else { return Err(no_detector(&loaded)) };
         let mut config = match known.filter(|c| c.num_classes == count) {
             Some(config) => config,
             None => {
                 let kind = BackboneKind::recognise(tensors).ok_or_else(|| no_detector(&loaded))?;
-                let masks = tensors.keys().any(|k| k.starts_with("roi_heads.mask_predictor."));
-                Config { masks, ..Config::new(kind, count) }
+                Config { masks: has_masks(tensors), ..Config::new(kind, count) }
             }
         };
         config.min_size = sizes[0].unwrap_or(config.min_size);

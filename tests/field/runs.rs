@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use gradus_models::detection::NORM_EPS;
 use gradus_models::checkpoint;
 use serde_json::{Value, json};
 
@@ -193,7 +194,7 @@ fn a_detector_goes_on_without_the_file_of_its_first_weights() {
     // The network's ε is one that no network has by itself.
     let from = format!("{first}/weights/last.safetensors");
     let mut loaded = checkpoint::load_verbatim(&from).unwrap();
-    assert!(loaded.metadata.insert(checkpoint::NORM_EPS.into(), "0.001".into()).is_some());
+    assert!(loaded.metadata.insert(NORM_EPS.into(), "0.001".into()).is_some());
     let weights = folder.path().join("weights.safetensors");
     let weights = weights.to_str().unwrap();
     checkpoint::save(weights, &loaded.tensors, &loaded.metadata).unwrap();
@@ -208,7 +209,7 @@ fn a_detector_goes_on_without_the_file_of_its_first_weights() {
     fs::remove_file(format!("{run}/weights/last.safetensors")).unwrap();
     done(&["train", "--resume", &run, "--epochs", "3"]);
     let eps = &checkpoint::load_verbatim(format!("{run}/weights/last.safetensors")).unwrap().metadata;
-    assert_eq!(eps[checkpoint::NORM_EPS], "0.001");
+    assert_eq!(eps[NORM_EPS], "0.001");
     fs::remove_file(format!("{run}/state/state.safetensors")).unwrap();
     refused(&["train", "--resume", &run], &[weights, "where it is now with --weights"]);
 }

@@ -70,8 +70,13 @@ pub enum Problem {
         /// Its kind, such as `float8_e4m3fn`.
         kind: String,
     },
-    /// A detector that is not known here, and in what it differs.
-    UnreadDetector(String),
+    /// A network that the names of the tensors tell, and that is not known here.
+    UnknownNetwork {
+        /// The network, and in what it differs from those that are known.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A sound checkpoint of another network: tensors are missing, left over or of other shapes.
     Mismatch(String),
     /// A tensor of that name holds NaN or infinity.
@@ -149,11 +154,9 @@ impl fmt::Display for CheckpointError {
                  float32: tensor.to_dense() or .dequantize() where it is sparse or quantised, then .float()",
                 quote(name)
             ),
-            Problem::UnreadDetector(what) => write!(
-                f,
-                "{path} holds {what}, which is not known here. Take the weights of fasterrcnn_resnet50_fpn or \
-                 maskrcnn_resnet50_fpn (`gradus fetch list`)"
-            ),
+            Problem::UnknownNetwork { what, remedy } => {
+                write!(f, "{path} holds {what}, which is not known here. {remedy}")
+            }
             Problem::NoStateDict { holds } => write!(
                 f,
                 "{path} holds no weights by name: {holds}. Save them with torch.save(model.state_dict(), \"weights.pth\")"
@@ -197,7 +200,7 @@ pub(super) fn some<S: std::borrow::Borrow<str>>(things: impl IntoIterator<Item =
 }
 
 /// A name from a file, quoted and escaped, and no longer than a message can bear.
-pub(super) fn quote(name: &str) -> String {
+pub(crate) fn quote(name: &str) -> String {
     const LONGEST: usize = 100;
     match name.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{:?}...", &name[..end]),

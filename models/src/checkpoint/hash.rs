@@ -57,7 +57,8 @@ fn is_date(digits: &str) -> bool {
         && (is_day(0..4, 4..6, 6..8) || is_day(4..8, 2..4, 0..2) || is_day(4..8, 0..2, 2..4))
 }
 
-pub(super) fn sha256(path: &Path) -> Result<String, Problem> {
+/// The SHA-256 of a file's content, in hexadecimal digits.
+pub(crate) fn sha256(path: &Path) -> Result<String, Problem> {
     let mut file = File::open(path).map_err(|source| Problem::Io { doing: "open", source })?;
     let mut hasher = Sha256::new();
     let mut block = vec![0; 1 << 16];

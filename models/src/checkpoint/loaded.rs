@@ -88,7 +88,7 @@ impl Loaded {
 }
 
 /// That none of the network's tensors is among those that are not read here, of the kinds in `unread`.
-pub(super) fn must_be_read<E: Element>(
+pub(crate) fn must_be_read<E: Element>(
     net: &mut impl Module<E>,
     unread: &IndexMap<String, String>,
 ) -> Result<(), Problem> {

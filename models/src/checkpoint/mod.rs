@@ -21,9 +21,7 @@ mod hash;
 mod loaded;
 mod looks;
 mod module;
-mod names;
 mod pickle;
-mod pretrained;
 mod pth;
 mod raw;
 mod safetensors;
@@ -36,9 +34,11 @@ pub use hash::verify_name_hash;
 pub use loaded::Loaded;
 pub use looks::{Kind, Looks, NOT_READ, READ, Remedy, is_picture, looks, members};
 pub use module::{LoadReport, from_raw, load_exact, load_matching, save_module, state_dict, to_raw};
-pub use names::{modern_name, modernise, unread_detector};
-pub use pretrained::{NORM_EPS, Pretrained, Source, load_pretrained, norm_eps, pretrain, pretrain_key};
 pub use raw::{Dtype, RawTensor};
+
+pub(crate) use error::quote;
+pub(crate) use hash::sha256;
+pub(crate) use loaded::must_be_read;
 
 use indexmap::IndexMap;
 use std::collections::BTreeMap;

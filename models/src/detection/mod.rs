@@ -2,7 +2,8 @@
 //!
 //! Images are made ready ([`transform`]) and seen by a backbone ([`backbone`]) at several scales. The first stage ([`rpn`])
 //! proposes boxes; the second ([`roi_heads`]) says for each what it shows, where exactly, and, with masks, on which pixels
-//! ([`mask_head`]). [`postprocess`] keeps the best.
+//! ([`mask_head`]). [`postprocess`] keeps the best. A detector's checkpoint is told by its [`names`];
+//! [`pretrain`] begins with one, or with a classifier's.
 //!
 //! ```
 //! use gradus_core::{Rng, Tape, Tensor};
@@ -29,10 +30,12 @@ pub mod coder;
 mod config;
 pub mod mask_head;
 pub mod matcher;
+pub mod names;
 pub mod nms;
 pub mod patches;
 pub mod pooler;
 pub mod postprocess;
+mod pretrained;
 pub mod roi_heads;
 pub mod rpn;
 pub mod rpn_loss;
@@ -43,6 +46,7 @@ pub mod transform;
 pub use backbone::{Backbone, BackboneKind};
 pub use config::Config;
 pub use postprocess::{Pasted, paste_mask};
+pub use pretrained::{NORM_EPS, Pretrained, Source, load_pretrained, norm_eps, pretrain, pretrain_key};
 pub use target::{Detections, Losses, Masks, Target, TargetError};
 
 use crate::conv_norm::Norm;

@@ -5,12 +5,12 @@
 //! is `backbone.0...` or `backbone.body.0...`, `layer1...` is `backbone.body.layer1...`), its last layer is left.
 //! [`Pretrained`] says what happened to every tensor.
 
-use super::loaded::must_be_read;
-use super::module::LoadReport;
-use super::{
-    CheckpointError, Loaded, Problem, StateDict, hash, load_key, load_matching, names, verify_name_hash,
+use super::Detector;
+use super::names::{BOX_PREDICTOR, CLASSES, MASK_PREDICTOR, modern_name, must_be_known, num_classes};
+use crate::checkpoint::{
+    CheckpointError, LoadReport, Loaded, Problem, StateDict, load_key, load_matching, must_be_read, quote,
+    sha256, verify_name_hash,
 };
-use crate::detection::Detector;
 use gradus_core::{Element, Module};
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -45,10 +45,6 @@ pub struct Pretrained {
     /// What was done in reading the file, see [`Loaded::notes`].
     pub notes: Vec<String>,
 }
-
-/// What depends on the number of classes.
-const PREDICTORS: [&str; 2] = ["roi_heads.box_predictor.", "roi_heads.mask_predictor."];
-const CLASSES: &str = "roi_heads.box_predictor.cls_score.bias";
 
 /// Loads a detector from the file at `path`, and sets its batch norms' ε (see [`norm_eps`]).
 ///
@@ -85,7 +81,7 @@ pub fn pretrain_key<E: Element>(
 ///
 /// # Errors
 /// [`Problem::NotFinite`] for NaN or infinity; [`Problem::Mismatch`] when a tensor has another shape, the number of
-/// classes apart, or one of the backbone's body is not in the file; [`Problem::UnreadDetector`] for a detector with
+/// classes apart, or one of the backbone's body is not in the file; [`Problem::UnknownNetwork`] for a detector with
 /// other heads, [`Problem::Unread`] for a tensor of a kind that is not read here. The network may then be partly loaded.
 pub fn load_pretrained<E: Element>(
     net: &mut impl Module<E>,
@@ -100,14 +96,12 @@ fn load_from<E: Element>(
     tensors: StateDict,
     unread: IndexMap<String, String>,
 ) -> Result<Pretrained, Problem> {
-    if let Some(what) = names::unread_detector(tensors.keys().chain(unread.keys()).map(String::as_str)) {
-        return Err(Problem::UnreadDetector(what));
-    }
+    must_be_known(tensors.keys().chain(unread.keys()))?;
     let is_detector = tensors.keys().any(|name| name.starts_with("backbone."));
     let source = if is_detector { Source::Detector } else { Source::Classifier };
     let prefix = backbone_prefix(net);
     let place = |name: &str| match source {
-        Source::Detector => names::modern_name(name),
+        Source::Detector => modern_name(name),
         Source::Classifier => in_backbone(prefix, name),
     };
     let unread = unread.into_iter().map(|(name, kind)| (place(&name), kind)).collect();
@@ -165,12 +159,12 @@ fn set_aside_predictors<E: Element>(
         if name == CLASSES {
             ours = Some(p.value.len());
         }
-        if PREDICTORS.iter().any(|prefix| name.starts_with(prefix)) {
+        // What depends on the number of classes.
+        if [BOX_PREDICTOR, MASK_PREDICTOR].iter().any(|prefix| name.starts_with(prefix)) {
             predictors.push(name.to_string());
         }
     });
-    let theirs = state.get(CLASSES).map(|t| t.numel());
-    let (Some(theirs), Some(ours)) = (theirs, ours) else { return (None, Vec::new()) };
+    let (Some(theirs), Some(ours)) = (num_classes(state), ours) else { return (None, Vec::new()) };
     if theirs == ours {
         return (None, Vec::new());
     }
@@ -228,18 +222,13 @@ pub fn norm_eps(path: impl AsRef<Path>, loaded: &Loaded) -> Result<f64, Checkpoi
     let path = path.as_ref();
     if let Some(text) = loaded.metadata.get(NORM_EPS) {
         let eps = text.parse().ok().filter(|eps| (0.0..=1.0).contains(eps));
-        let what = || {
-            format!(
-                "{NORM_EPS} is {} in its metadata, a number from 0 to 1 expected",
-                super::error::quote(text)
-            )
-        };
+        let what = || format!("{NORM_EPS} is {} in its metadata, a number from 0 to 1 expected", quote(text));
         return eps.ok_or_else(|| Problem::Mismatch(what()).at(path));
     }
     if !loaded.tensors.contains_key("backbone.body.layer4.2.conv3.weight") {
         return Ok(1e-5);
     }
-    Ok(eps_by_hash(&hash::sha256(path).map_err(|problem| problem.at(path))?))
+    Ok(eps_by_hash(&sha256(path).map_err(|problem| problem.at(path))?))
 }
 
 fn eps_by_hash(sha256: &str) -> f64 {
