@@ -1,8 +1,9 @@
 //! The application gradus as a library: what its commands do, as functions.
 //!
-//! [`data`] opens data sets and makes batches, [`engine`] trains and judges, [`run`] is the folder that a training leaves, [`metrics`] and
-//! [`analysis`] look at what was learned, [`lessons`] teach descent, filters and overlap, [`report`] and [`serve`] show it, [`plot`] and [`image`] draw. The networks are `gradus_models`, the
-//! numerics `gradus_core`.
+//! [`data`] opens data sets and makes batches, [`engine`] trains and judges, [`run`] is the folder that a
+//! training leaves, [`metrics`] and [`analysis`] look at what was learned, [`lessons`] teach descent, filters
+//! and overlap, [`report`] and [`serve`] show it, [`plot`] and [`image`] draw. The networks are
+//! `gradus_models`, the numerics `gradus_core`.
 //!
 //! An epoch of AlexNet on drawn shapes:
 //!

@@ -1,8 +1,8 @@
 //! Eigenvalues and eigenvectors of small symmetric matrices, by Jacobi's rotations.
 
-/// The eigenvalues of a symmetric matrix of n rows, ascending, and for each its eigenvector, all of length 1 and
-/// orthogonal (Jacobi 1846: rotations that each remove one element outside of the diagonal). In the basis of these
-/// vectors ½ wᵀAw is a sum of squares. Panics when the matrix is not square and symmetric.
+/// The eigenvalues of a symmetric matrix of n rows, ascending, and for each its eigenvector, all of length 1
+/// and orthogonal (Jacobi 1846: rotations that each remove one element outside of the diagonal). In the basis
+/// of these vectors ½ wᵀAw is a sum of squares. Panics when the matrix is not square and symmetric.
 #[track_caller]
 pub fn eigen(matrix: &[Vec<f64>]) -> Vec<(f64, Vec<f64>)> {
     let n = matrix.len();

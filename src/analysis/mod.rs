@@ -1,8 +1,9 @@
 //! What a trained classifier does, made visible.
 //!
-//! [`Outputs`] are its features and logits on some images; [`Pca`] (by [`eigen`]) and [`tsne`] lay them out in the plane;
-//! [`confident_errors`] shows where it is surest and wrong; [`first_filters`] and [`responses`] what its first layer looks for;
-//! [`imagine`] an input that it takes for a class; [`samples`] what happens to a picture before any network sees it.
+//! [`Outputs`] are its features and logits on some images; [`Pca`] (by [`eigen`]) and [`tsne`] lay them out
+//! in the plane; [`confident_errors`] shows where it is surest and wrong; [`first_filters`] and [`responses`]
+//! what its first layer looks for; [`imagine`] an input that it takes for a class; [`samples`] what happens
+//! to a picture before any network sees it.
 
 mod activations;
 mod eigen;

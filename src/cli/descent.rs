@@ -51,7 +51,7 @@ pub struct Descent {
 }
 
 fn method() -> impl TypedValueParser<Value = Method> {
-    PossibleValuesParser::new(Method::NAMES).try_map(|name| name.parse::<Method>())
+    PossibleValuesParser::new(Method::NAMED.map(|(name, _)| name)).try_map(|name| Method::named(&name))
 }
 
 fn number(name: &str, text: &str) -> Result<f64> {

@@ -1,4 +1,5 @@
-//! Gradient descent on a quadratic of two weights, told and drawn: factors, verdict, the steps it takes, three charts.
+//! Gradient descent on a quadratic of two weights, told and drawn: factors, verdict, the steps it takes,
+//! three charts.
 
 use super::quadratic::{Quadratic, Verdict, limit, steps_needed};
 use crate::error::{Error, Result};
@@ -7,7 +8,6 @@ use crate::plot::{Chart, Scale, Series, Style};
 use gradus_core::optim::{Adam, Rule, Sgd};
 use serde::Serialize;
 use std::fmt;
-use std::str::FromStr;
 
 /// The error is to shrink to this part.
 const SHRINK: f64 = 1e-6;
@@ -30,8 +30,22 @@ pub enum Method {
 }
 
 impl Method {
-    /// What people call them.
-    pub const NAMES: [&str; 4] = ["gd", "momentum", "nesterov", "adam"];
+    /// All of them by their names.
+    pub const NAMED: [(&str, Method); 4] = [
+        ("gd", Method::Gd),
+        ("momentum", Method::Momentum),
+        ("nesterov", Method::Nesterov),
+        ("adam", Method::Adam),
+    ];
+
+    /// The method of that name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn named(name: &str) -> Result<Self> {
+        let known = Method::NAMED.into_iter().find(|(own, _)| *own == name);
+        known.map(|(_, method)| method).ok_or_else(|| Error::input(format!("there is no optimizer `{name}`")))
+    }
 
     /// The method at a rate; momentum is 0.9.
     pub fn rule(self, lr: f64) -> Rule {
@@ -44,27 +58,14 @@ impl Method {
         }
     }
 
-    /// The method at the constant rate that is best for `q`, with the momentum that goes with it (Nesterov's at its usual
-    /// rate, Adam at that of gradient descent). `None` where no rate is best: unless every curvature is positive.
+    /// The method at the constant rate that is best for `q`, with the momentum that goes with it (Nesterov's
+    /// at its usual rate, Adam at that of gradient descent). `None` where no rate is best: unless every
+    /// curvature is positive.
     pub fn best(self, q: &Quadratic) -> Option<Rule> {
         match self {
             Method::Momentum => q.best_heavy_ball().map(Rule::from),
             Method::Nesterov => q.usual_nesterov().map(Rule::from),
             Method::Gd | Method::Adam => q.best_step().map(|lr| self.rule(lr)),
-        }
-    }
-}
-
-impl FromStr for Method {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "gd" => Ok(Method::Gd),
-            "momentum" => Ok(Method::Momentum),
-            "nesterov" => Ok(Method::Nesterov),
-            "adam" => Ok(Method::Adam),
-            other => Err(Error::input(format!("there is no optimizer `{other}`"))),
         }
     }
 }
@@ -85,8 +86,8 @@ pub struct DescentReport {
     pub last: [f64; 2],
     /// The learning rate.
     pub lr: f64,
-    /// Steps until the error has shrunk to a millionth: by the factors, with momentum counted; none where it never does
-    /// or takes more than a count of 100,000.
+    /// Steps until the error has shrunk to a millionth: by the factors, with momentum counted; none where it
+    /// never does or takes more than a count of 100,000.
     pub steps_needed: Option<u64>,
     /// Why.
     pub reason: String,
@@ -130,13 +131,7 @@ pub fn descend(
     steps: Option<usize>,
 ) -> (DescentReport, Vec<Vec<f64>>) {
     let lr = rule.lr();
-    let (verdict, reason, needed) = match &rule {
-        Rule::Sgd(sgd) => {
-            let (verdict, reason, needed) = judge(q, sgd, start);
-            (Some(verdict.name()), reason, needed)
-        }
-        Rule::Adam(_) => (None, "Adam: observed, not proven".to_string(), None),
-    };
+    let (verdict, reason, needed) = judge(q, &rule, start);
     let walk = steps.unwrap_or_else(|| needed.map_or(SHORT, |n| n.min(LONGEST) as usize));
     let path = q.descend(rule, &start, walk);
     let last = path.last().map_or(start, |w| [w[0], w[1]]);
@@ -145,7 +140,7 @@ pub fn descend(
     let observed = if grown { "diverges" } else { "converges" };
     let report = DescentReport {
         rho: [q.factors(lr)[0], q.factors(lr)[1]],
-        verdict: verdict.unwrap_or(observed),
+        verdict: verdict.map_or(observed, Verdict::name),
         bound: q.bound(),
         steps: walk,
         last,
@@ -157,17 +152,18 @@ pub fn descend(
     (report, path)
 }
 
-/// What becomes of the path, why, and the steps until the error has shrunk to a millionth.
-fn judge(q: &Quadratic, sgd: &Sgd, start: [f64; 2]) -> (Verdict, String, Option<u64>) {
+/// What becomes of the path, where that is proven; why; and the steps until the error has shrunk to a millionth.
+fn judge(q: &Quadratic, rule: &Rule, start: [f64; 2]) -> (Option<Verdict>, String, Option<u64>) {
+    let Rule::Sgd(sgd) = rule else { return (None, "Adam: observed, not proven".into(), None) };
     let (verdict, reason) = on_the_bound(q, sgd, start).unwrap_or_else(|| q.verdict(sgd, &start));
     let by_rate = steps_needed(q.rate(sgd), SHRINK).filter(|_| verdict == Verdict::Converges);
     // With momentum the error falls like t times the powers of the rate: the rate alone promises too much.
     let count = |n| if sgd.momentum == 0.0 { Some(n) } else { q.steps_counted(sgd, &start, SHRINK, LONGEST) };
-    (verdict, reason, by_rate.and_then(count))
+    (Some(verdict), reason, by_rate.and_then(count))
 }
 
-/// Few decimals are doubles: exact arithmetic on the double next to 0.2 would put it beyond the bound 2 / 10. A rate that
-/// rounds to the bound is the bound.
+/// Few decimals are doubles: exact arithmetic on the double next to 0.2 would put it beyond the bound 2 / 10.
+/// A rate that rounds to the bound is the bound.
 fn on_the_bound(q: &Quadratic, sgd: &Sgd, start: [f64; 2]) -> Option<(Verdict, String)> {
     let bound = q.bound().filter(|b| sgd.momentum == 0.0 && *b == sgd.lr)?;
     let steep = (0..2).find(|&i| 2.0 / q.curvatures()[i] == bound && start[i] != 0.0)?;
@@ -180,15 +176,12 @@ fn on_the_bound(q: &Quadratic, sgd: &Sgd, start: [f64; 2]) -> Option<(Verdict, S
 /// The charts of a descent and their names: path over contours, loss, region of convergence.
 pub fn charts(q: &Quadratic, rule: &Rule, path: &[Vec<f64>]) -> [(&'static str, Chart); 3] {
     // Adam's region is not known: its rate is shown over that of gradient descent.
-    let judged = match rule {
-        Rule::Sgd(sgd) => *sgd,
-        Rule::Adam(_) => Sgd::new(rule.lr()),
-    };
+    let judged = if let Rule::Sgd(sgd) = rule { *sgd } else { Sgd::new(rule.lr()) };
     [("path", path_chart(q, path)), ("loss", loss_chart(q, path)), ("region", region_chart(q, &judged))]
 }
 
 /// Contours of the loss, and where the steps went.
-pub fn path_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
+fn path_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
     let shown: Vec<(f64, f64)> = path
         .iter()
         .map(|w| (w[0], w[1]))
@@ -215,7 +208,7 @@ pub fn path_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
 }
 
 /// The loss after each step.
-pub fn loss_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
+fn loss_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
     // A long path is thinned to what a picture can show.
     let stride = path.len().div_ceil(1000);
     let points = (0..).zip(path).step_by(stride).map(|(t, w)| (f64::from(t), q.loss(w)));
@@ -223,8 +216,9 @@ pub fn loss_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
     Chart::new("Loss by step", "step", "loss").y_scale(Scale::Log).with(Series::line("", points))
 }
 
-/// Which learning rates converge with this momentum, over the ratio of the curvatures, in units of the smaller one.
-pub fn region_chart(q: &Quadratic, rule: &Sgd) -> Chart {
+/// Which learning rates converge with this momentum, over the ratio of the curvatures, in units of the
+/// smaller one.
+fn region_chart(q: &Quadratic, rule: &Sgd) -> Chart {
     let plain = rule.momentum == 0.0;
     let most = limit(rule);
     let kind = if rule.nesterov { "Nesterov's momentum" } else { "momentum" };

@@ -1,8 +1,8 @@
 //! Hand-designed filters on pictures: colours filtered, alpha and depth kept, signed results made visible.
 //!
-//! As floats, a picture and its derivatives take twenty times its memory. So it is filtered in bands of rows, each with the
-//! row beyond either end; and twice: for the range of its values, by which some are scaled, and for the pixels. A pixel
-//! is the same in whatever band it lies, since the sums are exact.
+//! As floats, a picture and its derivatives take twenty times its memory. So it is filtered in bands of rows,
+//! each with the row beyond either end; and twice: for the range of its values, by which some are scaled, and
+//! for the pixels. A pixel is the same in whatever band it lies, since the sums are exact.
 
 use super::filters::{Border, Filter, Kind};
 use crate::error::Result;
@@ -33,8 +33,8 @@ pub struct Filtered {
     pub max: f64,
 }
 
-/// Filters the colours of a picture; alpha stays as it is. Results of gain 1 are rounded and clipped to the samples'
-/// range, others are scaled as [`Shown`] says.
+/// Filters the colours of a picture; alpha stays as it is. Results of gain 1 are rounded and clipped to the
+/// samples' range, others are scaled as [`Shown`] says.
 pub fn filter(filter: &Filter, picture: &Image, border: Border, shown: Shown) -> Filtered {
     let work = Filtering::new(filter, picture, border, shown);
     let (w, h, c) = (picture.width(), picture.height(), picture.channels());
@@ -57,8 +57,8 @@ pub fn filter(filter: &Filter, picture: &Image, border: Border, shown: Shown) ->
     Filtered { image, min: work.min, max: work.max }
 }
 
-/// The same, but written to a PNG file band by band: it takes little memory beside the picture's. The least and the greatest
-/// value are returned.
+/// The same, but written to a PNG file band by band: it takes little memory beside the picture's. The least
+/// and the greatest value are returned.
 pub fn filter_to(
     path: &Path,
     filter: &Filter,

@@ -1,10 +1,10 @@
 //! 3x3 filters designed by hand, and why they work.
 //!
-//! A filter correlates the image x with nine weights: y(i, j) = (1/d) Σ w(k, l) x(i + k, j + l), k, l = -1, 0, 1. The
-//! weights are integers and d one divisor: on 8-bit images every sum is exact in f32, and one rounding remains. What a
-//! filter does to a wave of frequency (ωx, ωy) is its response H(ωx, ωy) = (1/d) Σ w(k, l) e^{i(l ωx + k ωy)}: H(0, 0),
-//! the sum of the weights, is the gain of flat areas (1 for blur and sharpening, 0 for edges); white noise of variance
-//! s² leaves with s² Σ (w/d)².
+//! A filter correlates the image x with nine weights: y(i, j) = (1/d) Σ w(k, l) x(i + k, j + l), for k and l
+//! from -1 to 1. The weights are integers and d one divisor: on 8-bit images every sum is exact in f32, and
+//! one rounding remains. What a filter does to a wave of frequency (ωx, ωy) is its response
+//! H(ωx, ωy) = (1/d) Σ w(k, l) e^{i(l ωx + k ωy)}: H(0, 0), the sum of the weights, is the gain of flat areas
+//! (1 for blur and sharpening, 0 for edges); white noise of variance s² leaves with s² Σ (w/d)².
 
 use gradus_core::ops::conv::{Conv, Fused};
 use gradus_core::{Element, Tape, Tensor};
@@ -206,8 +206,9 @@ impl Border {
     }
 }
 
-/// Σ w(k, l) x(i + k, j + l) for each channel by itself, without a border: [1, H, W, C] gives [1, H - 2, W - 2, C]. Of
-/// 8-bit values every partial sum is an integer below 2^24: the result is exact in f32, by each algorithm.
+/// Σ w(k, l) x(i + k, j + l) for each channel by itself, without a border: [1, H, W, C] gives
+/// [1, H - 2, W - 2, C]. Of 8-bit values every partial sum is an integer below 2^24: the result is exact in
+/// f32, by each algorithm.
 #[track_caller]
 pub fn correlate<E: Element>(image: &Tensor<E>, weights: Kernel3) -> Tensor<E> {
     let [.., c] = image.dims::<4>("correlate");
@@ -216,8 +217,8 @@ pub fn correlate<E: Element>(image: &Tensor<E>, weights: Kernel3) -> Tensor<E> {
     Tape::infer().conv2d(image.clone().into(), &taps.into(), None, depthwise, Fused::default()).value
 }
 
-/// The median of each 3x3 window and channel, without a border: [1, H, W, C] gives [1, H - 2, W - 2, C]. Values must
-/// not be NaN.
+/// The median of each 3x3 window and channel, without a border: [1, H, W, C] gives [1, H - 2, W - 2, C].
+/// Values must not be NaN.
 #[track_caller]
 pub fn median<E: Element>(image: &Tensor<E>) -> Tensor<E> {
     let [n, h, w, c] = image.dims("median");
@@ -238,9 +239,9 @@ impl Filter {
         self.apply_valid(&border.pad(image))
     }
 
-    /// Where all nine pixels lie inside the image: [1, H, W, C] gives [1, H - 2, W - 2, C]. The integer sum comes
-    /// first and one division after it, so that a flat area keeps its value to the bit (claim F1) and a mean never
-    /// leaves the range of its nine pixels (claim F7).
+    /// Where all nine pixels lie inside the image: [1, H, W, C] gives [1, H - 2, W - 2, C]. The integer sum
+    /// comes first and one division after it, so that a flat area keeps its value to the bit (claim F1) and a
+    /// mean never leaves the range of its nine pixels (claim F7).
     #[track_caller]
     pub fn apply_valid<E: Element>(&self, image: &Tensor<E>) -> Tensor<E> {
         match self.kind {
@@ -257,8 +258,8 @@ impl Filter {
         }
     }
 
-    /// H(ωx, ωy) as (real, imaginary) parts; for a magnitude filter (|Hx|² + |Hy|²)^½; `None` for the median, which
-    /// has none.
+    /// H(ωx, ωy) as (real, imaginary) parts; for a magnitude filter (|Hx|² + |Hy|²)^½; `None` for the median,
+    /// which has none.
     pub fn response(&self, wx: f64, wy: f64) -> Option<(f64, f64)> {
         let sum = |weights: Kernel3, divisor: i32| {
             let mut h = (0.0, 0.0);

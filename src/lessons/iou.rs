@@ -1,5 +1,5 @@
-//! The overlap of two boxes, told and drawn: value and gradient, kinks by name, whether descent can move the boxes, and
-//! charts of every metric as one box moves past another.
+//! The overlap of two boxes, told and drawn: value and gradient, kinks by name, whether descent can move the
+//! boxes, and charts of every metric as one box moves past another.
 
 use super::kinks::{Relation, kinks, relation};
 use crate::plot::{Chart, Series, Style};
@@ -89,7 +89,8 @@ impl fmt::Display for IouReport {
     }
 }
 
-/// Value and derivative of each metric as the box [t, 0.5, t + 1, 1.5] moves past [0, 0, 1, 1], and the charts' names.
+/// Value and derivative of each metric as the box [t, 0.5, t + 1, 1.5] moves past [0, 0, 1, 1], and the
+/// charts' names.
 pub fn charts() -> [(&'static str, Chart); 2] {
     let fixed = [0.0, 0.0, 1.0, 1.0];
     let mut value =

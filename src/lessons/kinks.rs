@@ -1,5 +1,5 @@
-//! Where IoU is not differentiable: how two boxes lie to each other, and the coordinates at which its one-sided derivatives
-//! differ (claim I6). IoU itself is [`iou`](gradus_models::detection::boxes::iou).
+//! Where IoU is not differentiable: how two boxes lie to each other, and the coordinates at which its
+//! one-sided derivatives differ (claim I6). IoU itself is [`iou`](gradus_models::detection::boxes::iou).
 
 use gradus_models::detection::boxes::{BBox, area, overlap};
 use gradus_models::scalar::Scalar;
@@ -7,7 +7,8 @@ use gradus_models::scalar::Scalar;
 /// Where the metric's value has a kink or a plateau, for explanation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// Some area is shared: the gradient of IoU is not zero, but for nested boxes under translation of the inner one.
+    /// Some area is shared: the gradient of IoU is not zero, but for nested boxes under translation of the
+    /// inner one.
     Overlapping,
     /// Edges touch and the other axis overlaps: the plateau of the disjoint boxes begins here, with a kink.
     TouchingEdge,
@@ -33,7 +34,8 @@ pub fn relation<S: Scalar>(a: &BBox<S>, b: &BBox<S>) -> Relation {
     }
 }
 
-/// One coordinate's kink: where IoU, as a function of that coordinate of box a, has one-sided derivatives that differ.
+/// One coordinate's kink: where IoU, as a function of that coordinate of box a, has one-sided derivatives
+/// that differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Kink<E> {
     /// 0..4: x1, y1, x2, y2 of a.
@@ -44,9 +46,9 @@ pub struct Kink<E> {
     pub jump: E,
 }
 
-/// The kinks of IoU at these boxes, of positive area, as functions of each coordinate of `a` (claim I6). At ties of like edges
-/// (x1 = u1) while the boxes overlap, the derivatives differ by ih (A + B) / U²; where unlike edges touch (x2 = u1)
-/// and the other axis overlaps, by ih / (A + B); in y with iw for ih.
+/// The kinks of IoU at these boxes, of positive area, as functions of each coordinate of `a` (claim I6). At
+/// ties of like edges (x1 = u1) while the boxes overlap, the derivatives differ by ih (A + B) / U²; where
+/// unlike edges touch (x2 = u1) and the other axis overlaps, by ih / (A + B); in y with iw for ih.
 pub fn kinks<S: Scalar>(a: &BBox<S>, b: &BBox<S>) -> Vec<Kink<S>> {
     let zero = S::constant(0.0);
     let [w, h] = overlap(a, b);

@@ -1,7 +1,8 @@
 //! Optimisers on quadratics: what theory says, and what the optimisers do.
 //!
-//! L(w) = ½ Σ cᵢ wᵢ² has the gradient (c₁w₁, .., cₙwₙ); a quadratic ½ wᵀAw with symmetric A is one of these in the
-//! basis of A's eigenvectors ([`eigen`](crate::analysis::eigen)). Each coordinate moves by itself. With step η and x = ηc,
+//! L(w) = ½ Σ cᵢ wᵢ² has the gradient (c₁w₁, .., cₙwₙ); a quadratic ½ wᵀAw with symmetric A is one of these
+//! in the basis of A's eigenvectors (`analysis::eigen`). Each coordinate moves by itself. With step η and
+//! x = ηc,
 //!
 //! * gradient descent: w(t+1) = (1 − x) w(t), so w(t) = ρᵗ w(0), ρ = 1 − x;
 //! * momentum μ (heavy ball, Polyak 1964): the roots of λ² − (1 + μ − x) λ + μ decide;
@@ -9,8 +10,8 @@
 //!
 //! Both roots lie inside the unit circle iff |μ| < 1 and 0 < x < 2 (1 + μ), for Nesterov 0 ≤ μ < 1 and
 //! 0 < x < 2 (1 + μ) / (1 + 2μ). The best constant step of gradient descent is 2 / (min + max), with the rate
-//! (κ − 1) / (κ + 1), κ = max / min; heavy ball's is 4 / (√min + √max)² with μ = r², r = (√κ − 1) / (√κ + 1), and its
-//! error falls like (1 + t) rᵗ, for the roots are double (claims D1 to D7).
+//! (κ − 1) / (κ + 1), κ = max / min; heavy ball's is 4 / (√min + √max)² with μ = r²,
+//! r = (√κ − 1) / (√κ + 1), and its error falls like (1 + t) rᵗ, for the roots are double (claims D1 to D7).
 
 use gradus_core::optim::State;
 use gradus_core::{Element, Rule, Sgd, Tape, Tensor};
@@ -22,7 +23,8 @@ pub struct Quadratic {
     pub curvatures: Vec<f64>,
 }
 
-/// What becomes of w(t) as t grows. Of several coordinates the worst decides; the order is from best to worst.
+/// What becomes of w(t) as t grows. Of several coordinates the worst decides; the order is from best to
+/// worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Every coordinate goes to 0.
@@ -84,8 +86,8 @@ impl Quadratic {
         self.curvatures.iter().map(|&c| f64::mul_add(-lr, c, 1.0)).collect()
     }
 
-    /// 2 / max c: gradient descent converges from every start iff 0 < η < this and every curvature is positive.
-    /// `None` where a curvature is negative or all are 0: then no step converges.
+    /// 2 / max c: gradient descent converges from every start iff 0 < η < this and every curvature is
+    /// positive. `None` where a curvature is negative or all are 0: then no step converges.
     pub fn bound(&self) -> Option<f64> {
         (self.min() >= 0.0 && self.max() > 0.0).then(|| 2.0 / self.max())
     }
@@ -95,8 +97,8 @@ impl Quadratic {
         (self.min() > 0.0).then(|| self.max() / self.min())
     }
 
-    /// The constant step of gradient descent whose rate is least: 2 / (min + max). `None` unless every curvature is
-    /// positive.
+    /// The constant step of gradient descent whose rate is least: 2 / (min + max). `None` unless every
+    /// curvature is positive.
     pub fn best_step(&self) -> Option<f64> {
         (self.min() > 0.0).then(|| 2.0 / (self.min() + self.max()))
     }
@@ -106,24 +108,24 @@ impl Quadratic {
         (self.min() > 0.0).then(|| (self.max() - self.min()) / (self.max() + self.min()))
     }
 
-    /// Heavy ball with the step and momentum whose rate is least; its rate is √μ. `None` unless every curvature is
-    /// positive.
+    /// Heavy ball with the step and momentum whose rate is least; its rate is √μ. `None` unless every
+    /// curvature is positive.
     pub fn best_heavy_ball(&self) -> Option<Sgd> {
         let (low, high) = (self.min().sqrt(), self.max().sqrt());
         let rate = (high - low) / (high + low);
         (self.min() > 0.0).then(|| Sgd { momentum: rate * rate, ..Sgd::new(4.0 / (low + high).powi(2)) })
     }
 
-    /// Nesterov's momentum with its usual parameters, η = 1 / max and μ = (√κ − 1) / (√κ + 1); its rate is 1 − 1 / √κ.
-    /// `None` unless every curvature is positive.
+    /// Nesterov's momentum with its usual parameters, η = 1 / max and μ = (√κ − 1) / (√κ + 1); its rate is
+    /// 1 − 1 / √κ. `None` unless every curvature is positive.
     pub fn usual_nesterov(&self) -> Option<Sgd> {
         let (low, high) = (self.min().sqrt(), self.max().sqrt());
         let momentum = (high - low) / (high + low);
         (self.min() > 0.0).then(|| Sgd { momentum, nesterov: true, ..Sgd::new(1.0 / self.max()) })
     }
 
-    /// The asymptotic rate: the largest absolute root over all coordinates. The error falls like its powers, or, where
-    /// the root is double, like t times its powers. For gradient descent it is max |ρᵢ|.
+    /// The asymptotic rate: the largest absolute root over all coordinates. The error falls like its powers,
+    /// or, where the root is double, like t times its powers. For gradient descent it is max |ρᵢ|.
     pub fn rate(&self, rule: &Sgd) -> f64 {
         let roots = self.curvatures.iter().map(|&c| {
             let (p, q) = characteristic(rule, c);
@@ -133,9 +135,9 @@ impl Quadratic {
         roots.fold(0.0, f64::max)
     }
 
-    /// What `rule` does from `start`, and why. A coordinate that starts at 0 stays there and has no say. For gradient
-    /// descent the answer is that of exact arithmetic on these very numbers; with momentum the limit of the step is
-    /// rounded once. Panics unless the momentum is in [0, 1).
+    /// What `rule` does from `start`, and why. A coordinate that starts at 0 stays there and has no say. For
+    /// gradient descent the answer is that of exact arithmetic on these very numbers; with momentum the limit
+    /// of the step is rounded once. Panics unless the momentum is in [0, 1).
     #[track_caller]
     pub fn verdict(&self, rule: &Sgd, start: &[f64]) -> (Verdict, String) {
         assert_eq!(start.len(), self.curvatures.len(), "Quadratic: a start of {} coordinates", start.len());
@@ -153,8 +155,9 @@ impl Quadratic {
         )
     }
 
-    /// Whether a step of gradient descent never increases the loss, from any start. A coordinate's share of the loss
-    /// is multiplied by ρ²: a positive curvature needs ρ² ≤ 1, so 0 ≤ η ≤ 2 / c, a negative one ρ² ≥ 1.
+    /// Whether a step of gradient descent never increases the loss, from any start. A coordinate's share of
+    /// the loss is multiplied by ρ²: a positive curvature needs ρ² ≤ 1, so 0 ≤ η ≤ 2 / c, a negative one
+    /// ρ² ≥ 1.
     pub fn loss_never_increases(&self, lr: f64) -> bool {
         self.curvatures.iter().all(|&c| {
             let excess = excess(lr, c, 2.0);
@@ -186,7 +189,8 @@ impl Quadratic {
         path
     }
 
-    /// The first t with ‖w(t)‖ ≤ shrink ‖w(0)‖, by taking the optimiser's steps; `None` if there is none up to `most`.
+    /// The first t with ‖w(t)‖ ≤ shrink ‖w(0)‖, by taking the optimiser's steps; `None` if there is none up
+    /// to `most`.
     pub fn steps_counted(&self, rule: &Sgd, start: &[f64], shrink: f64, most: u64) -> Option<u64> {
         let norm = |w: &[f64]| w.iter().map(|x| x * x).sum::<f64>().sqrt();
         let (small, rule) = (shrink * norm(start), Rule::from(*rule));
@@ -200,8 +204,8 @@ impl Quadratic {
     }
 }
 
-/// The least t with rateᵗ ≤ shrink, for a shrink in (0, 1) such as 1e-6: ⌈ln shrink / ln rate⌉. `None` where the rate
-/// is 1 or more.
+/// The least t with rateᵗ ≤ shrink, for a shrink in (0, 1) such as 1e-6: ⌈ln shrink / ln rate⌉. `None` where
+/// the rate is 1 or more.
 pub fn steps_needed(rate: f64, shrink: f64) -> Option<u64> {
     (rate < 1.0).then(|| (shrink.ln() / rate.ln()).ceil().max(1.0) as u64)
 }

@@ -4,10 +4,10 @@
 use super::Page;
 use crate::error::Result;
 use crate::image::{Image, caption_grid};
-use crate::lessons::descent::{DescentReport, descend, loss_chart, path_chart, region_chart};
+use crate::lessons::descent::{DescentReport, charts, descend};
 use crate::lessons::filtering::{Shown, filter, photograph, response_picture};
 use crate::lessons::filters::{Border, Filter, Kernel3, Kind, find};
-use crate::lessons::iou::charts;
+use crate::lessons::iou;
 use crate::lessons::quadratic::Quadratic;
 use gradus_core::Rng;
 use gradus_core::optim::Sgd;
@@ -95,11 +95,10 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
         reports.push(report);
     }
     page.table(&rows).command(&commands.join("; "));
-    let q = Quadratic::new(vec![1.0, 10.0]);
-    page.figure(
-        &region_chart(&q, &Sgd::new(0.18)).image(),
-        "Which rates converge: left of the limit. The dot is the path below.",
-    )?;
+    let (q, rule) = (Quadratic::new(vec![1.0, 10.0]), Sgd::new(0.18).into());
+    let (_, path) = descend(&q, rule, [1.0, 1.0], Some(SHOWN_STEPS));
+    let [(_, steps), (_, losses), (_, region)] = charts(&q, &rule, &path);
+    page.figure(&region.image(), "Which rates converge: left of the limit. The dot is the path below.")?;
     page.part("q1d", "(d) When it is slow").text(
         "When $a$ and $b$ differ much. The rate must be small for the steep direction, and the flat one then hardly moves. \
          What counts is the greater of $|1 - \\eta a|$ and $|1 - \\eta b|$. It is least where both are equal, \
@@ -110,12 +109,11 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
         "so that a millionth of the error takes $t = \\ln 10^6 / \\ln \\frac{\\kappa + 1}{\\kappa - 1} \\approx 6.9\\,\\kappa$ \
          steps: the last two rows of the table. Momentum turns $\\kappa$ into $\\kappa^{1/2}$.",
     );
-    let (_, path) = descend(&q, Sgd::new(0.18).into(), [1.0, 1.0], Some(SHOWN_STEPS));
     page.figure(
-        &path_chart(&q, &path).image(),
+        &steps.image(),
         "$\\eta = 0.18$, $a = 1$, $b = 10$: $w_2$ changes its sign at each step, $w_1$ crawls.",
     )?;
-    page.figure(&loss_chart(&q, &path).image(), "The loss along this path.")?;
+    page.figure(&losses.image(), "The loss along this path.")?;
     page.command("gradus descent --a 1 --b 10 --lr 0.18 -o pictures");
     claims(page, 'D');
     Ok(reports)
@@ -225,7 +223,7 @@ pub fn iou(page: &mut Page) -> Result<f64> {
          where to go. GIoU, DIoU and CIoU mend that: each is at most IoU, and their gradients pull boxes together that are \
          apart.",
     );
-    let [(_, values), (_, slopes)] = charts();
+    let [(_, values), (_, slopes)] = iou::charts();
     page.figure(&values.image(), "Four measures as a unit box moves past another.")?;
     page.figure(
         &slopes.image(),

@@ -102,7 +102,7 @@ fn descent(q: Descending) -> Result<Value> {
     for (name, v) in [("a", q.a), ("b", q.b), ("lr", q.lr), ("w1", q.start[0]), ("w2", q.start[1])] {
         bounded(name, v)?;
     }
-    let method: Method = q.optimizer.parse()?;
+    let method = Method::named(&q.optimizer)?;
     let bowl = Quadratic::new(vec![q.a, q.b]);
     let (report, path) = descend(&bowl, method.rule(q.lr), q.start, Some(STEPS));
     let losses: Vec<f64> = path.iter().map(|w| bowl.loss(w)).collect();

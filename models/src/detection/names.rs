@@ -1,5 +1,5 @@
-//! The names of a detector's tensors, which tell what it is. They are torchvision's; what older releases called otherwise is
-//! renamed:
+//! The names of a detector's tensors, which tell what it is. They are torchvision's; what older releases
+//! called otherwise is renamed:
 //!
 //! | older | today's |
 //! |---|---|
@@ -66,8 +66,8 @@ pub fn modernise<T>(named: IndexMap<String, T>) -> IndexMap<String, T> {
     named.into_iter().map(|(name, one)| (modern_name(&name), one)).collect()
 }
 
-/// That a detector with these names is none of torchvision's second versions, which have batch norm in pyramid and heads,
-/// two convolutions before the proposals, and four in the box head.
+/// That a detector with these names is none of torchvision's second versions, which have batch norm in
+/// pyramid and heads, two convolutions before the proposals, and four in the box head.
 ///
 /// # Errors
 /// [`Problem::UnknownNetwork`].

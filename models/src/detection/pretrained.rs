@@ -1,9 +1,9 @@
 //! A detector that starts from weights trained for something else.
 //!
-//! Two kinds of file serve. A detector's: all is taken, but for predictors of another number of classes, which stay
-//! fresh, both of them, as in torchvision's tutorial. An ImageNet classifier's: it becomes the backbone (`features.0...`
-//! is `backbone.0...` or `backbone.body.0...`, `layer1...` is `backbone.body.layer1...`), its last layer is left.
-//! [`Pretrained`] says what happened to every tensor.
+//! Two kinds of file serve. A detector's: all is taken, but for predictors of another number of classes,
+//! which stay fresh, both of them, as in torchvision's tutorial. An ImageNet classifier's: it becomes the
+//! backbone (`features.0...` is `backbone.0...` or `backbone.body.0...`, `layer1...` is
+//! `backbone.body.layer1...`), its last layer is left. [`Pretrained`] says what happened to every tensor.
 
 use super::Detector;
 use super::names::{BOX_PREDICTOR, CLASSES, MASK_PREDICTOR, modern_name, must_be_known, num_classes};
@@ -49,7 +49,8 @@ pub struct Pretrained {
 /// Loads a detector from the file at `path`, and sets its batch norms' ε (see [`norm_eps`]).
 ///
 /// # Errors
-/// What cannot be read, a hash in the file's name that is not its content's, and what [`load_pretrained`] refuses.
+/// What cannot be read, a hash in the file's name that is not its content's, and what [`load_pretrained`]
+/// refuses.
 pub fn pretrain<E: Element>(
     net: &mut Detector<E>,
     path: impl AsRef<Path>,
@@ -76,13 +77,14 @@ pub fn pretrain_key<E: Element>(
     Ok(Pretrained { notes, ..report })
 }
 
-/// Loads a detector (its names begin with `backbone.`, `rpn.`, `roi_heads.`) from a detector's or a classifier's
-/// tensors.
+/// Loads a detector (its names begin with `backbone.`, `rpn.`, `roi_heads.`) from a detector's or a
+/// classifier's tensors.
 ///
 /// # Errors
-/// [`Problem::NotFinite`] for NaN or infinity; [`Problem::Mismatch`] when a tensor has another shape, the number of
-/// classes apart, or one of the backbone's body is not in the file; [`Problem::UnknownNetwork`] for a detector with
-/// other heads, [`Problem::Unread`] for a tensor of a kind that is not read here. The network may then be partly loaded.
+/// [`Problem::NotFinite`] for NaN or infinity; [`Problem::Mismatch`] when a tensor has another shape, the
+/// number of classes apart, or one of the backbone's body is not in the file; [`Problem::UnknownNetwork`] for
+/// a detector with other heads, [`Problem::Unread`] for a tensor of a kind that is not read here. The network
+/// may then be partly loaded.
 pub fn load_pretrained<E: Element>(
     net: &mut impl Module<E>,
     state: StateDict,
@@ -193,7 +195,8 @@ impl fmt::Display for Pretrained {
     }
 }
 
-/// The parts of a network that tensors belong to (two components of their names), each with its number of them.
+/// The parts of a network that tensors belong to (two components of their names), each with its number of
+/// them.
 fn parts(names: &[String]) -> String {
     let mut counts = IndexMap::<String, usize>::new();
     for name in names {
@@ -212,12 +215,13 @@ pub const NORM_EPS: &str = "norm_eps";
 /// `maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth`): they were trained when frozen batch norm had no ε.
 const WITHOUT_EPS: [&str; 2] = ["258fb6c6", "bf2d0c1e"];
 
-/// ε of the batch norms that a file's weights belong to: what its metadata says under [`NORM_EPS`] (as files written
-/// here do), 0 for torchvision's COCO V1 weights, known by their SHA-256, and otherwise 1e-5. A copy of those weights
-/// in another format does not tell.
+/// ε of the batch norms that a file's weights belong to: what its metadata says under [`NORM_EPS`] (as files
+/// written here do), 0 for torchvision's COCO V1 weights, known by their SHA-256, and otherwise 1e-5. A copy
+/// of those weights in another format does not tell.
 ///
 /// # Errors
-/// [`Problem::Io`] when the file cannot be read, [`Problem::Mismatch`] when its metadata is no number from 0 to 1.
+/// [`Problem::Io`] when the file cannot be read, [`Problem::Mismatch`] when its metadata is no number from 0
+/// to 1.
 pub fn norm_eps(path: impl AsRef<Path>, loaded: &Loaded) -> Result<f64, CheckpointError> {
     let path = path.as_ref();
     if let Some(text) = loaded.metadata.get(NORM_EPS) {
