@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use gradus_models::detection::NORM_EPS;
 use gradus_models::checkpoint;
+use gradus_models::detection::NORM_EPS;
 use serde_json::{Value, json};
 
 use crate::common::{gradus, said as text};
