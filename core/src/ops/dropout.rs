@@ -152,6 +152,18 @@ mod tests {
         assert_eq!(dropped(101, 0.5).2.state()[1], fresh + 26);
     }
 
+    /// Where a piece of the work begins, its draws begin.
+    #[test]
+    fn a_long_tensors_mask_is_that_of_its_parts() {
+        let drop = |t: &mut Tape<f32>, len: usize| t.dropout(Tensor::full([len], 1.0).into(), 0.5).value;
+        let parts = [GRAIN, 2 * GRAIN, 20];
+        let mut whole = Tape::train(&mut Rng::seed(3));
+        let mut apart = Tape::train(&mut Rng::seed(3));
+        let y: Vec<f32> = parts.iter().flat_map(|&len| drop(&mut apart, len).data().to_vec()).collect();
+        assert_eq!(drop(&mut whole, parts.iter().sum()).data(), y);
+        assert_eq!(whole.rng().state(), apart.rng().state());
+    }
+
     #[test]
     fn extremes() {
         assert_eq!(dropped(5, 0.0).0, Tensor::full([5], 1.0));

@@ -3,6 +3,8 @@
 //! Bound: a sum of k products, in any order, differs from the exact one by at most (k + 1) u Σ|a||b| (Higham, Accuracy
 //! and Stability of Numerical Algorithms, 2nd edition, section 3.1). The oracle computes the sum and Σ|a||b| in f64.
 
+mod choice;
+
 use super::*;
 use crate::gemm::Precision;
 use crate::{Activation, Rng};

@@ -287,4 +287,29 @@ mod tests {
         close(y.data(), &[2000.0, 6000.0, 6.0 * 2f64.ln(), 2.0 * 2f64.ln()]);
         close(g.data(), &[2.0, -6.0, -3.0, 1.0]);
     }
+
+    /// Each loss is a polynomial of the target, of degree 2 at most, on a stretch of 1/4 either way: central differences are exact.
+    #[test]
+    fn gradients_of_targets() {
+        let x = t(&[5], &[-3.0, -0.6, 0.1, 0.7, 2.0]);
+        let z = t(&[5], &[1.0, 0.0, 0.5, 1.5, -0.3]);
+        let (w, p) = (t(&[5], &[2.0, 0.5, 3.0, 1.0, 0.25]), t(&[1], &[3.0]));
+        let bce = BceWeights { weight: Some(&w), pos_weight: Some(&p) };
+        let losses: [&dyn Fn(&mut Tape<f64>, Var<f64>, Var<f64>) -> Var<f64>; 4] = [
+            &|g, x, z| g.mse(x, z, Reduction::None),
+            &|g, x, z| g.smooth_l1(x, z, 4.5, Reduction::None),
+            &|g, x, z| g.bce_with_logits(x, z, BceWeights::default(), Reduction::None),
+            &|g, x, z| g.bce_with_logits(x, z, bce, Reduction::None),
+        ];
+        for loss in losses {
+            let (_, [_, found]) = gradients([x.clone(), z.clone()], |g, [x, z]| loss(g, x, z));
+            let at = |step: f64| {
+                let z = Tensor::from_fn([5], |i| z.data()[i] + step);
+                loss(&mut Tape::infer(), x.clone().into(), z.into()).value
+            };
+            let (above, below) = (at(0.25), at(-0.25));
+            let want: Vec<f64> = above.data().iter().zip(below.data()).map(|(a, b)| 2.0 * (a - b)).collect();
+            close(found.data(), &want);
+        }
+    }
 }
