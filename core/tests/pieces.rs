@@ -1,9 +1,10 @@
-//! Work on long tensors is cut into pieces (16·1024 elements, rows of images, bands): where a piece begins, its operands begin.
+//! Work on long tensors is cut into pieces (16·1024 elements, rows of images, bands): where a piece begins, its
+//! operands begin. And it is done in place where it can be.
 //!
-//! Of an op that treats images apart, the result of a batch is the results of its images, one after another, and so are the
-//! gradients; what the images share gets the sum of their gradients. Each image is longer than a piece, and no multiple of one. The images
-//! of a short batch are cut elsewhere, and their sums may be in another order: numbers are small integers, whose sums are exact, and
-//! functions that round may differ by a few of the f64's 2⁻⁵³.
+//! Of an op that treats images apart, the result of a batch is the results of its images, one after another, and so
+//! are the gradients; what the images share gets the sum of their gradients. Each image is longer than a piece, and
+//! no multiple of one. The images of a short batch are cut elsewhere, and their sums may be in another order: numbers
+//! are small integers, whose sums are exact, and functions that round may differ by a few of f64's 2⁻⁵³.
 
 use gradus_core::ops::conv::{Affine, Conv, Fused};
 use gradus_core::ops::{BceWeights, ClassLoss, PoolSpec, Reduction};
@@ -53,6 +54,9 @@ fn equal(what: &str, found: &[f64], want: &[f64]) {
 fn each_image_is_by_itself(name: &str, op: Op) {
     let (y, gradients) = run(op, 0..IMAGES);
     let apart: Vec<_> = (0..IMAGES).map(|i| run(op, i..i + 1)).collect();
+    // Without gradients, operands that nobody else owns make room for the result.
+    let in_place = op(&mut Tape::infer(), operands(0..IMAGES).map(Var::from));
+    equal(&format!("{name} in place"), in_place.value.data(), y.data());
     let joined = |f: &dyn Fn(usize) -> Vec<f64>| (0..IMAGES).flat_map(f).collect::<Vec<_>>();
     equal(name, y.data(), &joined(&|i| apart[i].0.data().to_vec()));
     for (k, gradient) in gradients.iter().enumerate() {
@@ -69,7 +73,7 @@ fn each_image_is_by_itself(name: &str, op: Op) {
 
 #[test]
 fn ops_of_elements() {
-    let ops: [(&str, Op); 16] = [
+    let ops: [(&str, Op); 17] = [
         ("relu", |t, [x, ..]| t.relu(x)),
         ("sigmoid", |t, [x, ..]| t.sigmoid(x)),
         ("abs", |t, [x, ..]| t.abs(x)),
@@ -80,6 +84,10 @@ fn ops_of_elements() {
         ("sub from a vector", |t, [x, _, v]| t.sub(v, x)),
         ("mul by a vector", |t, [x, _, v]| t.mul(x, v)),
         ("affine", |t, [x, _, v]| t.affine(x, v.clone(), v, Activation::Relu6)),
+        ("batch_norm_eval", |t, [x, _, v]| {
+            let (mean, var) = (integers(&[13], 4), Tensor::full([13], 3.0));
+            t.batch_norm_eval(x, v.clone(), v, &mean, &var, 1.0, Activation::Relu)
+        }),
         ("mse", |t, [x, z, _]| t.mse(x, z, Reduction::None)),
         ("smooth_l1", |t, [x, z, _]| t.smooth_l1(x, z, 2.0, Reduction::None)),
         ("bce", |t, [x, z, _]| t.bce_with_logits(x, z.value, BceWeights::default(), Reduction::None)),
