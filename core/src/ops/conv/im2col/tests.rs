@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::gemm::Precision;
+use crate::gemm::lhs::Lhs;
 use crate::{Activation, Rng};
 use proptest::prelude::*;
 
@@ -125,5 +126,32 @@ fn networks_layers() {
         ConvSpec { groups: 2, ..ConvSpec::square([2, 9, 7, 32], 64, 5, 1, 2) },
     ] {
         check_all::<f32>(&spec);
+    }
+}
+
+/// Whether a grid's rows read padding, and whether that is a tenth or more of what they read, counted tap by tap.
+#[test]
+fn rows_that_read_padding_are_known() {
+    let small = |most: usize| 1..=most;
+    for (h, w) in small(6).flat_map(|h| small(6).map(move |w| (h, w))) {
+        for (kernel, stride) in small(3).flat_map(|k| small(3).map(move |s| (k, s))) {
+            for (padding, dilation) in (0..3).flat_map(|p| small(2).map(move |d| (p, d))) {
+                let square = ConvSpec::square([16, h, w, 1], 1, kernel, stride, padding);
+                let spec = ConvSpec { dilation: [dilation; 2], ..square };
+                if [h, w].into_iter().any(|size| size + 2 * padding < dilation * (kernel - 1) + 1) {
+                    continue;
+                }
+                let (extent, taps) = (spec.out_hw(), forward_taps(&spec));
+                let all = 16 * taps.len() * extent[0] * extent[1];
+                let mut read = 0;
+                each(&spec, |_, _, _| read += 1);
+                let source = Source { data: &[0.0f64; 0], h, w, ld: 1, channel: 0, run: 1 };
+                let pixels = Pixels { images: 16, extent, images_inner: false };
+                let gather = Gather { source, pixels, step: spec.stride, taps: &taps, zeros: &[] };
+                assert_eq!(gather.skips(), read < all, "{spec:?}");
+                let inner = |images: usize| images_inner(images, extent, [h, w], spec.stride, &taps);
+                assert_eq!((inner(16), inner(15)), (10 * read <= 9 * all, false), "{spec:?}");
+            }
+        }
     }
 }

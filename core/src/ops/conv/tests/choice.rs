@@ -89,3 +89,12 @@ fn the_cheapest_tiling_is_chosen() {
         }
     }
 }
+
+/// Register tiles that leave no vector over, of three or four vectors, where one of them does.
+#[test]
+fn vectors_of_register_tiles() {
+    let of = |registers: usize| (1..=16).map(move |v| product::tile_vectors(registers, 8, 8 * v - 3));
+    assert!(of(32).eq([1, 2, 3, 4, 4, 3, 4, 4, 3, 4, 4, 4, 4, 4, 3, 4]));
+    assert!(of(16).eq((1..=16).map(|v| v.min(2))));
+    assert!(of(8).eq([1; 16]));
+}
