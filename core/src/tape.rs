@@ -451,4 +451,13 @@ mod tests {
             assert_eq!(g.backward(&y).param(&p).unwrap().item(), 4.0);
         }
     }
+
+    #[test]
+    fn what_is_frozen_or_not_recorded_has_no_node() {
+        let mut p = Param::new(scalar(2.0), Layout::Plain);
+        assert!(Tape::infer().param(&p).node.is_none());
+        p.trainable = false;
+        let mut g = Tape::eval();
+        assert!(g.param(&p).node.is_none() && g.is_empty());
+    }
 }

@@ -154,8 +154,8 @@ fn convolutions_and_what_is_fused() {
     }
     let ops: [(&str, Op); 6] = [
         ("conv2d of three channels", |t, [x, z, v]| {
-            let (x, w) = (t.slice(x, 3, 2, 5, 1), integers(&[3, 3, 3, 13], 2).into());
-            t.conv2d(x, &w, Some(&v), Conv::new(1, 1), fused(v.clone(), z, Activation::Relu))
+            let (x, w) = (t.slice(x, 3, 2, 5, 1), integers(&[7, 7, 3, 13], 2).into());
+            t.conv2d(x, &w, Some(&v), Conv::new(1, 3), fused(v.clone(), z, Activation::Relu))
         }),
         ("conv2d of many taps in phases", |t, [x, ..]| {
             let (x, w) = (t.slice(x, 3, 2, 5, 1), integers(&[11, 11, 3, 16], 2).into());

@@ -251,7 +251,11 @@ mod tests {
     #[test]
     fn nothing_is_recorded_without_a_live_parent() {
         let mut t = Tape::<f32>::eval();
-        let y = t.sigmoid(Tensor::zeros([3]).into());
+        let x = Tensor::full([3], 2.0);
+        let place = x.data().as_ptr();
+        let y = t.log(x.into());
         assert!(y.node.is_none() && t.is_empty());
+        // Nor is the operand kept: its place takes the result.
+        assert_eq!(y.value.data().as_ptr(), place);
     }
 }

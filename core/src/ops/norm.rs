@@ -352,6 +352,21 @@ mod tests {
     }
 
     #[test]
+    fn in_place_it_is_the_same() {
+        let (x, c) = (image(5, 700), 5);
+        let vector = |first: f64| Var::from(Tensor::from_fn([c], |k| first + k as f64));
+        for act in [Activation::None, Activation::Relu, Activation::Relu6] {
+            let norm = |x: Tensor<f64>| {
+                Tape::infer().batch_norm_train(x.into(), vector(0.5), vector(-1.5), 1e-5, act).0.value
+            };
+            let alone = Tensor::from_slice(*x.shape(), x.data());
+            let place = alone.data().as_ptr();
+            let (apart, in_place) = (norm(x.clone()), norm(alone));
+            assert_eq!((in_place.data(), in_place.data().as_ptr()), (apart.data(), place));
+        }
+    }
+
+    #[test]
     fn affine_keeps_what_it_needs_and_no_more() {
         let x = image(3, 50);
         let (scale, shift) =
