@@ -289,13 +289,30 @@ fn i5_what_is_no_box_is_refused() {
     });
 }
 
+/// A box with one coordinate that is NaN, and the one it was made of.
+fn broken((a, i): (BBox<f32>, usize)) -> (BBox<f32>, BBox<f32>) {
+    let mut broken = a;
+    broken[i] = f32::NAN;
+    (broken, a)
+}
+
 #[test]
-fn i5_control_a_nan_shows_in_the_result() {
-    // Comparisons swallow NaN: without the check at the boundary a box with one gets an ordinary IoU.
-    refuted((float_box(), 0..4usize), |(a, i)| {
-        let mut broken = a;
-        broken[i] = f32::NAN;
+fn i5_a_nan_shows_in_the_result() {
+    holds((float_box(), 0..4usize), |drawn| {
+        let (broken, a) = broken(drawn);
         let y = iou(&broken, &a);
+        ensure(y.is_nan(), || format!("{broken:?}: {y}"))
+    });
+}
+
+#[test]
+fn i5_control_a_comparison_hides_a_nan() {
+    // I / U where U is above 0, and 0 elsewhere: so is a union that is NaN.
+    refuted((float_box(), 0..4usize), |drawn| {
+        let (broken, a) = broken(drawn);
+        let [w, h] = overlap(&broken, &a);
+        let union = area(&broken) + area(&a) - w * h;
+        let y = if union > 0.0 { w * h / union } else { 0.0 };
         ensure(y.is_nan(), || format!("{broken:?}: {y}"))
     });
 }
