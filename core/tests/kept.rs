@@ -53,7 +53,7 @@ fn batch_norms_result_is_made_again_and_not_kept() {
 /// The tensors of the operands' size that a tape holds after an op of two operands, of which one or both are inputs.
 fn held_by(op: impl Fn(&mut Tape, Var, Var) -> Var, inputs: [bool; 2]) -> usize {
     let elements: usize = SHAPE.iter().product();
-    let before = f32::pool().stats().in_use;
+    let before = f32::arena().stats().in_use;
     let mut t = Tape::eval();
     let [a, b] = inputs.map(|live| {
         let x = Tensor::from_fn(SHAPE, |i| 1.0 + i as f32);
@@ -61,7 +61,7 @@ fn held_by(op: impl Fn(&mut Tape, Var, Var) -> Var, inputs: [bool; 2]) -> usize 
     });
     let y = op(&mut t, a, b).node;
     assert!(y.is_some());
-    (f32::pool().stats().in_use - before) / (elements * size_of::<f32>())
+    (f32::arena().stats().in_use - before) / (elements * size_of::<f32>())
 }
 
 /// Ops, and what they hold where the first operand is an input, the second, or both.
