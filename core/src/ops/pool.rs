@@ -372,6 +372,17 @@ mod tests {
     }
 
     #[test]
+    fn taps_may_lie_apart() {
+        let spec = PoolSpec { kernel: [1, 2], dilation: [1, 2], ..PoolSpec::square(1, 1) };
+        let mut t = Tape::<f64>::eval();
+        let x = t.input(Tensor::from_slice([1, 1, 5, 1], &[1.0, 5.0, 2.0, 3.0, 9.0]));
+        let y = t.max_pool2d(x.clone(), spec, Activation::None);
+        assert_eq!(y.value.data(), [2.0, 5.0, 9.0]);
+        let g = t.backward_from([(y.node, Tensor::from_slice([1, 1, 3, 1], &[1.0, 2.0, 4.0]))]);
+        assert_eq!(g.of(&x).unwrap().data(), [0.0, 2.0, 1.0, 0.0, 4.0]);
+    }
+
+    #[test]
     fn the_first_maximum_wins() {
         let x = image(2, 4, &[1.0, 1.0, 0.0, 2.0, 1.0, 1.0, 2.0, 2.0]);
         let spec = PoolSpec::square(2, 2);

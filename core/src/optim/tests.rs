@@ -191,6 +191,16 @@ fn rate_and_momentum_are_read_and_set() {
     assert_eq!((o.lr(), o.rule.lr()), (0.3, 0.3));
 }
 
+#[test]
+fn defaults_are_pytorchs() {
+    let adam = Adam::new(1e-3);
+    assert_eq!((adam.lr, adam.betas, adam.eps), (1e-3, (0.9, 0.999), 1e-8));
+    assert_eq!((adam.weight_decay, adam.decoupled, adam.amsgrad), (0.0, false, false));
+    assert_eq!(Adam::decoupled(1e-3), Adam { weight_decay: 0.01, decoupled: true, ..adam });
+    let sgd = Sgd::new(0.1);
+    assert_eq!((sgd.lr, sgd.momentum, sgd.weight_decay, sgd.nesterov), (0.1, 0.0, 0.0, false));
+}
+
 /// What a closure's panic says.
 fn said(f: impl FnOnce()) -> String {
     let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).expect_err("a panic");
