@@ -1,5 +1,5 @@
-//! Every algorithm that applies, each pass, on the shapes of the project's networks. Names as in the peers' scripts:
-//! `cargo bench --bench conv -- r50_l1_3x3/winograd/Forward`.
+//! Every algorithm that applies, each pass, on the shapes of the project's networks. Names as in the peers'
+//! scripts: `cargo bench --bench conv -- r50_l1_3x3/winograd/Forward`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gradus::bench::conv::{Shape, shapes};

@@ -1,5 +1,5 @@
-//! Two detectors side by side: accuracy on the images they learned from and on those they did not, losses over the
-//! epochs, speed, size, and what both find in the same pictures at the same scale.
+//! Two detectors side by side: accuracy on the images they learned from and on those they did not, losses
+//! over the epochs, speed, size, and what both find in the same pictures at the same scale.
 
 use crate::data::detection::{self, DetectionDataset};
 use crate::engine::detection::{Part, Score, judge, shown};
@@ -181,8 +181,8 @@ fn side(
     Ok((side, shown))
 }
 
-/// The parameters that a detector had in training. To detect with, batch norm is frozen: its weights and biases, which
-/// otherwise are parameters, are constants then.
+/// The parameters that a detector had in training. To detect with, batch norm is frozen: its weights and
+/// biases, which otherwise are parameters, are constants then.
 fn parameters(net: &mut Detector, frozen: bool) -> usize {
     let mut count = net.num_params();
     net.for_each(|name, slot| {

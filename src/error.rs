@@ -1,8 +1,8 @@
 //! The application's one error type: what went wrong, with which file, and what to do.
 //!
-//! Three kinds, told apart by the exit code: bad input or usage (2) is the user's to mend, a failure (1) is not,
-//! an interruption (130) has its state saved. Library code returns [`Error`]; `main` prints it and exits with
-//! [`Error::exit_code`].
+//! Three kinds, told apart by the exit code: bad input or usage (2) is the user's to mend, a failure (1) is
+//! not, an interruption (130) has its state saved. Library code returns [`Error`]; `main` prints it and exits
+//! with [`Error::exit_code`].
 
 use std::fmt;
 use std::io;
@@ -65,7 +65,8 @@ impl Error {
         Error::Interrupted(Message { what: what.into(), ..Message::default() })
     }
 
-    /// A file or folder that cannot be read: the user's where the path is wrong, a failure where the machine is.
+    /// A file or folder that cannot be read: the user's where the path is wrong, a failure where the machine
+    /// is.
     pub fn read(path: &Path, error: &io::Error) -> Self {
         Self::io("cannot be read", path, error)
     }

@@ -1,7 +1,7 @@
 //! Reading and writing whole files: bounded reads, atomic writes.
 //!
-//! A file is replaced as checkpoints are ([`write_atomically`]). Whenever the process or the machine stops, the path
-//! holds the old content or the new, never a mixture; a full disk leaves the old content.
+//! A file is replaced as checkpoints are ([`write_atomically`]). Whenever the process or the machine stops,
+//! the path holds the old content or the new, never a mixture; a full disk leaves the old content.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};

@@ -1,5 +1,5 @@
-//! What a file or folder is, for messages where it is not what was expected: told by the first bytes, by the names in
-//! an archive, or by those in a folder (see [`looks`]).
+//! What a file or folder is, for messages where it is not what was expected: told by the first bytes, by the
+//! names in an archive, or by those in a folder (see [`looks`]).
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
@@ -10,7 +10,8 @@ use gradus_models::checkpoint::{Kind, Looks, Remedy, is_picture, looks, members}
 
 use crate::error::Error;
 
-/// Bytes of a file that are looked at, and unpacked bytes of an archive whose names are not listed in one place.
+/// Bytes of a file that are looked at, and unpacked bytes of an archive whose names are not listed in one
+/// place.
 const START: u64 = 1 << 16;
 const UNPACKED: u64 = 16 << 20;
 /// Names of an archive, or of each folder, that are looked at; those of all folders together; and how deep.
@@ -23,8 +24,8 @@ pub fn at(path: &Path) -> Option<Looks> {
     if path.is_dir() { folder(path) } else { file(path) }
 }
 
-/// The error that weights or a run were expected: what is there instead, with what to do, or else the error that
-/// led here. That stays where it is not the path's fault.
+/// The error that weights or a run were expected: what is there instead, with what to do, or else the error
+/// that led here. That stays where it is not the path's fault.
 pub fn instead(error: Error, path: &Path, expected: &str) -> Error {
     instead_of(error, path, expected, Remedy::for_weights)
 }
@@ -116,7 +117,8 @@ fn folder(path: &Path) -> Option<Looks> {
     (2 * beside > names.len()).then_some(Looks { remedy: sort, ..found })
 }
 
-/// Whether pictures lie in two sub-folders or more, and other files in none but these: a data set in class folders.
+/// Whether pictures lie in two sub-folders or more, and other files in none but these: a data set in class
+/// folders.
 fn are_classes(names: &[String]) -> bool {
     let folder = |name: &String| Some(name.rsplit_once('/')?.0.to_owned());
     let all: HashSet<String> = names.iter().filter_map(folder).collect();
@@ -124,8 +126,8 @@ fn are_classes(names: &[String]) -> bool {
     pictured.len() >= 2 && pictured.len() == all.len()
 }
 
-/// The files below a folder, some of each, with `/` between: those that lie less deep first. Error: the folder itself
-/// cannot be read.
+/// The files below a folder, some of each, with `/` between: those that lie less deep first. Error: the
+/// folder itself cannot be read.
 fn list(root: &Path) -> io::Result<Vec<String>> {
     root.read_dir()?;
     let (mut names, mut left) = (Vec::new(), ALL_NAMES);

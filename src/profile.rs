@@ -1,8 +1,9 @@
 //! `--profile`: where the time went, as a table for people, a trace for a viewer, and lines for a run's page.
 //!
-//! The table has a line for each op or kernel: own time, its share of the wall clock, and where the work is known the rate
-//! in GFLOP/s (multiply-adds of the definition, counted as two) and GB/s (each operand once). The trace is in the format
-//! of Chrome's trace viewer, which ui.perfetto.dev opens too, and shows the memory of tensors over time.
+//! The table has a line for each op or kernel: own time, its share of the wall clock, and where the work is
+//! known the rate in GFLOP/s (multiply-adds of the definition, counted as two) and GB/s (each operand once).
+//! The trace is in the format of Chrome's trace viewer, which ui.perfetto.dev opens too, and shows the memory
+//! of tensors over time.
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -12,7 +13,8 @@ use serde::Serialize;
 use std::fmt::{self, Write};
 use std::path::Path;
 
-/// Runs `work` under a profile; afterwards, however it ended, prints the table to standard error and writes the trace.
+/// Runs `work` under a profile; afterwards, however it ended, prints the table to standard error and writes
+/// the trace.
 ///
 /// # Errors
 /// `work`'s, or the trace cannot be written.

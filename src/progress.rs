@@ -1,4 +1,5 @@
-//! Progress on standard error: a bar with rate and time left on a terminal, a plain line every ten seconds elsewhere.
+//! Progress on standard error: a bar with rate and time left on a terminal, a plain line every ten seconds
+//! elsewhere.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;

@@ -1,6 +1,6 @@
-//! After its second step training asks the system for no more tensor memory. Alone in its file: the pool that counts
-//! is the process's. On one thread, so that the count is exact: on several, how many kernels hold scratch at one moment
-//! is a matter of timing.
+//! After its second step training asks the system for no more tensor memory. Alone in its file: the pool that
+//! counts is the process's. On one thread, so that the count is exact: on several, how many kernels hold
+//! scratch at one moment is a matter of timing.
 
 use gradus_core::optim::{Adam, Optimizer};
 use gradus_core::{Element, Rng, Tape, init};

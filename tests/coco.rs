@@ -1,12 +1,13 @@
-//! COCO's 24 numbers against pycocotools': on toys with crowd regions, objects without a mask, images without objects and ids from 0, and
-//! (with the feature `real-data`) on photos of people. What pycocotools says is made by tests/reference/coco.py.
+//! COCO's 24 numbers against pycocotools': on toys with crowd regions, objects without a mask, images without
+//! objects and ids from 0, and (with the feature `real-data`) on photos of people. What pycocotools says is
+//! made by tests/reference/coco.py.
 
 use gradus::data::coco::json::Instances;
 use gradus::metrics::coco::{Detection, GroundTruth, Kind, NAMES, evaluate};
 use serde_json::Value;
 
-/// Both sum up to 10 x 101 precisions for each category; in another order, a sum of n terms of at most 1 is off by at most n/2 units of
-/// 2^-53, relative to the terms' sum.
+/// Both sum up to 10 x 101 precisions for each category; in another order, a sum of n terms of at most 1 is
+/// off by at most n/2 units of 2^-53, relative to the terms' sum.
 const TOLERANCE: f64 = 1e-12;
 
 fn compare(what: &str, truth: &GroundTruth, detections: &[Detection], kind: Kind, expected: &Value) {

@@ -12,7 +12,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// The command refuses with exit code 2, nothing on standard output, and one message that has all these words.
+/// The command refuses with exit code 2, nothing on standard output, and one message that has all these
+/// words.
 #[track_caller]
 fn refused(args: &[&str], words: &[&str]) {
     let out = gradus(args);
@@ -45,7 +46,8 @@ fn trained(folder: &Path) -> String {
     run.to_str().unwrap().into()
 }
 
-/// The homework's page of a run: every part has its section, nothing is fetched, each figure says what it is of.
+/// The homework's page of a run: every part has its section, nothing is fetched, each figure says what it is
+/// of.
 fn reported(run: &str, folder: &Path) {
     let out = folder.join("report");
     let made = gradus(&["report", "--alexnet", run, "--quick", "-o", out.to_str().unwrap(), "--json"]);

@@ -1,5 +1,5 @@
-//! The detection data sets on real data: `cargo test --features real-data`, with GRADUS_TEST_DATA naming the folder
-//! above `data`.
+//! The detection data sets on real data: `cargo test --features real-data`, with GRADUS_TEST_DATA naming the
+//! folder above `data`.
 #![cfg(feature = "real-data")]
 
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! Detectors as a user meets them: a run's folder, evaluation, detection, comparison, resuming, and bad input.
+//! Detectors as a user meets them: a run's folder, evaluation, detection, comparison, resuming, and bad
+//! input.
 
 use gradus::data::{Reading, detection};
 use gradus::engine::detection::{Detection, Part, Plan, Recipe, Tally, judge};
@@ -29,7 +30,8 @@ fn json_of(args: &[&str]) -> Value {
     serde_json::from_slice(&out.stdout).unwrap()
 }
 
-/// The command ends with this code, nothing on standard output, no panic, and one message that has all these words.
+/// The command ends with this code, nothing on standard output, no panic, and one message that has all these
+/// words.
 #[track_caller]
 fn fails(code: i32, args: &[&str], words: &[&str]) {
     let out = gradus(args);
@@ -273,8 +275,9 @@ fn other_data_than_a_runs_are_judged_as_a_whole_or_divided_when_asked() {
     fails(2, &with(run, &["synthetic:5:64x48", "--split", "val"]), &["no split `val`"]);
 }
 
-/// A detector that does not learn finds nothing in the few scenes that it is shown over and over; nor does one before. Of
-/// seeds 1 and 2 on two instruction sets each run that was finished had AP50 .99 or more after 120 epochs, and .2 to .4 after 60.
+/// A detector that does not learn finds nothing in the few scenes that it is shown over and over; nor does
+/// one before. Of seeds 1 and 2 on two instruction sets each run that was finished had AP50 .99 or more after
+/// 120 epochs, and .2 to .4 after 60.
 #[test]
 fn four_scenes_are_learned_by_heart() {
     let data = detection::open("synthetic:4:96x64", Reading::default()).unwrap();

@@ -1,4 +1,5 @@
-//! Snapshots of every filter: numbers on a small image, pictures of a photograph (`cargo insta review` shows changes).
+//! Snapshots of every filter: numbers on a small image, pictures of a photograph (`cargo insta review` shows
+//! changes).
 
 use gradus::image::{Image, Limits};
 use gradus::lessons::filtering::{Shown, filter, response_picture};

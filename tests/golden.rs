@@ -1,8 +1,8 @@
 //! Parity with PyTorch, torchvision, pycocotools and ONNX: every case of a folder is run in f64 and in f32.
 //!
-//! `cargo test --test golden` runs the cases of tests/golden; with `GOLDEN_DIR` it runs those of another folder,
-//! which may hold suites or be one. Arguments filter by name, as for any test. A case of an unknown op fails.
-//! The format is told in tests/golden/README.md.
+//! `cargo test --test golden` runs the cases of tests/golden; with `GOLDEN_DIR` it runs those of another
+//! folder, which may hold suites or be one. Arguments filter by name, as for any test. A case of an unknown
+//! op fails. The format is told in tests/golden/README.md.
 
 #[path = "golden_cases/mod.rs"]
 mod cases;

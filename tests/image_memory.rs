@@ -39,8 +39,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// A JPEG file of side x side blocks of one shade with long comments: progressive, a scan of means and one of the rest
-/// for each of so many components.
+/// A JPEG file of side x side blocks of one shade with long comments: progressive, a scan of means and one of
+/// the rest for each of so many components.
 fn jpeg(side: u16, components: u8) -> Vec<u8> {
     let mut out = vec![0xff, 0xd8];
     let mut add = |marker: u8, content: &[u8]| {
@@ -66,8 +66,9 @@ fn jpeg(side: u16, components: u8) -> Vec<u8> {
     out
 }
 
-/// Coefficients take twice what the samples take, copies of them on the way to another thread at most as much again, and
-/// the planes what the samples take: five times as much, and a little for tables. A copy of the file would be too much.
+/// Coefficients take twice what the samples take, copies of them on the way to another thread at most as much
+/// again, and the planes what the samples take: five times as much, and a little for tables. A copy of the
+/// file would be too much.
 #[test]
 fn a_jpeg_takes_the_memory_that_its_limits_tell() {
     for components in [1, 3] {

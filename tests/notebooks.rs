@@ -1,6 +1,8 @@
-//! The notebooks: their cells are those of the examples of the same names, which are compiled and run as tests.
+//! The notebooks: their cells are those of the examples of the same names, which are compiled and run as
+//! tests.
 //!
-//! `GRADUS_BLESS=1 cargo test --test notebooks` writes the cells anew; outputs stay where a cell has not changed.
+//! `GRADUS_BLESS=1 cargo test --test notebooks` writes the cells anew; outputs stay where a cell has not
+//! changed.
 
 use serde_json::{Value, json};
 use std::fs;

@@ -1,8 +1,10 @@
-//! The commands of the README and of the pages for users work as written and print what is quoted, in an empty folder,
-//! page after page from top to bottom. Links lead somewhere, and the README's example is one that is compiled and run.
+//! The commands of the README and of the pages for users work as written and print what is quoted, in an
+//! empty folder, page after page from top to bottom. Links lead somewhere, and the README's example is one
+//! that is compiled and run.
 //!
-//! What needs a download is given what the program draws; what trains for long trains briefly; servers are asked for their
-//! address and stopped; of a benchmark, a download and the report (`tests/command_line.rs` makes one) only the words are checked.
+//! What needs a download is given what the program draws; what trains for long trains briefly; servers are
+//! asked for their address and stopped; of a benchmark, a download and the report (`tests/command_line.rs`
+//! makes one) only the words are checked.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

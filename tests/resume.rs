@@ -59,7 +59,8 @@ fn x2_killed_at_twenty_moments_and_resumed_it_has_the_same_bits() {
 
     let mut rng = gradus_core::Rng::seed(2024);
     for k in 0..KILLS {
-        // Short lives and long ones, so that all phases are hit: start-up, steps, validation, the writing of files.
+        // Short lives and long ones, so that all phases are hit: start-up, steps, validation, the writing of
+        // files.
         let share = rng.range(0.02, if k % 4 == 3 { 0.6 } else { 0.2 });
         kill_after(train(&broken).spawn().unwrap(), whole.mul_f64(share));
     }

@@ -1,4 +1,5 @@
-//! What the programs of this folder share: medians and peak memory, as `gradus bench` takes them, and its JSON.
+//! What the programs of this folder share: medians and peak memory, as `gradus bench` takes them, and its
+//! JSON.
 
 use serde_json::{Value, json};
 use std::time::Instant;

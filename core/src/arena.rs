@@ -1,9 +1,10 @@
 //! Memory asked of the system in large chunks and handed out in ranges.
 //!
-//! A request takes the smallest free range that holds it, the first in place of several equal ones, and leaves the rest of
-//! it free; a range that comes back is joined to its free neighbours (best fit with coalescing: Knuth, "The art of computer
-//! programming" 1, 2.5). What lies free in many pieces then serves the next large request, whatever sizes were asked for before.
-//! Small requests have chunks of their own: they live long or shortly, and would cut the others' ranges to pieces.
+//! A request takes the smallest free range that holds it, the first in place of several equal ones, and
+//! leaves the rest of it free; a range that comes back is joined to its free neighbours (best fit with
+//! coalescing: Knuth, "The art of computer programming" 1, 2.5). What lies free in many pieces then serves
+//! the next large request, whatever sizes were asked for before. Small requests have chunks of their own:
+//! they live long or shortly, and would cut the others' ranges to pieces.
 //!
 //! Memory is always initialised: fresh memory is zero, returned memory holds what its last owner left. Fresh
 //! memory is untouched: the part of a chunk that nobody has asked for costs no page.
@@ -22,8 +23,8 @@ const HUGE: usize = 2 << 20;
 /// Requests below this size, in bytes, are small.
 const SMALL: usize = 256 << 10;
 
-/// Asks the system to back fresh memory with huge pages: their first touch costs one fault and not 512, and they fill
-/// one place of the address translation's cache and not 512. A wish: nothing depends on it.
+/// Asks the system to back fresh memory with huge pages: their first touch costs one fault and not 512, and
+/// they fill one place of the address translation's cache and not 512. A wish: nothing depends on it.
 fn prefer_huge_pages(ptr: *mut u8, bytes: usize) {
     #[cfg(all(target_os = "linux", not(miri)))]
     {
@@ -283,7 +284,8 @@ mod tests {
         let held = sizes.map(|n| take(&arena, n));
         let [four, two, three] = [&held[0], &held[2], &held[4]];
         [four, two, three].into_iter().for_each(|m| arena.put(m));
-        // Three in the range of three, for all that the range of four comes first; what is left of it then serves.
+        // Three in the range of three, for all that the range of four comes first; what is left of it then
+        // serves.
         let again = [3, 1, 1, 3].map(|n| take(&arena, n * LARGE).ptr);
         // SAFETY: all in one chunk.
         let expected = unsafe { [three.ptr, two.ptr, two.ptr.add(LARGE), four.ptr] };

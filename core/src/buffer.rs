@@ -1,4 +1,5 @@
-//! Aligned memory that returns to its arena when dropped, so that a training step allocates nothing after the second.
+//! Aligned memory that returns to its arena when dropped, so that a training step allocates nothing after the
+//! second.
 //!
 //! Memory is always initialised: fresh memory is zero, memory from the arena holds what its last owner left.
 
@@ -15,8 +16,8 @@ pub struct Buffer<E: Element = f32> {
 }
 
 impl<E: Element> Buffer<E> {
-    /// `len` elements of unspecified (but initialised) value: for what is written before it is read. Panics where there is no
-    /// memory for them.
+    /// `len` elements of unspecified (but initialised) value: for what is written before it is read. Panics
+    /// where there is no memory for them.
     #[track_caller]
     pub fn stale(len: usize) -> Self {
         Self::try_stale(len).unwrap_or_else(|| panic!("no memory for {len} numbers of {}", E::NAME))

@@ -1,8 +1,9 @@
 //! How work is cut into pieces: functions of numbers alone.
 //!
-//! The bits of a result may not depend on the number of threads. A cut therefore comes in two kinds. One says *how* a number
-//! is made (where a sum is interrupted), and looks at shapes only; those stand beside the kernels. The other says *who*
-//! makes it, and may look at the threads; those are here, where they can be tested with numbers.
+//! The bits of a result may not depend on the number of threads. A cut therefore comes in two kinds. One says
+//! *how* a number is made (where a sum is interrupted), and looks at shapes only; those stand beside the
+//! kernels. The other says *who* makes it, and may look at the threads; those are here, where they can be
+//! tested with numbers.
 
 use std::ops::Range;
 
@@ -27,7 +28,8 @@ fn range(i: usize, ranges: usize, panels: usize) -> Range<usize> {
     start(i)..start(i + 1)
 }
 
-/// What the busiest thread multiplies, panels by a `down`-th of the rows, if each has as many of the tasks, as they come.
+/// What the busiest thread multiplies, panels by a `down`-th of the rows, if each has as many of the tasks,
+/// as they come.
 fn busiest(panels: usize, across: usize, down: usize, threads: usize) -> usize {
     let of_task = |i: usize| range(i % across, across, panels).len();
     let of_thread = |t: usize| share(t, threads, down * across).map(of_task).sum();
@@ -52,8 +54,8 @@ impl Extents {
         (self.rows * self.cols * self.depth) >> 20
     }
 
-    /// One task below four million multiply-adds, which take less time than a thread to wake; else tasks of about a
-    /// million, at most 64.
+    /// One task below four million multiply-adds, which take less time than a thread to wake; else tasks of
+    /// about a million, at most 64.
     fn tasks(&self) -> usize {
         if self.millions() < 4 { 1 } else { self.millions().min(64) }
     }
@@ -76,10 +78,11 @@ impl Cut {
         Cut { rows: of.rows, panels: of.panels, down, across }
     }
 
-    /// With a right operand that is packed beforehand. Tasks have at least 64 rows where there are so many, 256 by a large
-    /// right operand, but there are as many as threads if 64 rows are left to each. Panels are shared out where this leaves
-    /// tasks of more than four million multiply-adds, or less than four for a thread; 32 tasks in all. Where strips of the left
-    /// operand are made (`copied`), each serves at least six panels, to pay for it.
+    /// With a right operand that is packed beforehand. Tasks have at least 64 rows where there are so many,
+    /// 256 by a large right operand, but there are as many as threads if 64 rows are left to each. Panels are
+    /// shared out where this leaves tasks of more than four million multiply-adds, or less than four for a
+    /// thread; 32 tasks in all. Where strips of the left operand are made (`copied`), each serves at least
+    /// six panels, to pay for it.
     pub fn of_packed(of: Extents, threads: usize, copied: bool) -> Cut {
         let tasks = of.tasks();
         let least = if of.cols * of.depth > 1 << 18 { 256 } else { 64 };
@@ -93,7 +96,8 @@ impl Cut {
         Cut::new(of, if across == 1 { whole_rounds(down, threads) } else { down }, across)
     }
 
-    /// With a right operand that each task packs for itself: tasks are few and long, so that it is packed few times.
+    /// With a right operand that each task packs for itself: tasks are few and long, so that it is packed few
+    /// times.
     pub fn of_fresh(of: Extents, threads: usize) -> Cut {
         let tasks = of.tasks();
         // Powers of two: whole rounds for two threads, four or eight.
@@ -158,7 +162,8 @@ mod tests {
         };
         // 2 million multiply-adds are one task.
         assert_eq!([1, 2, 16].map(|threads| cut(threads, 128, 32, 64)), [(1, 1); 3]);
-        // 48 million: twelve tasks of four million, more where twelve are less than four for each of the threads.
+        // 48 million: twelve tasks of four million, more where twelve are less than four for each of the
+        // threads.
         assert_eq!([1, 2, 16].map(|threads| cut(threads, 256, 48, 512)), [(4, 3), (4, 3), (4, 8)]);
         // 1024 million: as many as are taken.
         assert_eq!(cut(2, 256, 256, 2048), (1, 32));
@@ -176,7 +181,8 @@ mod tests {
         assert_eq!([1, 2, 16].map(|threads| cut(threads, 20, 11, 64)), [(1, 1); 3]);
         // Three tasks of rows for three threads, or one, two for two.
         assert_eq!([1, 2, 3].map(|threads| cut(threads, 2800, 6, DEPTH)), [(3, 1), (2, 1), (3, 1)]);
-        // 11 panels for two threads are cut by rows as well, 12 are not; few rows are not worth packing twice.
+        // 11 panels for two threads are cut by rows as well, 12 are not; few rows are not worth packing
+        // twice.
         assert_eq!([11, 12].map(|panels| cut(2, 700, panels, DEPTH)), [(2, 2), (1, 2)]);
         assert_eq!(cut(2, 64, 11, DEPTH), (1, 2));
     }

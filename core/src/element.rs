@@ -8,10 +8,11 @@ use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// f32 or f64. Every op is written once, generic over it: in f32 the intrinsics run, in f64 the portable path.
+/// f32 or f64. Every op is written once, generic over it: in f32 the intrinsics run, in f64 the portable
+/// path.
 ///
-/// It has no other implementations, and nobody else can write one: kernels hand out memory of the arena as elements, whatever bits
-/// it holds, and read f32 where an instruction set asks for it.
+/// It has no other implementations, and nobody else can write one: kernels hand out memory of the arena as
+/// elements, whatever bits it holds, and read f32 where an instruction set asks for it.
 pub trait Element:
     Copy
     + Default

@@ -1,7 +1,7 @@
 //! What is done to a result while it is still in registers: y = act(scale_c · acc + bias_c + residual).
 //!
-//! Convolution and linear layers take an epilogue as an argument, since closures on a tape cannot be fused later. The
-//! channel c is the last axis.
+//! Convolution and linear layers take an epilogue as an argument, since closures on a tape cannot be fused
+//! later. The channel c is the last axis.
 
 use crate::Element;
 use crate::simd::Simd;
@@ -19,8 +19,9 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Where it is constant: at `low` and below, at `high` and above. A bound that is not there is NaN, which nothing is
-    /// below or above, as NaN itself is below and above nothing: it stays NaN, and its gradient passes.
+    /// Where it is constant: at `low` and below, at `high` and above. A bound that is not there is NaN, which
+    /// nothing is below or above, as NaN itself is below and above nothing: it stays NaN, and its gradient
+    /// passes.
     #[inline(always)]
     pub(crate) fn bounds<E: Element>(self) -> [E; 2] {
         let none = E::from_f64(f64::NAN);
@@ -37,7 +38,8 @@ impl Activation {
         bound(x, self.bounds())
     }
 
-    /// Whether the derivative is 1 (else 0) where the *result* was y: 0 at the kinks, 1 at NaN, as in PyTorch.
+    /// Whether the derivative is 1 (else 0) where the *result* was y: 0 at the kinks, 1 at NaN, as in
+    /// PyTorch.
     #[inline(always)]
     pub fn passes<E: Element>(self, y: E) -> bool {
         is_between(y, self.bounds())

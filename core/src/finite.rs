@@ -1,7 +1,7 @@
 //! NaN and infinity: whether there are any, and where they came from.
 //!
-//! x − x is 0 for every finite x and NaN for the others, and a sum that has met NaN stays NaN: Σ (x − x) is 0 where all of x
-//! are finite. Two additions a vector cost less than reading it.
+//! x − x is 0 for every finite x and NaN for the others, and a sum that has met NaN stays NaN: Σ (x − x) is 0
+//! where all of x are finite. Two additions a vector cost less than reading it.
 
 use crate::param::{Module, Slot};
 use crate::simd::{Kernel, Simd};
@@ -50,8 +50,8 @@ impl<E: Element, const SQUARES: bool> Kernel<E> for Sum<'_, E, SQUARES> {
     }
 }
 
-/// Whether XᵀZ is finite for sure: by Cauchy and Schwarz no element is beyond ‖X‖·‖Z‖. That reads the factors, where the
-/// product may be many times their size.
+/// Whether XᵀZ is finite for sure: by Cauchy and Schwarz no element is beyond ‖X‖·‖Z‖. That reads the
+/// factors, where the product may be many times their size.
 pub(crate) fn product_is_finite<E: Element>(x: &Tensor<E>, z: &Tensor<E>) -> bool {
     let squares = |t: &Tensor<E>| {
         let piece =

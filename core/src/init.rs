@@ -1,13 +1,14 @@
 //! Initial values of weights.
 //!
-//! A weight has its outputs in the last axis (HWIO, or [in, out]); fan_in = kh·kw·in is the number of terms in an
-//! output, fan_out = kh·kw·out the number of outputs a channel takes part in.
+//! A weight has its outputs in the last axis (HWIO, or [in, out]); fan_in = kh·kw·in is the number of terms
+//! in an output, fan_out = kh·kw·out the number of outputs a channel takes part in.
 //!
 //! * Kaiming (He et al., ICCV 2015) keeps the variance of ReLU networks from layer to layer: σ = gain / √fan.
-//! * Xavier (Glorot and Bengio, AISTATS 2010) compromises between both passes: σ = gain √(2 / (fan_in + fan_out)).
+//! * Xavier (Glorot and Bengio, AISTATS 2010) compromises between both passes: σ = gain √(2 / (fan_in +
+//!   fan_out)).
 //!
-//! The uniform forms have the same σ: they reach to ±√3 σ. Values are drawn in f64 and rounded, in chunks that have a
-//! stream each, so that both precisions and any number of threads agree.
+//! The uniform forms have the same σ: they reach to ±√3 σ. Values are drawn in f64 and rounded, in chunks
+//! that have a stream each, so that both precisions and any number of threads agree.
 
 use crate::{Element, Rng, Shape, Tensor, parallel};
 

@@ -1,8 +1,8 @@
 //! The numerics of gradus: tensors, reverse-mode autograd, SIMD kernels, optimisers.
 //!
-//! A [`Tensor`] is a shape and a buffer. A [`Tape`] records what happens to a [`Var`] and runs it backward. A [`Module`] shows
-//! its [`Param`]s to whoever loads, saves or steps them; an [`Optimizer`] steps. [`Element`] is f32, which runs, or f64, which proves,
-//! through the same source.
+//! A [`Tensor`] is a shape and a buffer. A [`Tape`] records what happens to a [`Var`] and runs it backward. A
+//! [`Module`] shows its [`Param`]s to whoever loads, saves or steps them; an [`Optimizer`] steps. [`Element`]
+//! is f32, which runs, or f64, which proves, through the same source.
 //!
 //! # A small network learns
 //!
@@ -51,7 +51,8 @@
 //!
 //! # An op of your own
 //!
-//! An op computes its value and records how to go back: from the gradient of its result to that of its argument.
+//! An op computes its value and records how to go back: from the gradient of its result to that of its
+//! argument.
 //!
 //! ```
 //! use gradus_core::{Tape, Tensor, Var};

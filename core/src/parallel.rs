@@ -1,10 +1,12 @@
-//! Work spread over threads. Sums are cut by the shape of the work and never by the number of threads, so that results have
-//! the same bits on any number of them; who makes a sum may depend on it. Without the feature `rayon` the same pieces run one after the other.
+//! Work spread over threads. Sums are cut by the shape of the work and never by the number of threads, so
+//! that results have the same bits on any number of them; who makes a sum may depend on it. Without the
+//! feature `rayon` the same pieces run one after the other.
 //!
-//! Whoever shares work out takes part in it: a team is the caller and helpers from rayon's pool, and each takes the next
-//! piece until none is left. So the caller begins at once, while helpers wake each other in a tree, and a helper that is
-//! late costs nothing but its share. Who waits for its team may help another meanwhile. A thread outside of the pool takes
-//! part in its own team: what loads images ahead computes beside the threads that were asked for.
+//! Whoever shares work out takes part in it: a team is the caller and helpers from rayon's pool, and each
+//! takes the next piece until none is left. So the caller begins at once, while helpers wake each other in a
+//! tree, and a helper that is late costs nothing but its share. Who waits for its team may help another
+//! meanwhile. A thread outside of the pool takes part in its own team: what loads images ahead computes
+//! beside the threads that were asked for.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -65,15 +67,16 @@ mod team {
     use std::ops::Range;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-    /// How often the caller looks whether its helpers are done before it goes to sleep: tens of microseconds, about what
-    /// waking up takes.
+    /// How often the caller looks whether its helpers are done before it goes to sleep: tens of microseconds,
+    /// about what waking up takes.
     const LOOKS: usize = 1000;
     /// Turns of each member, where the pieces are many.
     const TURNS: usize = 64;
 
     struct Team<'a> {
         f: &'a (dyn Fn(usize) + Sync),
-        /// A share for each member, consecutive pieces: who makes the neighbours of what it made before finds them in its cache.
+        /// A share for each member, consecutive pieces: who makes the neighbours of what it made before finds
+        /// them in its cache.
         shares: Vec<Share>,
         /// Helpers that have begun and are not done.
         busy: AtomicUsize,

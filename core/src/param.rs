@@ -1,7 +1,8 @@
 //! Parameters, and the visit of a network that finds them.
 //!
-//! One visitor serves loading, saving, stepping and freezing: a module names its children, parameters and buffers
-//! once. Names are PyTorch's. Values are in this library's layouts; [`Layout`] says how PyTorch stores the same.
+//! One visitor serves loading, saving, stepping and freezing: a module names its children, parameters and
+//! buffers once. Names are PyTorch's. Values are in this library's layouts; [`Layout`] says how PyTorch
+//! stores the same.
 
 use crate::{Element, Tensor};
 use std::collections::{HashMap, HashSet};
@@ -100,8 +101,8 @@ enum Identity {
     Buffer(usize),
 }
 
-/// Walks a module's tensors with their full names. A name is one tensor's: a second one of that name panics. One tensor
-/// may have several names, as tied weights do.
+/// Walks a module's tensors with their full names. A name is one tensor's: a second one of that name panics.
+/// One tensor may have several names, as tied weights do.
 pub struct Visitor<'f, E: Element> {
     path: String,
     names: HashMap<String, Identity>,

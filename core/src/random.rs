@@ -2,9 +2,9 @@
 //!
 //! The k-th number of a stream is mix(key + k·γ), the output function of SplitMix64 (Steele, Lea, Flood,
 //! *Fast splittable pseudorandom number generators*, 2014) at a counter. A stream is a key; `stream` and `at`
-//! derive further keys by hashing a name or an index into it. Because nothing but (key, counter) is state, the
-//! augmentation of image 17 in epoch 3 is `rng.stream("augment").at(3).at(17)`, whichever thread computes it,
-//! and a saved generator is two integers.
+//! derive further keys by hashing a name or an index into it. Because nothing but (key, counter) is state,
+//! the augmentation of image 17 in epoch 3 is `rng.stream("augment").at(3).at(17)`, whichever thread computes
+//! it, and a saved generator is two integers.
 
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 

@@ -1,7 +1,8 @@
 //! Learning-rate schedules: η(t), a closed form of the base rate η₀ and the number t of steps taken so far.
 //!
-//! The formulas are `torch.optim.lr_scheduler`'s. Whether a step is a batch or an epoch is the caller's choice; two
-//! schedules on top of each other (a warm-up and a decay) are `warmup.lr(decay.lr(base, epoch), batch)`.
+//! The formulas are `torch.optim.lr_scheduler`'s. Whether a step is a batch or an epoch is the caller's
+//! choice; two schedules on top of each other (a warm-up and a decay) are `warmup.lr(decay.lr(base, epoch),
+//! batch)`.
 
 use std::f64::consts::PI;
 
@@ -48,7 +49,8 @@ pub struct OneCycle {
 }
 
 impl OneCycle {
-    /// With PyTorch's defaults: 30 % rise by cosine, momentum between 0.85 and 0.95, factors 25 and 10⁴, two phases.
+    /// With PyTorch's defaults: 30 % rise by cosine, momentum between 0.85 and 0.95, factors 25 and 10⁴, two
+    /// phases.
     pub fn new(max_lr: f64, total_steps: usize) -> Self {
         OneCycle {
             max_lr,

@@ -1,8 +1,8 @@
 //! Shapes: up to eight extents, row-major.
 //!
-//! Extents come from who calls, and their products must not wrap. A shape is the one place where that is looked at: the
-//! product of all its extents, each 0 counted as 1, is at most [`MOST`]. So the product of any of them fits, and so do
-//! strides, offsets and bytes, wherever they are made.
+//! Extents come from who calls, and their products must not wrap. A shape is the one place where that is
+//! looked at: the product of all its extents, each 0 counted as 1, is at most [`MOST`]. So the product of any
+//! of them fits, and so do strides, offsets and bytes, wherever they are made.
 
 use std::fmt;
 use std::ops::Deref;

@@ -1,11 +1,12 @@
 //! Reverse-mode differentiation: a list of closures run backwards.
 //!
-//! For y = f(x), backward turns ∂L/∂y into ∂L/∂x = (∂f/∂x)ᵀ ∂L/∂y. An op computes its value, and if any parent is
-//! live (leads to a parameter or an input whose gradient is wanted) records one closure that captures only what
-//! backward needs. `Tape::backward` runs the closures from the last to the first and drops each after use, so that
-//! buffers return to the pool as early as can be. The tape owns no values: a `Var` moves into an op, and an op whose
-//! input's buffer has no other owner may work in place. A value that is cheap to make from what its own node keeps, as
-//! batch norm's from its input, need not be kept for the ops that read it: they make it again, to the same bits.
+//! For y = f(x), backward turns ∂L/∂y into ∂L/∂x = (∂f/∂x)ᵀ ∂L/∂y. An op computes its value, and if any
+//! parent is live (leads to a parameter or an input whose gradient is wanted) records one closure that
+//! captures only what backward needs. `Tape::backward` runs the closures from the last to the first and drops
+//! each after use, so that buffers return to the pool as early as can be. The tape owns no values: a `Var`
+//! moves into an op, and an op whose input's buffer has no other owner may work in place. A value that is
+//! cheap to make from what its own node keeps, as batch norm's from its input, need not be kept for the ops
+//! that read it: they make it again, to the same bits.
 
 use crate::finite::{NotFinite, Watch};
 use crate::gemm::Precision;
@@ -96,14 +97,15 @@ pub struct Slots<E: Element> {
 }
 
 impl<E: Element> Slots<E> {
-    /// Adds a gradient to a node's; nothing happens for `None`. `gradient` is only called where it is wanted. Panics where
-    /// the node is another tape's.
+    /// Adds a gradient to a node's; nothing happens for `None`. `gradient` is only called where it is wanted.
+    /// Panics where the node is another tape's.
     #[track_caller]
     pub fn add(&mut self, node: Option<NodeId>, gradient: impl FnOnce() -> Tensor<E>) {
         self.add_known(node, || (gradient(), false));
     }
 
-    /// As [`Slots::add`], with whether the gradient is known to be finite: a proof that is cheaper than a look at it.
+    /// As [`Slots::add`], with whether the gradient is known to be finite: a proof that is cheaper than a
+    /// look at it.
     #[track_caller]
     pub(crate) fn add_known(&mut self, node: Option<NodeId>, gradient: impl FnOnce() -> (Tensor<E>, bool)) {
         must_be_on(self.tape, "backward", &[node]);
@@ -122,8 +124,8 @@ impl<E: Element> Slots<E> {
 
 /// Records ops, carries the mode and the randomness of one pass.
 ///
-/// A variable belongs to the tape that made it: an op, or [`Tape::backward`], that is given another tape's panics.
-/// [`Var::detach`] takes the value along without its gradient.
+/// A variable belongs to the tape that made it: an op, or [`Tape::backward`], that is given another tape's
+/// panics. [`Var::detach`] takes the value along without its gradient.
 pub struct Tape<E: Element = f32> {
     id: u64,
     nodes: Vec<Node<E>>,
@@ -144,7 +146,8 @@ impl<E: Element> Tape<E> {
         Tape { id, nodes, params, again, recording, training, rng, watch: None, precision: Precision::F32 }
     }
 
-    /// Training: records, batch norm uses the batch's statistics, dropout draws from a stream split off `rng`.
+    /// Training: records, batch norm uses the batch's statistics, dropout draws from a stream split off
+    /// `rng`.
     pub fn train(rng: &mut Rng) -> Self {
         Self::with(true, true, Some(rng.split()))
     }
@@ -185,7 +188,8 @@ impl<E: Element> Tape<E> {
         NodeId { tape: self.id, index: self.nodes.len() - 1 }
     }
 
-    /// A parameter as a variable: live if it is trainable and the tape records. One node for each parameter and tape.
+    /// A parameter as a variable: live if it is trainable and the tape records. One node for each parameter
+    /// and tape.
     pub fn param(&mut self, p: &Param<E>) -> Var<E> {
         let node = (self.recording && p.trainable).then(|| match self.params.get(&p.id()) {
             Some(&node) => node,
@@ -204,8 +208,8 @@ impl<E: Element> Tape<E> {
         Var { value, node }
     }
 
-    /// Whether an op on these parents has to be given to [`Tape::record`]. A tape that records nothing takes no live
-    /// variable: it panics, since the gradient would be cut off in silence.
+    /// Whether an op on these parents has to be given to [`Tape::record`]. A tape that records nothing takes
+    /// no live variable: it panics, since the gradient would be cut off in silence.
     #[track_caller]
     pub fn records(&self, parents: &[Option<NodeId>]) -> bool {
         if !self.recording {
@@ -215,7 +219,8 @@ impl<E: Element> Tape<E> {
     }
 
     /// The result of an op. `backward` takes ∂L/∂value and adds to the parents' slots; it is kept only if
-    /// [`Tape::records`] these parents, so capture what is costly only then. Panics where a parent is another tape's.
+    /// [`Tape::records`] these parents, so capture what is costly only then. Panics where a parent is another
+    /// tape's.
     #[track_caller]
     pub fn record(
         &mut self,
@@ -233,7 +238,8 @@ impl<E: Element> Tape<E> {
         Var { value, node }
     }
 
-    /// The same tape, whose matrix products and convolutions read their operands in this precision, forward and backward.
+    /// The same tape, whose matrix products and convolutions read their operands in this precision, forward
+    /// and backward.
     pub fn in_precision(self, precision: Precision) -> Self {
         Tape { precision, ..self }
     }

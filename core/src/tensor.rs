@@ -1,7 +1,8 @@
 //! `Tensor`: a shape and a shared, contiguous, row-major buffer.
 //!
-//! No strides and no views with holes: every op reads and writes plain slices. Cloning shares the buffer; writing to
-//! a shared one copies it first. Images are NHWC, convolution weights HWIO, linear weights [in, out].
+//! No strides and no views with holes: every op reads and writes plain slices. Cloning shares the buffer;
+//! writing to a shared one copies it first. Images are NHWC, convolution weights HWIO, linear weights [in,
+//! out].
 
 use crate::buffer::Buffer;
 use crate::{Element, Shape};
@@ -24,7 +25,8 @@ impl<E: Element> Tensor<E> {
         Tensor { shape, data: Arc::new(data) }
     }
 
-    /// Unspecified (but initialised) values: for what is written before it is read. Panics where there is no memory for them.
+    /// Unspecified (but initialised) values: for what is written before it is read. Panics where there is no
+    /// memory for them.
     #[track_caller]
     pub fn stale(shape: impl Into<Shape>) -> Self {
         let shape = shape.into();

@@ -1,4 +1,5 @@
-//! Mixed precision: products of operands rounded to bf16 are the sums of the rounded products, to within f32's rounding.
+//! Mixed precision: products of operands rounded to bf16 are the sums of the rounded products, to within
+//! f32's rounding.
 
 use gradus_core::gemm::Precision;
 use gradus_core::ops::conv::{self, Algorithm, Conv, ConvSpec, Fused, Pass};
@@ -40,9 +41,10 @@ impl Sum {
     }
 }
 
-/// Each result is its rounded sum, to within the bound where `strict`. The control: the root of the mean square distance to
-/// the exact sums is more than 100 times that to the rounded ones. Of the operands' rounding, 2⁻⁹ on average, and the sums', 2⁻²⁴,
-/// one would expect some 10,000; Winograd's maps take a part of that.
+/// Each result is its rounded sum, to within the bound where `strict`. The control: the root of the mean
+/// square distance to the exact sums is more than 100 times that to the rounded ones. Of the operands'
+/// rounding, 2⁻⁹ on average, and the sums', 2⁻²⁴, one would expect some 10,000; Winograd's maps take a part
+/// of that.
 fn check(got: &[f32], sums: &[Sum], strict: bool, what: &str) {
     let (mut to_rounded, mut to_exact) = (0.0, 0.0);
     for (&got, sum) in got.iter().zip(sums) {
@@ -59,7 +61,8 @@ fn check(got: &[f32], sums: &[Sum], strict: bool, what: &str) {
 
 fn products() {
     let some = [(1, 40, 70), (5, 7, 3), (40, 70, 130), (70, 33, 16), (300, 90, 600)];
-    // Every tail of rows, and of columns and depth; from 17 rows, 35 steps and 16 columns on a product is made of bf16 itself.
+    // Every tail of rows, and of columns and depth; from 17 rows, 35 steps and 16 columns on a product is
+    // made of bf16 itself.
     let tails = (0..33).map(|i| (17 + i, 16 + i * 7 % 33, 35 + i * 13 % 64));
     for (m, n, k) in some.into_iter().chain(tails) {
         let (a, b) = (random(m * k, 1), random(k * n, 2));

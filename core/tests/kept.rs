@@ -1,4 +1,5 @@
-//! What a tape holds on to: an op what its gradients look at, and behind batch norm a convolution nothing of its own.
+//! What a tape holds on to: an op what its gradients look at, and behind batch norm a convolution nothing of
+//! its own.
 
 use gradus_core::ops::conv::{Conv, Fused};
 use gradus_core::{Activation, Element, Gradients, Rng, Tape, Tensor, Var, init};
@@ -6,8 +7,8 @@ use gradus_core::{Activation, Element, Gradients, Rng, Tape, Tensor, Var, init};
 const LAYERS: usize = 6;
 const SHAPE: [usize; 4] = [2, 32, 32, 16];
 
-/// Layers of 3x3, batch norm and ReLU6; `between` stands before each convolution. The bytes in use after forward, and
-/// the gradients of the input and of all weights.
+/// Layers of 3x3, batch norm and ReLU6; `between` stands before each convolution. The bytes in use after
+/// forward, and the gradients of the input and of all weights.
 fn run(between: impl Fn(&mut Tape, Var) -> Var) -> (usize, Vec<Tensor>) {
     let mut rng = Rng::seed(7);
     let mut draw = |shape: [usize; 4]| init::normal::<f32>(shape, 0.0, 0.3, &mut rng);
@@ -50,7 +51,8 @@ fn batch_norms_result_is_made_again_and_not_kept() {
     assert!(held_apart > 2 * (LAYERS - 1) * layer, "{held_apart}, a layer has {layer}");
 }
 
-/// The tensors of the operands' size that a tape holds after an op of two operands, of which one or both are inputs.
+/// The tensors of the operands' size that a tape holds after an op of two operands, of which one or both are
+/// inputs.
 fn held_by(op: impl Fn(&mut Tape, Var, Var) -> Var, inputs: [bool; 2]) -> usize {
     let elements: usize = SHAPE.iter().product();
     let before = f32::arena().stats().in_use;

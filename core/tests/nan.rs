@@ -1,10 +1,12 @@
-//! A ReLU hides no NaN, and no -0: behind a product, on every path, in every algorithm, on every instruction set.
+//! A ReLU hides no NaN, and no -0: behind a product, on every path, in every algorithm, on every instruction
+//! set.
 //!
-//! The places of NaN are PyTorch's (data/nan_positions.py). An algorithm that sums products term by term has NaN where an
-//! output reads one, and nowhere else, but for taps on padding, 0 times NaN, which may count or not. Winograd's tilings mix
-//! a tile's pixels and so have NaN at least there: that output i of a tile is the sum over points k of A_ki U_k V_k is an
-//! identity, in which the product of tap r and pixel i + r has the coefficient Σ_k A_ki G_kr B_k,i+r = 1, so that in one
-//! term at least all three are not 0; there V_k, or U_k, is a sum with the NaN as a summand, and the output a sum with that.
+//! The places of NaN are PyTorch's (data/nan_positions.py). An algorithm that sums products term by term has
+//! NaN where an output reads one, and nowhere else, but for taps on padding, 0 times NaN, which may count or
+//! not. Winograd's tilings mix a tile's pixels and so have NaN at least there: that output i of a tile is the
+//! sum over points k of A_ki U_k V_k is an identity, in which the product of tap r and pixel i + r has the
+//! coefficient Σ_k A_ki G_kr B_k,i+r = 1, so that in one term at least all three are not 0; there V_k, or
+//! U_k, is a sum with the NaN as a summand, and the output a sum with that.
 
 use gradus_core::gemm::Precision;
 use gradus_core::nn::BatchNorm2d;
@@ -105,7 +107,8 @@ fn zeros<E: Element>(precision: Precision) {
     }
 }
 
-/// Every other op that a ReLU is fused to, of [2, 3, 2, 19] with NaN at pixel 5, channel 7; and where its result has NaN.
+/// Every other op that a ReLU is fused to, of [2, 3, 2, 19] with NaN at pixel 5, channel 7; and where its
+/// result has NaN.
 fn others<E: Element>(x: Var<E>, g: &mut Tape<E>, activation: Activation) -> [(Var<E>, Vec<bool>); 8] {
     const C: usize = 19;
     let vector = |v: f64| Var::from(Tensor::full([C], E::from_f64(v)));
@@ -177,7 +180,8 @@ fn other_ops<E: Element>(precision: Precision) {
     }
 }
 
-/// The gradients of a convolution with ReLU where its results are NaN: dy passes, and that of the bias counts them.
+/// The gradients of a convolution with ReLU where its results are NaN: dy passes, and that of the bias counts
+/// them.
 fn gradients<E: Element>(precision: Precision) {
     let (x, w) = ([2, 6, 6, 16], [3, 3, 16, 24]);
     let [mut x, w] = [x, w].map(|s| Tensor::from_slice(s, &numbers::<E>(s.iter().product())));

@@ -1,10 +1,11 @@
-//! Work on long tensors is cut into pieces (16·1024 elements, rows of images, bands): where a piece begins, its
-//! operands begin. And it is done in place where it can be.
+//! Work on long tensors is cut into pieces (16·1024 elements, rows of images, bands): where a piece begins,
+//! its operands begin. And it is done in place where it can be.
 //!
-//! Of an op that treats images apart, the result of a batch is the results of its images, one after another, and so
-//! are the gradients; what the images share gets the sum of their gradients. Each image is longer than a piece, and
-//! no multiple of one. The images of a short batch are cut elsewhere, and their sums may be in another order: numbers
-//! are small integers, whose sums are exact, and functions that round may differ by a few of f64's 2⁻⁵³.
+//! Of an op that treats images apart, the result of a batch is the results of its images, one after another,
+//! and so are the gradients; what the images share gets the sum of their gradients. Each image is longer than
+//! a piece, and no multiple of one. The images of a short batch are cut elsewhere, and their sums may be in
+//! another order: numbers are small integers, whose sums are exact, and functions that round may differ by a
+//! few of f64's 2⁻⁵³.
 
 use gradus_core::ops::conv::{Affine, Conv, Fused};
 use gradus_core::ops::{BceWeights, ClassLoss, PoolSpec, Reduction};
@@ -29,7 +30,8 @@ fn operands(images: std::ops::Range<usize>) -> [Tensor<f64>; 3] {
     [cut(integers(&SHAPE, 1)), cut(integers(&SHAPE, 5)), integers(&[SHAPE[3]], 9)]
 }
 
-/// The result, and the gradients of the three operands, where the upstream gradient differs from image to image.
+/// The result, and the gradients of the three operands, where the upstream gradient differs from image to
+/// image.
 fn run(op: Op, images: std::ops::Range<usize>) -> (Tensor<f64>, [Option<Tensor<f64>>; 3]) {
     let mut t = Tape::eval();
     let inputs = operands(images.clone()).map(|x| t.input(x));

@@ -1,5 +1,5 @@
-//! Numbers that are too large: an op says its name and what does not fit, or does what they mean, and does not wrap, hang or
-//! ask for memory without end. And as many axes as a tensor can have.
+//! Numbers that are too large: an op says its name and what does not fit, or does what they mean, and does
+//! not wrap, hang or ask for memory without end. And as many axes as a tensor can have.
 
 use gradus_core::ops::PoolSpec;
 use gradus_core::ops::conv::{Algorithm, Conv, ConvSpec, Fused, backward_data, backward_weight, forward};

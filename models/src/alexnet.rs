@@ -1,11 +1,13 @@
-//! AlexNet (Krizhevsky, *One weird trick for parallelizing convolutional neural networks*, 2014), in two sizes.
+//! AlexNet (Krizhevsky, *One weird trick for parallelizing convolutional neural networks*, 2014), in two
+//! sizes.
 //!
-//! Five convolutions, three of them followed by a maximum over windows, then three linear layers with dropout. For
-//! 32x32 images as in the CIFAR-10 exercise (23,272,266 parameters for 10 classes), and for 224x224 images as in
-//! torchvision (61,100,840 for 1,000). Both share names: `features.{0,3,6,8,10}`, `classifier.{1,4,6}`.
+//! Five convolutions, three of them followed by a maximum over windows, then three linear layers with
+//! dropout. For 32x32 images as in the CIFAR-10 exercise (23,272,266 parameters for 10 classes), and for
+//! 224x224 images as in torchvision (61,100,840 for 1,000). Both share names: `features.{0,3,6,8,10}`,
+//! `classifier.{1,4,6}`.
 //!
-//! A maximum commutes with ReLU, so that each pool is followed, and each other convolution ended, by one; the exercise
-//! and torchvision differ in that order alone.
+//! A maximum commutes with ReLU, so that each pool is followed, and each other convolution ended, by one; the
+//! exercise and torchvision differ in that order alone.
 
 use gradus_core::init::{self, Fan};
 use gradus_core::nn::{Conv2d, Linear};
@@ -74,8 +76,8 @@ pub struct AlexNet<E: Element = f32> {
 }
 
 impl<E: Element> AlexNet<E> {
-    /// With random weights: convolutions Kaiming normal (fan in, ReLU), linear layers Xavier normal with ReLU's gain,
-    /// biases 0.
+    /// With random weights: convolutions Kaiming normal (fan in, ReLU), linear layers Xavier normal with
+    /// ReLU's gain, biases 0.
     pub fn new(size: Size, classes: usize, rng: &mut Rng) -> Self {
         let convolutions = size.convolutions();
         let features = std::array::from_fn(|i| {

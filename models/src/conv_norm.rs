@@ -1,7 +1,8 @@
 //! A convolution and its batch norm, the brick of ResNet and MobileNetV2: y = act(norm(x ∗ w) + residual).
 //!
-//! Where the norm is a fixed affine map (frozen, or outside of training with nothing to learn), the convolution takes
-//! it over with the residual and the activation, and memory is written once. torchvision: `Conv2dNormActivation`.
+//! Where the norm is a fixed affine map (frozen, or outside of training with nothing to learn), the
+//! convolution takes it over with the residual and the activation, and memory is written once. torchvision:
+//! `Conv2dNormActivation`.
 
 use gradus_core::init::{self, Fan};
 use gradus_core::nn::{BatchNorm2d, Conv2d, FrozenBatchNorm2d};
@@ -33,8 +34,8 @@ pub struct ConvNorm<E: Element = f32> {
 }
 
 impl<E: Element> ConvNorm<E> {
-    /// Of `kernel` x `kernel` taps, from `c_in` channels to `c_out`; weights Kaiming normal (fan out, ReLU), the norm
-    /// the identity.
+    /// Of `kernel` x `kernel` taps, from `c_in` channels to `c_out`; weights Kaiming normal (fan out, ReLU),
+    /// the norm the identity.
     pub fn new([c_in, c_out]: [usize; 2], kernel: usize, geometry: Conv, norm: Norm, rng: &mut Rng) -> Self {
         let shape = [kernel, kernel, c_in / geometry.groups, c_out];
         let weight = init::kaiming_normal(shape, Fan::Out, init::RELU, rng);

@@ -1,8 +1,9 @@
 //! Feature pyramid network (Lin et al., *Feature Pyramid Networks for Object Detection*, CVPR 2017).
 //!
-//! From maps C_0 (finest) to C_n (coarsest): M_n = inner_n(C_n), M_k = inner_k(C_k) + up(M_{k+1}), P_k = layer_k(M_k),
-//! with `inner` 1x1 and `layer` 3x3 convolutions to 256 channels, and `up` the nearest value at the size of C_k. One
-//! level more, `pool`, takes every second value of P_n. torchvision: `FeaturePyramidNetwork`, `LastLevelMaxPool`.
+//! From maps C_0 (finest) to C_n (coarsest): M_n = inner_n(C_n), M_k = inner_k(C_k) + up(M_{k+1}), P_k =
+//! layer_k(M_k), with `inner` 1x1 and `layer` 3x3 convolutions to 256 channels, and `up` the nearest value at
+//! the size of C_k. One level more, `pool`, takes every second value of P_n. torchvision:
+//! `FeaturePyramidNetwork`, `LastLevelMaxPool`.
 
 use gradus_core::init::{self, Fan};
 use gradus_core::nn::Conv2d;

@@ -1,8 +1,9 @@
 //! MobileNetV2 (Sandler et al., *MobileNetV2: Inverted Residuals and Linear Bottlenecks*, CVPR 2018).
 //!
-//! A block widens its input t-fold (1x1, ReLU6), filters each channel by itself (3x3 depthwise, ReLU6), and narrows
-//! without an activation (1x1); where shape allows, it adds its input. 19 features, counted as torchvision does: a 3x3
-//! convolution of stride 2, 17 blocks, a 1x1 convolution to 1280 channels at stride 32.
+//! A block widens its input t-fold (1x1, ReLU6), filters each channel by itself (3x3 depthwise, ReLU6), and
+//! narrows without an activation (1x1); where shape allows, it adds its input. 19 features, counted as
+//! torchvision does: a 3x3 convolution of stride 2, 17 blocks, a 1x1 convolution to 1280 channels at stride
+//! 32.
 
 use crate::conv_norm::{ConvNorm, Norm};
 use gradus_core::nn::Linear;
@@ -26,7 +27,8 @@ pub const CHANNELS: usize = 1280;
 pub const FEATURES: usize = 19;
 const DROPOUT: f64 = 0.2;
 
-/// One of the 19: a convolution alone, or a block (torchvision's `InvertedResidual`), whose last one is linear.
+/// One of the 19: a convolution alone, or a block (torchvision's `InvertedResidual`), whose last one is
+/// linear.
 #[derive(Debug)]
 struct Feature<E: Element> {
     convolutions: Vec<ConvNorm<E>>,
@@ -126,8 +128,8 @@ impl<E: Element> MobileNetV2Features<E> {
         convolutions.for_each(|conv| conv.set_eps(eps));
     }
 
-    /// Images [n, h, w, 3], normalised, to the map after each feature in turn; `f(k, map)` sees the k-th. Returns the
-    /// last, [n, h/32, w/32, 1280].
+    /// Images [n, h, w, 3], normalised, to the map after each feature in turn; `f(k, map)` sees the k-th.
+    /// Returns the last, [n, h/32, w/32, 1280].
     #[track_caller]
     pub fn forward_each(&self, g: &mut Tape<E>, x: Var<E>, mut f: impl FnMut(usize, &Var<E>)) -> Var<E> {
         self.features.iter().enumerate().fold(x, |x, (k, feature)| {

@@ -21,8 +21,8 @@ pub enum Network<E: Element = f32> {
 const MOST_CLASSES: usize = 100_000;
 
 impl<E: Element> Network<E> {
-    /// The network whose tensors these are, told by their names, with random weights; `None` where it is not known here
-    /// or has no class.
+    /// The network whose tensors these are, told by their names, with random weights; `None` where it is not
+    /// known here or has no class.
     pub fn recognise(state: &StateDict) -> Option<Self> {
         let has = |name: &str| state.contains_key(name);
         let classes =

@@ -1,10 +1,11 @@
-//! ResNet (He et al., *Deep Residual Learning for Image Recognition*, CVPR 2016): blocks that add to their input,
-//! y = ReLU(x + F(x)).
+//! ResNet (He et al., *Deep Residual Learning for Image Recognition*, CVPR 2016): blocks that add to their
+//! input, y = ReLU(x + F(x)).
 //!
-//! A 7x7 convolution of stride 2 and a 3x3 maximum of stride 2, then four layers of blocks of widths 64, 128, 256, 512
-//! at strides 4, 8, 16, 32. F is two 3x3 convolutions (18 and 34), or 1x1, 3x3, 1x1 with four times as many channels at
-//! the end (50). The first block of layers 2 to 4 halves the map; in ResNet-50 its 3x3 convolution does it, as in
-//! torchvision. Where x has not the shape of F(x), a 1x1 convolution (`downsample`) maps it.
+//! A 7x7 convolution of stride 2 and a 3x3 maximum of stride 2, then four layers of blocks of widths 64, 128,
+//! 256, 512 at strides 4, 8, 16, 32. F is two 3x3 convolutions (18 and 34), or 1x1, 3x3, 1x1 with four times
+//! as many channels at the end (50). The first block of layers 2 to 4 halves the map; in ResNet-50 its 3x3
+//! convolution does it, as in torchvision. Where x has not the shape of F(x), a 1x1 convolution
+//! (`downsample`) maps it.
 
 use crate::conv_norm::{ConvNorm, Norm};
 use gradus_core::nn::Linear;

@@ -1,8 +1,9 @@
-//! Numbers that a formula can be evaluated in: floats, exact rationals, and dual numbers, which carry derivatives.
+//! Numbers that a formula can be evaluated in: floats, exact rationals, and dual numbers, which carry
+//! derivatives.
 //!
-//! A dual number v + Σ dᵢ εᵢ with εᵢ εⱼ = 0 follows f(v + d ε) = f(v) + f'(v) d ε: a formula written once over
-//! [`Scalar`] gives its value in f32, its value and gradient in `Dual<f64, N>`, and its exact value in a rational type
-//! (Clifford 1873; forward-mode differentiation, Wengert 1964).
+//! A dual number v + Σ dᵢ εᵢ with εᵢ εⱼ = 0 follows f(v + d ε) = f(v) + f'(v) d ε: a formula written once
+//! over [`Scalar`] gives its value in f32, its value and gradient in `Dual<f64, N>`, and its exact value in a
+//! rational type (Clifford 1873; forward-mode differentiation, Wengert 1964).
 
 use gradus_core::Element;
 use std::ops::{Add, Div, Mul, Sub};

@@ -15,8 +15,8 @@ use std::path::Path;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// The reader promises four times the file and 1 MiB for tensors, one storage and the parsed header beside them. All
-/// files here are below 20 KB; the rest covers buffers of fixed size and the bookkeeping.
+/// The reader promises four times the file and 1 MiB for tensors, one storage and the parsed header beside
+/// them. All files here are below 20 KB; the rest covers buffers of fixed size and the bookkeeping.
 const BOUND: usize = 3 << 20;
 
 #[derive(Clone, Debug)]

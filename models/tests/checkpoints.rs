@@ -1,4 +1,5 @@
-//! Checkpoints that PyTorch and the safetensors library wrote (`data/make_checkpoints.py`), sound and hostile.
+//! Checkpoints that PyTorch and the safetensors library wrote (`data/make_checkpoints.py`), sound and
+//! hostile.
 
 use gradus_core::{Module, Tensor, Visitor};
 use gradus_models::checkpoint::{self, Format, Loaded, Metadata};

@@ -1,4 +1,5 @@
-//! Whole detectors at the edges: any number of threads, images without objects, without proposals, of one pixel.
+//! Whole detectors at the edges: any number of threads, images without objects, without proposals, of one
+//! pixel.
 
 use gradus_core::{Module, Rng, Tape, Tensor};
 use gradus_models::detection::{BackboneKind, Config, Detections, Detector, Masks, Target};

@@ -1,6 +1,6 @@
-//! A detector of torchvision's, from its own file: detections on photos, and 20 steps of fine-tuning. The files are made by
-//! `tests/reference/detector.py`, which says what is in them; `GRADUS_DETECTOR_REFERENCE` names their folder. It takes a
-//! minute in a release build:
+//! A detector of torchvision's, from its own file: detections on photos, and 20 steps of fine-tuning. The
+//! files are made by `tests/reference/detector.py`, which says what is in them; `GRADUS_DETECTOR_REFERENCE`
+//! names their folder. It takes a minute in a release build:
 //!
 //! `cargo test --release -p gradus-models --features detector-reference --test torchvision_detector`
 #![cfg(feature = "detector-reference")]
@@ -62,9 +62,9 @@ fn detections_are_torchvisions() {
 
 /// The losses of 20 steps equal torchvision's to 1e-3 of each, or of 1 where it is less.
 ///
-/// That is at a rate of 1e-5. At 1e-4 rounding grows too fast from random weights for such a comparison: torchvision's own
-/// f32 leaves its own f64 by 2e-4 in step 5, by 1.1e-3 in step 6 and by 4.9e-3 in step 7 (steps counted from 0; the script
-/// prints it).
+/// That is at a rate of 1e-5. At 1e-4 rounding grows too fast from random weights for such a comparison:
+/// torchvision's own f32 leaves its own f64 by 2e-4 in step 5, by 1.1e-3 in step 6 and by 4.9e-3 in step 7
+/// (steps counted from 0; the script prints it).
 #[test]
 fn fine_tuning_follows_torchvision() {
     let config = Config { min_size: 320, max_size: 533, ..Config::new(BackboneKind::Resnet50Fpn, 2) };

@@ -1,4 +1,5 @@
-//! A2: ⟨A x, y⟩ = ⟨x, Aᵀ y⟩ within 2 γ_n ⟨|A| |x|, |y|⟩ for linear ops, in both precisions, with Aᵀ what backward computes.
+//! A2: ⟨A x, y⟩ = ⟨x, Aᵀ y⟩ within 2 γ_n ⟨|A| |x|, |y|⟩ for linear ops, in both precisions, with Aᵀ what
+//! backward computes.
 
 use super::{MOVES, Tape64, convolution, fits, image, move_elements, regions, spatial};
 use crate::adjoint::is_adjoint;
@@ -65,7 +66,8 @@ fn a2_spatial<E: Element>(
     let spec = PoolSpec::square(k, k.div_ceil(2)).padded(k / 2);
     prop_assume!(which > 0 || fits(&spec, image));
     let op = |t: &mut Tape<E>, x| spatial(t, x, which, spec, size, pad);
-    // Weights are products of two rounded numbers: four roundings a term beside those of the sums. All are positive: |A| = A.
+    // Weights are products of two rounded numbers: four roundings a term beside those of the sums. All are
+    // positive: |A| = A.
     let n = 4
         + area([image[1], image[2]]).max(area(size).max(area([image[1] + 3, image[2] + 3])))
         + inner_terms::<E>(area(image).max(image[0] * image[3] * area(size)));
@@ -128,7 +130,8 @@ fn a2_roi<E: Element>(
         let rois: Vec<Roi<E>> = rois.iter().copied().filter(|r| r.level == 0).collect();
         t.roi_align(&[x, other.clone().into()], &[1.0, 0.5], &rois, align)
     };
-    // A bin reads each pixel of a map once, after its weights were summed over samples; a pixel is read by all bins of five regions.
+    // A bin reads each pixel of a map once, after its weights were summed over samples; a pixel is read by
+    // all bins of five regions.
     let n = 2 * area([image[1], image[2]]) + 6 * 5 + 16 + inner_terms::<E>(area(image).max(90 * image[3]));
     is_adjoint(seed, &image, n, op, op)
 }

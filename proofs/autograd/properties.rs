@@ -1,5 +1,5 @@
-//! A1: every op's gradient equals the central difference in f64, and lies between the one-sided derivatives at kinks.
-//! A2 is in `adjoints.rs`, X1 in `threads.rs`, X2 in `resume.rs`.
+//! A1: every op's gradient equals the central difference in f64, and lies between the one-sided derivatives
+//! at kinks. A2 is in `adjoints.rs`, X1 in `threads.rs`, X2 in `resume.rs`.
 
 use crate::gradient::{TOLERANCE, between_one_sided, compare, distinct, equals_differences, ties};
 use crate::property::{refutes, settings as cases};
@@ -314,7 +314,8 @@ proptest! {
     }
 }
 
-/// The largest case the register tiles of Winograd's convolution want, and a network: shared values, every family in turn.
+/// The largest case the register tiles of Winograd's convolution want, and a network: shared values, every
+/// family in turn.
 #[test]
 fn a1_networks() -> Result<(), TestCaseError> {
     let x = distinct(5, &[&[1, 9, 10, 16], &[3, 3, 16, 16], &[16], &[16, 5]], &[0.0]);
@@ -474,7 +475,8 @@ fn a1_control_batch_norm_without_its_mean_terms_is_refuted() {
                 if !fixed {
                     return right;
                 }
-                // The same value with the wrong gradient: at the sample both are equal, around it the op is the right one.
+                // The same value with the wrong gradient: at the sample both are equal, around it the op is
+                // the right one.
                 let wrong = t.batch_norm_eval(v[0].clone(), g, b, &stats.mean, &var, 0.1, Activation::None);
                 Var { value: right.value, node: wrong.node }
             })

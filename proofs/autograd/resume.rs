@@ -1,7 +1,8 @@
 //! X2: a training that is saved, dropped and resumed has the same bits as one that was not.
 //!
-//! The network has all that keeps a state: parameters, batch norm's running statistics, dropout's randomness; the optimiser
-//! its moments; the data an order that is drawn anew each epoch. The state goes through a checkpoint file.
+//! The network has all that keeps a state: parameters, batch norm's running statistics, dropout's randomness;
+//! the optimiser its moments; the data an order that is drawn anew each epoch. The state goes through a
+//! checkpoint file.
 
 use crate::property::{refutes, settings as cases};
 use gradus_core::nn::{BatchNorm2d, Conv2d, Linear};

@@ -1,9 +1,9 @@
 //! Claims C1 and C2, over the convolutions that networks run, each algorithm by itself.
 //!
-//! The oracle adds the terms of the definition in f64, with the sum of their absolute values. Where all numbers are small
-//! integers, sums are exact in f32 and C2 is a comparison of bits. [`every_instruction_set`] runs all of it again on each.
+//! The oracle adds the definition's terms, and their absolute values, in f64. Where all numbers are small
+//! integers, sums are exact in f32 and C2 compares bits. [`every_instruction_set`] repeats it all on each.
 
-use gradus_core::gemm::{Matrix, Precision, gemm};
+use gradus_core::gemm::{Matrix, gemm};
 use gradus_core::ops::conv::{
     Algorithm, Conv, ConvSpec, Fused, Pass, backward_data, backward_weight, forward, phases,
 };
@@ -94,8 +94,8 @@ fn spec() -> impl Strategy<Value = ConvSpec> {
         let (n, [h, w], kernel, stride, padding, dilation) = lines;
         let (c_in, c_out) = (ci * groups, co * groups);
         let fits = |a: usize, extent: usize| extent + 2 * padding[a] > dilation[a] * (kernel[a] - 1);
-        let precision = Precision::F32;
-        let spec = ConvSpec { n, h, w, c_in, c_out, kernel, stride, padding, dilation, groups, precision };
+        let square = ConvSpec::square([n, h, w, c_in], c_out, 1, 1, 0);
+        let spec = ConvSpec { kernel, stride, padding, dilation, groups, ..square };
         (fits(0, h) && fits(1, w)).then_some(spec)
     })
 }
@@ -213,8 +213,8 @@ fn times_root(poly: &[Rational], p: Rational) -> Vec<Rational> {
 }
 
 impl Maps {
-    /// For m outputs and r taps, by Lagrange's formula: row i of B holds the coefficients of Π_{j≠i} (z - p_j), whose
-    /// denominators are in G; the last row, of the point ∞, those of Π (z - p_j).
+    /// For m outputs and r taps, by Lagrange's formula: row i of B holds the coefficients of Π_{j≠i} (z -
+    /// p_j), whose denominators are in G; the last row, of the point ∞, those of Π (z - p_j).
     fn new(m: usize, r: usize) -> Maps {
         let points = match m + r - 1 {
             4 => vec![q(0, 1), q(1, 1), q(-1, 1)],
@@ -237,7 +237,8 @@ impl Maps {
         Maps { a: (0..m).map(row).collect(), g, b }
     }
 
-    /// α = max_k Σ_i |A_ki| Σ_j |G_ij| Σ_l |B_il|; for the gradient of the weights A and G change their places.
+    /// α = max_k Σ_i |A_ki| Σ_j |G_ij| Σ_l |B_il|; for the gradient of the weights A and G change their
+    /// places.
     fn amplification(&self, pass: Pass) -> Rational {
         let total = |row: &Vec<Rational>| row.iter().fold(q(0, 1), |s, v| s + v.abs());
         let column = |i: usize| self.a.iter().fold(q(0, 1), |s, row| s + row[i].abs());
@@ -273,8 +274,8 @@ fn c1_winograds_maps_compute_the_convolution() {
     }
 }
 
-/// Within γ_N α² T max|a| max|b| of the exact sum, N = T + 24, or T + 26 with five taps, T the products at a point:
-/// channels, or tiles.
+/// Within γ_N α² T max|a| max|b| of the exact sum, N = T + 24, or T + 26 with five taps, T the products at a
+/// point: channels, or tiles.
 fn within_winograds_bound(case: &Case, algorithm: Algorithm) -> TestCaseResult {
     let (m, s) = match algorithm {
         Algorithm::Phases => (4, phases::unstrided(&case.spec)),

@@ -12,9 +12,10 @@ use proptest::test_runner::TestCaseResult;
 
 // D7
 
-/// How far rounding moves a double root of λ² - pλ + q: by the root of what it moves p²/4 - q. The step is off by at
-/// most 6u of itself (two roots, a sum, a square, a quotient), so ηc <= 4 by 24u; with the roundings of ρ <= 3, of μ and
-/// of their sum p is off by less than 37u, p²/4 by 38u, q = μ by 8u: together less than 48u = 48 * 2⁻⁵³.
+/// How far rounding moves a double root of λ² - pλ + q: by the root of what it moves p²/4 - q. The step is
+/// off by at most 6u of itself (two roots, a sum, a square, a quotient), so ηc <= 4 by 24u; with the
+/// roundings of ρ <= 3, of μ and of their sum p is off by less than 37u, p²/4 by 38u, q = μ by 8u: together
+/// less than 48u = 48 * 2⁻⁵³.
 const DOUBLE_ROOT: f64 = 7.3e-8;
 
 /// |w(t)| <= (1 + (1 + r) t) rᵗ |w(0)| for every curvature between the ends: at the ends the roots are double and
@@ -63,8 +64,9 @@ fn d7_control_heavy_ball_without_the_factor_t() {
     refuted(conditions(), heavy_ball_bound(|_, _| 10.0));
 }
 
-/// Steps and momenta, and whether the optimiser reaches zero, in so many steps that the largest root's power is e⁻²⁰:
-/// that leaves a factor of 10⁵ for the transient, 1 + 2t at most. Where the root is within 1/50 of 1 the case is left out.
+/// Steps and momenta, and whether the optimiser reaches zero, in so many steps that the largest root's power
+/// is e⁻²⁰: that leaves a factor of 10⁵ for the transient, 1 + 2t at most. Where the root is within 1/50 of 1
+/// the case is left out.
 fn with_momentum(
     nesterov: bool,
     stable: impl Fn(f64, f64) -> bool,
@@ -129,10 +131,12 @@ fn d7_heavy_ball_on_its_boundary_alternates() {
         let (mu, c) = (f64::from(k) / 16.0, 2f64.powf(c.log2().round()));
         let (q, rule) = (Quadratic::new([c]), Sgd { momentum: mu, ..Sgd::new(2.0 * (1.0 + mu) / c) });
         let verdict = q.verdict(&rule, &[1.0]).0;
-        // w(t) tends to (-1)ᵗ (1 + mu) / (1 - mu), the part along the root -1; the other root is -mu <= 15/16.
+        // w(t) tends to (-1)ᵗ (1 + mu) / (1 - mu), the part along the root -1; the other root is -mu <=
+        // 15/16.
         let path = q.descend(rule, &[1.0], 600);
         let limit = (1.0 + mu) / (1.0 - mu);
-        // 32 (15/16)^600 < 1e-15; each of 600 steps rounds by 8u of the limit's size, and its echo is 16 times that.
+        // 32 (15/16)^600 < 1e-15; each of 600 steps rounds by 8u of the limit's size, and its echo is 16
+        // times that.
         let close = (path[600][0] - limit).abs() <= limit * 8.0 * U * 600.0 * 16.0;
         ensure(close && verdict == Verdict::Alternates, || {
             format!("{verdict:?}, {} of {limit}", path[600][0])
@@ -199,8 +203,9 @@ fn d7_any_quadratic_by_its_eigenvalues() {
 
 #[test]
 fn d7_eigenvectors_are_eigenvectors() {
-    // A sweep of Jacobi's method rounds each element by at most about 6 n u of the matrix' norm; fewer than 16 sweeps
-    // of n (n - 1) / 2 rotations are needed: 16 * 6 * 6 * 4 u of a norm of at most 40 is below 1e-10.
+    // A sweep of Jacobi's method rounds each element by at most about 6 n u of the matrix' norm; fewer than
+    // 16 sweeps of n (n - 1) / 2 rotations are needed: 16 * 6 * 6 * 4 u of a norm of at most 40 is below
+    // 1e-10.
     holds(symmetric(), |a| {
         let pairs = eigen(&a);
         for (value, v) in &pairs {
@@ -225,8 +230,8 @@ fn d7_control_the_largest_diagonal_element() {
 
 #[test]
 fn d7_adams_first_step_does_not_see_the_curvature() {
-    // m/(1 - β₁) = g and √(v/(1 - β₂)) = |g|: the step is η |g| / (|g| + ε), whatever the curvature. Its 12 roundings,
-    // and those of 1 - β₂ = 0.001, which loses 10 bits, are below 2¹⁴ u.
+    // m/(1 - β₁) = g and √(v/(1 - β₂)) = |g|: the step is η |g| / (|g| + ε), whatever the curvature. Its 12
+    // roundings, and those of 1 - β₂ = 0.001, which loses 10 bits, are below 2¹⁴ u.
     holds((1e-3f64..1e3, 0.01f64..10.0, 1e-3f64..0.1), |(c, w, lr)| {
         let path = Quadratic::new([c]).descend(Adam::new(lr), &[w], 1);
         let (moved, g) = (w - path[1][0], c * w);
@@ -239,7 +244,8 @@ fn d7_adams_first_step_does_not_see_the_curvature() {
 
 #[test]
 fn d7_control_adam_settles_like_gradient_descent() {
-    // An observation: with a constant step Adam hovers at the distance of a step, where descent has converged.
+    // An observation: with a constant step Adam hovers at the distance of a step, where descent has
+    // converged.
     let q = Quadratic::new([1.0, 10.0]);
     let adam = q.descend(Adam::new(0.1), &[1.0, 1.0], 300);
     let descent = q.descend(Sgd::new(0.1), &[1.0, 1.0], 300);

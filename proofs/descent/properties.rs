@@ -1,8 +1,8 @@
 //! Claims D1 to D7, over the optimisers that users run (`gradus_core::optim`), with gradients from the tape.
 //!
-//! Curvatures, steps and starts are mostly small multiples of powers of two: then every product and sum below is exact
-//! in f64, and the comparison with the theory needs no tolerance. Where numbers are arbitrary, the tolerance is
-//! derived beside the test; u is the unit roundoff. D7 is in `momentum.rs`.
+//! Curvatures, steps and starts are mostly small multiples of powers of two: then every product and sum below
+//! is exact in f64, and the comparison with the theory needs no tolerance. Where numbers are arbitrary, the
+//! tolerance is derived beside the test; u is the unit roundoff. D7 is in `momentum.rs`.
 
 use gradus::lessons::quadratic::{Quadratic, Verdict, steps_needed};
 use gradus_core::{Element, Sgd};
@@ -31,9 +31,10 @@ fn nonzero() -> impl Strategy<Value = f64> + Clone {
     (1..=8i32, any::<bool>()).prop_map(|(k, negative)| f64::from(if negative { -k } else { k }))
 }
 
-/// Where gradient descent itself comes to rest, or where a coordinate has become a thousandth of its start or a
-/// thousand times it: in at most 1000 steps, in which every factor of [`curvature`] and [`step`] other than 1 and -1 (at
-/// least 1/128 away from these) has had the time, for (1 - 1/128)^1000 < 1/1000. The last two points are returned.
+/// Where gradient descent itself comes to rest, or where a coordinate has become a thousandth of its start or
+/// a thousand times it: in at most 1000 steps, in which every factor of [`curvature`] and [`step`] other than
+/// 1 and -1 (at least 1/128 away from these) has had the time, for (1 - 1/128)^1000 < 1/1000. The last two
+/// points are returned.
 fn settle(q: &Quadratic, lr: f64, start: &[f64]) -> [Vec<f64>; 2] {
     let mut at = start.to_vec();
     for steps in (0..1000).step_by(50) {
@@ -274,7 +275,8 @@ fn d4_control_a_small_step_always_converges() {
 
 // D5
 
-/// Four roundings of numbers of at most about 1 (the step, the factor, and the code's |p/2| + √(p²/4)), each below 2u.
+/// Four roundings of numbers of at most about 1 (the step, the factor, and the code's |p/2| + √(p²/4)), each
+/// below 2u.
 const RATE_ERROR: f64 = 8.0 * U;
 
 #[test]
@@ -292,7 +294,8 @@ fn d5_no_constant_step_has_a_better_rate() {
 
 #[test]
 fn d5_the_optimiser_needs_the_promised_steps() {
-    // From (1, 1) both coordinates have the size rateᵗ. Rounding moves it by less than 6 T u (claim D2), T < 1000.
+    // From (1, 1) both coordinates have the size rateᵗ. Rounding moves it by less than 6 T u (claim D2), T <
+    // 1000.
     holds((1.2f64..60.0, 0.1f64..10.0), |(kappa, low)| {
         let q = Quadratic::new([low, kappa * low]);
         let steps = steps_needed(q.best_rate().unwrap(), 1e-6).unwrap() as usize;
@@ -307,7 +310,8 @@ fn d5_the_optimiser_needs_the_promised_steps() {
 
 #[test]
 fn d5_the_number_of_steps_grows_like_the_condition() {
-    // 2/κ <= -ln rate = 2 artanh(1/κ) <= (2/κ) / (1 - 1/κ²). A rate near 1 has lost κu of ln rate's precision.
+    // 2/κ <= -ln rate = 2 artanh(1/κ) <= (2/κ) / (1 - 1/κ²). A rate near 1 has lost κu of ln rate's
+    // precision.
     holds((0.2f64..14.0).prop_map(f64::exp), |kappa| {
         let q = Quadratic::new([1.0, kappa]);
         let steps = steps_needed(q.best_rate().unwrap(), 1e-6).unwrap() as f64;

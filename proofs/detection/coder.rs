@@ -73,7 +73,8 @@ fn b1_a_box_seen_from_itself_is_zero() {
 
 #[test]
 fn b1_a_code_does_not_see_where_or_how_large_the_pair_is() {
-    // A power of two scales every step without a rounding; so does the code of the scaled pair equal the pair's.
+    // A power of two scales every step without a rounding; so does the code of the scaled pair equal the
+    // pair's.
     holds((coder(), any_box(), any_box(), -8i32..8), |(coder, b, r, k)| {
         let scaled = |b: &BBox<f64>| b.map(|v| v * 2f64.powi(k));
         let (one, other) = (coder.encode(&b, &r), coder.encode(&scaled(&b), &scaled(&r)));

@@ -16,7 +16,8 @@ struct Item {
     crowd: bool,
 }
 
-/// Up to three categories in five images; detections lie near objects or anywhere. Scores are distinct multiples of 2^-10.
+/// Up to three categories in five images; detections lie near objects or anywhere. Scores are distinct
+/// multiples of 2^-10.
 #[derive(Clone, Debug)]
 struct Scene {
     objects: Vec<Item>,

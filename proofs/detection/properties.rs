@@ -1,4 +1,5 @@
-//! Claims B1 to B4; here B2, over non-maximum suppression as detectors run it (`gradus_models::detection::boxes`).
+//! Claims B1 to B4; here B2, over non-maximum suppression as detectors run it
+//! (`gradus_models::detection::boxes`).
 
 #[path = "coder.rs"]
 mod coder;
@@ -15,7 +16,8 @@ use gradus_proofs::property::{ensure, holds, refuted};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
-/// Boxes with distinct scores, in any order, a permutation of them, and a threshold that some IoUs meet exactly.
+/// Boxes with distinct scores, in any order, a permutation of them, and a threshold that some IoUs meet
+/// exactly.
 #[derive(Clone, Debug)]
 struct Scene {
     boxes: Vec<BBox<f32>>,
@@ -61,8 +63,8 @@ impl Scene {
     }
 }
 
-/// No two kept boxes overlap more than the threshold, each dropped one overlaps a kept one of higher score, and kept ones
-/// come in order of score.
+/// No two kept boxes overlap more than the threshold, each dropped one overlaps a kept one of higher score,
+/// and kept ones come in order of score.
 fn suppresses(s: &Scene, kept: &[usize]) -> TestCaseResult {
     let descending = kept.windows(2).all(|k| s.scores[k[0]] > s.scores[k[1]]);
     ensure(descending, || format!("{kept:?} is not in order"))?;

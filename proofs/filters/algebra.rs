@@ -1,4 +1,5 @@
-//! Claims F8 and F9: filters as maps of images. Filtering twice, the median, linearity, and what convolution is.
+//! Claims F8 and F9: filters as maps of images. Filtering twice, the median, linearity, and what convolution
+//! is.
 
 use super::{U, filter, image, kernel, linear, nine, parts};
 use gradus::lessons::filters::{Border, Filter, Kernel3, Kind, correlate, median};

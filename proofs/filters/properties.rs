@@ -1,9 +1,10 @@
-//! Claims F1 to F9, over the filters that users run (`gradus::lessons::filters`), through the convolution that networks
-//! use.
+//! Claims F1 to F9, over the filters that users run (`gradus::lessons::filters`), through the convolution
+//! that networks use.
 //!
-//! Images of bytes and integer kernels: every sum is an integer far below 2^24 and so exact in f32, and most tests
-//! compare bits. The oracle sums in i64. Elsewhere the tolerance is derived beside the test; u is the unit roundoff.
-//! [`every_instruction_set_and_algorithm`] runs all of it again on each path of the convolution. F8 and F9 are in `algebra.rs`.
+//! Images of bytes and integer kernels: every sum is an integer far below 2^24 and so exact in f32, and most
+//! tests compare bits. The oracle sums in i64. Elsewhere the tolerance is derived beside the test; u is the
+//! unit roundoff. [`every_instruction_set_and_algorithm`] runs all of it again on each path of the
+//! convolution. F8 and F9 are in `algebra.rs`.
 
 use gradus::lessons::filters::{Border, FILTERS, Filter, Kernel3, Kind, correlate, find};
 use gradus_core::ops::conv::{Conv, Fused};
@@ -138,7 +139,8 @@ fn f2_sobel_measures_ramps_and_steps() {
         let (s, o, at) = (f64::from(slope), f64::from(offset), at % (w - 1));
         let ramp = sobel.apply_valid(&image(h, w, |_, j| s * j as f64 + o));
         ensure(ramp.data().iter().all(|&y| f64::from(y) == 8.0 * s), || format!("ramp {ramp:?}"))?;
-        // A step of height `slope` between the columns at and at + 1; column j of the result is centred on j + 1.
+        // A step of height `slope` between the columns at and at + 1; column j of the result is centred on
+        // j + 1.
         let step = sobel.apply_valid(&image(h, w, |_, j| if j > at { s } else { 0.0 }));
         let right = |(i, &y): (usize, &f32)| {
             let column = i % (w - 2) + 1;
@@ -153,8 +155,8 @@ fn f2_sobel_measures_ramps_and_steps() {
     });
 }
 
-/// Sums of nine terms w/d cos(φ), φ = ±ωx ± ωy with |ω| <= π: φ is off by at most 2πu, so the cosine by 7.3u with its own
-/// ulp, each term by 9u, the sum by 8u more: 17u Σ|w|/d; the closed forms are shorter.
+/// Sums of nine terms w/d cos(φ), φ = ±ωx ± ωy with |ω| <= π: φ is off by at most 2πu, so the cosine by 7.3u
+/// with its own ulp, each term by 9u, the sum by 8u more: 17u Σ|w|/d; the closed forms are shorter.
 fn response_error(f: &Filter) -> f64 {
     let (w, d) = parts(f);
     2.0 * 17.0 * U * nine(&w).iter().map(|w| w.abs()).sum::<i64>() as f64 / f64::from(d)
@@ -259,8 +261,9 @@ fn f4_the_binomials_response() {
 
 #[test]
 fn f4_a_wave_leaves_multiplied_by_the_response() {
-    // The image cos φ, φ = ωx j + ωy i, gives Re H cos φ - Im H sin φ. φ <= 14π is off by 3 * 14πu, and so is the cosine
-    // beyond its ulp: 134u, on the way in (Σ|w|/d of it) and out (|H| <= Σ|w|/d); the sum and the quotient add 10u.
+    // The image cos φ, φ = ωx j + ωy i, gives Re H cos φ - Im H sin φ. φ <= 14π is off by 3 * 14πu, and so is
+    // the cosine beyond its ulp: 134u, on the way in (Σ|w|/d of it) and out (|H| <= Σ|w|/d); the sum and the
+    // quotient add 10u.
     holds((linear(), frequency(), frequency()), |(f, wx, wy)| {
         let phase = |i: usize| wx * (i % 8) as f64 + wy * (i / 8) as f64;
         let wave = Tensor::from_fn([1, 8, 8, 1], |i| phase(i).cos());
@@ -347,7 +350,8 @@ fn f5_control_what_varies_only_horizontally_passes() {
 
 // F6
 
-/// The variance of a filter's output on Gaussian noise of variance 1, over 10,000 windows that do not overlap.
+/// The variance of a filter's output on Gaussian noise of variance 1, over 10,000 windows that do not
+/// overlap.
 fn noise_left(f: &Filter, rng: &mut Rng) -> f64 {
     const SIDE: usize = 300;
     let noise = Tensor::<f32>::from_fn([1, SIDE, SIDE, 1], |_| rng.normal() as f32);
@@ -361,8 +365,8 @@ fn noise_left(f: &Filter, rng: &mut Rng) -> f64 {
 
 #[test]
 fn f6_noise_leaves_with_the_sum_of_squares() {
-    // (N - 1) s²/σ² is χ² with N - 1 degrees of freedom: relative deviation √(2/(N - 1)), six of which are exceeded with
-    // a probability below 2e-7; rounding (1e-6) has no say.
+    // (N - 1) s²/σ² is χ² with N - 1 degrees of freedom: relative deviation √(2/(N - 1)), six of which are
+    // exceeded with a probability below 2e-7; rounding (1e-6) has no say.
     let known = [("box", 1.0 / 9.0), ("binomial", 9.0 / 64.0), ("sobel-x", 12.0), ("laplacian", 20.0)];
     let rounds = u64::from(cases()).div_ceil(100);
     for (name, gain) in known.into_iter().chain([("sharpen-horizontal", 11.0)]) {
@@ -452,8 +456,8 @@ fn f7_control_rounded_taps_stay_in_range() {
 
 // All of it, on each path
 
-/// Paths whose sums are the nine products themselves, in some order, and so exact here. (Winograd's transforms in tiles of
-/// 4x4 divide by 6 and 24; its own bound is claim C1's.)
+/// Paths whose sums are the nine products themselves, in some order, and so exact here. (Winograd's
+/// transforms in tiles of 4x4 divide by 6 and 24; its own bound is claim C1's.)
 const EXACT: [&str; 3] = ["im2col", "direct", "depthwise"];
 
 #[test]

@@ -12,8 +12,9 @@ use proptest::prelude::*;
 
 // I6
 
-/// The derivative of IoU along one coordinate of a, from the side of h. Between ties IoU(t) = (i + p t) / (u + q t), whose
-/// derivative at 0 is (IoU(h) - IoU(0)) / h times U(h) / U(0): exact. |h| = 1/2 meets no other tie on the grid.
+/// The derivative of IoU along one coordinate of a, from the side of h. Between ties IoU(t) = (i + p t) /
+/// (u + q t), whose derivative at 0 is (IoU(h) - IoU(0)) / h times U(h) / U(0): exact. |h| = 1/2 meets no
+/// other tie on the grid.
 fn one_sided(a: &Exact, b: &Exact, coordinate: usize, h: Rational) -> Rational {
     let mut moved = *a;
     moved[coordinate] = moved[coordinate] + h;
@@ -196,8 +197,8 @@ fn i7_control_descent_always_moves_boxes() {
 
 #[test]
 fn i8_away_from_ties_iou_is_differentiable() {
-    // Corners on the even numbers for one box, on the odd for the other: no ties. Both one-sided derivatives are the same
-    // fraction, and the gradient's.
+    // Corners on the even numbers for one box, on the odd for the other: no ties. Both one-sided derivatives
+    // are the same fraction, and the gradient's.
     holds(grid_boxes(6), |(a, b)| {
         let (a, b) = (a.map(|v| 2 * v), b.map(|v| 2 * v + 1));
         let (_, gradient, _) = Metric::Iou.gradient(&a.map(|v| v as f64), &b.map(|v| v as f64));
@@ -258,8 +259,8 @@ fn i9_giou_and_diou_are_above_minus_one_and_at_most_iou() {
 
 #[test]
 fn i9_ciou_is_above_minus_three_halves_and_at_most_diou() {
-    // IoU - ρ²/c² - αv: the last difference takes off what is not negative. Strict below -1.5 over the reals; a limit that
-    // floats may round to.
+    // IoU - ρ²/c² - αv: the last difference takes off what is not negative. Strict below -1.5 over the reals;
+    // a limit that floats may round to.
     holds(float_boxes(), |(a, b)| {
         if area(&a) == 0.0 || area(&b) == 0.0 {
             return Ok(());
@@ -288,8 +289,8 @@ fn i9_disjoint_boxes_have_a_gradient_of_giou_and_come_closer() {
 
 #[test]
 fn i9_the_losses_of_a_tiny_box_with_itself() {
-    // torchvision adds ε = 1e-7 to the union: the loss is 1 - A/(A + ε) = ε/(A + ε), one half where A = ε. Six roundings,
-    // of numbers of at most 1.
+    // torchvision adds ε = 1e-7 to the union: the loss is 1 - A/(A + ε) = ε/(A + ε), one half where A = ε.
+    // Six roundings, of numbers of at most 1.
     holds((-5f64..1.0, -5f64..1.0), |(log_w, log_h)| {
         let (w, h) = (10f64.powf(log_w), 10f64.powf(log_h));
         let a = [0.0, 0.0, w, h];

@@ -1,7 +1,8 @@
 //! Claims I1 to I9, over the metrics that users run (`gradus_models::detection::boxes`).
 //!
-//! The same source runs in floats, in dual numbers (gradients) and in exact fractions; what is claimed over the reals is
-//! tested over fractions without a tolerance. u is the unit roundoff, 2⁻²⁴ for f32. I6 to I9 are in `learning.rs`.
+//! The same source runs in floats, in dual numbers (gradients) and in exact fractions; what is claimed over
+//! the reals is tested over fractions without a tolerance. u is the unit roundoff, 2⁻²⁴ for f32. I6 to I9 are
+//! in `learning.rs`.
 
 use gradus::lessons::kinks::{Relation, relation};
 use gradus_core::{Element, Tensor};
@@ -101,8 +102,9 @@ fn fine_boxes() -> impl Strategy<Value = (BBox<f32>, BBox<f32>)> {
     (any_box(), any_box()).prop_filter("positive areas", |(a, b)| area(a) > 0.0 && area(b) > 0.0)
 }
 
-/// The relative error is at most `units` u, to first order: sides u, areas and I 3u, A + B 4u of at most 2U, so U
-/// 8u + 3u + u, and the quotient 12u + 3u + u = 16u. (1 + u)^16 is below 1 + γ₁₆; the fraction as f64 adds 2⁻⁵².
+/// The relative error is at most `units` u, to first order: sides u, areas and I 3u, A + B 4u of at most 2U,
+/// so U 8u + 3u + u, and the quotient 12u + 3u + u = 16u. (1 + u)^16 is below 1 + γ₁₆; the fraction as f64
+/// adds 2⁻⁵².
 fn accurate(units: f64) -> impl Fn((BBox<f32>, BBox<f32>)) -> proptest::test_runner::TestCaseResult {
     move |(a, b)| {
         let fraction = |b: &BBox<f32>| b.map(|v| Rational::exactly(v.into()));

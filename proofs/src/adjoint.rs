@@ -1,8 +1,8 @@
 //! The adjoint identity of linear ops: ⟨A x, y⟩ = ⟨x, Aᵀ y⟩, with Aᵀ what backward computes.
 //!
-//! If each element of A x and of Aᵀ y is a sum of at most n products, computed with relative errors of γ_n a term, and the inner
-//! products are exact beside that (they are taken in double precision, or counted among the n), the sides differ by at most
-//! 2 γ_n ⟨|A| |x|, |y|⟩.
+//! If each element of A x and of Aᵀ y is a sum of at most n products, computed with relative errors of γ_n a
+//! term, and the inner products are exact beside that (they are taken in double precision, or counted among
+//! the n), the sides differ by at most 2 γ_n ⟨|A| |x|, |y|⟩.
 
 use crate::rounding::gamma;
 use gradus_core::{Element, Rng, Tape, Tensor, Var};
@@ -12,8 +12,9 @@ fn inner<E: Element>(a: &Tensor<E>, b: &Tensor<E>) -> f64 {
     a.data().iter().zip(b.data()).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
 }
 
-/// Fails unless ⟨A x, y⟩ = ⟨x, Aᵀ y⟩ within 2 γ_n ⟨|A| |x|, |y|⟩ for a random x of this shape and a random y. `op` is A,
-/// `absolute` is |A|; n counts the roundings behind a term, those of the inner product in E included for f64.
+/// Fails unless ⟨A x, y⟩ = ⟨x, Aᵀ y⟩ within 2 γ_n ⟨|A| |x|, |y|⟩ for a random x of this shape and a random y.
+/// `op` is A, `absolute` is |A|; n counts the roundings behind a term, those of the inner product in E
+/// included for f64.
 ///
 /// # Errors
 /// Both sides and the bound, as proptest's failure.

@@ -1,8 +1,10 @@
-//! The book of claims: what the texts state, what the tests test, what the machine proofs prove, joined by label.
+//! The book of claims: what the texts state, what the tests test, what the machine proofs prove, joined by
+//! label.
 //!
-//! A claim is opened by `\claim{D2}{title}` in a folder's `theory.tex`. Its tests are the functions of the folder's
-//! `properties.rs` (and what lies beside it) whose names begin with `d2_`, its negative controls those that begin with `d2_control_`. A machine proof
-//! (`*.v`, `*.smt2`) names its claims in its first comment ("Claims D1, D2") and in its theorems (`d2_...`).
+//! A claim is opened by `\claim{D2}{title}` in a folder's `theory.tex`. Its tests are the functions of the
+//! folder's `properties.rs` (and what lies beside it) whose names begin with `d2_`, its negative controls
+//! those that begin with `d2_control_`. A machine proof (`*.v`, `*.smt2`) names its claims in its first
+//! comment ("Claims D1, D2") and in its theorems (`d2_...`).
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -226,7 +228,8 @@ pub fn pages(root: &Path, book: &Book) -> io::Result<Vec<(PathBuf, String)>> {
     pages.chain(std::iter::once(Ok(listed))).collect()
 }
 
-/// A line a claim, separated by tabs: label, title, tests, controls, machine proofs. The application's report embeds it.
+/// A line a claim, separated by tabs: label, title, tests, controls, machine proofs. The application's report
+/// embeds it.
 fn list(book: &Book) -> String {
     let line = |c: &Claim| {
         let proofs = if c.proofs.is_empty() { "none".to_string() } else { c.proofs.join(", ") };

@@ -34,8 +34,8 @@ pub fn grid_box(size: i64) -> impl Strategy<Value = BBox<i64>> {
     (side(), side()).prop_map(|((x1, x2), (y1, y2))| [x1, y1, x2, y2])
 }
 
-/// A box of floats: sizes and places over many orders of magnitude, far from overflow, corners often shared with other
-/// boxes.
+/// A box of floats: sizes and places over many orders of magnitude, far from overflow, corners often shared
+/// with other boxes.
 pub fn float_box() -> impl Strategy<Value = BBox<f32>> {
     let place = prop_oneof![
         4 => -1e3f32..1e3,
@@ -51,7 +51,8 @@ pub fn float_box() -> impl Strategy<Value = BBox<f32>> {
     (place.clone(), place, size.clone(), size).prop_map(|(x, y, w, h)| [x, y, x + w, y + h])
 }
 
-/// Two boxes that lie in all ways to each other: apart, overlapping, nested, equal, sharing corners, an ulp apart.
+/// Two boxes that lie in all ways to each other: apart, overlapping, nested, equal, sharing corners, an ulp
+/// apart.
 pub fn float_boxes() -> impl Strategy<Value = (BBox<f32>, BBox<f32>)> {
     let shift = prop_oneof![Just(0f32), -1f32..1.0, (-30i32..0).prop_map(|e| 2f32.powi(e))];
     (float_box(), float_box(), prop::array::uniform4(shift), 0..4u8).prop_map(

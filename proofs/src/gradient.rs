@@ -1,8 +1,8 @@
 //! Gradients by finite differences, and samples to take them at.
 //!
-//! For L(x) = ⟨s, f(x)⟩ with a random seed s, backward gives ∂L/∂x_j; the central difference gives
-//! Σ_i s_i (f_i(x + h e_j) - f_i(x - h e_j)) / 2h, off by h² |f'''| / 6 of truncation and u |f| / h of rounding. In f64 and with
-//! h = 5e-6 max(1, |x_j|) both are about 1e-11 for functions of order 1.
+//! For L(x) = ⟨s, f(x)⟩ with a random seed s, backward gives ∂L/∂x_j; the central difference gives Σ_i s_i
+//! (f_i(x + h e_j) - f_i(x - h e_j)) / 2h, off by h² |f'''| / 6 of truncation and u |f| / h of rounding. In
+//! f64 and with h = 5e-6 max(1, |x_j|) both are about 1e-11 for functions of order 1.
 
 use gradus_core::{Rng, Shape, Tape, Tensor, Var};
 use proptest::prelude::TestCaseError;
@@ -106,8 +106,8 @@ pub fn equals_differences(
     if c.relative() <= TOLERANCE { Ok(()) } else { Err(TestCaseError::fail(format!("{c:?}"))) }
 }
 
-/// Fails unless each ∂f_i/∂x_j by backward lies between its one-sided differences: what is asked of a gradient at a kink.
-/// For functions that are linear on either side of where they are evaluated.
+/// Fails unless each ∂f_i/∂x_j by backward lies between its one-sided differences: what is asked of a
+/// gradient at a kink. For functions that are linear on either side of where they are evaluated.
 ///
 /// # Errors
 /// The derivatives, as proptest's failure.
@@ -139,8 +139,8 @@ pub fn between_one_sided(
     Ok(())
 }
 
-/// Values in (-3, 3) that differ from each other by 3 / (their number) at least, and from each of `kinks` by 1e-3, spread over tensors
-/// of the given shapes.
+/// Values in (-3, 3) that differ from each other by 3 / (their number) at least, and from each of `kinks` by
+/// 1e-3, spread over tensors of the given shapes.
 pub fn distinct(seed: u64, shapes: &[&[usize]], kinks: &[f64]) -> Vec<Tensor<f64>> {
     let n: usize = shapes.iter().map(|s| Shape::new(s).numel()).sum();
     let mut rng = Rng::seed(seed);

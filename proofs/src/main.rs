@@ -97,7 +97,8 @@ fn check(labels: &[String], as_json: bool) -> Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs the tests in a cargo of their own, which says how each ended; the tests themselves report the cases they tried.
+/// Runs the tests in a cargo of their own, which says how each ended; the tests themselves report the cases
+/// they tried.
 fn run_tests(labels: &[String]) -> Result<HashMap<String, Outcome>> {
     let report = tempfile::NamedTempFile::new()?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -134,7 +135,8 @@ fn outcome(line: &str) -> Option<(String, Outcome)> {
     Some((name.to_string(), Outcome { passed: end.trim() == "ok", ..Outcome::default() }))
 }
 
-/// Runs proofs/check-machine on the files of each tool, and reads its lines: "ok 1.2 s folder/file what it says".
+/// Runs proofs/check-machine on the files of each tool, and reads its lines: "ok 1.2 s folder/file what it
+/// says".
 fn run_proofs(book: &Book) -> Result<HashMap<String, Checked>> {
     let mut results = HashMap::new();
     for extension in ["v", "smt2"] {

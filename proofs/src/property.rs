@@ -1,9 +1,9 @@
 //! Running a property: many cases, a counterexample made small, a line in the report.
 //!
-//! A property is a generator and a closure that says whether one case is right. [`holds`] demands that all are,
-//! [`refuted`] (for negative controls: planted wrong claims) that one is not; [`law`] and [`law_refuted`] do the same with
-//! quickcheck, for laws over plain numbers. PROPTEST_CASES sets the number of cases (1,000 by default). The cases are
-//! the same on each run; PROPTEST_RNG_SEED chooses others.
+//! A property is a generator and a closure that says whether one case is right. [`holds`] demands that all
+//! are, [`refuted`] (for negative controls: planted wrong claims) that one is not; [`law`] and
+//! [`law_refuted`] do the same with quickcheck, for laws over plain numbers. PROPTEST_CASES sets the number
+//! of cases (1,000 by default). The cases are the same on each run; PROPTEST_RNG_SEED chooses others.
 
 use gradus_core::simd::Isa;
 use proptest::strategy::Strategy;
@@ -74,8 +74,8 @@ where
     tried(cases.into());
 }
 
-/// Some case drawn from `strategy` violates `property`. Panics when none is found: then the generator of the claim
-/// whose control this is could not find a mistake either.
+/// Some case drawn from `strategy` violates `property`. Panics when none is found: then the generator of the
+/// claim whose control this is could not find a mistake either.
 #[track_caller]
 pub fn refuted<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> TestCaseResult)
 where
@@ -87,7 +87,8 @@ where
     assert!(found, "the planted claim survived {cases} cases");
 }
 
-/// Whether the runner finds a case that violates the property, and reports it. A panic is no counterexample: it is passed on.
+/// Whether the runner finds a case that violates the property, and reports it. A panic is no counterexample:
+/// it is passed on.
 #[track_caller]
 fn search<S: Strategy>(
     mut runner: TestRunner,
@@ -167,8 +168,8 @@ fn quick<A: Arbitrary + Debug>(cases: u64, law: fn(A) -> bool) -> Result<u64, qu
     QuickCheck::new().rng(numbers).tests(cases).max_tests(cases).quicktest(law)
 }
 
-/// Runs the tests of this test program again on each instruction set that the machine has, with so many times fewer cases
-/// and these settings of the environment. In such a run it does nothing.
+/// Runs the tests of this test program again on each instruction set that the machine has, with so many times
+/// fewer cases and these settings of the environment. In such a run it does nothing.
 pub fn on_each_instruction_set(settings: &[(&str, &str)], fewer: u32) {
     const AGAIN: &str = "GRADUS_PROOFS_AGAIN";
     if std::env::var_os(AGAIN).is_some() {

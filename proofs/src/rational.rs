@@ -1,8 +1,8 @@
 //! Exact fractions, to evaluate the library's formulas without rounding.
 //!
-//! A fraction of two `i128` in lowest terms, the denominator positive. Nothing is ever rounded: a result that does not
-//! fit panics, so that a test cannot pass by accident. It is a [`Scalar`]: what the library computes in floats for its
-//! users, it computes here exactly, by the same source.
+//! A fraction of two `i128` in lowest terms, the denominator positive. Nothing is ever rounded: a result that
+//! does not fit panics, so that a test cannot pass by accident. It is a [`Scalar`]: what the library computes
+//! in floats for its users, it computes here exactly, by the same source.
 
 use gradus_models::scalar::Scalar;
 use std::cmp::Ordering;
@@ -55,8 +55,8 @@ impl Rational {
 
     /// The nearest f64, but for an error below 2⁻⁵² of it.
     pub fn to_f64(self) -> f64 {
-        // Three roundings, of the numerator, the denominator and the quotient: (1 + u)² / (1 - u) < 1 + 4u with
-        // u = 2⁻⁵³, and exact where both are below 2⁵³ and the quotient is a float.
+        // Three roundings, of the numerator, the denominator and the quotient: (1 + u)² / (1 - u) < 1 + 4u
+        // with u = 2⁻⁵³, and exact where both are below 2⁵³ and the quotient is a float.
         self.n as f64 / self.d as f64
     }
 
@@ -142,8 +142,8 @@ impl Ord for Rational {
 }
 
 impl Scalar for Rational {
-    /// The simplest fraction that rounds to x: 1e-7 means a ten-millionth, not the double next to it. (The convergents
-    /// of x's continued fraction, until one is x when rounded.)
+    /// The simplest fraction that rounds to x: 1e-7 means a ten-millionth, not the double next to it. (The
+    /// convergents of x's continued fraction, until one is x when rounded.)
     fn constant(x: f64) -> Self {
         let (mut last, mut this, mut rest) = ((0i128, 1i128), (1i128, 0i128), x);
         loop {

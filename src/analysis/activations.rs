@@ -57,8 +57,8 @@ impl Outputs {
         Tape::infer().softmax(self.logits.clone().into(), -1).value
     }
 
-    /// The images that are taken for another class, those first where the wrong class's probability is greatest:
-    /// (image, predicted class).
+    /// The images that are taken for another class, those first where the wrong class's probability is
+    /// greatest: (image, predicted class).
     pub fn errors(&self) -> Vec<(usize, usize)> {
         let p = self.probabilities();
         let classes = p.shape()[1];
@@ -70,8 +70,8 @@ impl Outputs {
     }
 }
 
-/// The n images that the network is surest of and wrong about; below each the true class and its probability, then the one
-/// it was taken for.
+/// The n images that the network is surest of and wrong about; below each the true class and its probability,
+/// then the one it was taken for.
 pub fn confident_errors(outputs: &Outputs, subset: &Subset, n: usize) -> Result<Image> {
     let p = outputs.probabilities();
     let classes = p.shape()[1];
@@ -108,8 +108,8 @@ pub fn first_filters(net: &AlexNet) -> Image {
     caption_grid("", &(0..count).map(picture).collect::<Vec<_>>(), 16, 44)
 }
 
-/// A row an image: the image, and what the first layer's first `filters` filters make of it at every pixel (stride 1, before
-/// ReLU), each spread over the full range by itself.
+/// A row an image: the image, and what the first layer's first `filters` filters make of it at every pixel
+/// (stride 1, before ReLU), each spread over the full range by itself.
 pub fn responses(net: &AlexNet, subset: &Subset, transform: Transform, filters: usize) -> Result<Image> {
     let weight = &net.convolutions()[0].weight.value;
     let [k, _, _, count] = weight.dims("responses");

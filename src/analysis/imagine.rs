@@ -1,9 +1,9 @@
 //! An input that a network takes for a class.
 //!
-//! The notebook draws noise, x ~ N(0, 1) for each normalised value, and keeps what the network names the class with the
-//! greatest probability: a search that knows nothing of the network. Gradient ascent asks it: from faint noise, Adam climbs
-//! ln p(class | x), and after each step every pixel is brought back to what a picture can hold, 0 to 1 before normalisation
-//! (projected ascent).
+//! The notebook draws noise, x ~ N(0, 1) for each normalised value, and keeps what the network names the
+//! class with the greatest probability: a search that knows nothing of the network. Gradient ascent asks it:
+//! from faint noise, Adam climbs ln p(class | x), and after each step every pixel is brought back to what a
+//! picture can hold, 0 to 1 before normalisation (projected ascent).
 
 use crate::data::Normalise;
 use crate::image::{Image, caption_grid};
@@ -49,8 +49,9 @@ pub fn search(net: &AlexNet, classes: &[usize], count: usize, rng: &Rng) -> Vec<
     best
 }
 
-/// Where `steps` steps of projected gradient ascent lead, for each class from a start of its own. The classes climb
-/// together, one image each: their gradients do not mix, and Adam does not mind that the mean loss scales them.
+/// Where `steps` steps of projected gradient ascent lead, for each class from a start of its own. The classes
+/// climb together, one image each: their gradients do not mix, and Adam does not mind that the mean loss
+/// scales them.
 pub fn ascend(
     net: &AlexNet,
     classes: &[usize],
@@ -96,8 +97,8 @@ fn probabilities(net: &AlexNet, x: &Tensor) -> Tensor {
     g.softmax(logits, -1).value
 }
 
-/// Both ways side by side for each of these classes, with the probabilities reached; and how many inputs of each way the
-/// network takes for their class rather than for anything else.
+/// Both ways side by side for each of these classes, with the probabilities reached; and how many inputs of
+/// each way the network takes for their class rather than for anything else.
 pub fn imagine(
     net: &AlexNet,
     named: &[(usize, &str)],

@@ -1,10 +1,11 @@
 //! Principal components: the orthogonal directions in which points vary most.
 //!
-//! For n points xᵢ in d dimensions with mean m, the covariance is C = Σ (xᵢ - m)(xᵢ - m)ᵀ / (n - 1); its eigenvectors with
-//! the greatest eigenvalues are the components, and the eigenvalues the variances along them. C is summed over blocks of
-//! rows, centred first so that nothing cancels. The leading eigenvectors come from subspace iteration: V ← orth(C V) on a
-//! few more vectors than are asked for, with the small problem Vᵀ C V solved exactly each round (Rayleigh and Ritz;
-//! Halko, Martinsson, Tropp, *Finding structure with randomness*, 2011, section 4.5).
+//! For n points xᵢ in d dimensions with mean m, the covariance is C = Σ (xᵢ - m)(xᵢ - m)ᵀ / (n - 1); its
+//! eigenvectors with the greatest eigenvalues are the components, and the eigenvalues the variances along
+//! them. C is summed over blocks of rows, centred first so that nothing cancels. The leading eigenvectors
+//! come from subspace iteration: V ← orth(C V) on a few more vectors than are asked for, with the small
+//! problem Vᵀ C V solved exactly each round (Rayleigh and Ritz; Halko, Martinsson, Tropp, *Finding structure
+//! with randomness*, 2011, section 4.5).
 
 use super::eigen;
 use gradus_core::gemm::{Matrix, gemm, gemm_add};
@@ -153,8 +154,8 @@ fn combine(v: &[Vec<f64>], pairs: &[(f64, Vec<f64>)]) -> Vec<Vec<f64>> {
     pairs.iter().map(|(_, weights)| sum(weights)).collect()
 }
 
-/// Gram and Schmidt, twice, which is enough. A vector that vanishes (the rank is used up) becomes an axis that the others
-/// leave free.
+/// Gram and Schmidt, twice, which is enough. A vector that vanishes (the rank is used up) becomes an axis
+/// that the others leave free.
 fn orthonormalise(v: &mut [Vec<f64>]) {
     let d = v[0].len();
     let mut axis = 0;

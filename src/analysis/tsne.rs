@@ -1,15 +1,17 @@
-//! t-SNE (van der Maaten and Hinton, *Visualizing data using t-SNE*, 2008): points of many dimensions laid out in the
-//! plane so that neighbours stay neighbours.
+//! t-SNE (van der Maaten and Hinton, *Visualizing data using t-SNE*, 2008): points of many dimensions laid
+//! out in the plane so that neighbours stay neighbours.
 //!
-//! Point i takes j for a neighbour with p(j|i) ∝ exp(-βᵢ |xᵢ - xⱼ|²), where βᵢ is such that the entropy is ln(perplexity);
-//! only its 3 · perplexity nearest count. P = (p(j|i) + p(i|j)) / 2n. In the plane qᵢⱼ = kᵢⱼ / Z with kᵢⱼ = 1 / (1 + |yᵢ - yⱼ|²)
-//! and Z = Σ k over all pairs. The divergence KL = Σ pᵢⱼ ln(pᵢⱼ / qᵢⱼ) falls by descent along
+//! Point i takes j for a neighbour with p(j|i) ∝ exp(-βᵢ |xᵢ - xⱼ|²), where βᵢ is such that the entropy is
+//! ln(perplexity); only its 3 · perplexity nearest count. P = (p(j|i) + p(i|j)) / 2n. In the plane qᵢⱼ =
+//! kᵢⱼ / Z with kᵢⱼ = 1 / (1 + |yᵢ - yⱼ|²) and Z = Σ k over all pairs. The divergence KL = Σ pᵢⱼ ln(pᵢⱼ /
+//! qᵢⱼ) falls by descent along
 //!
 //!   ∂KL/∂yᵢ = 4 Σⱼ pᵢⱼ kᵢⱼ (yᵢ - yⱼ)  -  4/Z Σⱼ kᵢⱼ² (yᵢ - yⱼ),
 //!
-//! an attraction over the neighbours and a repulsion between all. The repulsion is summed exactly: n² pairs of a dozen
-//! operations go through the vector units so fast that for the thousands of points a picture can show neither a tree nor a grid
-//! would gain, and there is nothing to approximate. Each row is summed by one thread: the same bits on any number.
+//! an attraction over the neighbours and a repulsion between all. The repulsion is summed exactly: n² pairs
+//! of a dozen operations go through the vector units so fast that for the thousands of points a picture can
+//! show neither a tree nor a grid would gain, and there is nothing to approximate. Each row is summed by one
+//! thread: the same bits on any number.
 
 use super::Pca;
 use gradus_core::gemm::{Matrix, gemm};
@@ -36,8 +38,9 @@ impl Default for Settings {
     }
 }
 
-/// The points in the plane, [n, 2], of the rows of `x`, [n, d]; `each` sees every step's number. They begin at their two
-/// principal components: nothing is drawn at random. Panics with fewer than 4 points or a perplexity below 1.
+/// The points in the plane, [n, 2], of the rows of `x`, [n, d]; `each` sees every step's number. They begin
+/// at their two principal components: nothing is drawn at random. Panics with fewer than 4 points or a
+/// perplexity below 1.
 #[track_caller]
 pub fn embed<E: Element>(x: &Tensor<E>, s: &Settings, mut each: impl FnMut(usize)) -> Tensor<E> {
     let [n, d] = x.dims("tsne::embed");
@@ -61,8 +64,8 @@ pub fn embed<E: Element>(x: &Tensor<E>, s: &Settings, mut each: impl FnMut(usize
     Tensor::from_fn([n, 2], |i| y[i % 2][i / 2])
 }
 
-/// Descent with momentum and a rate of its own for each coordinate (Jacobs, *Increased rates of convergence through
-/// learning rate adaptation*, 1988): more while the gradient keeps its sign, less where it turns.
+/// Descent with momentum and a rate of its own for each coordinate (Jacobs, *Increased rates of convergence
+/// through learning rate adaptation*, 1988): more while the gradient keeps its sign, less where it turns.
 struct Descent<E> {
     lr: E,
     velocity: [Vec<E>; 2],
@@ -232,7 +235,8 @@ fn neighbours<E: Element>(x: &Tensor<E>, count: usize) -> Vec<Vec<(u32, f64)>> {
     found
 }
 
-/// p(j|i) over the neighbours at these squared distances, with entropy ln(perplexity) (as near as they allow).
+/// p(j|i) over the neighbours at these squared distances, with entropy ln(perplexity) (as near as they
+/// allow).
 fn conditional(squares: &[f64], perplexity: f64) -> Vec<f64> {
     let nearest = squares.iter().copied().fold(f64::INFINITY, f64::min);
     let weights = |beta: f64| -> Vec<f64> {

@@ -1,4 +1,5 @@
-//! Convolutions of the shapes that the project's networks use, each pass by itself; weight packing is counted.
+//! Convolutions of the shapes that the project's networks use, each pass by itself; weight packing is
+//! counted.
 
 use super::median;
 use gradus_core::gemm::Precision;

@@ -1,5 +1,6 @@
-//! The three detectors of `benches/peers/torch_detect.py`: a training step of two images and detection in one, at
-//! PennFudanPed's sizes, scaled to 800. Each in a process of its own, so that each has its own peak of memory.
+//! The three detectors of `benches/peers/torch_detect.py`: a training step of two images and detection in
+//! one, at PennFudanPed's sizes, scaled to 800. Each in a process of its own, so that each has its own peak
+//! of memory.
 
 use super::median;
 use crate::error::{Error, Result};
@@ -72,8 +73,8 @@ fn target([h, w]: [usize; 2], masks: bool) -> Target {
     Target { boxes: Tensor::from_slice([2, 4], &boxes), labels: vec![1, 1], masks }
 }
 
-/// Times one of [`MODELS`] in this process, with random weights: how many proposals they leave to be detected in, and
-/// so its time, depends on the seed.
+/// Times one of [`MODELS`] in this process, with random weights: how many proposals they leave to be detected
+/// in, and so its time, depends on the seed.
 pub fn run_one(model: &str, runs: usize, seed: u64, precision: Precision) -> Timing {
     let mut rng = Rng::seed(seed);
     let config = config(model);
@@ -95,8 +96,8 @@ pub fn run_one(model: &str, runs: usize, seed: u64, precision: Precision) -> Tim
     Timing { model: model.into(), train_s, infer_s, peak_mib: peak_mib() }
 }
 
-/// Times the models, each in a process of its own on so many threads. Under a profile each process tells its own, and
-/// writes its trace beside `trace`, with the model in its name.
+/// Times the models, each in a process of its own on so many threads. Under a profile each process tells its
+/// own, and writes its trace beside `trace`, with the model in its name.
 ///
 /// # Errors
 /// The program cannot be started again, or failed.

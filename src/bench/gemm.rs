@@ -51,9 +51,9 @@ pub struct GemmBench {
     pub cases: Vec<Case>,
 }
 
-/// Times every size. Clocks drift by a tenth from one moment to the next, so the peak is measured right before and right
-/// after every product, each time by one run as the product is, and a share is the median over the runs of rate / mean of
-/// the two peaks.
+/// Times every size. Clocks drift by a tenth from one moment to the next, so the peak is measured right
+/// before and right after every product, each time by one run as the product is, and a share is the median
+/// over the runs of rate / mean of the two peaks.
 pub fn run(runs: usize, precision: Precision) -> GemmBench {
     let mut rng = Rng::seed(2);
     let mut peaks = Vec::new();

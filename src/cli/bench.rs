@@ -21,7 +21,8 @@ pub enum Bench {
 /// Which detectors.
 #[derive(Args)]
 pub struct Detectors {
-    /// r50: Faster R-CNN on ResNet-50 with a pyramid; mbv2: on MobileNetV2; mask: Mask R-CNN on ResNet-50 [default: all]
+    /// r50: Faster R-CNN on ResNet-50 with a pyramid; mbv2: on MobileNetV2; mask: Mask R-CNN on ResNet-50
+    /// [default: all]
     #[arg(long, value_parser = bench::detector::MODELS)]
     model: Vec<String>,
     /// Timed runs, after a warm-up; the median is shown

@@ -14,9 +14,9 @@ const MOST: usize = 1_000_000;
 
 /// Descend on L(w) = (a w1² + b w2²) / 2: factors, verdict, pictures
 ///
-/// A step w ← w - η ∇L multiplies w1 by 1 - ηa and w2 by 1 - ηb. From a start with both coordinates not zero it
-/// converges exactly when 0 < η < 2 / max(a, b) (a, b positive). The best constant η is 2 / (a + b); the larger
-/// max(a, b) / min(a, b), the slower.
+/// A step w ← w - η ∇L multiplies w1 by 1 - ηa and w2 by 1 - ηb. From a start with both coordinates not zero
+/// it converges exactly when 0 < η < 2 / max(a, b) (a, b positive). The best constant η is 2 / (a + b); the
+/// larger max(a, b) / min(a, b), the slower.
 #[derive(Args)]
 #[command(after_help = "Examples:
   gradus descent --a 1 --b 10 --lr 0.1

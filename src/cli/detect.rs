@@ -145,7 +145,8 @@ struct Named {
 }
 
 impl Names {
-    /// The numbers that file names are, if no two are the same; other images take the least numbers from 1 that are free.
+    /// The numbers that file names are, if no two are the same; other images take the least numbers from 1
+    /// that are free.
     fn numbers(images: &[PathBuf], model: &DetectorModel) -> Self {
         let own = |path: &PathBuf| path.file_stem()?.to_str()?.parse().ok().filter(|&id: &i64| id >= 0);
         let own: Vec<Option<i64>> = images.iter().map(own).collect();
@@ -157,8 +158,9 @@ impl Names {
         Names { images, categories: model.classes.clone() }
     }
 
-    /// Those of the entries whose `file_name` the paths end with; classes that the file lacks, of which it is said so, have ids above its
-    /// own. Errors: a path that no entry or more than one names, two of one entry, or classes that the detector does not know.
+    /// Those of the entries whose `file_name` the paths end with; classes that the file lacks, of which it is
+    /// said so, have ids above its own. Errors: a path that no entry or more than one names, two of one
+    /// entry, or classes that the detector does not know.
     fn of_instances(file: &Path, images: &[PathBuf], model: &DetectorModel) -> Result<Self> {
         let instances = Instances::read(file)?;
         let categories = model.categories_in(&instances.categories, &file.display().to_string())?;

@@ -45,11 +45,12 @@ enum Weights {
 pub struct Evaluate {
     /// A run's folder, or a weights file: .safetensors, or PyTorch's .pth
     model: PathBuf,
-    /// CIFAR-10's folder or .tar.gz, or a folder of images with one sub-folder a class; for detectors PennFudanPed's folder,
-    /// ANNOTATIONS.json:IMAGES in COCO's format, or synthetic
+    /// CIFAR-10's folder or .tar.gz, or a folder of images with one sub-folder a class; for detectors
+    /// PennFudanPed's folder, ANNOTATIONS.json:IMAGES in COCO's format, or synthetic
     #[arg(long, value_name = "SRC")]
     data: String,
-    /// Which images; detectors have no val [default: test; all of data that are not the run's and have no split of their own]
+    /// Which images; detectors have no val [default: test; all of data that are not the run's and have no
+    /// split of their own]
     #[arg(long, value_enum)]
     split: Option<Split>,
     /// Of a detector: which images of data that it was not trained on are test (a run knows its own data's)
@@ -152,8 +153,8 @@ impl Evaluate {
         global.print(&DetectorEvaluation { split, images, score, seconds_per_image })
     }
 
-    /// The images that a detector is judged on. A run divides its own data as it was trained; other data are divided by
-    /// `--test-split`, and not at all without.
+    /// The images that a detector is judged on. A run divides its own data as it was trained; other data are
+    /// divided by `--test-split`, and not at all without.
     fn indices(
         &self,
         data: &dyn DetectionDataset,
@@ -214,8 +215,8 @@ impl Evaluate {
         global.print(&Evaluation { split, score, confusion })
     }
 
-    /// The images that a classifier is judged on. A run's own data are divided as it was trained. Others are as they are: a
-    /// folder without a split of its own is a test set, all of it.
+    /// The images that a classifier is judged on. A run's own data are divided as it was trained. Others are
+    /// as they are: a folder without a split of its own is a test set, all of it.
     fn images(&self, source: Source, own: Option<&Settings>, seed: u64) -> Result<(Split, Subset)> {
         let folder: Arc<dyn Dataset> = match source {
             Source::Folder(folder) if own.is_none() => Arc::new(folder),
@@ -251,7 +252,8 @@ impl Evaluate {
     }
 }
 
-/// A run's own data are divided as it was trained, so that what it learned from is not judged. Error: another seed was given.
+/// A run's own data are divided as it was trained, so that what it learned from is not judged. Error: another
+/// seed was given.
 fn must_be_the_runs(seed: u64, own: u64) -> Result<()> {
     if seed == own {
         return Ok(());

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 
 /// Intersection over union of two boxes, its gradient, its kinks
 ///
-/// A box is x1,y1,x2,y2 with x1 <= x2 and y1 <= y2. IoU lies in [0, 1]. It has kinks where edges meet, and a plateau: for
-/// boxes that are apart value and gradient are exactly 0, so that a loss made of it says nothing about where to go. GIoU,
-/// DIoU and CIoU do.
+/// A box is x1,y1,x2,y2 with x1 <= x2 and y1 <= y2. IoU lies in [0, 1]. It has kinks where edges meet, and a
+/// plateau: for boxes that are apart value and gradient are exactly 0, so that a loss made of it says nothing
+/// about where to go. GIoU, DIoU and CIoU do.
 #[derive(Args)]
 #[command(after_help = "Examples:
   gradus iou 0,0,4,2 1,1,5,3

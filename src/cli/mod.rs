@@ -1,7 +1,8 @@
 //! The command line: one file a subcommand.
 //!
-//! Results go to standard output (with `--json` exactly one JSON value), progress and messages to standard error. Exit
-//! codes: 0 done, 2 bad input or usage, 1 a failure that is not the user's, 130 interrupted with the state saved.
+//! Results go to standard output (with `--json` exactly one JSON value), progress and messages to standard
+//! error. Exit codes: 0 done, 2 bad input or usage, 1 a failure that is not the user's, 130 interrupted with
+//! the state saved.
 
 mod bench;
 mod compare;
@@ -68,13 +69,15 @@ pub struct Global {
     /// Threads to compute with [default: all cores]; the results' bits do not depend on it
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// What products and convolutions read: f32, or bf16 (mixed precision; faster where the processor has AMX or AVX512-BF16)
+    /// What products and convolutions read: f32, or bf16 (mixed precision; faster where the processor has AMX
+    /// or AVX512-BF16)
     #[arg(long, global = true, value_name = "P", default_value = "f32", value_parser = precision)]
     pub precision: Precision,
     /// The seed of everything random
     #[arg(long, global = true, value_name = "N", default_value_t = 1234)]
     pub seed: u64,
-    /// Print what took the time, op by op, at the end; write a trace for Chrome's viewer to FILE [default: gradus-profile.json]
+    /// Print what took the time, op by op, at the end; write a trace for Chrome's viewer to FILE [default:
+    /// gradus-profile.json]
     #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "gradus-profile.json")]
     pub profile: Option<PathBuf>,
     /// Which of these were given, where a run that goes on has its own
@@ -179,8 +182,8 @@ fn dispatch(global: &Global, command: Option<Command>) -> Result<()> {
     }
 }
 
-/// A list of numbers that begins with a minus, such as the box `-1,-1,1,1`, would be taken for an option: a space in
-/// front, which parsing a number ignores, makes it a value.
+/// A list of numbers that begins with a minus, such as the box `-1,-1,1,1`, would be taken for an option: a
+/// space in front, which parsing a number ignores, makes it a value.
 fn guard_minus(arg: OsString) -> OsString {
     match arg.to_str() {
         Some(s)
@@ -254,10 +257,10 @@ impl Faults {
     }
 }
 
-/// What is made of each picture, and whether all could be read. Pictures have nothing to do with each other: one that `read`
-/// refuses does not keep the others from their results, which are printed before the command fails. With `skip_bad` it
-/// does not fail, and names what was left out. Both closures are given a picture's place in the list. Error: `work` failed,
-/// which is no picture's fault, or there is no result.
+/// What is made of each picture, and whether all could be read. Pictures have nothing to do with each other:
+/// one that `read` refuses does not keep the others from their results, which are printed before the command
+/// fails. With `skip_bad` it does not fail, and names what was left out. Both closures are given a picture's
+/// place in the list. Error: `work` failed, which is no picture's fault, or there is no result.
 fn each_picture<P, T>(
     paths: &[PathBuf],
     skip_bad: bool,

@@ -17,7 +17,8 @@ use std::path::PathBuf;
   gradus predict runs/alexnet photo.jpg
   gradus predict mobilenet_v2-b0353104.pth dog.jpg --classes imagenet_classes.txt --json")]
 pub struct Predict {
-    /// A run's folder, or a weights file of AlexNet, ResNet-18, 34 or 50, or MobileNetV2: .safetensors, or PyTorch's .pth
+    /// A run's folder, or a weights file of AlexNet, ResNet-18, 34 or 50, or MobileNetV2: .safetensors, or
+    /// PyTorch's .pth
     model: PathBuf,
     #[command(flatten)]
     key: Key,

@@ -48,7 +48,8 @@ pub struct Report {
     /// Compute a few seconds' worth of analyses instead of all images'
     #[arg(long)]
     quick: bool,
-    /// Leave out the data sets' pictures, and draw what detectors find on plain gray: for a page that may be passed on
+    /// Leave out the data sets' pictures, and draw what detectors find on plain gray: for a page that may be
+    /// passed on
     #[arg(long)]
     plain: bool,
     /// Overwrite an existing report

@@ -25,7 +25,8 @@ pub(super) fn skippable(e: Error) -> Error {
 /// How the faults of a data set are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
-    /// Any fault refuses the data set; each image is decoded. What is read is the same, so that no run remembers it.
+    /// Any fault refuses the data set; each image is decoded. What is read is the same, so that no run
+    /// remembers it.
     #[serde(skip)]
     pub strict: bool,
     /// Images that cannot be read are left out; otherwise they refuse the data set.

@@ -182,8 +182,8 @@ impl ImageFolder {
     ) -> Result<()> {
         for entry in layout::entries(folder)? {
             let extension = entry.extension();
-            // Images that are not read count as unreadable: a data set that shrinks silently is worse than none.
-            // Files without extension are taken for images where they begin as these do.
+            // Images that are not read count as unreadable: a data set that shrinks silently is worse than
+            // none. Files without extension are taken for images where they begin as these do.
             let known = READ.iter().chain(&NOT_READ).any(|e| *e == extension);
             if entry.is_folder {
                 if depth == 0 || entry.linked {

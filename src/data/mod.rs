@@ -271,8 +271,9 @@ pub enum Source {
 /// What `--data` may name.
 const EXPECTED: &str = "a folder of images with one sub-folder a class, or CIFAR-10's archive";
 
-/// Finds what `--data` names: CIFAR-10 (its folder or `.tar.gz`), a folder of images with one sub-folder a class,
-/// or `synthetic` (`synthetic:N` for N images), the drawn data set. `reading` says how faults are taken.
+/// Finds what `--data` names: CIFAR-10 (its folder or `.tar.gz`), a folder of images with one sub-folder a
+/// class, or `synthetic` (`synthetic:N` for N images), the drawn data set. `reading` says how faults are
+/// taken.
 pub fn find(source: &str, seed: u64, reading: Reading) -> Result<Source> {
     let path = Path::new(source);
     if let Some(count) = source.strip_prefix("synthetic").filter(|_| !path.exists()) {
@@ -294,8 +295,8 @@ fn split_rng(seed: u64) -> Rng {
     Rng::seed(seed).stream("split")
 }
 
-/// Finds a data set and divides it. `val_fraction` of each class's training images is held out for a folder that
-/// brings no split of its own; the choice is a function of `seed`.
+/// Finds a data set and divides it. `val_fraction` of each class's training images is held out for a folder
+/// that brings no split of its own; the choice is a function of `seed`.
 pub fn open(source: &str, val_fraction: f64, seed: u64, reading: Reading) -> Result<Splits> {
     find(source, seed, reading)?.divided(val_fraction, seed)
 }

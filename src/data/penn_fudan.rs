@@ -100,8 +100,8 @@ fn pictures(folder: &Path, faults: &mut Faults) -> Result<Vec<(String, PathBuf)>
         let text = |part: Option<&std::ffi::OsStr>| part.and_then(|p| p.to_str()).map(String::from);
         let (name, stem, extension) =
             (text(path.file_name()), text(path.file_stem()), text(path.extension()));
-        // Dot files are other programs' (macOS leaves `._X.png` beside each X.png), as is what Windows keeps of its
-        // previews.
+        // Dot files are other programs' (macOS leaves `._X.png` beside each X.png), as is what Windows keeps
+        // of its previews.
         if name.as_ref().is_some_and(|n| n.starts_with('.') || n == "Thumbs.db" || n == "desktop.ini") {
             continue;
         }

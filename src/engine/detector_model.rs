@@ -36,7 +36,8 @@ pub fn metadata(config: &Config, classes: &[Category], eps: f64) -> Metadata {
     ])
 }
 
-/// Whether a run's folder or a weights file is a detector's. An unreadable file is not: whoever opens it says why.
+/// Whether a run's folder or a weights file is a detector's. An unreadable file is not: whoever opens it says
+/// why.
 pub fn is_detector_at(path: &Path, key: Option<&str>) -> bool {
     if path.is_dir() {
         let settings = crate::run::Run::settings::<serde_json::Value>(path);
@@ -48,8 +49,8 @@ pub fn is_detector_at(path: &Path, key: Option<&str>) -> bool {
 }
 
 impl DetectorModel {
-    /// From a run's folder (its `weights`, "best" or "last") or a weights file, `.safetensors` or `.pth`. `sizes` are other
-    /// limits of the shorter and the longer side than the weights were trained with.
+    /// From a run's folder (its `weights`, "best" or "last") or a weights file, `.safetensors` or `.pth`.
+    /// `sizes` are other limits of the shorter and the longer side than the weights were trained with.
     pub fn open<'a>(path: &Path, weights: impl Into<Which<'a>>, sizes: [Option<usize>; 2]) -> Result<Self> {
         let (file, mut loaded) = weights::read(path, weights.into())?;
         let json = |key: &str| loaded.metadata.get(key).map(String::as_str).unwrap_or_default();
@@ -95,8 +96,8 @@ impl DetectorModel {
         Ok(found.map_err(|bad| predicts_nothing(&bad))?.remove(0))
     }
 
-    /// Label k's category in a data set, which may number or order its categories otherwise: that of the same name, or, with an id
-    /// above the data's, one that the data lacks. Errors: those of [`matched`].
+    /// Label k's category in a data set, which may number or order its categories otherwise: that of the same
+    /// name, or, with an id above the data's, one that the data lacks. Errors: those of [`matched`].
     pub fn categories_in(&self, data: &[Category], source: &str) -> Result<Vec<Category>> {
         let names = |of: &[Category]| of.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
         let labels =

@@ -13,7 +13,8 @@ pub mod state;
 pub mod trainer;
 pub mod weights;
 
-/// A precision in settings, by its name. Runs that were begun before there was a choice have f32, the default.
+/// A precision in settings, by its name. Runs that were begun before there was a choice have f32, the
+/// default.
 mod named_precision {
     use gradus_core::gemm::Precision;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

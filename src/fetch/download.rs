@@ -26,7 +26,8 @@ enum End {
     Broken(String),
 }
 
-/// Completes `part` with what `url` gives. Failures: no connection, a refusal, connections that keep breaking.
+/// Completes `part` with what `url` gives. Failures: no connection, a refusal, connections that keep
+/// breaking.
 pub(super) fn download(url: &str, part: &Path, label: &str) -> Result<()> {
     let config = Agent::config_builder()
         .http_status_as_error(false)

@@ -1,7 +1,8 @@
 //! Data and published weights from their official places: resumed, checked, whole or not there.
 //!
-//! A download grows in `FILE.part`. When its hash is the published one (or the first digits of its SHA-256 those in its
-//! name) it becomes `FILE` in one rename. Whatever stops it, the next call goes on where it ended.
+//! A download grows in `FILE.part`. When its hash is the published one (or the first digits of its SHA-256
+//! those in its name) it becomes `FILE` in one rename. Whatever stops it, the next call goes on where it
+//! ended.
 
 mod check;
 mod download;
@@ -108,12 +109,12 @@ pub struct Fetched {
     pub sha256: String,
 }
 
-/// Fetches a source to a folder, from its official place or from a mirror. A file that is there already is checked and
-/// taken; `force` fetches it again.
+/// Fetches a source to a folder, from its official place or from a mirror. A file that is there already is
+/// checked and taken; `force` fetches it again.
 ///
 /// # Errors
-/// No connection (with what to do by hand), a server that refuses, content with another hash (of which nothing is
-/// left), an interruption (what is there is kept).
+/// No connection (with what to do by hand), a server that refuses, content with another hash (of which
+/// nothing is left), an interruption (what is there is kept).
 pub fn fetch(source: &Source, mirror: Option<&str>, folder: &Path, force: bool) -> Result<Fetched> {
     files::create_folder(folder)?;
     let file = folder.join(source.file);

@@ -1,4 +1,5 @@
-//! Unpacking a zip archive: the whole folder or none, and nothing outside it. Every file's CRC is checked by reading it.
+//! Unpacking a zip archive: the whole folder or none, and nothing outside it. Every file's CRC is checked by
+//! reading it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -1,7 +1,8 @@
 //! PNG, JPEG and WebP, told apart by their content.
 //!
-//! Before anything is allocated, the header's size is held against [`Limits`] and against the file's length: a
-//! PNG byte unpacks to at most 1,032 bytes (deflate's bound), and each 8x8 block of a JPEG takes at least one bit.
+//! Before anything is allocated, the header's size is held against [`Limits`] and against the file's length:
+//! a PNG byte unpacks to at most 1,032 bytes (deflate's bound), and each 8x8 block of a JPEG takes at least
+//! one bit.
 
 mod jpeg;
 mod png;
@@ -35,8 +36,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// Tells a file by its first bytes. Error: it is none of the formats that are read; what it is, where that
-    /// is known.
+    /// Tells a file by its first bytes. Error: it is none of the formats that are read; what it is, where
+    /// that is known.
     pub fn of(start: &[u8]) -> Result<Self> {
         let looks = looks(&start[..start.len().min(START)]);
         let kind = looks.as_ref().map_or(Kind::Other, |looks| looks.kind);
@@ -55,8 +56,8 @@ impl Format {
         Err(Error::input(what).remedy(remedy))
     }
 
-    /// Tells a file by its first bytes and looks whether it ends as such files do, which takes microseconds; where
-    /// it does not, it is decoded. Error: it is no image, or one that was cut off.
+    /// Tells a file by its first bytes and looks whether it ends as such files do, which takes microseconds;
+    /// where it does not, it is decoded. Error: it is no image, or one that was cut off.
     pub fn of_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let ends = || -> io::Result<(Vec<u8>, Vec<u8>, u64)> {
@@ -97,8 +98,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Sides to 32,768 pixels, 1.5 GiB of samples (20,000 x 20,000 RGB fits), files to 256 MiB. While a JPEG is
-    /// decoded it takes, beside its file, up to five times its samples: a progressive one's coefficients are held.
+    /// Sides to 32,768 pixels, 1.5 GiB of samples (20,000 x 20,000 RGB fits), files to 256 MiB. While a JPEG
+    /// is decoded it takes, beside its file, up to five times its samples: a progressive one's coefficients
+    /// are held.
     fn default() -> Self {
         Limits { side: 32_768, bytes: 3 << 29, file: 1 << 28 }
     }
@@ -156,7 +158,8 @@ impl Image {
     /// Decodes a PNG, JPEG or WebP file's content. The orientation that EXIF or XMP tell is applied.
     ///
     /// PNG keeps its channels and depth: palettes become RGB (RGBA where an entry is transparent), 1, 2 and 4
-    /// bits become 8. JPEG becomes gray or RGB; CMYK is converted without a color profile. WebP becomes RGB or RGBA.
+    /// bits become 8. JPEG becomes gray or RGB; CMYK is converted without a color profile. WebP becomes RGB
+    /// or RGBA.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self> {
         let (stored, orientation) = decode_stored(bytes, limits)?;
         Ok(stored.upright(orientation))
@@ -210,8 +213,8 @@ fn decode_stored(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
     Ok((image, header::notes(format, bytes).orientation()))
 }
 
-/// Writes a picture of `height` rows to a PNG file, as a whole or not at all. It comes in bands from the top, images of one
-/// width, number of channels and depth; no more than one is held at a time.
+/// Writes a picture of `height` rows to a PNG file, as a whole or not at all. It comes in bands from the top,
+/// images of one width, number of channels and depth; no more than one is held at a time.
 pub fn save_png_in_bands(path: &Path, height: usize, bands: impl IntoIterator<Item = Image>) -> Result<()> {
     let mut bands = bands.into_iter();
     let Some(first) = bands.next() else {

@@ -1,7 +1,8 @@
 //! What a file says of its image before a pixel is decoded: its size, and how it was held.
 //!
 //! A data set of a hundred thousand files is looked at in seconds: of each the first bytes are read, segment
-//! by segment, and the last. Where an image is decoded, the same walk over its file finds out how it was held.
+//! by segment, and the last. Where an image is decoded, the same walk over its file finds out how it was
+//! held.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
@@ -126,7 +127,8 @@ pub(super) fn segments(mut file: impl BufRead) -> impl Iterator<Item = Segment> 
                 [marker] = bytes(&mut file).ok()?;
                 at += 1;
             }
-            // A zero tells a pixel's 0xff from a marker; the others stand alone: TEM, restarts, start and end.
+            // A zero tells a pixel's 0xff from a marker; the others stand alone: TEM, restarts, start and
+            // end.
             if matches!(marker, 0x00 | 0x01 | 0xd0..=0xd9) {
                 continue;
             }

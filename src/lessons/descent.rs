@@ -152,7 +152,8 @@ pub fn descend(
     (report, path)
 }
 
-/// What becomes of the path, where that is proven; why; and the steps until the error has shrunk to a millionth.
+/// What becomes of the path, where that is proven; why; and the steps until the error has shrunk to a
+/// millionth.
 fn judge(q: &Quadratic, rule: &Rule, start: [f64; 2]) -> (Option<Verdict>, String, Option<u64>) {
     let Rule::Sgd(sgd) = rule else { return (None, "Adam: observed, not proven".into(), None) };
     let (verdict, reason) = on_the_bound(q, sgd, start).unwrap_or_else(|| q.verdict(sgd, &start));

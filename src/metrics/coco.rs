@@ -1,22 +1,24 @@
 //! COCO's detection metrics: average precision and average recall, for boxes and for masks.
 //!
-//! Within an image and a category, detections in descending order of score each take the best object not yet taken
-//! whose IoU reaches a threshold. Over all images, again in descending order, true positives tp and false positives fp
-//! accumulate: recall tp / n, precision tp / (tp + fp), where n counts the objects. Precision is made non-increasing
-//! from the right; *average precision* (AP) is its mean at the recalls 0, 0.01, ..., 1 (0 where a recall is never
-//! reached), and *average recall* (AR) the last recall. Both are then averaged over the IoU thresholds 0.50, 0.55, ...,
-//! 0.95 and over the categories that have objects.
+//! Within an image and a category, detections in descending order of score each take the best object not yet
+//! taken whose IoU reaches a threshold. Over all images, again in descending order, true positives tp and
+//! false positives fp accumulate: recall tp / n, precision tp / (tp + fp), where n counts the objects.
+//! Precision is made non-increasing from the right; *average precision* (AP) is its mean at the recalls 0,
+//! 0.01, ..., 1 (0 where a recall is never reached), and *average recall* (AR) the last recall. Both are then
+//! averaged over the IoU thresholds 0.50, 0.55, ..., 0.95 and over the categories that have objects.
 //!
-//! What is neither right nor wrong: crowd regions and objects outside an area range are *ignored*; a detection that
-//! can take only an ignored object is ignored too, as is an unmatched one whose own area is outside the range. A crowd
-//! region can be taken any number of times, with IoU = intersection over the detection's area.
+//! What is neither right nor wrong: crowd regions and objects outside an area range are *ignored*; a
+//! detection that can take only an ignored object is ignored too, as is an unmatched one whose own area is
+//! outside the range. A crowd region can be taken any number of times, with IoU = intersection over the
+//! detection's area.
 //!
-//! Boxes are judged of all objects, masks of those that have one: an object without a mask is none there, and what is found on it is
-//! wrong. (`pycocotools.coco.annToRLE` raises an exception at an annotation without polygons, so it is given the file without these
-//! where masks are judged.)
+//! Boxes are judged of all objects, masks of those that have one: an object without a mask is none there, and
+//! what is found on it is wrong. (`pycocotools.coco.annToRLE` raises an exception at an annotation without
+//! polygons, so it is given the file without these where masks are judged.)
 //!
-//! Source of the definitions: Lin et al., *Microsoft COCO*, 2014, and `pycocotools.cocoeval`, whose 12 numbers these
-//! are: sorts are stable, a value without objects is −1, and an object of id 0, matched, counts as unmatched.
+//! Source of the definitions: Lin et al., *Microsoft COCO*, 2014, and `pycocotools.cocoeval`, whose 12
+//! numbers these are: sorts are stable, a value without objects is −1, and an object of id 0, matched, counts
+//! as unmatched.
 
 mod matching;
 
@@ -153,7 +155,8 @@ pub struct CategoryResult {
 /// The result: the 12 numbers and what they are made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
-    /// AP, AP50, AP75, AP small, medium, large, AR1, AR10, AR100, AR small, medium, large; −1 where undefined.
+    /// AP, AP50, AP75, AP small, medium, large, AR1, AR10, AR100, AR small, medium, large; −1 where
+    /// undefined.
     pub stats: [f64; 12],
     /// One for each category, by ascending id.
     pub categories: Vec<CategoryResult>,
@@ -172,8 +175,9 @@ pub fn recalls() -> [f64; RECALLS] {
 
 /// Compares detections with the ground truth.
 ///
-/// Detections of categories that the ground truth lacks do not count. Errors: a detection of an image that is not in
-/// the ground truth, numbers that are not finite, and for [`Kind::Mask`] a detection without a mask or masks of different sizes.
+/// Detections of categories that the ground truth lacks do not count. Errors: a detection of an image that is
+/// not in the ground truth, numbers that are not finite, and for [`Kind::Mask`] a detection without a mask or
+/// masks of different sizes.
 pub fn evaluate(truth: &GroundTruth, detections: &[Detection], kind: Kind) -> Result<Evaluation> {
     let mut images = truth.images.clone();
     images.sort_unstable();
@@ -233,7 +237,8 @@ struct Member<'a, T> {
     item: &'a T,
 }
 
-/// The items of listed categories and images, by category, image and their own order; those without a key are left out.
+/// The items of listed categories and images, by category, image and their own order; those without a key are
+/// left out.
 fn group<'a, T>(
     items: &'a [T],
     images: &[i64],
@@ -369,16 +374,16 @@ impl CategoryResult {
         stats(std::slice::from_ref(self))
     }
 
-    /// Precision at the 101 recalls and threshold t of [`thresholds`]; none without objects. All areas, at most 100
-    /// detections.
+    /// Precision at the 101 recalls and threshold t of [`thresholds`]; none without objects. All areas, at
+    /// most 100 detections.
     pub fn precision(&self, t: usize) -> Option<&[f64; RECALLS]> {
         (self.objects[0] > 0).then(|| &self.precision[0][t])
     }
 }
 
 impl Evaluation {
-    /// The mean over the categories of the precision at the 101 recalls and threshold t of [`thresholds`]: the
-    /// precision-recall curve. None where no category has objects.
+    /// The mean over the categories of the precision at the 101 recalls and threshold t of [`thresholds`]:
+    /// the precision-recall curve. None where no category has objects.
     pub fn precision(&self, t: usize) -> Option<[f64; RECALLS]> {
         let curves: Vec<_> = self.categories.iter().filter_map(|c| c.precision(t)).collect();
         let at = |r: usize| curves.iter().map(|c| c[r]).sum::<f64>() / curves.len() as f64;

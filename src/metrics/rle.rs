@@ -1,14 +1,16 @@
 //! Masks as run lengths, in COCO's conventions.
 //!
-//! A mask of h rows and w columns is read column by column: pixel (x, y) stands at position x·h + y. Its *counts* are the
-//! lengths of the runs of equal pixels, outside first: `[6, 1, 40, 4]` is 6 outside, 1 inside, 40 outside, 4 inside.
-//! Three forms occur in files: the counts themselves; a *compressed string*, in which count i is written as its
-//! difference to count i−2 (from the fourth on) in groups of five bits, low first, each stored as one character from
-//! `'0'` on, whose sixth bit says that more groups follow and whose fifth is the sign in the last; and polygons.
+//! A mask of h rows and w columns is read column by column: pixel (x, y) stands at position x·h + y. Its
+//! *counts* are the lengths of the runs of equal pixels, outside first: `[6, 1, 40, 4]` is 6 outside, 1
+//! inside, 40 outside, 4 inside. Three forms occur in files: the counts themselves; a *compressed string*, in
+//! which count i is written as its difference to count i−2 (from the fourth on) in groups of five bits, low
+//! first, each stored as one character from `'0'` on, whose sixth bit says that more groups follow and whose
+//! fifth is the sign in the last; and polygons.
 //!
-//! A polygon becomes a mask by COCO's rule: its corners are rounded to a grid five times finer than the pixels, its
-//! edges are drawn there as digital lines, and where such a line crosses the middle of a pixel column the inside
-//! begins or ends. Here only the crossings are computed, a handful an edge, and never the fine boundary.
+//! A polygon becomes a mask by COCO's rule: its corners are rounded to a grid five times finer than the
+//! pixels, its edges are drawn there as digital lines, and where such a line crosses the middle of a pixel
+//! column the inside begins or ends. Here only the crossings are computed, a handful an edge, and never the
+//! fine boundary.
 //!
 //! Source of the conventions: COCO's mask API (Lin et al., *Microsoft COCO*, 2014; `pycocotools.mask`).
 
@@ -42,7 +44,8 @@ impl Rle {
         Self::from_toggles(height, width, std::iter::empty())
     }
 
-    /// From counts, outside first. Errors: a negative count, or counts that do not add up to `height * width`.
+    /// From counts, outside first. Errors: a negative count, or counts that do not add up to `height *
+    /// width`.
     pub fn from_counts(height: u64, width: u64, counts: &[i64]) -> Result<Self> {
         let pixels = pixels(height, width)?;
         let mut end = 0_u64;
@@ -108,8 +111,9 @@ impl Rle {
         Self::from_window(height, width, [0, 0], width, bitmap)
     }
 
-    /// A mask of `height` x `width` pixels that is empty outside of a window, whose row-major bitmap of rows of
-    /// `window_width` is given together with the window's upper left corner `[x, y]`. Panics where the window leaves the image.
+    /// A mask of `height` x `width` pixels that is empty outside of a window, whose row-major bitmap of rows
+    /// of `window_width` is given together with the window's upper left corner `[x, y]`. Panics where the
+    /// window leaves the image.
     #[track_caller]
     pub fn from_window(
         height: usize,
@@ -141,8 +145,8 @@ impl Rle {
         Self::from_toggles(height as u64, width as u64, toggles)
     }
 
-    /// The masks of a row-major map of labels, one for each label but 0, by ascending label. Errors: more than
-    /// [`MAX_PIXELS`]. Panics where `labels` does not have `height * width` entries.
+    /// The masks of a row-major map of labels, one for each label but 0, by ascending label. Errors: more
+    /// than [`MAX_PIXELS`]. Panics where `labels` does not have `height * width` entries.
     #[track_caller]
     pub fn of_labels(height: usize, width: usize, labels: &[u16]) -> Result<Vec<(u16, Self)>> {
         assert_eq!(labels.len(), height * width, "Rle::of_labels: entries for {width} x {height}");
@@ -161,13 +165,14 @@ impl Rle {
         toggles.into_iter().map(mask).collect()
     }
 
-    /// The inside of a polygon `[x0, y0, x1, y1, ...]` in pixels, by the rule in this file's head. Fewer than three corners enclose
-    /// nothing, and an odd last number counts for nothing, as in pycocotools. Errors: coordinates that are not finite or beyond 1e7, or a
-    /// polygon that crosses columns more than 2^24 times.
+    /// The inside of a polygon `[x0, y0, x1, y1, ...]` in pixels, by the rule in this file's head. Fewer than
+    /// three corners enclose nothing, and an odd last number counts for nothing, as in pycocotools. Errors:
+    /// coordinates that are not finite or beyond 1e7, or a polygon that crosses columns more than 2^24 times.
     pub fn from_polygon(height: u64, width: u64, polygon: &[f64]) -> Result<Self> {
         check_polygon(polygon)?;
         pixels(height, width)?;
-        // Rounded as C's cast does, towards zero after adding a half: the convention for coordinates below 0, too.
+        // Rounded as C's cast does, towards zero after adding a half: the convention for coordinates below 0,
+        // too.
         let fine = |v: f64| (FINE as f64 * v + 0.5) as i64;
         let corners: Vec<[i64; 2]> = polygon.chunks_exact(2).map(|c| [fine(c[0]), fine(c[1])]).collect();
         let mut toggles = Vec::new();
@@ -202,8 +207,8 @@ impl Rle {
         Self::from_polygon(height, width, &[x, y, x, y + h, x + w, y + h, x + w, y])
     }
 
-    /// From positions, ascending, at which inside and outside change. Equal ones cancel in pairs, the end counts for
-    /// nothing.
+    /// From positions, ascending, at which inside and outside change. Equal ones cancel in pairs, the end
+    /// counts for nothing.
     fn from_toggles(height: u64, width: u64, toggles: impl IntoIterator<Item = u64>) -> Result<Self> {
         let pixels = pixels(height, width)?;
         let mut ends: Vec<u32> = Vec::new(); // ends of runs: ascending, strictly so after the first
@@ -286,7 +291,8 @@ impl Rle {
         self.counts.iter().skip(1).step_by(2).map(|&c| u64::from(c)).sum()
     }
 
-    /// The smallest box `[x, y, width, height]` around the pixels inside, in pixels; all 0 where there is none.
+    /// The smallest box `[x, y, width, height]` around the pixels inside, in pixels; all 0 where there is
+    /// none.
     pub fn bounding_box(&self) -> [f64; 4] {
         let h = self.height();
         let [mut x0, mut y0, mut x1, mut y1] = [usize::MAX, usize::MAX, 0, 0];
@@ -325,8 +331,8 @@ impl Rle {
         area
     }
 
-    /// Intersection over union; 0 where the intersection is empty. With a crowd region as `other`, over this mask's
-    /// own area: a crowd may hold many objects. Panics where the sizes differ.
+    /// Intersection over union; 0 where the intersection is empty. With a crowd region as `other`, over this
+    /// mask's own area: a crowd may hold many objects. Panics where the sizes differ.
     #[track_caller]
     pub fn iou(&self, other: &Self, crowd: bool) -> f64 {
         let both = self.intersection_area(other);
@@ -334,7 +340,8 @@ impl Rle {
         if both == 0 { 0.0 } else { both as f64 / over as f64 }
     }
 
-    /// Calls `visit(start, end, inside_self, inside_other)` for each stretch of positions in which neither changes.
+    /// Calls `visit(start, end, inside_self, inside_other)` for each stretch of positions in which neither
+    /// changes.
     #[track_caller]
     fn walk(&self, other: &Self, mut visit: impl FnMut(u64, u64, bool, bool)) {
         assert_eq!(
@@ -402,11 +409,12 @@ pub fn check_polygon(polygon: &[f64]) -> Result<()> {
     }
 }
 
-/// Where the digital line between two points of the fine grid crosses the middle of a pixel column x in 0..width, that is,
-/// steps between the fine columns 5x + 2 and 5x + 3: calls `visit(x, y)`, with y the upper fine row of that step.
+/// Where the digital line between two points of the fine grid crosses the middle of a pixel column x in
+/// 0..width, that is, steps between the fine columns 5x + 2 and 5x + 3: calls `visit(x, y)`, with y the upper
+/// fine row of that step.
 ///
-/// The line goes one by one along its longer axis, upwards, and rounds the other coordinate, start + slope·t + 1/2,
-/// to an integer; both in f64, as the convention has it.
+/// The line goes one by one along its longer axis, upwards, and rounds the other coordinate, start +
+/// slope·t + 1/2, to an integer; both in f64, as the convention has it.
 fn crossings(from: [i64; 2], to: [i64; 2], width: i64, mut visit: impl FnMut(i64, i64)) {
     let [dx, dy] = [(to[0] - from[0]).abs(), (to[1] - from[1]).abs()];
     let middle = FINE / 2;
@@ -428,7 +436,8 @@ fn crossings(from: [i64; 2], to: [i64; 2], width: i64, mut visit: impl FnMut(i64
         let slope = (xe - xs) as f64 / dy as f64;
         let column = |t: i64| (xs as f64 + slope * t as f64 + 0.5) as i64;
         for x in first..=last {
-            // The first step after which the line is on the other side; rounding keeps the order, so bisection finds it.
+            // The first step after which the line is on the other side; rounding keeps the order, so
+            // bisection finds it.
             let crossed = |t: i64| (column(t) > FINE * x + middle) == (xe > xs);
             let (mut before, mut after) = (0, dy);
             while after - before > 1 {

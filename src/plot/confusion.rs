@@ -9,8 +9,8 @@ fn shade(share: f64) -> Color {
     Color::rgb(mix(24.0), mix(78.0), mix(160.0))
 }
 
-/// Draws `counts[truth][predicted]`; a cell's shade is its share of its row. Classes beyond 40 leave no room for
-/// numbers and names. Panics where `counts` is not square or does not have a row a class.
+/// Draws `counts[truth][predicted]`; a cell's shade is its share of its row. Classes beyond 40 leave no room
+/// for numbers and names. Panics where `counts` is not square or does not have a row a class.
 #[track_caller]
 pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> Image {
     let n = classes.len();

@@ -1,7 +1,7 @@
 //! Charts as images: lines, points and bars over axes; grids of charts; confusion matrices.
 //!
-//! A [`Chart`] is data and words; [`Chart::image`] draws it. Everything is the same on every machine: the fonts are
-//! embedded, and nothing depends on a display.
+//! A [`Chart`] is data and words; [`Chart::image`] draws it. Everything is the same on every machine: the
+//! fonts are embedded, and nothing depends on a display.
 
 mod axis;
 mod confusion;
@@ -380,7 +380,8 @@ pub fn grid(charts: &[Chart], columns: usize) -> Image {
     canvas.into_image()
 }
 
-/// How often values fall into each of `bins` equal parts of their range; values that are not finite are left out.
+/// How often values fall into each of `bins` equal parts of their range; values that are not finite are left
+/// out.
 pub fn histogram(title: impl Into<String>, x: impl Into<String>, values: &[f64], bins: usize) -> Chart {
     let finite = || values.iter().copied().filter(|v| v.is_finite());
     let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));

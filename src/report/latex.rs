@@ -36,7 +36,8 @@ pub enum Typeset {
     NoLatex,
 }
 
-/// Text that stands for itself in LaTeX. Signs outside of Latin become mathematics; what is not known, a question mark.
+/// Text that stands for itself in LaTeX. Signs outside of Latin become mathematics; what is not known, a
+/// question mark.
 fn escape(text: &str) -> String {
     let one = |c: char| match c {
         '\\' => "\\textbackslash{}".into(),
@@ -78,7 +79,8 @@ fn code(text: &str) -> String {
 }
 
 impl Page {
-    /// The page as a LaTeX file, and its pictures in the order of their names `figure0.png`, `figure1.png`, ...
+    /// The page as a LaTeX file, and its pictures in the order of their names `figure0.png`, `figure1.png`,
+    /// ...
     pub fn latex(&self) -> (String, Vec<&Image>) {
         let (mut body, mut pictures) = (String::new(), Vec::new());
         for block in &self.blocks {

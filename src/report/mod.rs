@@ -1,8 +1,9 @@
-//! Pages: blocks of text, mathematics, tables and figures, written as one self-contained HTML file (pictures embedded, nothing
-//! fetched) and as LaTeX.
+//! Pages: blocks of text, mathematics, tables and figures, written as one self-contained HTML file (pictures
+//! embedded, nothing fetched) and as LaTeX.
 //!
-//! A text holds mathematics between dollar signs, in LaTeX's language: the HTML gets it as MathML, the PDF as it is. The
-//! homework's page is made of [`theory`] (questions 1 to 3), [`classifier`] (4) and [`detectors`] (5).
+//! A text holds mathematics between dollar signs, in LaTeX's language: the HTML gets it as MathML, the PDF as
+//! it is. The homework's page is made of [`theory`] (questions 1 to 3), [`classifier`] (4) and [`detectors`]
+//! (5).
 
 pub mod classifier;
 pub mod detectors;

@@ -1,5 +1,5 @@
-//! Questions 1 to 3 of the homework: short answers, typeset, with pictures computed on the spot and the claims that stand
-//! behind them. The proofs themselves are `proofs/*/theory.tex`.
+//! Questions 1 to 3 of the homework: short answers, typeset, with pictures computed on the spot and the
+//! claims that stand behind them. The proofs themselves are `proofs/*/theory.tex`.
 
 use super::Page;
 use crate::error::Result;
@@ -15,7 +15,8 @@ use gradus_models::detection::boxes::Metric;
 
 /// Of a path that is drawn.
 const SHOWN_STEPS: usize = 60;
-/// A line a claim: label, title, tests, controls, machine proofs. Written by `cargo run -p gradus-proofs -- --tables`.
+/// A line a claim: label, title, tests, controls, machine proofs. Written by `cargo run -p gradus-proofs --
+/// --tables`.
 const CLAIMS: &str = include_str!("../../assets/claims.tsv");
 
 /// Which part of the homework is answered where.
@@ -37,7 +38,8 @@ pub const PARTS: [[&str; 3]; 15] = [
     ["", "Sources and acknowledgements", "sources"],
 ];
 
-/// The claims whose labels begin with this letter: what they say, how they are tested, which are proven by machine.
+/// The claims whose labels begin with this letter: what they say, how they are tested, which are proven by
+/// machine.
 fn claims(page: &mut Page, letter: char) {
     let head = ["claim", "says", "tests", "controls", "machine proofs"].map(String::from).to_vec();
     let own = CLAIMS.lines().filter(|l| l.starts_with(letter));

@@ -1,8 +1,9 @@
 //! A small HTTP/1.1 server for this machine alone.
 //!
-//! It listens on 127.0.0.1, answers one request a connection, and trusts nobody: a head of at most 16 KiB and a body of at
-//! most 64 KiB within five seconds, a `Host` that names this machine (no other site's page can be pointed here by its
-//! DNS), and for a request with a body an `Origin` that does too. What is malformed gets a 4xx and its reason.
+//! It listens on 127.0.0.1, answers one request a connection, and trusts nobody: a head of at most 16 KiB and
+//! a body of at most 64 KiB within five seconds, a `Host` that names this machine (no other site's page can
+//! be pointed here by its DNS), and for a request with a body an `Origin` that does too. What is malformed
+//! gets a 4xx and its reason.
 
 use crate::error::{Error, Result};
 use std::io::{self, Read, Write};

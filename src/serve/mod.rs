@@ -1,7 +1,8 @@
 //! Pages served to a browser on this machine: [`lab`] to play, [`watch`] to follow a run.
 //!
-//! [`http`] listens on loopback alone. A page is one file with style and script inside; it asks the program for numbers in
-//! JSON and computes none itself. Nothing is fetched from elsewhere, and the browser is told to refuse it.
+//! [`http`] listens on loopback alone. A page is one file with style and script inside; it asks the program
+//! for numbers in JSON and computes none itself. Nothing is fetched from elsewhere, and the browser is told
+//! to refuse it.
 
 pub mod http;
 pub mod lab;

@@ -1,8 +1,8 @@
 //! `gradus watch`: a run's folder as a page that stays up to date.
 //!
-//! The page asks for `/api/run` every two seconds; each answer is read anew from the run's files, which are written whole
-//! or line by line. So the run may stop, be resumed or be replaced under the page, and it costs the run a read of a few
-//! kilobytes. Only the pictures that runs leave are served, by name.
+//! The page asks for `/api/run` every two seconds; each answer is read anew from the run's files, which are
+//! written whole or line by line. So the run may stop, be resumed or be replaced under the page, and it costs
+//! the run a read of a few kilobytes. Only the pictures that runs leave are served, by name.
 
 use super::http::{Request, Response};
 use crate::error::Result;

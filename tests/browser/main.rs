@@ -1,5 +1,5 @@
-//! The served pages in a real browser: what is dragged changes the numbers to the library's, nothing is fetched from
-//! elsewhere, and the pages fit a phone, light and dark.
+//! The served pages in a real browser: what is dragged changes the numbers to the library's, nothing is
+//! fetched from elsewhere, and the pages fit a phone, light and dark.
 #![cfg(feature = "browser")]
 
 mod devtools;

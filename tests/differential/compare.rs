@@ -1,13 +1,13 @@
 //! What is computed against what is expected, number by number.
 //!
-//! The size s of an expected number is the sum of the sizes of the terms that it is made of (`size.<name>` of a case;
-//! its own magnitude where there is none). In f64 a result may be off by 1e-12 s, and by the least normal number. In
-//! f32, with n roundings on the way (`roundings` of a case) and u = 2⁻²⁴, it may be off by γ_n s, γ_n = n u / (1 - n u)
-//! (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd edition, section 3.1), and by n least subnormals,
-//! where products fall below the normal range. NaN and infinities stand at the same places; +0 and -0 are equal. There
-//! is one exception: where s is more than f32 holds, a partial sum may overflow, so that a result may be infinite or NaN
-//! there in f32. In the tensors that a case names in `spreads` what is not finite may reach further than in PyTorch;
-//! nowhere may it be lost.
+//! The size s of an expected number is the sum of the sizes of the terms that it is made of (`size.<name>` of
+//! a case; its own magnitude where there is none). In f64 a result may be off by 1e-12 s, and by the least
+//! normal number. In f32, with n roundings on the way (`roundings` of a case) and u = 2⁻²⁴, it may be off by
+//! γ_n s, γ_n = n u / (1 - n u) (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd edition,
+//! section 3.1), and by n least subnormals, where products fall below the normal range. NaN and infinities
+//! stand at the same places; +0 and -0 are equal. There is one exception: where s is more than f32 holds, a
+//! partial sum may overflow, so that a result may be infinite or NaN there in f32. In the tensors that a case
+//! names in `spreads` what is not finite may reach further than in PyTorch; nowhere may it be lost.
 
 use crate::cases::case::Case;
 use crate::cases::run::{Computed, Values};

@@ -1,6 +1,6 @@
 //! A file of many cases, one after the other: the length of a head in four bytes, the head, a JSON object
-//! `{"name", "op", "attrs", "tensors": [[name, type, shape], ..]}`, and the tensors' numbers in that order, little-endian.
-//! A file whose name ends in `.gz` is compressed.
+//! `{"name", "op", "attrs", "tensors": [[name, type, shape], ..]}`, and the tensors' numbers in that order,
+//! little-endian. A file whose name ends in `.gz` is compressed.
 
 use crate::cases::case::Case;
 use flate2::read::GzDecoder;

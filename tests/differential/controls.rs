@@ -1,5 +1,5 @@
-//! The comparison under test: implementations that are wrong on purpose, each of which the stored cases must tell from the
-//! right one in both precisions, and expected values that are moved by two bounds.
+//! The comparison under test: implementations that are wrong on purpose, each of which the stored cases must
+//! tell from the right one in both precisions, and expected values that are moved by two bounds.
 
 use crate::cases::case::Case;
 use crate::cases::conv::{fused, geometry};
@@ -205,7 +205,8 @@ fn operand_is_rounded<E: Element>(run: &mut Run<E>) {
     run.output_plain("y", &y);
 }
 
-/// The first finite number of every tensor that is expected, moved by two bounds, is found to be wrong, whatever the op.
+/// The first finite number of every tensor that is expected, moved by two bounds, is found to be wrong,
+/// whatever the op.
 fn every_number_counts<E: Element>() -> Result<(), Failed> {
     let ops = crate::cases::table::<E>();
     let (mut counted, mut missed): (BTreeSet<&str>, Vec<String>) = (BTreeSet::new(), Vec::new());

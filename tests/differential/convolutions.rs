@@ -1,10 +1,11 @@
 //! A convolution's three maps by each algorithm that applies, whatever the automatic choice is.
 //!
-//! What the backward maps are given, dP, is made of what PyTorch expects: the upstream gradient where the expected result
-//! passes the activation, times the scale. Sums in the order of the definition are within the case's own bounds; those by
-//! Winograd's transforms within κ² (c + r) u c max|a| max|b| of a pass over c products with r roundings in the maps
-//! (`winograd::error`). The transforms mix the pixels of a tile: where an operand holds a number that is not finite, what
-//! is finite in PyTorch need not be here, but nothing that is not finite may be lost.
+//! What the backward maps are given, dP, is made of what PyTorch expects: the upstream gradient where the
+//! expected result passes the activation, times the scale. Sums in the order of the definition are within the
+//! case's own bounds; those by Winograd's transforms within κ² (c + r) u c max|a| max|b| of a pass over c
+//! products with r roundings in the maps (`winograd::error`). The transforms mix the pixels of a tile: where
+//! an operand holds a number that is not finite, what is finite in PyTorch need not be here, but nothing that
+//! is not finite may be lost.
 
 use crate::cases::case::Case;
 use crate::cases::conv::geometry;
@@ -91,8 +92,8 @@ impl<E: Element> Operands<E> {
         out.data().iter().map(|v| v.to_f64()).collect()
     }
 
-    /// What Winograd's transforms add to the bound of a number of the pass, if the algorithm has them, and whether an operand
-    /// holds what is not finite.
+    /// What Winograd's transforms add to the bound of a number of the pass, if the algorithm has them, and
+    /// whether an operand holds what is not finite.
     fn of_transforms(&self, algorithm: Algorithm, pass: Pass) -> Option<(f64, bool)> {
         let (m, spec) = match algorithm {
             Algorithm::Winograd4 => (4, self.spec),

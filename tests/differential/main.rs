@@ -1,8 +1,9 @@
-//! Differential tests against PyTorch: random cases of every op, values and gradients, in f64 and, on each instruction set of
-//! the machine, in f32.
+//! Differential tests against PyTorch: random cases of every op, values and gradients, in f64 and, on each
+//! instruction set of the machine, in f32.
 //!
-//! `cargo test --test differential` runs the thousand cases of stored.cases.gz; `tests/differential/campaign` makes new ones
-//! without end and hands them to this program (`--check FILE PRECISION`). README.md tells the rest.
+//! `cargo test --test differential` runs the thousand cases of stored.cases.gz; `tests/differential/campaign`
+//! makes new ones without end and hands them to this program (`--check FILE PRECISION`). README.md tells the
+//! rest.
 
 #[allow(dead_code)]
 #[path = "../golden_cases/mod.rs"]
@@ -67,7 +68,8 @@ fn in_a_process(isa: Option<Isa>) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Checks a file's cases; a line for each wrong one, `WRONG number name op what`, and at the end `count cases, count wrong`.
+/// Checks a file's cases; a line for each wrong one, `WRONG number name op what`, and at the end `count
+/// cases, count wrong`.
 fn checked(file: &Path, precision: &str) -> ExitCode {
     // What panics is said with the case.
     std::panic::set_hook(Box::new(|_| {}));

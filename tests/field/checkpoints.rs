@@ -85,8 +85,8 @@ fn picture(folder: &Path) -> PathBuf {
     path
 }
 
-/// pytorch/pytorch 94575: `torch.compile` puts `_orig_mod.` before every name. So do DataParallel, Lightning and others,
-/// in any combination, and in any format.
+/// pytorch/pytorch 94575: `torch.compile` puts `_orig_mod.` before every name. So do DataParallel, Lightning
+/// and others, in any combination, and in any format.
 #[test]
 fn words_of_wrappers_before_every_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -109,8 +109,8 @@ fn words_of_wrappers_before_every_name() {
     assert_eq!(checkpoint::load(&path).unwrap().tensors["fc.bias"].to_f32(), [1.0, 2.0]);
 }
 
-/// comfyanonymous/ComfyUI 7425: an `argparse.Namespace` beside the weights. Other objects that stand there: `Counter`,
-/// `torch.Size`, `torch.device`, a set, an object of any class; and something that asks to be run.
+/// comfyanonymous/ComfyUI 7425: an `argparse.Namespace` beside the weights. Other objects that stand there:
+/// `Counter`, `torch.Size`, `torch.device`, a set, an object of any class; and something that asks to be run.
 #[test]
 fn objects_beside_the_weights_are_passed_over() {
     let folder = tempfile::tempdir().unwrap();
@@ -137,8 +137,8 @@ fn objects_beside_the_weights_are_passed_over() {
     assert_eq!((loaded.tensors.len(), loaded.tensors["fc.bias"].to_f32()), (1, vec![1.0, 2.0]));
 }
 
-/// huggingface/candle 2875: one tensor of float8 in a file. Where it is not needed the others serve, and where it is, its
-/// name and its kind are told.
+/// huggingface/candle 2875: one tensor of float8 in a file. Where it is not needed the others serve, and
+/// where it is, its name and its kind are told.
 #[test]
 fn a_tensor_of_a_kind_that_is_not_read() {
     struct Net(Tensor<f32>, Option<Tensor<f32>>);
@@ -253,8 +253,8 @@ fn zip(path: &Path, names: &[&str]) {
     zip.finish().unwrap();
 }
 
-/// `cifar-10-python.tar.gz`, a .zip of photos, and what else is named in the place of data or weights: each is called
-/// what it is, with what to do.
+/// `cifar-10-python.tar.gz`, a .zip of photos, and what else is named in the place of data or weights: each
+/// is called what it is, with what to do.
 #[test]
 fn other_files_and_folders_are_called_what_they_are() {
     let folder = tempfile::tempdir().unwrap();

@@ -24,7 +24,8 @@ pub fn said(out: &Output) -> String {
     String::from_utf8_lossy(&out.stderr).into_owned()
 }
 
-/// A folder with images `1.png` to `3.png` of 64 x 48 pixels and `a.json`, which lists them with an object each.
+/// A folder with images `1.png` to `3.png` of 64 x 48 pixels and `a.json`, which lists them with an object
+/// each.
 pub struct Data(pub tempfile::TempDir);
 
 impl Data {
@@ -103,8 +104,8 @@ impl Data {
         serde_json::from_slice(&fs::read(out.join("detections.json")).unwrap()).unwrap()
     }
 
-    /// Makes the first image's surest detections its objects and forgets the other images; box AP is 1 where the detector is judged
-    /// rightly.
+    /// Makes the first image's surest detections its objects and forgets the other images; box AP is 1 where
+    /// the detector is judged rightly.
     pub fn made_right(&self, category: i64, categories: Value) {
         let mut found = self.found(&[self.at("images/1.png")], &[]);
         found.truncate(3);

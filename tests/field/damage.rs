@@ -108,8 +108,8 @@ fn rf_detr_487_a_picture_that_ends_early_is_seen_at_once_and_can_be_skipped() {
     assert!(out.join("2.png").is_file() && out.join("detections.json").is_file());
 }
 
-/// Damage between a picture's ends shows only where it is decoded: in the images to test on before the first epoch, and in all
-/// of them under `--strict`.
+/// Damage between a picture's ends shows only where it is decoded: in the images to test on before the first
+/// epoch, and in all of them under `--strict`.
 #[test]
 fn damaged_images_to_test_on_are_told_before_the_first_epoch() {
     let data = Data::new(|_| {});

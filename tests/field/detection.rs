@@ -164,7 +164,8 @@ fn turned(path: &Path, orientation: u8) {
     fs::write(path, parts.concat()).unwrap();
 }
 
-/// facebookresearch/detectron2 788: EXIF turns images and not their boxes, or sizes differ without a word on why.
+/// facebookresearch/detectron2 788: EXIF turns images and not their boxes, or sizes differ without a word on
+/// why.
 #[test]
 fn detectron2_788_orientations_are_said_and_boxes_stay_on_their_objects() {
     // Half red, half green: the object is the red half as stored.

@@ -46,7 +46,8 @@ fn yolact_414_box_ap_is_of_all_boxes_and_mask_ap_of_what_has_masks() {
     assert!((ap(Kind::Mask) - 1.0).abs() < 1e-12, "{}", ap(Kind::Mask));
 }
 
-/// facebookresearch/maskrcnn-benchmark 970: the evaluation data number the classes otherwise than the training data.
+/// facebookresearch/maskrcnn-benchmark 970: the evaluation data number the classes otherwise than the
+/// training data.
 #[test]
 fn maskrcnn_benchmark_970_classes_are_matched_by_name() {
     let data = Data::new(|_| {});

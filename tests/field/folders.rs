@@ -141,8 +141,8 @@ fn what_cannot_be_meant_is_refused() {
     assert!(error().contains("classes have no image (1): empty"), "{}", error());
 }
 
-/// A data set where one picture ends early, the twin of roboflow/rf-detr 487 for classifiers: it is seen when the data set is
-/// opened, and not after the last epoch.
+/// A data set where one picture ends early, the twin of roboflow/rf-detr 487 for classifiers: it is seen when
+/// the data set is opened, and not after the last epoch.
 fn with_a_truncated_picture() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     ["a", "b"].iter().for_each(|c| class(dir.path(), c, 12));
@@ -174,7 +174,8 @@ fn rf_detr_487_a_truncated_picture_is_seen_at_opening() {
     assert!(open(dir.path(), STRICT).err().unwrap().contains("bad.png (is a damaged"));
 }
 
-/// Only decoding finds damage between a picture's ends. Training comes to test images last, and so decodes them first.
+/// Only decoding finds damage between a picture's ends. Training comes to test images last, and so decodes
+/// them first.
 #[test]
 fn a_picture_that_training_comes_to_last_is_tried_first() {
     let dir = tempfile::tempdir().unwrap();
@@ -200,7 +201,8 @@ fn a_picture_that_training_comes_to_last_is_tried_first() {
     assert!(!run.exists(), "a run was begun");
 }
 
-/// The same with the commands: training refuses or leaves out, and what has been left out is left out of the run for good.
+/// The same with the commands: training refuses or leaves out, and what has been left out is left out of the
+/// run for good.
 #[test]
 fn rf_detr_487_with_the_commands() {
     let (dir, bad) = with_a_truncated_picture();
@@ -253,7 +255,8 @@ fn rf_detr_487_with_the_commands() {
     assert!(text.contains("does not know: zebra") && text.contains("network's are a, b"), "{text}");
 }
 
-/// Evaluation data that order their classes otherwise than the run: as facebookresearch/maskrcnn-benchmark 970, for a classifier.
+/// Evaluation data that order their classes otherwise than the run: as facebookresearch/maskrcnn-benchmark
+/// 970, for a classifier.
 #[test]
 fn maskrcnn_benchmark_970_classes_are_matched_by_name() {
     let dir = tempfile::tempdir().unwrap();

@@ -14,8 +14,9 @@ fn decode(bytes: &[u8]) -> Result<Image, String> {
     Image::decode(bytes, &Limits::default()).map_err(|e| e.to_string())
 }
 
-/// A gray JPEG file of columns x rows blocks, each a shade lighter than the one before, with these segments at its
-/// beginning. A block is one code of four bits for the size of its step, the step, and one bit that ends it.
+/// A gray JPEG file of columns x rows blocks, each a shade lighter than the one before, with these segments
+/// at its beginning. A block is one code of four bits for the size of its step, the step, and one bit that
+/// ends it.
 pub fn jpeg(columns: u16, rows: u16, segments: &[(u8, &[u8])]) -> Vec<u8> {
     let mut out = vec![0xff, 0xd8];
     let mut add = |marker: u8, content: &[u8]| {
@@ -70,7 +71,8 @@ fn libpng_pngtest_exif_after_the_pixels() {
     assert_eq!(decode(&png(&numbered(), &[(b"eXIf", EXIF_6)], &[])).unwrap(), upright);
 }
 
-/// Pillow's tests xmp_tags_orientation.png and .jpg, and exif_imagemagick.png: XMP, or a raw profile, tells the orientation.
+/// Pillow's tests xmp_tags_orientation.png and .jpg, and exif_imagemagick.png: XMP, or a raw profile, tells
+/// the orientation.
 #[test]
 fn pillow_orientation_in_xmp_and_raw_profiles() {
     let packet = [b"XML:com.adobe.xmp\0\0\0\0\0", XMP_6].concat();
@@ -88,7 +90,8 @@ fn pillow_orientation_in_xmp_and_raw_profiles() {
     assert_eq!(decode(&jpeg(3, 2, &[(0xe1, &packet), (0xe1, &exif)])).unwrap(), plain.upright(3));
 }
 
-/// qtbase's qtbug13653-no_eoi.jpg: the pixels are followed by a comment that was cut off instead of the end marker.
+/// qtbase's qtbug13653-no_eoi.jpg: the pixels are followed by a comment that was cut off instead of the end
+/// marker.
 #[test]
 fn qtbase_qtbug13653_jpeg_without_its_end_marker() {
     let whole = jpeg(40, 30, &[]);
@@ -183,7 +186,8 @@ fn webp_is_read_as_in_pillow() {
         let image = decode(bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!((image.samples(), image.width()), (&Samples::U8(pixels.to_vec()), 2), "{name}");
         assert_eq!(Format::of(bytes).unwrap(), Format::WebP);
-        // When a data set is opened, its ends are enough: damage between them is not looked for, an end that lacks is.
+        // When a data set is opened, its ends are enough: damage between them is not looked for, an end that
+        // lacks is.
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(&file, [&bytes[..16], &vec![0xff; bytes.len() - 16]].concat()).unwrap();
         assert_eq!(Format::of_file(file.path()).unwrap(), Format::WebP);

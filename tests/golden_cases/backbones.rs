@@ -11,8 +11,9 @@ use gradus_models::resnet::{Depth, ResNetBody};
 
 pub fn table<E: Element>() -> Vec<Op<E>> {
     vec![
-        // To normalise by the few values of a batch, layer after layer, amplifies: PyTorch's own gradients in float64
-        // move by up to 6e-13 when its input moves by one roundoff, and every layer adds some roundoffs.
+        // To normalise by the few values of a batch, layer after layer, amplifies: PyTorch's own gradients in
+        // float64 move by up to 6e-13 when its input moves by one roundoff, and every layer adds some
+        // roundoffs.
         Op::new("model.mobilenet_v2_features", mobilenet, 1024.0).in_training(16384.0, 5e-12),
         Op::new("model.resnet_features", resnet, 512.0),
         Op::new("model.resnet_fpn", resnet_fpn, 128.0),
@@ -64,10 +65,11 @@ fn mobilenet<E: Element>(run: &mut Run<E>) {
         return;
     }
     if E::NAME == "f32" {
-        // One unit of block 8's depthwise convolution, number 12,517, stands 1.7e-6 above ReLU6's kink at 0, where f32 is off
-        // by up to 1.7e-5. Without fused multiply-adds f32 puts it on the other side, and no other unit of the network: that
-        // unit alone, put there in f64, moves the gradients of the blocks before by up to 3.54e-3 of the greatest and those
-        // of later blocks by less than 2e-6. So 3.54e-3 are added to the op's own bound, 16,384 roundoffs.
+        // One unit of block 8's depthwise convolution, number 12,517, stands 1.7e-6 above ReLU6's kink at 0,
+        // where f32 is off by up to 1.7e-5. Without fused multiply-adds f32 puts it on the other side, and no
+        // other unit of the network: that unit alone, put there in f64, moves the gradients of the blocks
+        // before by up to 3.54e-3 of the greatest and those of later blocks by less than 2e-6. So 3.54e-3 are
+        // added to the op's own bound, 16,384 roundoffs.
         for block in BEFORE_THE_UNIT {
             run.allow(block, 16_384.0 + 3.54e-3 / f32::UNIT_ROUNDOFF);
         }

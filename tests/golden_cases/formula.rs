@@ -1,5 +1,5 @@
-//! The values that stand for a trained network's parameters: a hash of each parameter's name and index, scaled as an
-//! initialisation would be. Of these the cases of suite `models` were computed.
+//! The values that stand for a trained network's parameters: a hash of each parameter's name and index,
+//! scaled as an initialisation would be. Of these the cases of suite `models` were computed.
 
 use gradus_core::{Element, Layout, Module, Slot};
 use gradus_models::checkpoint::{self, RawTensor, StateDict};

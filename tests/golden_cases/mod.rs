@@ -1,4 +1,5 @@
-//! Golden cases: ops with inputs and attributes, and the values PyTorch, torchvision, pycocotools or ONNX give.
+//! Golden cases: ops with inputs and attributes, and the values PyTorch, torchvision, pycocotools or ONNX
+//! give.
 
 pub mod backbones;
 pub mod boxes;
@@ -28,8 +29,8 @@ use run::{Difference, Run};
 pub struct Op<E: Element> {
     pub name: &'static str,
     pub run: fn(&mut Run<E>),
-    /// The greatest error in f32, in unit roundoffs of the greatest expected magnitude: 4 to 10 times what PyTorch
-    /// itself loses between f64 and f32 on such cases.
+    /// The greatest error in f32, in unit roundoffs of the greatest expected magnitude: 4 to 10 times what
+    /// PyTorch itself loses between f64 and f32 on such cases.
     pub roundoffs: f64,
     /// The same of cases that normalise by the batch's statistics, and the accuracy of their expected values.
     pub in_training: (f64, f64),
@@ -92,9 +93,10 @@ pub fn differences<E: Element>(case: &Case) -> Result<Vec<Difference>, String> {
     let (roundoffs, reference) =
         if case.flag("training") { op.in_training } else { (op.roundoffs, REFERENCE) };
     let bound = (roundoffs * unit).max(reference);
-    // Adam divides a gradient by its size. Where one is 0 by structure, Winograd's transforms leave rounding noise, which
-    // Adam turns into a step of up to the learning rate: a trajectory then tells less than one gradient does. (The
-    // automatic choice avoids Winograd for gradients of weights over few pixels for that reason.)
+    // Adam divides a gradient by its size. Where one is 0 by structure, Winograd's transforms leave rounding
+    // noise, which Adam turns into a step of up to the learning rate: a trajectory then tells less than one
+    // gradient does. (The automatic choice avoids Winograd for gradients of weights over few pixels for that
+    // reason.)
     let amplified = std::env::var("GRADUS_CONV").is_ok_and(|v| v.starts_with("winograd")) && E::NAME == "f32";
     let allowances = run.allowances();
     let of = |name: &str| match allowances.iter().find(|(prefix, _)| name.starts_with(prefix)) {

@@ -1,5 +1,5 @@
-//! Whole detectors: in evaluation stage by stage, each from the values expected of the one before, and from end to end; in
-//! training the losses, what is trained on, and the gradients.
+//! Whole detectors: in evaluation stage by stage, each from the values expected of the one before, and from
+//! end to end; in training the losses, what is trained on, and the gradients.
 
 use super::detection::{image, masks, pasted};
 use super::run::{IMAGE, Run};
@@ -185,8 +185,8 @@ fn mask_stage<E: Element>(
     }
 }
 
-/// From images to detections in one go. PyTorch's f32 and f64 differ by up to 2.8e-4 pixels in these cases; ten times that is
-/// allowed in f32.
+/// From images to detections in one go. PyTorch's f32 and f64 differ by up to 2.8e-4 pixels in these cases;
+/// ten times that is allowed in f32.
 fn end_to_end<E: Element>(run: &Run<E>, net: &Detector<E>, images: &[Tensor<E>]) {
     assert!(run.case.flag("e2e_float32_agrees"), "so in every case");
     let bound = if E::NAME == "f32" { 3e-3 } else { 1e-9 };
@@ -207,8 +207,9 @@ fn end_to_end<E: Element>(run: &Run<E>, net: &Detector<E>, images: &[Tensor<E>])
 fn train<E: Element>(run: &mut Run<E>) {
     let case = run.case;
     let (mut net, images) = (detector(run), images(run));
-    // PyTorch's own f32 is off by so much in the gradients, from units that cross a kink of ReLU between the precisions, and
-    // with batch statistics over a few pixels in everything: 1.2e-4; 8.2e-3, 2.7e-5, 3.1e-4. The bounds are 4 to 10 times that.
+    // PyTorch's own f32 is off by so much in the gradients, from units that cross a kink of ReLU between the
+    // precisions, and with batch statistics over a few pixels in everything: 1.2e-4; 8.2e-3, 2.7e-5, 3.1e-4.
+    // The bounds are 4 to 10 times that.
     if net.config().freeze_bn {
         run.allow("out.gradnorm.", 20_000.0);
     } else {

@@ -104,7 +104,8 @@ impl<'c, E: Element> Run<'c, E> {
         Run { case, tape, inputs: Vec::new(), outputs: Vec::new(), allowances: Vec::new() }
     }
 
-    /// Another bound, in unit roundoffs, for tensors whose names begin so. The reason stands where it is called.
+    /// Another bound, in unit roundoffs, for tensors whose names begin so. The reason stands where it is
+    /// called.
     pub fn allow(&mut self, prefix: &'static str, roundoffs: f64) {
         self.allowances.push((prefix, roundoffs));
     }
@@ -234,8 +235,8 @@ impl<'c, E: Element> Run<'c, E> {
         self.outputs.push(Output { computed, node, ours, axes: axes.to_vec() });
     }
 
-    /// Goes back from the upstream gradients: every output and the gradient of every live input, under their full names,
-    /// and the greatest upstream gradient.
+    /// Goes back from the upstream gradients: every output and the gradient of every live input, under their
+    /// full names, and the greatest upstream gradient.
     pub fn finish(self) -> (Vec<Computed>, f64) {
         let mut seeds = Vec::new();
         let mut upstream: f64 = 0.0;
@@ -262,12 +263,13 @@ impl<'c, E: Element> Run<'c, E> {
         (computed, upstream)
     }
 
-    /// Compares everything the file expects with what was computed. `bound(name)` is the greatest relative error allowed
-    /// of a tensor.
+    /// Compares everything the file expects with what was computed. `bound(name)` is the greatest relative
+    /// error allowed of a tensor.
     pub fn check(self, relative_to_upstream: bool, bound: &dyn Fn(&str) -> f64) -> Vec<Difference> {
         let case = self.case;
         let (computed, upstream) = self.finish();
-        // A gradient that is zero by structure is rounding noise beside the upstream one, whatever the reference says.
+        // A gradient that is zero by structure is rounding noise beside the upstream one, whatever the
+        // reference says.
         let scale = (if relative_to_upstream { upstream } else { 1e-10 * upstream }, upstream);
         let mut found = Vec::new();
         for full in case.expected() {
@@ -356,7 +358,8 @@ impl Difference {
     }
 }
 
-/// max|got − want| / scale, where scale is max|want|, or `upstream` where all that is expected is less than `least`.
+/// max|got − want| / scale, where scale is max|want|, or `upstream` where all that is expected is less than
+/// `least`.
 pub fn compare_floats(
     tensor: &str,
     got: &[f64],

@@ -41,7 +41,8 @@ impl<E: Element> Run<'_, E> {
         self.sampled_values(name, shape, t.data().iter().map(|v| v.to_f64()).collect());
     }
 
-    /// The norm and a sample of each parameter's gradient. One that is zero by structure is noise beside the greatest.
+    /// The norm and a sample of each parameter's gradient. One that is zero by structure is noise beside the
+    /// greatest.
     pub fn parameter_gradients(&mut self, net: &mut impl Module<E>, gradients: &Gradients<E>) {
         let expected = |name: &str| Some(self.case.get(&format!("out.gradnorm.{name}"))?.to_f64()[0]);
         let greatest = self.case.names("out.gradnorm.").into_iter().filter_map(expected).fold(0.0, f64::max);

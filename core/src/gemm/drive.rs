@@ -1,10 +1,11 @@
 //! The loops around an engine.
 //!
-//! C is cut into tasks of rows by panels ([`Cut`]). A task goes over groups of panels that fit the second cache with a block of
-//! depth; over the blocks of depth, the sums between them kept in C; over its tiles of rows, whose strip of A stays in the
-//! first cache; over the group's panels. The right operand was packed beforehand, or each task packs what it needs, a block
-//! at a time, into memory that is still in the cache when it is read. Every sum is made by one task, in an order that does not
-//! depend on the cut: results have the same bits on any number of threads.
+//! C is cut into tasks of rows by panels ([`Cut`]). A task goes over groups of panels that fit the second
+//! cache with a block of depth; over the blocks of depth, the sums between them kept in C; over its tiles of
+//! rows, whose strip of A stays in the first cache; over the group's panels. The right operand was packed
+//! beforehand, or each task packs what it needs, a block at a time, into memory that is still in the cache
+//! when it is read. Every sum is made by one task, in an order that does not depend on the cut: results have
+//! the same bits on any number of threads.
 
 use super::kernel::Panel;
 use super::lhs::{ColumnMajor, DepthBlock, KC, Lhs, RowMajor, blocks};
@@ -41,12 +42,12 @@ pub(super) fn product<E: Element>(
 
 /// Elements of B up to which it stays in the second cache as a whole.
 const SMALL: usize = 192 * 1024;
-/// Rows of A up to which a small B that lies plain is read in place. Packing it, which the caller does alone, would let
-/// the other threads fall asleep.
+/// Rows of A up to which a small B that lies plain is read in place. Packing it, which the caller does alone,
+/// would let the other threads fall asleep.
 const LOW: usize = 4096;
 
-/// C = finish(A · B) for a B that nobody packed, on all threads. A large one is packed by the tasks, unless these are
-/// then too few for the threads.
+/// C = finish(A · B) for a B that nobody packed, on all threads. A large one is packed by the tasks, unless
+/// these are then too few for the threads.
 #[track_caller]
 pub(crate) fn multiply_stack<E: Element>(a: &dyn Lhs<E>, b: StackedRhs<'_, E>, out: Output<'_, E>) {
     let right = Rhs::Fresh(b);
@@ -148,8 +149,8 @@ impl<E: Element> Sweep<'_, E> {
 /// Elements of B that a task keeps in the second cache, of 6 bytes each or less.
 const B_BLOCK: usize = 192 * 1024;
 
-/// Rows by panels over the whole depth: what one thread does by itself. Tasks that run together have distinct rows or panels,
-/// which [`Output::check`] found in C: the contract of every sweep that a task makes.
+/// Rows by panels over the whole depth: what one thread does by itself. Tasks that run together have distinct
+/// rows or panels, which [`Output::check`] found in C: the contract of every sweep that a task makes.
 struct Task<'a, E: Element> {
     a: &'a dyn Lhs<E>,
     out: Output<'a, E>,
@@ -198,8 +199,9 @@ impl<'a, E: Element> Task<'a, E> {
         }
     }
 
-    /// By panels that the task makes ready step by step: where B lies plain, the first tile of rows reads it in place and packs
-    /// it in passing, for the others; else it is packed before. Left operands that leave out what is zero read no whole panel.
+    /// By panels that the task makes ready step by step: where B lies plain, the first tile of rows reads it
+    /// in place and packs it in passing, for the others; else it is packed before. Left operands that leave
+    /// out what is zero read no whole panel.
     fn by_fresh(&self, stack: StackedRhs<'_, E>) {
         let (depth, widths) = (Rhs::Fresh(stack).depth(), Rhs::Fresh(stack).widths());
         let steps = self.steps(widths.widest());
@@ -268,8 +270,8 @@ const LEAST_PIECE: usize = 2048;
 /// Tasks that a deep product is cut into.
 const DEEP_TASKS: usize = 32;
 
-/// C = A · B for a small C and a large depth (a gradient of weights): the depth is cut into pieces by shape, and their
-/// sums added in order. C's rows are `ldc` apart.
+/// C = A · B for a small C and a large depth (a gradient of weights): the depth is cut into pieces by shape,
+/// and their sums added in order. C's rows are `ldc` apart.
 #[track_caller]
 pub(crate) fn multiply_deep<E: Element>(
     plan: Plan,

@@ -1,10 +1,10 @@
 //! The register tile: MR rows by NV vectors of C, the innermost loop of every product.
 //!
-//! C_ij = Σ_t A_it B_tj as a sum of outer products: for each depth t, NV vectors of B are loaded, MR elements of A
-//! broadcast, and MR·NV fused multiply-adds done on sums that stay in registers. NV vectors by MR broadcasts cost
-//! MR + NV loads for MR·NV multiply-adds; with two of each a cycle, 8 x 3 (AVX-512) and 6 x 2 (AVX2) are bound by
-//! arithmetic. The depth comes in segments (the taps of a convolution), each with its own addresses of A's rows: A is
-//! read where it lies.
+//! C_ij = Σ_t A_it B_tj as a sum of outer products: for each depth t, NV vectors of B are loaded, MR elements
+//! of A broadcast, and MR·NV fused multiply-adds done on sums that stay in registers. NV vectors by MR
+//! broadcasts cost MR + NV loads for MR·NV multiply-adds; with two of each a cycle, 8 x 3 (AVX-512) and 6 x 2
+//! (AVX2) are bound by arithmetic. The depth comes in segments (the taps of a convolution), each with its own
+//! addresses of A's rows: A is read where it lies.
 
 use crate::cut;
 use crate::simd::{Simd, prefetch, prefetch_far};
@@ -34,8 +34,8 @@ pub(crate) struct Segment {
 
 /// The left operand of one tile.
 pub(crate) struct RowStrip<E> {
-    /// Rows: MAX_MR addresses a segment, row i's element t at `[i] + t`. Packed: one address a segment, row i's
-    /// element t at `+ t·mr + i`.
+    /// Rows: MAX_MR addresses a segment, row i's element t at `[i] + t`. Packed: one address a segment, row
+    /// i's element t at `+ t·mr + i`.
     pub addresses: Vec<*const E>,
     pub segments: Vec<Segment>,
     /// Where a packed strip lies.
@@ -88,7 +88,8 @@ pub(crate) type RowPointers<E> = [*const E; MAX_MR];
 
 /// Where the tiles of a strip go.
 pub(super) struct Target<'a, E> {
-    /// The first elements of the strip's rows in C, and in the epilogue's residual if there is one; any from `height` on.
+    /// The first elements of the strip's rows in C, and in the epilogue's residual if there is one; any from
+    /// `height` on.
     pub results: RowPointers<E>,
     pub residuals: RowPointers<E>,
     pub height: usize,
@@ -116,8 +117,8 @@ pub(super) type Fetched<'a, E> = (&'a RowPointers<E>, &'a [CacheLines]);
 /// Rows of a panel that are fetched ahead.
 const FAR: usize = 48;
 
-/// CacheLines of [`RowPointers`] to be brought into the first cache while a tile is made, a line a step: all rows' first ones, then
-/// their second ones.
+/// CacheLines of [`RowPointers`] to be brought into the first cache while a tile is made, a line a step: all
+/// rows' first ones, then their second ones.
 #[derive(Clone, Copy)]
 pub(crate) struct CacheLines {
     /// Elements from a row's first to its first line, from one line to the next; and the lines of a row.
@@ -157,9 +158,9 @@ impl CacheLines {
 /// Multiplies a row of tiles.
 ///
 /// # Safety
-/// The strip's addresses hold `len` steps for MR rows (those from `height` on may repeat others), the panels every
-/// segment's rows; the target's rows hold the panels' columns, and so do the epilogue's vectors. No other thread writes
-/// there.
+/// The strip's addresses hold `len` steps for MR rows (those from `height` on may repeat others), the panels
+/// every segment's rows; the target's rows hold the panels' columns, and so do the epilogue's vectors. No
+/// other thread writes there.
 #[inline(always)]
 pub(super) unsafe fn multiply_row_of_tiles<S: Simd<E>, E: Element, const PACKED: bool>(
     s: S,
@@ -326,7 +327,8 @@ unsafe fn step<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     acc
 }
 
-/// C = act(scale · (acc + C) + bias + residual), on the target's rows and the panel's columns; (+ C) where it adds.
+/// C = act(scale · (acc + C) + bias + residual), on the target's rows and the panel's columns; (+ C) where it
+/// adds.
 ///
 /// # Safety
 /// The panel and the target are as for [`multiply_row_of_tiles`].
@@ -337,7 +339,8 @@ pub(super) unsafe fn finish<S: Simd<E>, E: Element, const MR: usize, const NV: u
     b: &Panel<E>,
     c: &Target<'_, E>,
 ) {
-    // SAFETY (all of it): rows below c.height and columns below b.cols lie in C, in the residual and in the vectors.
+    // SAFETY (all of it): rows below c.height and columns below b.cols lie in C, in the residual and in the
+    // vectors.
     unsafe {
         if c.add {
             acc = add_matrix(s, acc, &c.results, b, c.height);

@@ -1,8 +1,9 @@
 //! The left operand: what a tile's rows are, and where they lie.
 //!
-//! A's depth is cut into equal segments, the segments into blocks of about KC steps, for which a tile's strip of A
-//! and a panel of B stay in the caches. Rows that lie in memory as runs along the depth are read in place. Rows along which the
-//! depth jumps (a transposed matrix: a gradient of weights) are first copied to a strip of [step][row].
+//! A's depth is cut into equal segments, the segments into blocks of about KC steps, for which a tile's strip
+//! of A and a panel of B stay in the caches. Rows that lie in memory as runs along the depth are read in
+//! place. Rows along which the depth jumps (a transposed matrix: a gradient of weights) are first copied to a
+//! strip of [step][row].
 
 use super::kernel::{CacheLines, MAX_MR, RowPointers, RowStrip, Segment};
 use super::matrix::Matrix;
@@ -11,7 +12,8 @@ use crate::cut::share;
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 
-/// The depth of a block. Sums are ordered by it: one number for every machine, so that bits are the same on all.
+/// The depth of a block. Sums are ordered by it: one number for every machine, so that bits are the same on
+/// all.
 pub(super) const KC: usize = 512;
 
 /// A part of the depth: whole segments, or a part of one.
@@ -41,8 +43,8 @@ pub(crate) trait Lhs<E: Element>: Sync {
     fn runs(&self) -> RowPointers<E> {
         [std::ptr::null(); MAX_MR]
     }
-    /// What strips of these rows over these steps will be copied from, one of `parts` parts, seen from those runs: it is
-    /// fetched while others are multiplied.
+    /// What strips of these rows over these steps will be copied from, one of `parts` parts, seen from those
+    /// runs: it is fetched while others are multiplied.
     fn ahead(&self, _rows: Range<usize>, _steps: Range<usize>, _part: usize, _parts: usize) -> CacheLines {
         CacheLines::NONE
     }
@@ -50,8 +52,8 @@ pub(crate) trait Lhs<E: Element>: Sync {
     fn skips(&self) -> bool {
         false
     }
-    /// Addresses rows `row .. row + count` on a block, `mr` rows a strip; the strips are empty. B's rows are counted
-    /// from the block's first, all segments of it.
+    /// Addresses rows `row .. row + count` on a block, `mr` rows a strip; the strips are empty. B's rows are
+    /// counted from the block's first, all segments of it.
     ///
     /// # Safety
     /// The addresses stay valid for as long as `self` and the strips do, for all `mr` rows of each strip.
@@ -161,7 +163,8 @@ impl<E: Element> Lhs<E> for ColumnMajor<'_, E> {
     }
 }
 
-/// strips[j][t·mr + i] = src[t·ld + j·mr + i] for steps t < len and rows j·mr + i < count, 0 for rows from there on.
+/// strips[j][t·mr + i] = src[t·ld + j·mr + i] for steps t < len and rows j·mr + i < count, 0 for rows from
+/// there on.
 struct CopySteps<'a, E> {
     src: *const E,
     ld: usize,
@@ -181,7 +184,8 @@ impl<E: Element> Kernel<E> for CopySteps<'_, E> {
             for (j, strip) in strips.iter().enumerate() {
                 let rows = mr.min(count - j * mr);
                 for t in from..len.min(from + 64) {
-                    // SAFETY: `strips` passes a block of a matrix and scratches of len · mr elements; rows <= mr <= LANES.
+                    // SAFETY: `strips` passes a block of a matrix and scratches of len · mr elements; rows <=
+                    // mr <= LANES.
                     unsafe {
                         let to = strip.addresses[0].cast_mut().add(t * mr);
                         let from = src.add(t * ld + j * mr);

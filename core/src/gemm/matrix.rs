@@ -1,5 +1,5 @@
-//! A matrix in memory: a slice, its extents, and how far its runs are apart. The transpose is the same memory read the
-//! other way.
+//! A matrix in memory: a slice, its extents, and how far its runs are apart. The transpose is the same memory
+//! read the other way.
 
 use super::kernel::{CacheLines, MAX_MR, RowPointers};
 
@@ -56,8 +56,8 @@ impl<'a, E> Matrix<'a, E> {
         std::array::from_fn(|i| self.data.as_ptr().wrapping_add(i.wrapping_mul(self.ld)))
     }
 
-    /// Eight of its runs at a time, seen from the first eight ([`Matrix::runs`]), spread over `parts` parts: all of them, if
-    /// there are so many parts.
+    /// Eight of its runs at a time, seen from the first eight ([`Matrix::runs`]), spread over `parts` parts:
+    /// all of them, if there are so many parts.
     pub(super) fn lines(&self, part: usize, parts: usize) -> CacheLines {
         let (runs, len) = if self.transposed { (self.cols, self.rows) } else { (self.rows, self.cols) };
         let before = |part: usize| part * runs.div_ceil(MAX_MR) / parts;

@@ -1,10 +1,11 @@
 //! Matrix products: C = act(scale · (A·B) + bias + residual), or C += A·B.
 //!
-//! After Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008). A product is planned once (`plan`):
-//! who multiplies, in tiles of what shape. A is read where it lies or copied strip by strip (`lhs`), B is cut into panels and
-//! packed (`rhs`), and blocks of the depth keep both in the caches while the loops around them run (`drive`). One of two engines
-//! multiplies: `vectors`, whose tile of C stays in registers while a strip of A and a panel of B pass (`kernel`), or, in mixed
-//! precision, `pairs` of bf16. A convolution is the same product with another left operand (`ops::conv::im2col`).
+//! After Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008). A product is
+//! planned once (`plan`): who multiplies, in tiles of what shape. A is read where it lies or copied strip by
+//! strip (`lhs`), B is cut into panels and packed (`rhs`), and blocks of the depth keep both in the caches
+//! while the loops around them run (`drive`). One of two engines multiplies: `vectors`, whose tile of C stays
+//! in registers while a strip of A and a panel of B pass (`kernel`), or, in mixed precision, `pairs` of bf16.
+//! A convolution is the same product with another left operand (`ops::conv::im2col`).
 
 pub(crate) mod drive;
 pub(crate) mod kernel;
@@ -75,9 +76,10 @@ pub(crate) fn run<E: Element>(
 
 /// The engines that an element has: f32 both, f64 vectors alone.
 ///
-/// A generic function is compiled anew in every crate that uses it; what is called through this trait is compiled here, once
-/// for each element, so that whoever depends on this crate compiles no kernel. It speaks of types that cannot be named outside
-/// of the crate, and therefore nobody else can make an [`Element`]: kernels rely on what f32 and f64 are.
+/// A generic function is compiled anew in every crate that uses it; what is called through this trait is
+/// compiled here, once for each element, so that whoever depends on this crate compiles no kernel. It speaks
+/// of types that cannot be named outside of the crate, and therefore nobody else can make an [`Element`]:
+/// kernels rely on what f32 and f64 are.
 #[doc(hidden)]
 pub trait Engines: Sized {
     /// Whether mixed precision rounds it.
@@ -99,8 +101,8 @@ pub trait Engines: Sized {
     /// Multiplies rows by panels.
     ///
     /// # Safety
-    /// The rows, and the panels' columns, lie in C and in the epilogue's parts, and nobody else writes them meanwhile. Where
-    /// panels are packed in passing, each place has room for the panel.
+    /// The rows, and the panels' columns, lie in C and in the epilogue's parts, and nobody else writes them
+    /// meanwhile. Where panels are packed in passing, each place has room for the panel.
     unsafe fn sweep(sweep: Sweep<'_, Self>)
     where
         Self: Element;

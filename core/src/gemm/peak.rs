@@ -40,7 +40,8 @@ impl Kernel<f32> for Lanes {
 }
 
 /// The most floating-point operations a second, in units of 10^9, over all threads of `parallel`: the best of
-/// `repeats` runs of some milliseconds (so long that waking the threads takes little of it), a multiply-add counted as two.
+/// `repeats` runs of some milliseconds (so long that waking the threads takes little of it), a multiply-add
+/// counted as two.
 pub fn peak_gflops(repeats: usize) -> f64 {
     let (steps, threads) = (2_000_000, parallel::threads());
     let work = 2.0 * (steps * SUMS * threads * f32::dispatch_on(simd::isa(), Lanes)) as f64;

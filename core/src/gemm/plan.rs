@@ -1,16 +1,17 @@
 //! How a product is made: decided once, where it is entered, and handed on as a small value.
 //!
-//! There are two engines. *Vectors* make any product: a tile of the result in registers, from elements as they are
-//! (`kernel`, `vectors`). *Pairs* make products of bf16 where the processor multiplies them two at a time, by tiles or by
-//! dot products (`pairs`); they need a product that fills their tiles. All that depends on the choice (the shape of a tile, how
-//! the right operand is packed, whether operands are rounded first) stands in the plan, and nothing asks again.
+//! There are two engines. *Vectors* make any product: a tile of the result in registers, from elements as
+//! they are (`kernel`, `vectors`). *Pairs* make products of bf16 where the processor multiplies them two at a
+//! time, by tiles or by dot products (`pairs`); they need a product that fills their tiles. All that depends
+//! on the choice (the shape of a tile, how the right operand is packed, whether operands are rounded first)
+//! stands in the plan, and nothing asks again.
 //!
-//! In mixed precision the operands of matrix products and convolutions are rounded to bf16 (8 significant bits, the range of
-//! f32), and all else stays f32: parameters, sums, activations, gradients, optimisers. A product of two such numbers is
-//! exact in f32, so that a result is within γ_k Σ|a||b| of the sum of the rounded products, and those are within 2⁻⁷|a b| of
-//! the true ones. Where there are no pairs operands are rounded beforehand, and nothing is gained but the same results.
-//! Winograd's products are made by vectors always, since they save more than pairs would; convolutions by channel or of few
-//! channels stay f32.
+//! In mixed precision the operands of matrix products and convolutions are rounded to bf16 (8 significant
+//! bits, the range of f32), and all else stays f32: parameters, sums, activations, gradients, optimisers. A
+//! product of two such numbers is exact in f32, so that a result is within γ_k Σ|a||b| of the sum of the
+//! rounded products, and those are within 2⁻⁷|a b| of the true ones. Where there are no pairs operands are
+//! rounded beforehand, and nothing is gained but the same results. Winograd's products are made by vectors
+//! always, since they save more than pairs would; convolutions by channel or of few channels stay f32.
 
 use super::kernel::tile_shape;
 use crate::Element;
@@ -41,7 +42,8 @@ impl Precision {
         }
     }
 
-    /// Whether products are made by the tile unit, which is so fast that no convolution algorithm saves anything.
+    /// Whether products are made by the tile unit, which is so fast that no convolution algorithm saves
+    /// anything.
     pub(crate) fn is_on_tiles(self) -> bool {
         self == Precision::Bf16 && isa() == Isa::Amx
     }

@@ -1,9 +1,10 @@
 //! The right operand: B cut into panels of columns, and made ready for the engine that reads it.
 //!
-//! A panel has at most as many vectors of columns as a tile; with nv vectors there are ⌈nv / most⌉ panels, whose widths differ
-//! by at most one. The last vector is filled up with zeros. Packed, a panel's rows lie one after the other, so that a tile
-//! reads B as one aligned stream. Where few rows of A would pay for that, and for a task's first tile, B is read where it lies
-//! and only a last panel that is no whole number of vectors is packed. The engine of pairs has a format of its own (`pairs`).
+//! A panel has at most as many vectors of columns as a tile; with nv vectors there are ⌈nv / most⌉ panels,
+//! whose widths differ by at most one. The last vector is filled up with zeros. Packed, a panel's rows lie
+//! one after the other, so that a tile reads B as one aligned stream. Where few rows of A would pay for that,
+//! and for a task's first tile, B is read where it lies and only a last panel that is no whole number of
+//! vectors is packed. The engine of pairs has a format of its own (`pairs`).
 
 use super::kernel::Panel;
 use super::matrix::Matrix;
@@ -83,7 +84,8 @@ impl<E: Element> StackedRhs<'_, E> {
         (rows.start >= above).then(|| part.block(rows.start - above, rows.len(), cols.start, cols.len()))
     }
 
-    /// A part of it that is read where it lies, unless it is transposed, spans several matrices, or is for pairs.
+    /// A part of it that is read where it lies, unless it is transposed, spans several matrices, or is for
+    /// pairs.
     pub fn in_place(&self, rows: Range<usize>, cols: Range<usize>) -> Option<PackedRhs<'_, E>> {
         let part = self.part(rows, cols).filter(|m| !m.transposed && self.plan.engine == Engine::Vectors)?;
         Some(PackedRhs::in_place(self.plan, part, false))
@@ -146,8 +148,8 @@ impl<'a, E: Element> PackedRhs<'a, E> {
         packed
     }
 
-    /// B read where it lies, but for a last panel that is no whole number of vectors. A transposed one is packed, and so is
-    /// any for pairs; on all threads where it is large, if `spread`.
+    /// B read where it lies, but for a last panel that is no whole number of vectors. A transposed one is
+    /// packed, and so is any for pairs; on all threads where it is large, if `spread`.
     pub fn in_place(plan: Plan, b: Matrix<'a, E>, spread: bool) -> PackedRhs<'a, E> {
         let mut packed = if b.transposed || plan.engine != Engine::Vectors {
             PackedRhs::empty(plan, b.rows, b.cols)
@@ -261,7 +263,8 @@ impl<E: Element> Kernel<E> for PackRows<'_, E> {
         let PackRows { part, widths, first, rows: Range { start: from, end }, depth, above, out } = self;
         assert!(end <= part.rows && above + part.rows <= depth && widths.cols == part.cols);
         let base = widths.start(first);
-        // A few rows over all panels, or all rows, where those are its columns: the source is read as it lies.
+        // A few rows over all panels, or all rows, where those are its columns: the source is read as it
+        // lies.
         let mut row = from;
         while row < end {
             let len = if part.transposed { end - from } else { STRIPE.min(end - row) };
@@ -270,8 +273,8 @@ impl<E: Element> Kernel<E> for PackRows<'_, E> {
                 let width = vectors * S::LANES;
                 let start = depth * (widths.start(p) - base) * S::LANES + (above + row) * width;
                 let src = part.block(row, len, col, cols);
-                // SAFETY: a matrix holds its block; rows `above + row ..` of a panel lie in the buffer, and no other
-                // call writes them.
+                // SAFETY: a matrix holds its block; rows `above + row ..` of a panel lie in the buffer, and
+                // no other call writes them.
                 unsafe {
                     let dst = out.slice(start..start + len * width).as_mut_ptr();
                     if part.transposed {
@@ -289,7 +292,8 @@ impl<E: Element> Kernel<E> for PackRows<'_, E> {
 /// dst[k][j] = src[k][j], and 0 from `cols` to `width`.
 ///
 /// # Safety
-/// `rows` rows of `cols` elements, `ld` apart, are readable at src; as many of `width` elements are writable at dst.
+/// `rows` rows of `cols` elements, `ld` apart, are readable at src; as many of `width` elements are writable
+/// at dst.
 #[inline(always)]
 unsafe fn pack_plain<S: Simd<E>, E: Element>(
     s: S,
@@ -318,7 +322,8 @@ unsafe fn pack_plain<S: Simd<E>, E: Element>(
 /// dst[k][j] = src[j][k], and 0 from `cols` to `width`.
 ///
 /// # Safety
-/// `cols` runs of `rows` elements, `ld` apart, are readable at src; `rows` rows of `width` elements are writable at dst.
+/// `cols` runs of `rows` elements, `ld` apart, are readable at src; `rows` rows of `width` elements are
+/// writable at dst.
 #[inline(always)]
 unsafe fn pack_transposed<S: Simd<E>, E: Element>(
     s: S,

@@ -1,7 +1,8 @@
 //! Products against a naive one in f64.
 //!
-//! A sum of k products in any order, fused or not, is within γ_{k+2} Σ|a||b| of the true one, γ_n = n u / (1 - n u)
-//! (Higham, "Accuracy and stability of numerical algorithms", §3.1). Products of pairs stand in core/tests/bf16.rs.
+//! A sum of k products in any order, fused or not, is within γ_{k+2} Σ|a||b| of the true one, γ_n = n u /
+//! (1 - n u) (Higham, "Accuracy and stability of numerical algorithms", §3.1). Products of pairs stand in
+//! core/tests/bf16.rs.
 
 use super::drive::multiply;
 use super::lhs::{self, ColumnMajor, Lhs, RowMajor};
@@ -227,7 +228,8 @@ fn depths_that_differ() {
     gemm(Matrix::new(&x, 2, 3), Matrix::new(&x, 2, 3), &mut [0.0; 6], &Epilogue::default());
 }
 
-/// Of both engines: blocks of this depth begin at steps that are no multiples of 32, which pairs take at once.
+/// Of both engines: blocks of this depth begin at steps that are no multiples of 32, which pairs take at
+/// once.
 #[test]
 fn who_packs_changes_no_bit() {
     let mut rng = Rng::seed(11);

@@ -1,7 +1,8 @@
 //! The engine of vectors: tiles of rows, some at a time, by all panels of a sweep.
 //!
-//! A strip of the left operand stays in the first cache while the panels, which stay in the second, pass. Meanwhile the lines
-//! that are needed next are fetched, a line a step, so that no tile waits for memory: the next strip, and what is packed next.
+//! A strip of the left operand stays in the first cache while the panels, which stay in the second, pass.
+//! Meanwhile the lines that are needed next are fetched, a line a step, so that no tile waits for memory: the
+//! next strip, and what is packed next.
 
 use super::drive::Sweep;
 use super::kernel::{CacheLines, Panel, Row, RowStrip, multiply_row_of_tiles};
@@ -19,8 +20,8 @@ struct OnVectors<'a, E: Element>(Sweep<'a, E>);
 /// Multiplies rows by panels.
 ///
 /// # Safety
-/// The rows and the panels' columns lie in C and in the epilogue's parts, and nobody else writes them meanwhile. Where panels
-/// are packed in passing, each place has room for the panel.
+/// The rows and the panels' columns lie in C and in the epilogue's parts, and nobody else writes them
+/// meanwhile. Where panels are packed in passing, each place has room for the panel.
 pub(super) unsafe fn sweep<E: Element>(sweep: Sweep<'_, E>) {
     E::dispatch_on(sweep.right.b.plan().isa, OnVectors(sweep));
 }
@@ -108,7 +109,8 @@ impl<E: Element> Sweep<'_, E> {
         }
     }
 
-    /// The rows and steps whose strips are copied after those of these rows: the rows below, or the first ones of the next block.
+    /// The rows and steps whose strips are copied after those of these rows: the rows below, or the first
+    /// ones of the next block.
     fn copied_next(&self, rows: &Range<usize>) -> (Range<usize>, Range<usize>) {
         let steps = &self.left.block.steps;
         let below = rows.end..self.rows.end.min(rows.end + rows.len());

@@ -1,5 +1,5 @@
-//! Layers: an op with its parameters. They are made from their initial weights (see [`crate::init`]), so that nothing
-//! about initialisation is hidden, and named as in PyTorch: `weight`, `bias`.
+//! Layers: an op with its parameters. They are made from their initial weights (see [`crate::init`]), so that
+//! nothing about initialisation is hidden, and named as in PyTorch: `weight`, `bias`.
 
 use crate::ops::conv::{Conv, Fused};
 use crate::param::{Layout, Module, Param, Visitor};

@@ -1,9 +1,9 @@
 //! Pointwise functions of one argument: y = f(x), ∂L/∂x = f'(x) · ∂L/∂y.
 //!
-//! The table says for each what backward keeps (x, y or nothing), the value, and the gradient from g = ∂L/∂y and what was
-//! kept. Kinks and NaN are PyTorch's: NaN passes through; relu has slope 0 at 0, relu6 at 0 and at 6, abs at 0, clamp at
-//! its bounds (since PyTorch 2.15; 1 before). At NaN the slope of relu and relu6 is 1 (PyTorch's vectors of relu6 have 0
-//! there, its single numbers 1), that of abs and clamp 0.
+//! The table says for each what backward keeps (x, y or nothing), the value, and the gradient from g = ∂L/∂y
+//! and what was kept. Kinks and NaN are PyTorch's: NaN passes through; relu has slope 0 at 0, relu6 at 0 and
+//! at 6, abs at 0, clamp at its bounds (since PyTorch 2.15; 1 before). At NaN the slope of relu and relu6 is
+//! 1 (PyTorch's vectors of relu6 have 0 there, its single numbers 1), that of abs and clamp 0.
 
 use super::elementwise::{Map, apply};
 use crate::{Activation, Element, Tape, Tensor, Var, profile};
@@ -179,7 +179,8 @@ impl<E: Element> Tape<E> {
         self.pointwise(x, Neg::new())
     }
 
-    /// min(max(x, lo), hi), NaN where a bound is NaN; ±∞ is no bound, and lets the gradient of infinite x pass. Any shape.
+    /// min(max(x, lo), hi), NaN where a bound is NaN; ±∞ is no bound, and lets the gradient of infinite x
+    /// pass. Any shape.
     pub fn clamp(&mut self, x: Var<E>, lo: f64, hi: f64) -> Var<E> {
         self.pointwise(x, Clamp::new(E::from_f64(lo), E::from_f64(hi)))
     }

@@ -1,14 +1,15 @@
 //! Sum, difference, product, quotient, maximum and minimum of two tensors, with NumPy's broadcasting.
 //!
-//! For y = f(a, b): ∂L/∂a = Σ f_a(a, b) ∂L/∂y over the axes along which a was repeated. Where maximum and minimum meet a tie, each
-//! side gets half.
+//! For y = f(a, b): ∂L/∂a = Σ f_a(a, b) ∂L/∂y over the axes along which a was repeated. Where maximum and
+//! minimum meet a tie, each side gets half.
 
 use super::activation::update;
 use super::elementwise::{Map, apply, broadcast};
 use super::reduce::sum_to;
 use crate::{Element, Shape, Tape, Tensor, Var, profile};
 
-/// A function of two arguments. `PASSES` and `KEEPS` spare work: the gradient that is g itself, what no gradient needs.
+/// A function of two arguments. `PASSES` and `KEEPS` spare work: the gradient that is g itself, what no
+/// gradient needs.
 trait Binary<E>: Copy + Send + Sync + 'static {
     const NAME: &'static str;
     /// Whether ∂L/∂a is g itself, and ∂L/∂b.

@@ -1,8 +1,10 @@
-//! Dropout: y = x m / q with m = 1 with probability q, else 0 (Srivastava et al., *Dropout*, 2014, in its inverted form).
+//! Dropout: y = x m / q with m = 1 with probability q, else 0 (Srivastava et al., *Dropout*, 2014, in its
+//! inverted form).
 //!
-//! One draw of 64 bits serves four elements: element i looks at 16 bits of number ⌊i / 4⌋ of the stream, and is dropped if they are below
-//! 2¹⁶ p rounded. So p is honoured to 2⁻¹⁷, and q is 1 minus the p that was honoured: the expectation of y is x exactly. Any thread
-//! can compute any element's mask, and backward draws the same numbers again: nothing is kept.
+//! One draw of 64 bits serves four elements: element i looks at 16 bits of number ⌊i / 4⌋ of the stream, and
+//! is dropped if they are below 2¹⁶ p rounded. So p is honoured to 2⁻¹⁷, and q is 1 minus the p that was
+//! honoured: the expectation of y is x exactly. Any thread can compute any element's mask, and backward draws
+//! the same numbers again: nothing is kept.
 
 use super::activation::update;
 use super::elementwise::Map;
@@ -77,8 +79,9 @@ impl<E: Element> Map<E> for Times<E> {
 }
 
 impl<E: Element> Tape<E> {
-    /// In training, each element is 0 with probability p and otherwise grows by 1 / (1 - p); else x itself. Any shape; p in [0, 1], in steps
-    /// of 2⁻¹⁶. Draws one number for each four elements from the tape's stream.
+    /// In training, each element is 0 with probability p and otherwise grows by 1 / (1 - p); else x itself.
+    /// Any shape; p in [0, 1], in steps of 2⁻¹⁶. Draws one number for each four elements from the tape's
+    /// stream.
     #[track_caller]
     pub fn dropout(&mut self, x: Var<E>, p: f64) -> Var<E> {
         let _span = profile::span("dropout", "forward");

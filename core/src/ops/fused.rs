@@ -1,8 +1,9 @@
 //! What follows a product P [.., c]: y = act(scale · (P + bias) + shift + residual), forward and backward.
 //!
-//! A kernel that makes P applies it while P is in registers ([`Epilogue`]); where P is made otherwise, [`Tail::apply`] does in one
-//! sweep. Backward, dz = dy where the activation passes (seen from y), d residual = dz, dP = scale · dz, d bias = Σ_rows dP:
-//! one sweep over dy, in place where its buffer has no other owner. The sums are cut into pieces by shape alone.
+//! A kernel that makes P applies it while P is in registers ([`Epilogue`]); where P is made otherwise,
+//! [`Tail::apply`] does in one sweep. Backward, dz = dy where the activation passes (seen from y), d
+//! residual = dz, dP = scale · dz, d bias = Σ_rows dP: one sweep over dy, in place where its buffer has no
+//! other owner. The sums are cut into pieces by shape alone.
 
 use crate::epilogue::is_between;
 use crate::simd::{Kernel, Simd};
@@ -17,7 +18,8 @@ pub struct Affine<E: Element = f32> {
     pub shift: Tensor<E>,
 }
 
-/// What is done to the product while it is still in registers: y = act(scale · (x ∗ w + bias) + shift + residual).
+/// What is done to the product while it is still in registers: y = act(scale · (x ∗ w + bias) + shift +
+/// residual).
 #[derive(Clone, Debug)]
 pub struct Fused<E: Element = f32> {
     /// The identity if absent.
@@ -52,8 +54,8 @@ pub(super) struct Tail<E: Element> {
 }
 
 impl<E: Element> Fused<E> {
-    /// The tail of a result y with c channels. Panics when a vector has another length than c, or the residual another shape
-    /// than y.
+    /// The tail of a result y with c channels. Panics when a vector has another length than c, or the
+    /// residual another shape than y.
     #[track_caller]
     pub(super) fn tail(self, op: &str, bias: Option<&Var<E>>, y: &Tensor<E>) -> Tail<E> {
         let c = y.shape().last().copied().unwrap_or(1);
@@ -137,7 +139,8 @@ impl<E: Element> Kernel<E> for Apply<'_, E> {
         for (row, y) in y.chunks_exact_mut(c).enumerate() {
             for k in (0..c).step_by(S::LANES) {
                 let n = S::LANES.min(c - k);
-                // SAFETY: n elements of the row from channel k on; scale and bias hold c, the residual as many as y.
+                // SAFETY: n elements of the row from channel k on; scale and bias hold c, the residual as
+                // many as y.
                 unsafe {
                     let p = y.as_mut_ptr().add(k);
                     s.store_n(p, epilogue.vector(s, s.load_n(p, n), k, row * c + k, n), n);

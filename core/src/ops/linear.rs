@@ -9,8 +9,8 @@ use crate::gemm::{self, Matrix};
 use crate::{Activation, Element, Tape, Tensor, Var, profile};
 
 impl<E: Element> Tape<E> {
-    /// y = act(x·w + b): [.., in] to [.., out], with weights [in, out] (torch.nn.Linear, transposed) and a bias `[out]`.
-    /// Panics when the shapes do not fit.
+    /// y = act(x·w + b): [.., in] to [.., out], with weights [in, out] (torch.nn.Linear, transposed) and a
+    /// bias `[out]`. Panics when the shapes do not fit.
     #[track_caller]
     pub fn linear(
         &mut self,

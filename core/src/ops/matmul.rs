@@ -75,8 +75,8 @@ fn multiply<E: Element>(
 }
 
 impl<E: Element> Tape<E> {
-    /// a·b: [.., m, k] by [.., k, n] to [.., m, n]; the leading axes broadcast as NumPy's (torch.matmul of two or more
-    /// axes). Panics when the shapes do not fit.
+    /// a·b: [.., m, k] by [.., k, n] to [.., m, n]; the leading axes broadcast as NumPy's (torch.matmul of
+    /// two or more axes). Panics when the shapes do not fit.
     #[track_caller]
     pub fn matmul(&mut self, a: Var<E>, b: Var<E>) -> Var<E> {
         const OP: &str = "matmul";

@@ -1,11 +1,13 @@
-//! Batch normalisation and its frozen form, y = act(γ x̂ + β) with x̂ = (x - μ) / √(σ² + ε), over the last axis (channels).
+//! Batch normalisation and its frozen form, y = act(γ x̂ + β) with x̂ = (x - μ) / √(σ² + ε), over the last
+//! axis (channels).
 //!
-//! Training reads memory twice forward and twice backward. Moments: a block of n_b rows has a mean m_b, rounded, and about it a sum of
-//! differences and one of squares; blocks join exactly (after Chan, Golub, LeVeque, *Updating formulae and a pairwise algorithm for
-//! computing sample variances*, 1979): μ = Σ_b (n_b m_b + Σ (x - m_b)) / m, M₂ = Σ_b Σ (x - m_b)² + 2 (m_b - μ) Σ (x - m_b) + n_b (m_b - μ)².
-//! Backward, with g' the gradient behind the activation and m rows:
-//! ∂β = Σ g', ∂γ = Σ g' x̂, ∂x = γ / √(σ² + ε) · (g' - ∂β / m - x̂ ∂γ / m). Whether the activation passes a gradient is computed anew
-//! from x, in the same way as in forward, so that y is not kept; a convolution that reads y makes it again as well.
+//! Training reads memory twice forward and twice backward. Moments: a block of n_b rows has a mean m_b,
+//! rounded, and about it a sum of differences and one of squares; blocks join exactly (after Chan, Golub,
+//! LeVeque, *Updating formulae and a pairwise algorithm for computing sample variances*, 1979): μ = Σ_b (n_b
+//! m_b + Σ (x - m_b)) / m, M₂ = Σ_b Σ (x - m_b)² + 2 (m_b - μ) Σ (x - m_b) + n_b (m_b - μ)². Backward, with
+//! g' the gradient behind the activation and m rows: ∂β = Σ g', ∂γ = Σ g' x̂, ∂x = γ / √(σ² + ε) · (g' - ∂β /
+//! m - x̂ ∂γ / m). Whether the activation passes a gradient is computed anew from x, in the same way as in
+//! forward, so that y is not kept; a convolution that reads y makes it again as well.
 
 mod channels;
 
@@ -28,7 +30,8 @@ pub struct BatchStats<E: Element> {
 }
 
 impl<E: Element> BatchStats<E> {
-    /// Moves running statistics towards the batch's: r ← (1 - momentum) r + momentum v. A batch of nothing moves none.
+    /// Moves running statistics towards the batch's: r ← (1 - momentum) r + momentum v. A batch of nothing
+    /// moves none.
     pub fn update(&self, running_mean: &mut Tensor<E>, running_var: &mut Tensor<E>, momentum: f64) {
         if !self.known {
             return;
@@ -54,8 +57,8 @@ fn blocks(rows: usize, c: usize, f: impl Fn(usize, std::ops::Range<usize>) + Sen
     });
 }
 
-/// For each channel of a block of rows the rounded mean, and about it the sum of differences (what the rounding left)
-/// and the sum of squares.
+/// For each channel of a block of rows the rounded mean, and about it the sum of differences (what the
+/// rounding left) and the sum of squares.
 struct BlockMoments<'a, E> {
     x: &'a [E],
     mean: &'a mut [E],
@@ -164,9 +167,10 @@ fn check<E: Element>(op: &str, x: &Tensor<E>, vectors: &[&Tensor<E>]) -> usize {
 }
 
 impl<E: Element> Tape<E> {
-    /// Normalises [.., C] by the batch's mean and biased variance, then γ, β (`[C]` each) and an activation. Also returns the batch's
-    /// statistics, for running ones. Panics where a channel has one value only; of none comes none. Source: Ioffe, Szegedy, *Batch
-    /// normalization*, 2015, algorithm 1; `torch.nn.BatchNorm2d`.
+    /// Normalises [.., C] by the batch's mean and biased variance, then γ, β (`[C]` each) and an activation.
+    /// Also returns the batch's statistics, for running ones. Panics where a channel has one value only; of
+    /// none comes none. Source: Ioffe, Szegedy, *Batch normalization*, 2015, algorithm 1;
+    /// `torch.nn.BatchNorm2d`.
     #[track_caller]
     pub fn batch_norm_train(
         &mut self,
@@ -241,8 +245,8 @@ impl<E: Element> Tape<E> {
         self.affine(x, scale, shift, activation)
     }
 
-    /// act(x · scale + shift) for [.., C] with `[C]` each: a frozen batch norm. Where neither vector is live, backward keeps no more than
-    /// the result, and without activation nothing.
+    /// act(x · scale + shift) for [.., C] with `[C]` each: a frozen batch norm. Where neither vector is live,
+    /// backward keeps no more than the result, and without activation nothing.
     #[track_caller]
     pub fn affine(&mut self, x: Var<E>, scale: Var<E>, shift: Var<E>, activation: Activation) -> Var<E> {
         let _span = profile::span("affine", "forward");

@@ -1,8 +1,9 @@
 //! Pooling of images [N, H, W, C].
 //!
-//! Maximum: y[p, q] = max over taps (r, s) of x[p·stride + r·dilation - padding, ..], padding being -∞. The first maximum in row-major
-//! order wins and receives the gradient; its tap is what backward keeps, one byte an output. Backward gathers: each input row looks at
-//! the outputs whose windows cover it, so that rows are independent.
+//! Maximum: y[p, q] = max over taps (r, s) of x[p·stride + r·dilation - padding, ..], padding being -∞. The
+//! first maximum in row-major order wins and receives the gradient; its tap is what backward keeps, one byte
+//! an output. Backward gathers: each input row looks at the outputs whose windows cover it, so that rows are
+//! independent.
 //!
 //! Average: windows [start, end) and divisors factor over the axes, so that it is a separable map.
 
@@ -24,8 +25,8 @@ pub struct PoolSpec {
     pub padding: [usize; 2],
     /// Distance of taps.
     pub dilation: [usize; 2],
-    /// Whether a last window that reaches over the edge counts, if it starts inside of the image or its left padding. The first
-    /// one may reach over both edges, by less than a stride.
+    /// Whether a last window that reaches over the edge counts, if it starts inside of the image or its left
+    /// padding. The first one may reach over both edges, by less than a stride.
     pub ceil_mode: bool,
 }
 
@@ -46,8 +47,8 @@ impl PoolSpec {
         PoolSpec { padding: [padding; 2], ..self }
     }
 
-    /// The output's height and width for an image of [height, width]. Panics, naming the spec, where there is no window or no
-    /// pixel, or the padding is more than half of a window.
+    /// The output's height and width for an image of [height, width]. Panics, naming the spec, where there is
+    /// no window or no pixel, or the padding is more than half of a window.
     #[track_caller]
     pub fn out_hw(&self, size: [usize; 2]) -> [usize; 2] {
         let places = |a: usize| {
@@ -267,8 +268,8 @@ fn average_taps<E: Element>(
 }
 
 impl<E: Element> Tape<E> {
-    /// The maximum over windows, then an activation: [N, H, W, C] to [N, P, Q, C]. A window with NaN yields NaN. Source:
-    /// `torch.nn.MaxPool2d`.
+    /// The maximum over windows, then an activation: [N, H, W, C] to [N, P, Q, C]. A window with NaN yields
+    /// NaN. Source: `torch.nn.MaxPool2d`.
     #[track_caller]
     pub fn max_pool2d(&mut self, x: Var<E>, spec: PoolSpec, activation: Activation) -> Var<E> {
         if spec.kernel[0].saturating_mul(spec.kernel[1]) < usize::from(u8::MAX) {
@@ -278,8 +279,8 @@ impl<E: Element> Tape<E> {
         }
     }
 
-    /// [`Tape::max_pool2d`] and, for each output in its own order [N, P, Q, C], the place h · W + w of its maximum in the image
-    /// (0 for a window that sees nothing but padding).
+    /// [`Tape::max_pool2d`] and, for each output in its own order [N, P, Q, C], the place h · W + w of its
+    /// maximum in the image (0 for a window that sees nothing but padding).
     #[track_caller]
     pub fn max_pool2d_with_indices(&mut self, x: Var<E>, spec: PoolSpec) -> (Var<E>, Vec<usize>) {
         let mut indices = Vec::new();
@@ -322,8 +323,9 @@ impl<E: Element> Tape<E> {
         })
     }
 
-    /// The mean over windows: [N, H, W, C] to [N, P, Q, C]. With `count_include_pad` the divisor counts padding (but not what a last
-    /// window of `ceil_mode` has beyond it). Panics for a dilation other than 1. Source: `torch.nn.AvgPool2d`.
+    /// The mean over windows: [N, H, W, C] to [N, P, Q, C]. With `count_include_pad` the divisor counts
+    /// padding (but not what a last window of `ceil_mode` has beyond it). Panics for a dilation other than 1.
+    /// Source: `torch.nn.AvgPool2d`.
     #[track_caller]
     pub fn avg_pool2d(&mut self, x: Var<E>, spec: PoolSpec, count_include_pad: bool) -> Var<E> {
         assert_eq!(spec.dilation, [1, 1], "avg_pool2d: dilation");
@@ -341,9 +343,8 @@ impl<E: Element> Tape<E> {
         self.separable("avg_pool2d", x, y, taps(0, h), taps(1, w))
     }
 
-    /// The mean over a grid of bins ⌊i n / o⌋ .. ⌈(i + 1) n / o⌉ on each axis: [N, H, W, C] to [N, P, Q, C]. Panics for images without
-    /// pixels. Source:
-    /// `torch.nn.AdaptiveAvgPool2d`.
+    /// The mean over a grid of bins ⌊i n / o⌋ .. ⌈(i + 1) n / o⌉ on each axis: [N, H, W, C] to [N, P, Q, C].
+    /// Panics for images without pixels. Source: `torch.nn.AdaptiveAvgPool2d`.
     #[track_caller]
     pub fn adaptive_avg_pool2d(&mut self, x: Var<E>, output_size: [usize; 2]) -> Var<E> {
         let [n, h, w, c] = x.value.dims("adaptive_avg_pool2d");
@@ -428,8 +429,8 @@ mod tests {
         assert_eq!((out(5, 2, 2, 0), out(4, 2, 3, 1), out(6, 3, 2, 1), out(2, 1, 3, 0)), (3, 2, 4, 1));
     }
 
-    /// Windows that exceed the image of [0, 1; 2, 3], of PyTorch 2.15: (kernel, stride, padding), the averages with padding
-    /// counted and without. All see the whole image, and are one.
+    /// Windows that exceed the image of [0, 1; 2, 3], of PyTorch 2.15: (kernel, stride, padding), the
+    /// averages with padding counted and without. All see the whole image, and are one.
     #[test]
     fn a_window_may_exceed_the_image_by_less_than_a_stride() {
         let x = image(2, 2, &[0.0, 1.0, 2.0, 3.0]);

@@ -1,9 +1,10 @@
 //! Sum, mean and maximum over axes.
 //!
-//! y = ⊕ x over the reduced axes, with ⊕ either + or max. Neighbouring axes that are all reduced or all kept are joined; then
-//! the reduced groups collapse one after the other, the innermost first, each as [outer, r, inner] → [outer, inner]. The r terms are
-//! cut into blocks, the blocks' results are reduced in turn: the order of additions is a function of the shape alone, and the error
-//! of a sum grows with the length of a block and the depth, not with r.
+//! y = ⊕ x over the reduced axes, with ⊕ either + or max. Neighbouring axes that are all reduced or all kept
+//! are joined; then the reduced groups collapse one after the other, the innermost first, each as [outer, r,
+//! inner] → [outer, inner]. The r terms are cut into blocks, the blocks' results are reduced in turn: the
+//! order of additions is a function of the shape alone, and the error of a sum grows with the length of a
+//! block and the depth, not with r.
 
 use super::elementwise::{Map, apply};
 use crate::buffer::Buffer;
@@ -241,7 +242,8 @@ fn plan(op: &str, shape: &Shape, axes: &[isize], keepdim: bool) -> (Vec<bool>, S
 }
 
 impl<E: Element> Tape<E> {
-    /// Σ x over `axes` (negative ones count from the back; none means all). Reduced axes stay with extent 1 if `keepdim`.
+    /// Σ x over `axes` (negative ones count from the back; none means all). Reduced axes stay with extent 1
+    /// if `keepdim`.
     #[track_caller]
     pub fn sum(&mut self, x: Var<E>, axes: &[isize], keepdim: bool) -> Var<E> {
         self.sum_over("sum", x, axes, keepdim, false)
@@ -273,8 +275,9 @@ impl<E: Element> Tape<E> {
         })
     }
 
-    /// The maximum over `axes` (negative ones count from the back; none means all), NaN where there is one; the gradient is
-    /// split evenly among ties, and NaN where the maximum is, as by PyTorch's `amax`. Panics over no elements.
+    /// The maximum over `axes` (negative ones count from the back; none means all), NaN where there is one;
+    /// the gradient is split evenly among ties, and NaN where the maximum is, as by PyTorch's `amax`. Panics
+    /// over no elements.
     #[track_caller]
     pub fn max(&mut self, x: Var<E>, axes: &[isize], keepdim: bool) -> Var<E> {
         let _span = profile::span("max", "forward");

@@ -1,14 +1,15 @@
 //! Ops that move elements and compute nothing: reshape, permute, concatenate, slice, select, gather.
 //!
-//! Each is a linear map y_i = x_σ(i); its gradient adds g_i to ∂x_σ(i). A tensor cut along an axis is seen as [outer, n, inner], and
-//! neighbours that stay neighbours move together.
+//! Each is a linear map y_i = x_σ(i); its gradient adds g_i to ∂x_σ(i). A tensor cut along an axis is seen as
+//! [outer, n, inner], and neighbours that stay neighbours move together.
 
 use crate::parallel::{self, GRAIN, Shared};
 use crate::simd::{Kernel, Simd};
 use crate::{Element, Shape, Tape, Tensor, Var, profile};
 
 impl<E: Element> Tensor<E> {
-    /// The axes in another order: axis i of the result is axis `axes[i]` of this. Panics unless `axes` is a permutation.
+    /// The axes in another order: axis i of the result is axis `axes[i]` of this. Panics unless `axes` is a
+    /// permutation.
     #[track_caller]
     pub fn permute(&self, axes: &[usize]) -> Tensor<E> {
         let shape = self.shape();
@@ -35,8 +36,9 @@ impl<E: Element> Tensor<E> {
     }
 }
 
-/// A permutation as many transpositions [m, k] → [k, m]: k along the axis that is innermost in the source, m along the one that is
-/// innermost in the result. If that is the same axis, m is one and rows of k are copied.
+/// A permutation as many transpositions [m, k] → [k, m]: k along the axis that is innermost in the source, m
+/// along the one that is innermost in the result. If that is the same axis, m is one and rows of k are
+/// copied.
 struct Permutation {
     /// (extent, stride in the source, stride in the result) of the other axes.
     outer: Vec<(usize, usize, usize)>,
@@ -165,8 +167,8 @@ impl Around {
     }
 }
 
-/// Calls `f(place in whole, place in part, length)` for each stretch of elements that the runs select, where the part is
-/// [outer, Σ lengths, inner].
+/// Calls `f(place in whole, place in part, length)` for each stretch of elements that the runs select, where
+/// the part is [outer, Σ lengths, inner].
 fn stretches(around: Around, runs: &[Run], outer: usize, mut f: impl FnMut(usize, usize, usize)) {
     let Around { n, inner, .. } = around;
     let selected: usize = runs.iter().map(|r| r.1).sum();
@@ -266,7 +268,8 @@ impl<E: Element> Tape<E> {
         self.reshape(x, &[n as isize, rest as isize])
     }
 
-    /// [N, H, W, C] to [N, C·H·W], channels outermost: the order in which PyTorch's linear layers expect images.
+    /// [N, H, W, C] to [N, C·H·W], channels outermost: the order in which PyTorch's linear layers expect
+    /// images.
     #[track_caller]
     pub fn flatten_chw(&mut self, x: Var<E>) -> Var<E> {
         let [n, h, w, c] = x.value.dims("flatten_chw");
@@ -274,7 +277,8 @@ impl<E: Element> Tape<E> {
         self.reshape(y, &[n as isize, (c * h * w) as isize])
     }
 
-    /// Tensors one after the other along an axis (negative ones count from the back); their other extents agree.
+    /// Tensors one after the other along an axis (negative ones count from the back); their other extents
+    /// agree.
     #[track_caller]
     pub fn concat(&mut self, parts: Vec<Var<E>>, axis: isize) -> Var<E> {
         let _span = profile::span("concat", "forward");
@@ -331,8 +335,8 @@ impl<E: Element> Tape<E> {
         })
     }
 
-    /// Indices `start`, `start + step`, .. below `end` along an axis. As in Python, negative indices count from the back and all are
-    /// clipped to the extent; `isize::MAX` as `end` means all.
+    /// Indices `start`, `start + step`, .. below `end` along an axis. As in Python, negative indices count
+    /// from the back and all are clipped to the extent; `isize::MAX` as `end` means all.
     #[track_caller]
     pub fn slice(&mut self, x: Var<E>, axis: isize, start: isize, end: isize, step: usize) -> Var<E> {
         assert!(step > 0, "slice: a step of 0");
@@ -347,8 +351,8 @@ impl<E: Element> Tape<E> {
         self.select_runs("slice", x, axis, runs)
     }
 
-    /// The given indices along an axis (negative axes count from the back), in their order; repeated ones add their gradients. Panics for
-    /// an index out of range.
+    /// The given indices along an axis (negative axes count from the back), in their order; repeated ones add
+    /// their gradients. Panics for an index out of range.
     #[track_caller]
     pub fn index_select(&mut self, x: Var<E>, axis: isize, indices: &[usize]) -> Var<E> {
         let axis = x.shape().axis(axis);
@@ -363,8 +367,8 @@ impl<E: Element> Tape<E> {
         self.select_runs("index_select", x, axis, runs)
     }
 
-    /// y[.., j, ..] = x[.., index[.., j, ..], ..] along an axis: `index` has `shape`, which is x's but for the axis, or smaller. Source:
-    /// `torch.gather`. Panics for an index out of range.
+    /// y[.., j, ..] = x[.., index[.., j, ..], ..] along an axis: `index` has `shape`, which is x's but for
+    /// the axis, or smaller. Source: `torch.gather`. Panics for an index out of range.
     #[track_caller]
     pub fn gather(&mut self, x: Var<E>, axis: isize, index: &[usize], shape: impl Into<Shape>) -> Var<E> {
         let _span = profile::span("gather", "forward");

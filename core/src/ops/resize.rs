@@ -1,9 +1,10 @@
 //! Resizing of images [N, H, W, C]: bilinear and nearest, both separable maps.
 //!
-//! Along an axis of n inputs and o outputs, bilinear samples output i at the source coordinate s = max((i + ½) n / o - ½, 0) between
-//! its two neighbours (half-pixel centres, `align_corners=False`; both are read, though the weight of one be 0, so that NaN and
-//! infinities spread as in PyTorch: an axis that keeps its size is copied); nearest takes input ⌊i n / o⌋, with the quotient n / o rounded to f32
-//! as PyTorch does: for one pair of sizes in a hundred, such as 2 to 82, that is one input below the exact one.
+//! Along an axis of n inputs and o outputs, bilinear samples output i at the source coordinate s = max((i +
+//! ½) n / o - ½, 0) between its two neighbours (half-pixel centres, `align_corners=False`; both are read,
+//! though the weight of one be 0, so that NaN and infinities spread as in PyTorch: an axis that keeps its
+//! size is copied); nearest takes input ⌊i n / o⌋, with the quotient n / o rounded to f32 as PyTorch does:
+//! for one pair of sizes in a hundred, such as 2 to 82, that is one input below the exact one.
 
 use super::separable::Taps;
 use crate::{Element, Tape, Tensor, Var};
@@ -25,22 +26,23 @@ fn nearest<E: Element>(n: usize, o: usize) -> Taps<E> {
     Taps::new("resize_nearest", n, o, |i| [(((i as f32 * ratio) as usize).min(n - 1), 1.0)])
 }
 
-/// The size of an image scaled by a factor: ⌊n · factor⌋ on each axis, the ratio used then being that of the sizes
-/// (PyTorch's `recompute_scale_factor`).
+/// The size of an image scaled by a factor: ⌊n · factor⌋ on each axis, the ratio used then being that of the
+/// sizes (PyTorch's `recompute_scale_factor`).
 pub fn scaled_size(size: [usize; 2], factor: f64) -> [usize; 2] {
     size.map(|n| (n as f64 * factor).floor() as usize)
 }
 
 impl<E: Element> Tape<E> {
-    /// Bilinear interpolation to [height, width]: [N, H, W, C] to [N, height, width, C]. It does not smooth before it shrinks.
-    /// Source: `torch.nn.functional.interpolate`.
+    /// Bilinear interpolation to [height, width]: [N, H, W, C] to [N, height, width, C]. It does not smooth
+    /// before it shrinks. Source: `torch.nn.functional.interpolate`.
     #[track_caller]
     pub fn resize_bilinear(&mut self, x: Var<E>, size: [usize; 2]) -> Var<E> {
         let ([h, w], y) = result("resize_bilinear", &x, size);
         self.separable("resize_bilinear", x, y, bilinear(h, size[0]), bilinear(w, size[1]))
     }
 
-    /// The nearest input for each output: [N, H, W, C] to [N, height, width, C]. Source: `torch.nn.functional.interpolate`.
+    /// The nearest input for each output: [N, H, W, C] to [N, height, width, C]. Source:
+    /// `torch.nn.functional.interpolate`.
     #[track_caller]
     pub fn resize_nearest(&mut self, x: Var<E>, size: [usize; 2]) -> Var<E> {
         let ([h, w], y) = result("resize_nearest", &x, size);

@@ -1,19 +1,21 @@
-//! RoIAlign: a region of a feature map, resampled to a fixed number of bins (He et al., *Mask R-CNN*, 2017, section 3;
-//! `torchvision.ops.roi_align`).
+//! RoIAlign: a region of a feature map, resampled to a fixed number of bins (He et al., *Mask R-CNN*, 2017,
+//! section 3; `torchvision.ops.roi_align`).
 //!
-//! A region is divided into bins, a bin's value is the mean of s_y · s_x samples on a regular grid in it, and a sample is
-//! interpolated bilinearly. Interpolation and the mean are both separable, so that a bin is
+//! A region is divided into bins, a bin's value is the mean of s_y · s_x samples on a regular grid in it, and
+//! a sample is interpolated bilinearly. Interpolation and the mean are both separable, so that a bin is
 //!
 //!   y(p, q, c) = Σ_i Σ_j u_p(i) v_q(j) x(i, j, c),
 //!
-//! with short lists of row weights u_p and column weights v_q, computed once for a region and used for all channels;
-//! samples that share a row or a column share its weight. Samples outside of the map (by more than a pixel) count 0, so that a
-//! large region needs no more of them than the map is large: the first and the last inside are found by halving, since
-//! places grow with their numbers. A region that is not finite reads nothing and is 0, and so is one of which a bin
-//! would have 2²⁴ samples or more: in f32 they cannot be told apart, and those inside weigh next to nothing. (torchvision has 0 for
-//! such without `sampling`, and reads outside of its memory with it.) Backward adds u_p(i) v_q(j) dy(p, q, c) to dx(i, j, c).
-//! Forward is spread over regions; backward, where regions overlap, over bands of the maps' rows, which stay in the second
-//! cache meanwhile, about: the order of a pixel's additions is that of the regions, however the bands are cut.
+//! with short lists of row weights u_p and column weights v_q, computed once for a region and used for all
+//! channels; samples that share a row or a column share its weight. Samples outside of the map (by more than
+//! a pixel) count 0, so that a large region needs no more of them than the map is large: the first and the
+//! last inside are found by halving, since places grow with their numbers. A region that is not finite reads
+//! nothing and is 0, and so is one of which a bin would have 2²⁴ samples or more: in f32 they cannot be told
+//! apart, and those inside weigh next to nothing. (torchvision has 0 for such without `sampling`, and reads
+//! outside of its memory with it.) Backward adds u_p(i) v_q(j) dy(p, q, c) to dx(i, j, c). Forward is spread
+//! over regions; backward, where regions overlap, over bands of the maps' rows, which stay in the second
+//! cache meanwhile, about: the order of a pixel's additions is that of the regions, however the bands are
+//! cut.
 
 use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd};
@@ -133,8 +135,8 @@ impl<E: Element> Plan<E> {
         }
     }
 
-    /// Calls `f(bin, cells)` for each bin, in order. Its cells are those in some rows of the map [_, w, c]: the pixel's first
-    /// channel, counted from the rows' first one, and its weight.
+    /// Calls `f(bin, cells)` for each bin, in order. Its cells are those in some rows of the map [_, w, c]:
+    /// the pixel's first channel, counted from the rows' first one, and its weight.
     #[inline(always)]
     fn bins(&self, rows: Range<usize>, [w, c]: [usize; 2], mut f: impl FnMut(usize, &[(usize, E)])) {
         let (down, across) = (self.rows.starts.len() - 1, self.columns.starts.len() - 1);
@@ -271,9 +273,9 @@ impl<E: Element> Kernel<E> for Backward<'_, E> {
 }
 
 impl<E: Element> Tape<E> {
-    /// Regions of feature maps: maps [n, h, w, c] of equal n and c, each with its scale (map pixels an image pixel), and
-    /// K regions give [K, down, across, c]; one that is not finite gives 0. Regions carry no gradient. Panics where a region
-    /// names no map or image.
+    /// Regions of feature maps: maps [n, h, w, c] of equal n and c, each with its scale (map pixels an image
+    /// pixel), and K regions give [K, down, across, c]; one that is not finite gives 0. Regions carry no
+    /// gradient. Panics where a region names no map or image.
     #[track_caller]
     pub fn roi_align(&mut self, maps: &[Var<E>], scales: &[f64], rois: &[Roi<E>], align: RoiAlign) -> Var<E> {
         const OP: &str = "roi_align";

@@ -1,7 +1,7 @@
 //! Linear maps of images that act on rows and columns apart: average pooling and resizing.
 //!
-//! y[n, p, q, c] = Σ_{i, j} A[p, i] B[q, j] x[n, i, j, c] with sparse A and B. The gradient is the same map with Aᵀ and Bᵀ, so
-//! that an op is no more than its two lists of taps, and backward gathers as forward does.
+//! y[n, p, q, c] = Σ_{i, j} A[p, i] B[q, j] x[n, i, j, c] with sparse A and B. The gradient is the same map
+//! with Aᵀ and Bᵀ, so that an op is no more than its two lists of taps, and backward gathers as forward does.
 
 use super::window::room;
 use crate::parallel;

@@ -1,4 +1,5 @@
-//! softmax(x)ᵢ = e^(xᵢ - m) / s and log softmax(x)ᵢ = (xᵢ - m) - ln s along an axis, with m = max x and s = Σ e^(xᵢ - m).
+//! softmax(x)ᵢ = e^(xᵢ - m) / s and log softmax(x)ᵢ = (xᵢ - m) - ln s along an axis, with m = max x and s = Σ
+//! e^(xᵢ - m).
 //!
 //! Backward, with ⟨·⟩ the sum along the axis: y (g - ⟨g y⟩) for softmax, g - e^y ⟨g⟩ for its logarithm.
 
@@ -29,8 +30,8 @@ impl Lines {
         }
     }
 
-    /// Calls `f(d, s)` for bundles of up to [`LINES`] neighbouring lines, on all threads: `f` reads and writes element i of the
-    /// bundle's lines as `d(i)`, and reads those of `src` as `s(i)`.
+    /// Calls `f(d, s)` for bundles of up to [`LINES`] neighbouring lines, on all threads: `f` reads and
+    /// writes element i of the bundle's lines as `d(i)`, and reads those of `src` as `s(i)`.
     fn for_each<E: Element>(self, dst: &mut [E], src: &[E], f: impl Fn(&mut Bundle<'_, E>) + Send + Sync) {
         let Lines { outer, n, inner } = self;
         let bundles = inner.div_ceil(LINES);
@@ -159,7 +160,8 @@ impl<E: Element> Tape<E> {
         })
     }
 
-    /// The logarithm of the softmax along an axis (negative ones count from the back). Any shape of at least one axis.
+    /// The logarithm of the softmax along an axis (negative ones count from the back). Any shape of at least
+    /// one axis.
     #[track_caller]
     pub fn log_softmax(&mut self, x: Var<E>, axis: isize) -> Var<E> {
         let _span = profile::span("log_softmax", "forward");

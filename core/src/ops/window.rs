@@ -1,17 +1,18 @@
 //! A window that slides along an axis: the one idea that convolution and pooling share.
 //!
-//! Tap r of output p lies at the place p·stride + r·dilation of the axis between its padding, that is at the input
-//! p·stride + offset(r), offset(r) = r·dilation − padding before. Read forward, an output asks which inputs its taps see; read
-//! backward, an input asks which outputs see it. Backward falls apart by residues of the stride: inputs of one residue are seen by
-//! the same taps, each from an output that moves on with them.
+//! Tap r of output p lies at the place p·stride + r·dilation of the axis between its padding, that is at the
+//! input p·stride + offset(r), offset(r) = r·dilation − padding before. Read forward, an output asks which
+//! inputs its taps see; read backward, an input asks which outputs see it. Backward falls apart by residues
+//! of the stride: inputs of one residue are seen by the same taps, each from an output that moves on with
+//! them.
 //!
-//! All of it may be as large as a number can be: sizes are found in twice as many bits, and what is larger than any tensor is
-//! refused. Offsets are those of windows whose sizes were found.
+//! All of it may be as large as a number can be: sizes are found in twice as many bits, and what is larger
+//! than any tensor is refused. Offsets are those of windows whose sizes were found.
 
 use crate::shape::MOST;
 
-/// Room for what n taps see. Large windows a step apart see far more than there are pixels: panics, naming the op, where there
-/// is no memory for them.
+/// Room for what n taps see. Large windows a step apart see far more than there are pixels: panics, naming
+/// the op, where there is no memory for them.
 #[track_caller]
 pub(crate) fn room<T>(op: &str, n: usize) -> Vec<T> {
     let mut list = Vec::new();
@@ -44,9 +45,9 @@ impl Window {
         before.checked_add(behind)?.checked_add(self.input).filter(|&n| n <= MOST)
     }
 
-    /// The number of outputs, ⌊slack / stride⌋ + 1 with slack = padded - reach. With `ceil` they are ⌈slack / stride⌉ + 1 (a
-    /// window may then exceed the axis by less than a stride), but for a last one that would start in the padding behind. An
-    /// error says what is wrong.
+    /// The number of outputs, ⌊slack / stride⌋ + 1 with slack = padded - reach. With `ceil` they are ⌈slack /
+    /// stride⌉ + 1 (a window may then exceed the axis by less than a stride), but for a last one that would
+    /// start in the padding behind. An error says what is wrong.
     pub fn outputs(&self, ceil: bool) -> Result<usize, &'static str> {
         if self.taps == 0 || self.stride == 0 || self.dilation == 0 {
             return Err("a kernel, stride or dilation of 0");
@@ -62,8 +63,8 @@ impl Window {
         Ok(if starts_behind { last } else { last + 1 })
     }
 
-    /// The input whose windows have so many outputs and reach up to its end, and `more` places: the inverse of
-    /// [`Window::outputs`]. `None` where nothing is left; what is too much for a number is the largest.
+    /// The input whose windows have so many outputs and reach up to its end, and `more` places: the inverse
+    /// of [`Window::outputs`]. `None` where nothing is left; what is too much for a number is the largest.
     pub fn covering(&self, outputs: usize, more: usize) -> Option<usize> {
         let wide = |n: usize| n as u128;
         let steps = wide(outputs.max(1) - 1) * wide(self.stride);
@@ -103,8 +104,8 @@ impl Window {
         })
     }
 
-    /// The taps that see the inputs residue, residue + stride, .., in order, and from which output the first of these is seen:
-    /// (tap, output), which may lie before output 0.
+    /// The taps that see the inputs residue, residue + stride, .., in order, and from which output the first
+    /// of these is seen: (tap, output), which may lie before output 0.
     pub fn residue(&self, residue: usize) -> impl DoubleEndedIterator<Item = (usize, isize)> + use<> {
         let (stride, dilation) = (self.stride as isize, self.dilation);
         let at = (residue + self.padding[0]) as isize;

@@ -1,9 +1,9 @@
-//! Gradients that are too long are shortened before a step (Pascanu, Mikolov and Bengio, *On the difficulty of training
-//! recurrent neural networks*, ICML 2013).
+//! Gradients that are too long are shortened before a step (Pascanu, Mikolov and Bengio, *On the difficulty
+//! of training recurrent neural networks*, ICML 2013).
 //!
 //! By norm, all parameters' gradients as one vector: g ← g · min(1, c / (‖g‖₂ + 1e-6)), as
-//! `torch.nn.utils.clip_grad_norm_` does; ‖g‖² is summed in double precision. By value, each number into [−c, c], as
-//! `torch.nn.utils.clip_grad_value_` does.
+//! `torch.nn.utils.clip_grad_norm_` does; ‖g‖² is summed in double precision. By value, each number into [−c,
+//! c], as `torch.nn.utils.clip_grad_value_` does.
 
 use crate::finite::all_finite;
 use crate::{Element, Gradients, Module, NotFinite, Tensor, parallel};
@@ -26,8 +26,9 @@ impl<E: Element> Gradients<E> {
         self.of_params().into_iter().map(sum_of_squares).sum::<f64>().sqrt()
     }
 
-    /// Scales the parameters' gradients, together, to a norm of at most `longest`. Returns the norm that they had; where it
-    /// is not finite they become what PyTorch makes of them, and [`crate::Optimizer::step`] refuses them.
+    /// Scales the parameters' gradients, together, to a norm of at most `longest`. Returns the norm that they
+    /// had; where it is not finite they become what PyTorch makes of them, and [`crate::Optimizer::step`]
+    /// refuses them.
     pub fn clip_norm(&mut self, longest: f64) -> f64 {
         let norm = self.norm();
         let factor = longest / (norm + 1e-6);
@@ -39,8 +40,8 @@ impl<E: Element> Gradients<E> {
         norm
     }
 
-    /// Brings each number of the parameters' gradients into [−largest, largest]; NaN stays. Panics where `largest` is
-    /// negative or NaN.
+    /// Brings each number of the parameters' gradients into [−largest, largest]; NaN stays. Panics where
+    /// `largest` is negative or NaN.
     #[track_caller]
     pub fn clip_value(&mut self, largest: f64) {
         assert!(largest >= 0.0, "clip_value: no number is within {largest} of 0");
@@ -81,7 +82,8 @@ mod tests {
     use super::*;
     use crate::{Layout, Param, Tape};
 
-    /// Gradients of two parameters, [3] and [2, 2], and of an input that no clipping looks at; and the parameters.
+    /// Gradients of two parameters, [3] and [2, 2], and of an input that no clipping looks at; and the
+    /// parameters.
     fn gradients<E: Element>(a: [f64; 3], b: [f64; 4]) -> (Gradients<E>, [Param<E>; 2]) {
         let t = |shape: &[usize], v: &[f64]| Tensor::from_fn(shape, |i| E::from_f64(v[i]));
         let params = [Param::new(t(&[3], &a), Layout::Plain), Param::new(t(&[2, 2], &b), Layout::Plain)];

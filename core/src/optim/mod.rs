@@ -1,10 +1,11 @@
 //! Optimisers: how a gradient changes a parameter.
 //!
-//! With g the gradient of the parameter p, λ the weight decay, η the learning rate and t = 1, 2, .. the step, [`Sgd`] goes
-//! along −g or a velocity that remembers it, [`Adam`] along the gradient's running mean over its running size.
+//! With g the gradient of the parameter p, λ the weight decay, η the learning rate and t = 1, 2, .. the step,
+//! [`Sgd`] goes along −g or a velocity that remembers it, [`Adam`] along the gradient's running mean over its
+//! running size.
 //!
-//! These are PyTorch's formulas (`torch.optim`), with scalars in double precision. A [`Rule`] is the
-//! formula, and works on bare slices too; an [`Optimizer`] is a rule with the state of every parameter of a network.
+//! These are PyTorch's formulas (`torch.optim`), with scalars in double precision. A [`Rule`] is the formula,
+//! and works on bare slices too; an [`Optimizer`] is a rule with the state of every parameter of a network.
 
 mod adam;
 mod clip;
@@ -84,7 +85,8 @@ impl Rule {
         self.step_shaped(&Shape::new(&[p.len()]), p, g, state);
     }
 
-    /// [`Rule::step`] of a parameter whose state has this shape. Cut into blocks by its length alone, which threads share.
+    /// [`Rule::step`] of a parameter whose state has this shape. Cut into blocks by its length alone, which
+    /// threads share.
     #[track_caller]
     fn step_shaped<E: Element>(&self, shape: &Shape, p: &mut [E], g: &[E], state: &mut State<E>) {
         let n = p.len();

@@ -7,8 +7,9 @@ use std::fmt;
 
 /// A rule, and the state of every parameter it has stepped.
 ///
-/// A parameter's state is found by its name, so that it can be saved with [`Optimizer::state`] and restored with
-/// [`Optimizer::load_state`]: a training that goes on from there has the same bits as one never interrupted.
+/// A parameter's state is found by its name, so that it can be saved with [`Optimizer::state`] and restored
+/// with [`Optimizer::load_state`]: a training that goes on from there has the same bits as one never
+/// interrupted.
 #[derive(Clone, Debug)]
 pub struct Optimizer<E: Element = f32> {
     /// The formula and its settings; change them between steps as you like.
@@ -32,8 +33,9 @@ impl<E: Element> Optimizer<E> {
         self.rule.set_lr(lr);
     }
 
-    /// Changes every parameter that has a gradient; the others, and their states, stay as they are. A parameter of several
-    /// names is stepped once, under the first. Values stay in the network all the while, which is visited once.
+    /// Changes every parameter that has a gradient; the others, and their states, stay as they are. A
+    /// parameter of several names is stepped once, under the first. Values stay in the network all the while,
+    /// which is visited once.
     ///
     /// # Errors
     /// A gradient holds NaN or infinity: the first in the network's order is named. Nothing is changed.

@@ -1,5 +1,5 @@
-//! SGD (Polyak 1964; Nesterov 1983; in the form of Sutskever et al., ICML 2013): g ← g + λp, v ← μv + g, p ← p − ηv, or
-//! p ← p − η(g + μv) with Nesterov's momentum; without momentum p ← p − ηg.
+//! SGD (Polyak 1964; Nesterov 1983; in the form of Sutskever et al., ICML 2013): g ← g + λp, v ← μv + g, p ←
+//! p − ηv, or p ← p − η(g + μv) with Nesterov's momentum; without momentum p ← p − ηg.
 
 use super::sweep::{Block, Formula, get, put};
 use crate::Element;
@@ -14,7 +14,8 @@ pub struct Sgd {
     pub momentum: f64,
     /// The weight decay λ, added to the gradient.
     pub weight_decay: f64,
-    /// How much of the gradient the velocity leaves out after the first step: v ← μv + (1 − dampening) g. 0 is usual.
+    /// How much of the gradient the velocity leaves out after the first step: v ← μv + (1 − dampening) g. 0
+    /// is usual.
     pub dampening: f64,
     /// Whether to look ahead along the velocity.
     pub nesterov: bool,

@@ -1,5 +1,5 @@
-//! Blocks of parameters, stepped in parallel: each number of a parameter, its gradient and its state is read once and
-//! written once a step.
+//! Blocks of parameters, stepped in parallel: each number of a parameter, its gradient and its state is read
+//! once and written once a step.
 
 use crate::simd::{Kernel, Simd};
 use crate::{Element, parallel};

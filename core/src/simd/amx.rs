@@ -1,10 +1,11 @@
-//! The tile unit of x86-64 (AMX): a 16 x 32 tile of bf16 times one of 32 x 16, added to 16 x 16 sums of f32, by one
-//! instruction.
+//! The tile unit of x86-64 (AMX): a 16 x 32 tile of bf16 times one of 32 x 16, added to 16 x 16 sums of f32,
+//! by one instruction.
 //!
-//! `tdpbf16ps c, a, b` adds to c_ij, for i, j < 16, the sum over t < 16 of a_i,2t b_2t,j, made by fused multiply-adds, and the
-//! sum of a_i,2t+1 b_2t+1,j, made alike; rounding is to nearest, subnormal numbers count as 0 (Intel, "Architecture
-//! instruction set extensions programming reference", ch. 3). A tile of b holds the pair b_2t,j, b_2t+1,j in one word.
-//! The compiler knows no tiles: whatever it does between two blocks of assembly leaves them alone.
+//! `tdpbf16ps c, a, b` adds to c_ij, for i, j < 16, the sum over t < 16 of a_i,2t b_2t,j, made by fused
+//! multiply-adds, and the sum of a_i,2t+1 b_2t+1,j, made alike; rounding is to nearest, subnormal numbers
+//! count as 0 (Intel, "Architecture instruction set extensions programming reference", ch. 3). A tile of b
+//! holds the pair b_2t,j, b_2t+1,j in one word. The compiler knows no tiles: whatever it does between two
+//! blocks of assembly leaves them alone.
 
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
@@ -159,8 +160,8 @@ macro_rules! over_chunks {
     };
 }
 
-/// out = left · right over the chunks, for `halves` tiles of 16 rows and `vectors` of 16 columns; what lies beyond them
-/// in `out` is 0.
+/// out = left · right over the chunks, for `halves` tiles of 16 rows and `vectors` of 16 columns; what lies
+/// beyond them in `out` is 0.
 ///
 /// # Safety
 /// The thread's tiles are configured. Both operands hold every chunk, `out` 32 x 32 numbers.

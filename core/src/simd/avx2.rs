@@ -16,7 +16,8 @@ fn mask(n: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(WINDOW.as_ptr().add(8 - n.min(8)).cast()) }
 }
 
-// SAFETY of every block below: the token proves that the instructions exist; pointers are the caller's warrant.
+// SAFETY of every block below: the token proves that the instructions exist; pointers are the caller's
+// warrant.
 impl Simd<f32> for Avx2 {
     type V = __m256;
     type M = __m256;

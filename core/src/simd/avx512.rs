@@ -22,7 +22,8 @@ fn mask(n: usize) -> __mmask16 {
     ((1u32 << n) - 1) as __mmask16
 }
 
-// SAFETY of every block below: the token proves that the instructions exist; pointers are the caller's warrant.
+// SAFETY of every block below: the token proves that the instructions exist; pointers are the caller's
+// warrant.
 impl Simd<f32> for Avx512 {
     type V = __m512;
     type M = __mmask16;
@@ -103,7 +104,8 @@ impl Simd<f32> for Avx512 {
     }
     #[inline(always)]
     unsafe fn transpose(self, src: *const f32, src_ld: usize, dst: *mut f32, dst_ld: usize) {
-        // SAFETY: the caller warrants both blocks. In three steps: pairs of rows, then fours, then all sixteen.
+        // SAFETY: the caller warrants both blocks. In three steps: pairs of rows, then fours, then all
+        // sixteen.
         unsafe {
             let mut rows = [_mm512_setzero_ps(); 16];
             for (j, row) in rows.iter_mut().enumerate() {

@@ -81,7 +81,8 @@ impl fmt::Display for Isa {
 
 static ISA: OnceLock<Isa> = OnceLock::new();
 
-/// The instruction set in use. Panics with [`Isa::from_env`]'s error if `GRADUS_ISA` asks for what is not there.
+/// The instruction set in use. Panics with [`Isa::from_env`]'s error if `GRADUS_ISA` asks for what is not
+/// there.
 pub fn isa() -> Isa {
     *ISA.get_or_init(|| Isa::from_env().unwrap_or_else(|e| panic!("{e}")))
 }

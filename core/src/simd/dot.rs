@@ -1,14 +1,16 @@
-//! Dot products of pairs of bf16 on vectors (AVX512-BF16): the product of tiles (`amx`), for processors without a
-//! tile unit.
+//! Dot products of pairs of bf16 on vectors (AVX512-BF16): the product of tiles (`amx`), for processors
+//! without a tile unit.
 //!
-//! `vdpbf16ps c, a, b` adds to c_j first a_2j+1 b_2j+1 and then a_2j b_2j, each by a fused multiply-add; rounding is to nearest,
-//! subnormal numbers count as 0 (Intel, "Architecture instruction set extensions programming reference", ch. 2). A sum over k
-//! steps is thus a chain of at most 32⌈k/32⌉ fused multiply-adds, of which those beyond k add 0: within γ_k Σ|a||b|.
+//! `vdpbf16ps c, a, b` adds to c_j first a_2j+1 b_2j+1 and then a_2j b_2j, each by a fused multiply-add;
+//! rounding is to nearest, subnormal numbers count as 0 (Intel, "Architecture instruction set extensions
+//! programming reference", ch. 2). A sum over k steps is thus a chain of at most 32⌈k/32⌉ fused
+//! multiply-adds, of which those beyond k add 0: within γ_k Σ|a||b|.
 
 use super::amx::{Job, TILE};
 use std::arch::x86_64::*;
 
-/// Rows whose sums stay in registers together: with two vectors each 16 chains, more than the latency asks for.
+/// Rows whose sums stay in registers together: with two vectors each 16 chains, more than the latency asks
+/// for.
 const GROUP: usize = 8;
 
 /// out = left · right over the chunks, for `rows` rows (the last group of 8 filled up) and `vectors` vectors

@@ -1,10 +1,10 @@
 //! Vectors of E, and the choice of the instruction set at run time.
 //!
-//! A kernel is a struct with one generic method: `run<S: Simd<E>>(self, s: S)`. [`Element::dispatch`] calls it with
-//! the best token `S` of this machine inside a function compiled for that instruction set; because `run` and every
-//! method of a token are `#[inline(always)]`, the whole kernel is compiled for it. A token can only be had there, so
-//! that its methods are safe to call. Closures are compiled without the instruction set: a kernel uses none, works on
-//! slices, and runs on one thread; threads are outside.
+//! A kernel is a struct with one generic method: `run<S: Simd<E>>(self, s: S)`. [`Element::dispatch`] calls
+//! it with the best token `S` of this machine inside a function compiled for that instruction set; because
+//! `run` and every method of a token are `#[inline(always)]`, the whole kernel is compiled for it. A token
+//! can only be had there, so that its methods are safe to call. Closures are compiled without the instruction
+//! set: a kernel uses none, works on slices, and runs on one thread; threads are outside.
 //!
 //! [`Element::dispatch`]: crate::Element::dispatch
 
@@ -59,7 +59,8 @@ pub trait Kernel<E> {
 
 /// A token that stands for an instruction set, and the vectors it works on.
 ///
-/// `load`, `store` and their partial forms take raw pointers: the caller warrants the range. All else is safe.
+/// `load`, `store` and their partial forms take raw pointers: the caller warrants the range. All else is
+/// safe.
 pub trait Simd<E>: Copy + Send + Sync + 'static {
     /// A vector of `LANES` elements.
     type V: Copy;
@@ -82,8 +83,9 @@ pub trait Simd<E>: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p .. p + LANES` is writable; no alignment is needed.
     unsafe fn store(self, p: *mut E, v: Self::V);
-    /// As `store`, for results that are larger than the caches and so are not read from them: past the caches, where p is
-    /// aligned, without reading the line first. [`Simd::fence`] must follow before another thread may read it.
+    /// As `store`, for results that are larger than the caches and so are not read from them: past the
+    /// caches, where p is aligned, without reading the line first. [`Simd::fence`] must follow before another
+    /// thread may read it.
     ///
     /// # Safety
     /// As `store`.
@@ -129,7 +131,8 @@ pub trait Simd<E>: Copy + Send + Sync + 'static {
     /// Writes the transpose of a LANES x LANES block: dst[i·dst_ld + j] = src[j·src_ld + i].
     ///
     /// # Safety
-    /// Rows `src + j·src_ld .. + LANES` are readable, rows `dst + i·dst_ld .. + LANES` writable, for all i, j < LANES.
+    /// Rows `src + j·src_ld .. + LANES` are readable, rows `dst + i·dst_ld .. + LANES` writable, for all i,
+    /// j < LANES.
     #[inline(always)]
     unsafe fn transpose(self, src: *const E, src_ld: usize, dst: *mut E, dst_ld: usize) {
         for i in 0..Self::LANES {

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// Writes `path` through `write`: into a temporary file in the same folder, flushed to the disk, then renamed.
+/// Writes `path` through `write`: into a temporary file in the same folder, flushed to the disk, then
+/// renamed.
 ///
 /// # Errors
-/// Whatever `write` or the file system returns. The earlier file at `path` is then untouched and the temporary one
-/// removed; this includes a full disk.
+/// Whatever `write` or the file system returns. The earlier file at `path` is then untouched and the
+/// temporary one removed; this includes a full disk.
 pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
@@ -32,7 +33,8 @@ pub fn write_atomically(
     drop(buffered);
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|e| e.error)?;
-    // The rename itself lives in the folder. Not every file system lets a folder be synced; the file is whole either way.
+    // The rename itself lives in the folder. Not every file system lets a folder be synced; the file is whole
+    // either way.
     if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
     }

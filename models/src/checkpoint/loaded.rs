@@ -19,8 +19,8 @@ pub struct Loaded {
     pub found_under: Vec<String>,
     /// Keys of other tensors in the same file that were not taken, such as `model_ema`.
     pub others: Vec<String>,
-    /// What the file's names have before them or between their parts and the names in `tensors` have not: words of
-    /// wrappers, such as `module.` of `torch.nn.DataParallel`, or several, such as `module.model.`.
+    /// What the file's names have before them or between their parts and the names in `tensors` have not:
+    /// words of wrappers, such as `module.` of `torch.nn.DataParallel`, or several, such as `module.model.`.
     pub stripped: Option<String>,
     /// Names beside the weights that are no tensors, or a wrapper's own.
     pub ignored: Vec<String>,
@@ -68,7 +68,8 @@ impl Loaded {
         notes
     }
 
-    /// Loads a network as [`load_exact`] does. A tensor that it needs and that is not read here is named with its kind.
+    /// Loads a network as [`load_exact`] does. A tensor that it needs and that is not read here is named with
+    /// its kind.
     ///
     /// # Errors
     /// [`Problem::Unread`], and those of [`load_exact`].

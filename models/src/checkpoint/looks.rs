@@ -1,5 +1,6 @@
-//! What a file is, told by its first bytes or, of an archive, by the names in it: for messages to people who gave
-//! another file than was meant. The content decides and not the name, but for formats that have no signature.
+//! What a file is, told by its first bytes or, of an archive, by the names in it: for messages to people who
+//! gave another file than was meant. The content decides and not the name, but for formats that have no
+//! signature.
 
 /// What a file or folder looks like, and what to do with it.
 #[derive(Clone, Debug, PartialEq, Eq)]

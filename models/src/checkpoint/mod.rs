@@ -1,8 +1,9 @@
 //! Checkpoints: named tensors in a file, as PyTorch and safetensors write them.
 //!
-//! [`load`] recognises a file by its content; [`save`] writes safetensors, which PyTorch reads back. Names and
-//! layouts are PyTorch's. A file is never trusted: it cannot run code, cause a panic, or take more memory than a small
-//! multiple of its own size and a fixed sum; what is wrong with it is told by [`CheckpointError`].
+//! [`load`] recognises a file by its content; [`save`] writes safetensors, which PyTorch reads back. Names
+//! and layouts are PyTorch's. A file is never trusted: it cannot run code, cause a panic, or take more memory
+//! than a small multiple of its own size and a fixed sum; what is wrong with it is told by
+//! [`CheckpointError`].
 //!
 //! ```
 //! use gradus_models::checkpoint::{self, Metadata, RawTensor, StateDict};
@@ -85,9 +86,10 @@ struct How<'a> {
     verbatim: bool,
 }
 
-/// Reads a checkpoint, whatever its name: the weights, wherever a training script put them in the file, under names
-/// without what wrappers put before all of them (`module.`, `_orig_mod.`, `model.`, ...). What was done stands in the
-/// result, see [`Loaded::notes`]. A file of a network of one's own whose names all begin so is for [`load_verbatim`].
+/// Reads a checkpoint, whatever its name: the weights, wherever a training script put them in the file, under
+/// names without what wrappers put before all of them (`module.`, `_orig_mod.`, `model.`, ...). What was done
+/// stands in the result, see [`Loaded::notes`]. A file of a network of one's own whose names all begin so is
+/// for [`load_verbatim`].
 ///
 /// # Errors
 /// See [`Problem`].
@@ -95,8 +97,8 @@ pub fn load(path: impl AsRef<Path>) -> Result<Loaded, CheckpointError> {
     load_how(path.as_ref(), How::default())
 }
 
-/// [`load`] of what stands under a key, such as `model_ema`: a dictionary in the file, or the beginning of names, with
-/// dots between where one is in another (`state_dict.teacher`).
+/// [`load`] of what stands under a key, such as `model_ema`: a dictionary in the file, or the beginning of
+/// names, with dots between where one is in another (`state_dict.teacher`).
 ///
 /// # Errors
 /// See [`Problem`].
@@ -104,8 +106,8 @@ pub fn load_key(path: impl AsRef<Path>, key: Option<&str>) -> Result<Loaded, Che
     load_how(path.as_ref(), How { key, ..How::default() })
 }
 
-/// [`load_key`] of the tensors alone that are `wanted` by their names. The data of others are not read, so that of a
-/// large file it is soon known what it holds.
+/// [`load_key`] of the tensors alone that are `wanted` by their names. The data of others are not read, so
+/// that of a large file it is soon known what it holds.
 ///
 /// # Errors
 /// See [`Problem`].
@@ -171,8 +173,8 @@ fn read_how(mut source: impl Read + Seek, how: How<'_>) -> Result<Loaded, Proble
     }
 }
 
-/// Writes `tensors` and `metadata` as safetensors: the whole file or none of it (see [`write_atomically`]), and the
-/// same bytes for the same input.
+/// Writes `tensors` and `metadata` as safetensors: the whole file or none of it (see [`write_atomically`]),
+/// and the same bytes for the same input.
 ///
 /// # Errors
 /// [`Problem::Io`]; an earlier file at `path` is then untouched.

@@ -1,5 +1,5 @@
-//! A network's tensors to and from a [`StateDict`]: names as the module's visitor gives them, layouts as PyTorch has
-//! them (see [`gradus_core::Layout`]), numbers exact in float32.
+//! A network's tensors to and from a [`StateDict`]: names as the module's visitor gives them, layouts as
+//! PyTorch has them (see [`gradus_core::Layout`]), numbers exact in float32.
 
 use super::error::some;
 use super::{CheckpointError, Dtype, Metadata, Problem, RawTensor, StateDict};
@@ -22,7 +22,8 @@ pub struct LoadReport {
     pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
     /// In both, with NaN or infinity in the checkpoint's: left as they were.
     pub not_finite: Vec<String>,
-    /// Two names of one parameter (tied weights) that the checkpoint gives different values; the first name's serves.
+    /// Two names of one parameter (tied weights) that the checkpoint gives different values; the first name's
+    /// serves.
     pub conflicting: Vec<[String; 2]>,
 }
 
@@ -140,8 +141,8 @@ pub fn from_raw<E: Element>(raw: &RawTensor, shape: &[usize], layout: Layout) ->
     Some(t)
 }
 
-/// A network's tensors in PyTorch's names, layouts and order: float32 (float64 for an f64 network). Tied weights stand
-/// under each of their names, as in PyTorch's.
+/// A network's tensors in PyTorch's names, layouts and order: float32 (float64 for an f64 network). Tied
+/// weights stand under each of their names, as in PyTorch's.
 pub fn state_dict<E: Element>(net: &mut impl Module<E>) -> StateDict {
     let mut state = StateDict::new();
     net.for_each(|name, slot| {
@@ -157,8 +158,8 @@ pub fn state_dict<E: Element>(net: &mut impl Module<E>) -> StateDict {
     state
 }
 
-/// Copies what has the same name and shape into the network, and reports on the rest. A parameter of several names (tied
-/// weights) is found under any of them.
+/// Copies what has the same name and shape into the network, and reports on the rest. A parameter of several
+/// names (tied weights) is found under any of them.
 pub fn load_matching<E: Element>(net: &mut impl Module<E>, state: &StateDict) -> LoadReport {
     let mut report = LoadReport::default();
     // The name that each parameter was found under, and what is missing of it so far.
@@ -208,11 +209,12 @@ pub fn load_matching<E: Element>(net: &mut impl Module<E>, state: &StateDict) ->
     report
 }
 
-/// Loads a network from a checkpoint that must hold its every tensor and nothing beside. `path` is for the message.
+/// Loads a network from a checkpoint that must hold its every tensor and nothing beside. `path` is for the
+/// message.
 ///
 /// # Errors
-/// [`Problem::NotFinite`] for NaN or infinity, [`Problem::Mismatch`] with what is missing, unexpected or misshapen; the
-/// network may then be partly loaded.
+/// [`Problem::NotFinite`] for NaN or infinity, [`Problem::Mismatch`] with what is missing, unexpected or
+/// misshapen; the network may then be partly loaded.
 pub fn load_exact<E: Element>(
     net: &mut impl Module<E>,
     state: &StateDict,

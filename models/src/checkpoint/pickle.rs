@@ -1,15 +1,16 @@
 //! Python's pickle, read and never run.
 //!
-//! A pickle is a program for a small stack machine. This one knows the instructions that build plain data, and takes
-//! a call as data too: where Python would run a function or make an instance of a class, it pushes the node
-//! [`Value::Call`], which holds the name and the arguments. Names lead to nothing here, so a hostile pickle has nothing
-//! to run and nobody to run it; whoever reads the values looks for the few names that tensors are made by, and passes
-//! over everything else, be it a `Counter`, a `Namespace` or a date beside the weights.
+//! A pickle is a program for a small stack machine. This one knows the instructions that build plain data,
+//! and takes a call as data too: where Python would run a function or make an instance of a class, it pushes
+//! the node [`Value::Call`], which holds the name and the arguments. Names lead to nothing here, so a hostile
+//! pickle has nothing to run and nobody to run it; whoever reads the values looks for the few names that
+//! tensors are made by, and passes over everything else, be it a `Counter`, a `Namespace` or a date beside
+//! the weights.
 //!
-//! Values live in one array and refer to each other by index: sharing and cycles, which pickles may hold, cost
-//! nothing, and no nesting is deep enough to overflow a recursive drop. No instruction copies a value that is there
-//! already, each string is compared with what is left of the file before it is read, and the numbers of instructions
-//! and of values are bounded. Memory is thus at most the file's size and a fixed sum.
+//! Values live in one array and refer to each other by index: sharing and cycles, which pickles may hold,
+//! cost nothing, and no nesting is deep enough to overflow a recursive drop. No instruction copies a value
+//! that is there already, each string is compared with what is left of the file before it is read, and the
+//! numbers of instructions and of values are bounded. Memory is thus at most the file's size and a fixed sum.
 
 mod input;
 mod value;
@@ -183,7 +184,8 @@ impl<R: Read> Machine<'_, R> {
         self.push(value)
     }
 
-    /// Adds to the list or dictionary under the new items; what another object would do with them is its own affair.
+    /// Adds to the list or dictionary under the new items; what another object would do with them is its own
+    /// affair.
     fn extend(&mut self, opcode: u8) -> Result<(), Problem> {
         let items = match opcode {
             b'a' => vec![self.pop()?], // APPEND
@@ -275,8 +277,8 @@ impl<R: Read> Machine<'_, R> {
         Ok(())
     }
 
-    /// The dictionary that a call makes: empty, or of the pairs in a list, as Python 2 wrote them. Such a list is used
-    /// for nothing else, and becomes the dictionary, so that no call copies it.
+    /// The dictionary that a call makes: empty, or of the pairs in a list, as Python 2 wrote them. Such a
+    /// list is used for nothing else, and becomes the dictionary, so that no call copies it.
     fn dictionary(&mut self, function: Id, args: Id) -> Result<Option<Id>, Problem> {
         let (Some(("collections", name)), Value::Tuple(args)) =
             (self.pickle.global(function), &self.pickle[args])

@@ -1,9 +1,9 @@
 //! The two containers of `torch.save`: a pickle and the storages that its tensors refer to.
 //!
-//! Since PyTorch 1.6 it is a zip archive of stored (not compressed) entries in one folder of any name: `data.pkl`,
-//! `data/KEY` for each storage, `byteorder`. Before, it was four pickles one after another (a magic number, a
-//! protocol version, a dictionary about the machine, the object), a fifth with the list of storage keys, and then
-//! for each key its number of elements as `i64` and its bytes.
+//! Since PyTorch 1.6 it is a zip archive of stored (not compressed) entries in one folder of any name:
+//! `data.pkl`, `data/KEY` for each storage, `byteorder`. Before, it was four pickles one after another (a
+//! magic number, a protocol version, a dictionary about the machine, the object), a fifth with the list of
+//! storage keys, and then for each key its number of elements as `i64` and its bytes.
 
 use super::error::{Problem, quote};
 use super::looks;
@@ -53,8 +53,8 @@ struct Archive<R> {
 
 impl<R: Read + Seek> Archive<R> {
     fn open(file: R, len: u64) -> Result<Self, Problem> {
-        // PyTorch writes nothing before the archive. Guessing a prefix fails where the first header is as long as the two
-        // records at the end, 76 bytes: `maskrcnn_resnet50_fpn/data.pkl`.
+        // PyTorch writes nothing before the archive. Guessing a prefix fails where the first header is as
+        // long as the two records at the end, 76 bytes: `maskrcnn_resnet50_fpn/data.pkl`.
         let config = Config { archive_offset: ArchiveOffset::Known(0) };
         let zip = ZipArchive::with_config(config, file).map_err(zip_problem)?;
         if zip.has_duplicate_names() {

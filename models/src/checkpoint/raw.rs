@@ -1,8 +1,8 @@
 //! [`RawTensor`]: a tensor as a file holds it, bytes with a shape and an element type.
 //!
-//! Element `(i0, i1, ...)` of a tensor of shape `(d0, d1, ...)` stands at byte `size * ((i0 * d1 + i1) * d2 + ...)`,
-//! row-major and little-endian. Keeping the bytes makes reading, gathering and writing independent of the element
-//! type and exact to the bit; numbers appear only when they are asked for.
+//! Element `(i0, i1, ...)` of a tensor of shape `(d0, d1, ...)` stands at byte `size * ((i0 * d1 + i1) * d2 +
+//! ...)`, row-major and little-endian. Keeping the bytes makes reading, gathering and writing independent of
+//! the element type and exact to the bit; numbers appear only when they are asked for.
 
 use half::{bf16, f16};
 use std::fmt;
@@ -48,8 +48,8 @@ impl Dtype {
         matches!(self, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::Bf16)
     }
 
-    /// Bytes of a tensor of this type and `shape`; `None` where a product of dimensions overflows, which those of an
-    /// empty tensor may do too: whoever multiplies them in any order is safe.
+    /// Bytes of a tensor of this type and `shape`; `None` where a product of dimensions overflows, which
+    /// those of an empty tensor may do too: whoever multiplies them in any order is safe.
     pub fn bytes_of(self, shape: &[usize]) -> Option<usize> {
         let bytes = shape.iter().try_fold(self.size(), |bytes, &dim| bytes.checked_mul(dim.max(1)))?;
         Some(if shape.contains(&0) { 0 } else { bytes })
@@ -74,8 +74,8 @@ impl fmt::Display for Dtype {
     }
 }
 
-/// A tensor as a checkpoint holds it: contiguous, row-major, little-endian bytes, in PyTorch's layout (convolution
-/// weights are `[out, in / groups, height, width]`). An empty shape is a scalar.
+/// A tensor as a checkpoint holds it: contiguous, row-major, little-endian bytes, in PyTorch's layout
+/// (convolution weights are `[out, in / groups, height, width]`). An empty shape is a scalar.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawTensor {
     dtype: Dtype,
@@ -143,8 +143,8 @@ impl RawTensor {
         &self.bytes
     }
 
-    /// The elements as f32: the same bits for float32, exact for float16, bfloat16 and integers up to 16 bits, and
-    /// rounded to nearest (through f64) otherwise. Booleans are 0 and 1.
+    /// The elements as f32: the same bits for float32, exact for float16, bfloat16 and integers up to 16
+    /// bits, and rounded to nearest (through f64) otherwise. Booleans are 0 and 1.
     pub fn to_f32(&self) -> Vec<f32> {
         match self.dtype {
             Dtype::F32 => self.decode(f32::from_le_bytes),

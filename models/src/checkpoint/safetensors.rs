@@ -1,14 +1,16 @@
-//! The safetensors format: `n: u64`, a JSON header of `n` bytes, then the tensors' bytes without holes or overlaps.
+//! The safetensors format: `n: u64`, a JSON header of `n` bytes, then the tensors' bytes without holes or
+//! overlaps.
 //!
 //! ```json
 //! {"__metadata__": {"epoch": "3"}, "fc.weight": {"dtype": "F32", "shape": [10, 64], "data_offsets": [0, 2560]}}
 //! ```
 //!
-//! All numbers are little-endian, offsets count from the header's end, and the last tensor ends the file. Tensors are
-//! read from the file one by one, so that memory holds each once; a size is compared with the file's before anything
-//! is allocated for it. The header keeps the order of the [`StateDict`]; the data stands widest elements first, so
-//! that every tensor is aligned. The `safetensors` crate would do neither: it wants the whole file in memory, lets a
-//! repeated name pass, and its hash maps forget order and shuffle `__metadata__` from run to run.
+//! All numbers are little-endian, offsets count from the header's end, and the last tensor ends the file.
+//! Tensors are read from the file one by one, so that memory holds each once; a size is compared with the
+//! file's before anything is allocated for it. The header keeps the order of the [`StateDict`]; the data
+//! stands widest elements first, so that every tensor is aligned. The `safetensors` crate would do neither:
+//! it wants the whole file in memory, lets a repeated name pass, and its hash maps forget order and shuffle
+//! `__metadata__` from run to run.
 
 use super::error::{Problem, quote};
 use super::select::{Entries, Selected, select};

@@ -1,9 +1,10 @@
-//! Which of a file's tensors are meant, by their names alone: the same for every format, and before any is read.
+//! Which of a file's tensors are meant, by their names alone: the same for every format, and before any is
+//! read.
 //!
 //! Wrappers around a network put a word before the names of all its tensors: `torch.nn.DataParallel` writes
-//! `module.conv1.weight`, `torch.compile` `_orig_mod.conv1.weight`, Lightning `model.conv1.weight`, and so on in any
-//! combination. Where every name begins with such a word, it is removed from all, again and again. A key that is no
-//! dictionary of the file selects by the beginning of names, and removes that.
+//! `module.conv1.weight`, `torch.compile` `_orig_mod.conv1.weight`, Lightning `model.conv1.weight`, and so on
+//! in any combination. Where every name begins with such a word, it is removed from all, again and again. A
+//! key that is no dictionary of the file selects by the beginning of names, and removes that.
 
 use super::How;
 use super::error::{Problem, quote};
@@ -42,7 +43,8 @@ pub(super) struct Selected<T> {
     pub ignored: Vec<String>,
 }
 
-/// Those of the entries whose names begin with `prefix`, without it, and without what wrappers put before all names.
+/// Those of the entries whose names begin with `prefix`, without it, and without what wrappers put before all
+/// names.
 pub(super) fn select<T>(
     mut entries: Entries<T>,
     prefix: Option<&str>,
@@ -110,7 +112,8 @@ fn without_prefixes<T>(mut entries: Entries<T>, stripped: &mut String) -> (Entri
     (entries, ignored)
 }
 
-/// Whether every name begins with the word, but for counters. A detector's own names begin with `backbone.` too.
+/// Whether every name begins with the word, but for counters. A detector's own names begin with `backbone.`
+/// too.
 fn is_before_all<T>(word: &str, entries: &Entries<T>) -> bool {
     let is_detectors = |rest: &str| {
         let first = rest.split('.').next().unwrap_or_default();

@@ -1,7 +1,9 @@
-//! What the pickle of `torch.save` means: which of its dictionaries holds the weights, and what else is beside them.
+//! What the pickle of `torch.save` means: which of its dictionaries holds the weights, and what else is
+//! beside them.
 //!
-//! Training scripts put the weights beside the epoch, the optimiser and so on, under names that have become customary
-//! ([`WRAPPERS`]); a key names others. What is no tensor is left where it is: only its name is told.
+//! Training scripts put the weights beside the epoch, the optimiser and so on, under names that have become
+//! customary ([`WRAPPERS`]); a key names others. What is no tensor is left where it is: only its name is
+//! told.
 
 mod tensor;
 
@@ -15,7 +17,8 @@ use indexmap::IndexMap;
 use std::collections::HashSet;
 use tensor::{Reader, TensorView};
 
-/// Where training scripts put the weights, the most telling first; averages of weights come after the weights.
+/// Where training scripts put the weights, the most telling first; averages of weights come after the
+/// weights.
 const WRAPPERS: [&str; 10] = [
     "state_dict",
     "model_state_dict",
@@ -29,11 +32,12 @@ const WRAPPERS: [&str; 10] = [
     "ema",
 ];
 const DEEPEST_WRAPPER: usize = 2;
-/// Names may share one tensor of the pickle, so that few bytes could list many. Large networks have thousands.
+/// Names may share one tensor of the pickle, so that few bytes could list many. Large networks have
+/// thousands.
 const MOST_TENSORS: usize = 100_000;
 
-/// Finds the weights in the pickle, those under `key` where it is given, and builds their tensors. `fetch` reads the
-/// storage of a key, whole; `file_len` bounds what all tensors together may take.
+/// Finds the weights in the pickle, those under `key` where it is given, and builds their tensors. `fetch`
+/// reads the storage of a key, whole; `file_len` bounds what all tensors together may take.
 pub(super) fn load(
     pickle: &Pickle,
     format: Format,
@@ -151,8 +155,8 @@ impl<'a> Finder<'a> {
         self.has_tensors(id).then(|| (vec![], id))
     }
 
-    /// What stands under a key: keys of dictionaries one after another, with dots between, and then, where the rest is
-    /// none, the beginning of names.
+    /// What stands under a key: keys of dictionaries one after another, with dots between, and then, where
+    /// the rest is none, the beginning of names.
     fn under_key<'k>(&self, key: &'k str) -> Result<Found<'k>, Problem> {
         let (mut path, mut at, mut rest) = (Vec::new(), self.pickle.root, key);
         while !rest.is_empty() {

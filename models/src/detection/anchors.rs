@@ -1,9 +1,10 @@
-//! Anchors: the boxes that proposals start from (Ren et al., *Faster R-CNN*, 2015, section 3.1.1; torchvision's
-//! `AnchorGenerator`).
+//! Anchors: the boxes that proposals start from (Ren et al., *Faster R-CNN*, 2015, section 3.1.1;
+//! torchvision's `AnchorGenerator`).
 //!
-//! An anchor of size s and ratio r = h / w has w = s / √r and h = s √r. It is centred at 0, its half sides are rounded
-//! (half to even), and it is repeated at each cell (i, j) of a level's grid, moved by (j, i) times the stride, which is the
-//! padded image's size divided by the grid's, rounded down. Order: y, x, ratio, size. Anchors are not clipped.
+//! An anchor of size s and ratio r = h / w has w = s / √r and h = s √r. It is centred at 0, its half sides
+//! are rounded (half to even), and it is repeated at each cell (i, j) of a level's grid, moved by (j, i)
+//! times the stride, which is the padded image's size divided by the grid's, rounded down. Order: y, x,
+//! ratio, size. Anchors are not clipped.
 
 use super::boxes::BBox;
 use gradus_core::Element;
@@ -56,8 +57,8 @@ impl<E: Element> AnchorGenerator<E> {
         self.cells.iter().map(Vec::len).collect()
     }
 
-    /// The anchors of a padded image of that size [height, width] with these grids, one a level. Panics on another number of
-    /// grids, or an empty one.
+    /// The anchors of a padded image of that size [height, width] with these grids, one a level. Panics on
+    /// another number of grids, or an empty one.
     #[track_caller]
     pub fn generate(&self, image: [usize; 2], grids: &[[usize; 2]]) -> Arc<Anchors<E>> {
         assert_eq!(grids.len(), self.cells.len(), "anchors: levels");

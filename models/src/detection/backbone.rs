@@ -6,9 +6,9 @@
 //! | `mobilenet-v2` | 32 | 1280 | `mobilenet_v2().features` |
 //! | `mobilenet-v2-fpn` | 4, 8, 16, 32, pool 64 | 256 | `_mobilenet_extractor(fpn=True, returned_layers=[1, 2, 3, 5])` |
 //!
-//! torchvision's own choice of layers for MobileNet pyramids, the last two stages, gives two maps of one stride. The last
-//! feature of each stride's first block and of the last stage make the pyramid here that ResNets have, so that anchors
-//! and RoIAlign's levels are the same for both.
+//! torchvision's own choice of layers for MobileNet pyramids, the last two stages, gives two maps of one
+//! stride. The last feature of each stride's first block and of the last stage make the pyramid here that
+//! ResNets have, so that anchors and RoIAlign's levels are the same for both.
 
 use crate::checkpoint::StateDict;
 use crate::conv_norm::Norm;
@@ -84,14 +84,14 @@ impl BackboneKind {
         }
     }
 
-    /// How many of the last stages are trained from pretrained weights, unless told otherwise: 3 with a pyramid, as in
-    /// torchvision, and all of `mobilenet-v2`, as in its tutorial.
+    /// How many of the last stages are trained from pretrained weights, unless told otherwise: 3 with a
+    /// pyramid, as in torchvision, and all of `mobilenet-v2`, as in its tutorial.
     pub fn default_trainable(self) -> usize {
         if self.has_fpn() { 3 } else { self.stages() }
     }
 
-    /// What becomes of batch norm, unless told otherwise: frozen with a pyramid, as in torchvision, and trained in
-    /// `mobilenet-v2`, as in its tutorial.
+    /// What becomes of batch norm, unless told otherwise: frozen with a pyramid, as in torchvision, and
+    /// trained in `mobilenet-v2`, as in its tutorial.
     pub fn default_norm(self) -> Norm {
         if self.has_fpn() { Norm::Frozen } else { Norm::Trained }
     }
@@ -145,8 +145,8 @@ pub struct Backbone<E: Element = f32> {
 }
 
 impl<E: Element> Backbone<E> {
-    /// With random weights, the last `trainable` stages of the body trainable (see [`BackboneKind::stages`]), and the
-    /// pyramid. Panics when there are not so many stages.
+    /// With random weights, the last `trainable` stages of the body trainable (see [`BackboneKind::stages`]),
+    /// and the pyramid. Panics when there are not so many stages.
     #[track_caller]
     pub fn new(kind: BackboneKind, trainable: usize, norm: Norm, rng: &mut Rng) -> Self {
         let resnet = |depth, rng: &mut Rng| {

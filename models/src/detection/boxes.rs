@@ -3,15 +3,18 @@
 //! With areas A and B, I the intersection's area and U = A + B - I the union's,
 //!
 //! * IoU = I / U, in [0, 1];
-//! * GIoU = IoU - (H - U) / H, in (-1, IoU], H the area of the smallest box around both (Rezatofighi et al. 2019);
-//! * DIoU = IoU - ρ² / c², in (-1, IoU], ρ the distance of the centres, c the diagonal of the box around both;
-//! * CIoU = DIoU - α v, v = (4/π²) (atan(w_a/h_a) - atan(w_b/h_b))², α = v / (1 - IoU + v), without gradient (Zheng
-//!   et al. 2020).
+//! * GIoU = IoU - (H - U) / H, in (-1, IoU], H the area of the smallest box around both (Rezatofighi et al.
+//!   2019);
+//! * DIoU = IoU - ρ² / c², in (-1, IoU], ρ the distance of the centres, c the diagonal of the box around
+//!   both;
+//! * CIoU = DIoU - α v, v = (4/π²) (atan(w_a/h_a) - atan(w_b/h_b))², α = v / (1 - IoU + v), without gradient
+//!   (Zheng et al. 2020).
 //!
-//! U is computed as (A + B) - I, each operation rounded by itself: then IoU is in [0, 1] in floating point too, with
-//! no tolerance (claim I1). Where both areas are 0 the quotient is 0/0 and has no continuous extension; IoU is 0 there
-//! by convention. Boxes are not checked here: [`check`] is for the boundary, where a box with x2 < x1 or a NaN is an
-//! error. Formulas and constants are torchvision's (`torchvision.ops`), which adds 1e-7 to some denominators.
+//! U is computed as (A + B) - I, each operation rounded by itself: then IoU is in [0, 1] in floating point
+//! too, with no tolerance (claim I1). Where both areas are 0 the quotient is 0/0 and has no continuous
+//! extension; IoU is 0 there by convention. Boxes are not checked here: [`check`] is for the boundary, where
+//! a box with x2 < x1 or a NaN is an error. Formulas and constants are torchvision's (`torchvision.ops`),
+//! which adds 1e-7 to some denominators.
 
 use crate::scalar::{Dual, Scalar};
 use gradus_core::{Element, Tape, Tensor, Var, parallel, profile};
@@ -139,15 +142,16 @@ impl Metric {
         }
     }
 
-    /// The value and its gradient with respect to both boxes. At a kink of IoU it is the mean of the one-sided derivatives
-    /// where like edges meet, and the derivative from the overlapping side where unlike edges touch, as in PyTorch.
+    /// The value and its gradient with respect to both boxes. At a kink of IoU it is the mean of the
+    /// one-sided derivatives where like edges meet, and the derivative from the overlapping side where unlike
+    /// edges touch, as in PyTorch.
     pub fn gradient<E: Element>(self, a: &BBox<E>, b: &BBox<E>) -> (E, BBox<E>, BBox<E>) {
         let m = self.of(&variables::<E>(a, 0), &variables(b, 4));
         (m.value, m.d[..4].try_into().unwrap_or_default(), m.d[4..].try_into().unwrap_or_default())
     }
 
-    /// The loss 1 - metric, as torchvision's `*_box_iou_loss` define it: 1e-7 is added to the union and to the hull,
-    /// so that boxes of zero area have a loss. For a true union of about 1e-7 that halves the IoU.
+    /// The loss 1 - metric, as torchvision's `*_box_iou_loss` define it: 1e-7 is added to the union and to
+    /// the hull, so that boxes of zero area have a loss. For a true union of about 1e-7 that halves the IoU.
     #[inline(always)]
     pub fn loss<S: Scalar>(self, a: &BBox<S>, b: &BBox<S>) -> S {
         let (one, eps) = (S::constant(1.0), S::constant(EPS));

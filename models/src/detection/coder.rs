@@ -1,12 +1,12 @@
-//! Boxes as corrections of other boxes (Girshick et al., *Rich feature hierarchies*, 2014, appendix C; torchvision's
-//! `BoxCoder`).
+//! Boxes as corrections of other boxes (Girshick et al., *Rich feature hierarchies*, 2014, appendix C;
+//! torchvision's `BoxCoder`).
 //!
 //! With centres (x, y) and sides (w, h), a box b is seen from a reference a as
 //!
 //!   t = (ωx (x_b - x_a) / w_a, ωy (y_b - y_a) / h_a, ωw ln(w_b / w_a), ωh ln(h_b / h_a)),
 //!
-//! with weights ω. Decoding is the inverse, but for t_w / ωw and t_h / ωh, which are cut at ln(1000 / 16) first, so that no
-//! exponential overflows: a box grows at most 62.5-fold.
+//! with weights ω. Decoding is the inverse, but for t_w / ωw and t_h / ωh, which are cut at ln(1000 / 16)
+//! first, so that no exponential overflows: a box grows at most 62.5-fold.
 
 use super::boxes::BBox;
 use crate::scalar::Scalar;

@@ -1,4 +1,5 @@
-//! A detector's settings. Every default is torchvision's (`fasterrcnn_resnet50_fpn`, `maskrcnn_resnet50_fpn`).
+//! A detector's settings. Every default is torchvision's (`fasterrcnn_resnet50_fpn`,
+//! `maskrcnn_resnet50_fpn`).
 
 use super::backbone::BackboneKind;
 use crate::conv_norm::Norm;

@@ -1,8 +1,9 @@
 //! Masks (He et al., *Mask R-CNN*, 2017; torchvision's `MaskRCNNHeads`, `MaskRCNNPredictor`).
 //!
-//! A region of 14x14 cells passes four 3x3 convolutions with ReLU, a transposed convolution to 28x28, again with ReLU, and a
-//! 1x1 convolution to a logit for each cell and class. What is trained is the true class' mask alone: binary cross-entropy
-//! with the object's bitmap, resampled from the region by RoIAlign. To be drawn, a mask is resized bilinearly to its box.
+//! A region of 14x14 cells passes four 3x3 convolutions with ReLU, a transposed convolution to 28x28, again
+//! with ReLU, and a 1x1 convolution to a logit for each cell and class. What is trained is the true class'
+//! mask alone: binary cross-entropy with the object's bitmap, resampled from the region by RoIAlign. To be
+//! drawn, a mask is resized bilinearly to its box.
 
 use super::boxes::BBox;
 use super::target::Masks;
@@ -30,7 +31,8 @@ pub struct MaskHead<E: Element = f32> {
 }
 
 impl<E: Element> MaskHead<E> {
-    /// With torchvision's random weights: Kaiming normal (fan out, ReLU); the predictor's biases are uniform in ±1/√fan in.
+    /// With torchvision's random weights: Kaiming normal (fan out, ReLU); the predictor's biases are uniform
+    /// in ±1/√fan in.
     pub fn new(channels: usize, num_classes: usize, rng: &mut Rng) -> Self {
         let layers = (0..4).map(|i| {
             let c_in = if i == 0 { channels } else { CHANNELS };
@@ -61,7 +63,8 @@ impl<E: Element> MaskHead<E> {
         self.mask_fcn_logits.forward(g, x, Activation::None)
     }
 
-    /// The loss of logits [k, 28, 28, classes] of regions of these classes against [k, 28, 28] in 0..1; 0 for no regions.
+    /// The loss of logits [k, 28, 28, classes] of regions of these classes against [k, 28, 28] in 0..1; 0 for
+    /// no regions.
     #[track_caller]
     pub fn loss(&self, g: &mut Tape<E>, logits: Var<E>, labels: &[usize], want: Tensor<E>) -> Var<E> {
         let n = want.len();
@@ -91,8 +94,8 @@ pub fn probabilities<E: Element>(logits: Tensor<E>, labels: &[usize]) -> Tensor<
     g.sigmoid(own).value.reshape([k, h, w])
 }
 
-/// Bitmaps seen from regions: cells [k, side, side] in 0..1 of the bitmap that each region is matched to (torchvision's
-/// `project_masks_on_boxes`).
+/// Bitmaps seen from regions: cells [k, side, side] in 0..1 of the bitmap that each region is matched to
+/// (torchvision's `project_masks_on_boxes`).
 #[track_caller]
 pub fn project_masks<E: Element>(
     masks: &Masks,

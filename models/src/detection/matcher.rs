@@ -1,12 +1,14 @@
-//! Which object each box answers for (Ren et al., *Faster R-CNN*, 2015, section 3.1.2; torchvision's `Matcher`).
+//! Which object each box answers for (Ren et al., *Faster R-CNN*, 2015, section 3.1.2; torchvision's
+//! `Matcher`).
 //!
-//! With q(i, j) the IoU of object i and box j, box j is matched to the first i of greatest q if that is at least `high`, to
-//! nothing if it is less than `low`, and left out between. Where low-quality matches are allowed, every box j with
-//! q(i, j) = maxⱼ q(i, j) for some object i, ties included, is matched to its own best object whatever q is.
+//! With q(i, j) the IoU of object i and box j, box j is matched to the first i of greatest q if that is at
+//! least `high`, to nothing if it is less than `low`, and left out between. Where low-quality matches are
+//! allowed, every box j with q(i, j) = maxⱼ q(i, j) for some object i, ties included, is matched to its own
+//! best object whatever q is.
 //!
-//! The matrix q has a row for each object and up to a quarter of a million columns: it is never held. Pieces of columns are
-//! matched on all threads, a row at a time, and each piece keeps the greatest of each row, so that only pieces that hold a
-//! row's maximum are looked at again.
+//! The matrix q has a row for each object and up to a quarter of a million columns: it is never held. Pieces
+//! of columns are matched on all threads, a row at a time, and each piece keeps the greatest of each row, so
+//! that only pieces that hold a row's maximum are looked at again.
 
 use super::boxes::{BBox, iou};
 use gradus_core::simd::{Kernel, Simd};

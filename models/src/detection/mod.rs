@@ -1,9 +1,10 @@
-//! Two-stage detection: Faster R-CNN (Ren et al. 2015) and Mask R-CNN (He et al. 2017), with torchvision's definitions.
+//! Two-stage detection: Faster R-CNN (Ren et al. 2015) and Mask R-CNN (He et al. 2017), with torchvision's
+//! definitions.
 //!
-//! Images are made ready ([`transform`]) and seen by a backbone ([`backbone`]) at several scales. The first stage ([`rpn`])
-//! proposes boxes; the second ([`roi_heads`]) says for each what it shows, where exactly, and, with masks, on which pixels
-//! ([`mask_head`]). [`postprocess`] keeps the best. A detector's checkpoint is told by its [`names`];
-//! [`pretrain`] begins with one, or with a classifier's.
+//! Images are made ready ([`transform`]) and seen by a backbone ([`backbone`]) at several scales. The first
+//! stage ([`rpn`]) proposes boxes; the second ([`roi_heads`]) says for each what it shows, where exactly,
+//! and, with masks, on which pixels ([`mask_head`]). [`postprocess`] keeps the best. A detector's checkpoint
+//! is told by its [`names`]; [`pretrain`] begins with one, or with a classifier's.
 //!
 //! ```
 //! use gradus_core::{Rng, Tape, Tensor};
@@ -105,9 +106,9 @@ impl<E: Element> Detector<E> {
         self.rpn.anchors.generate(batch.padded(), &grids)
     }
 
-    /// The losses of images [h, w, 3] in 0..1 with their targets, on a tape of [`Tape::train`], whose random stream chooses
-    /// what is trained on. A mean over nothing is 0. Panics when images and targets are not of one number, or an image is of
-    /// another shape.
+    /// The losses of images [h, w, 3] in 0..1 with their targets, on a tape of [`Tape::train`], whose random
+    /// stream chooses what is trained on. A mean over nothing is 0. Panics when images and targets are not of
+    /// one number, or an image is of another shape.
     ///
     /// # Errors
     /// [`Target::check`]'s, of the first bad target.
@@ -151,8 +152,8 @@ impl<E: Element> Detector<E> {
         Ok(Losses { objectness, rpn_box_reg, classifier, box_reg, mask })
     }
 
-    /// What is found in images [h, w, 3] in 0..1. Panics when an image is of another shape. Where the network predicts NaN,
-    /// nothing is found: [`Detector::detect_finite`] says so.
+    /// What is found in images [h, w, 3] in 0..1. Panics when an image is of another shape. Where the network
+    /// predicts NaN, nothing is found: [`Detector::detect_finite`] says so.
     #[track_caller]
     pub fn detect(&self, images: &[Tensor<E>]) -> Vec<Detections<E>> {
         self.detect_on(&mut self.tape(), images).0
@@ -216,7 +217,8 @@ impl<E: Element> Detector<E> {
         (found, finite)
     }
 
-    /// Boxes, classes and scores of each image's proposals, in the pixels of the batch; and whether they are finite.
+    /// Boxes, classes and scores of each image's proposals, in the pixels of the batch; and whether they are
+    /// finite.
     fn second_stage(
         &self,
         g: &mut Tape<E>,

@@ -1,15 +1,16 @@
-//! Greedy non-maximum suppression: in order of descending score, a box is kept unless its IoU with one kept before is greater
-//! than a threshold.
+//! Greedy non-maximum suppression: in order of descending score, a box is kept unless its IoU with one kept
+//! before is greater than a threshold.
 //!
-//! Boxes lie by coordinate, in order of score. Each kept box marks, a vector at a time, the later ones that it overlaps: n²
-//! comparisons at worst, memory for n boxes. The IoU is [`iou`](super::boxes::iou)'s, operation for operation.
+//! Boxes lie by coordinate, in order of score. Each kept box marks, a vector at a time, the later ones that
+//! it overlaps: n² comparisons at worst, memory for n boxes. The IoU is [`iou`](super::boxes::iou)'s,
+//! operation for operation.
 
 use super::boxes::boxes;
 use gradus_core::simd::{Kernel, Simd};
 use gradus_core::{Element, Tensor};
 
-/// Suppression among all boxes [n, 4] (torchvision's `nms`). Equal scores keep the input's order, NaN comes last. Returns the
-/// kept boxes' indices, in order of score.
+/// Suppression among all boxes [n, 4] (torchvision's `nms`). Equal scores keep the input's order, NaN comes
+/// last. Returns the kept boxes' indices, in order of score.
 #[track_caller]
 pub fn nms<E: Element>(t: &Tensor<E>, scores: &[E], threshold: f64) -> Vec<usize> {
     batched_nms(t, scores, &vec![0; scores.len()], threshold)

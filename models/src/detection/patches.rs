@@ -1,12 +1,14 @@
-//! The 3x3 neighbourhoods of a few cells of maps: what a 3x3 convolution reads to make those cells of its result.
+//! The 3x3 neighbourhoods of a few cells of maps: what a 3x3 convolution reads to make those cells of its
+//! result.
 //!
-//! A convolution's gradient that is wanted at k cells alone is that of a linear layer over their k patches: k 9 c numbers
-//! instead of all cells'. Backward adds each patch to where it was read; rows of the map are independent tasks.
+//! A convolution's gradient that is wanted at k cells alone is that of a linear layer over their k patches: k
+//! 9 c numbers instead of all cells'. Backward adds each patch to where it was read; rows of the map are
+//! independent tasks.
 
 use gradus_core::{Element, Tape, Tensor, Var, parallel, profile};
 
-/// Patches of a map [n, h, w, c] around cells (flat indices into n h w, in ascending order): [k, 9 c], zero beyond the border, in
-/// the order of a convolution's weights [3, 3, c, out].
+/// Patches of a map [n, h, w, c] around cells (flat indices into n h w, in ascending order): [k, 9 c], zero
+/// beyond the border, in the order of a convolution's weights [3, 3, c, out].
 #[track_caller]
 pub fn patches<E: Element>(g: &mut Tape<E>, x: Var<E>, cells: &[usize]) -> Var<E> {
     let _span = profile::span("patches", "forward");

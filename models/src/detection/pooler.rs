@@ -1,8 +1,8 @@
-//! Regions of an image from the pyramid level of their size (Lin et al., *Feature Pyramid Networks*, 2017, equation 1;
-//! torchvision's `MultiScaleRoIAlign`).
+//! Regions of an image from the pyramid level of their size (Lin et al., *Feature Pyramid Networks*, 2017,
+//! equation 1; torchvision's `MultiScaleRoIAlign`).
 //!
-//! A level's scale is the power of two nearest to (its size) / (the image's size). A region of area s² is read from level
-//! ⌊4 + log₂(s / 224) + 1e-6⌋, cut to the levels there are; level k has the scale 2^-k.
+//! A level's scale is the power of two nearest to (its size) / (the image's size). A region of area s² is
+//! read from level ⌊4 + log₂(s / 224) + 1e-6⌋, cut to the levels there are; level k has the scale 2^-k.
 
 use super::boxes::{BBox, area, boxes};
 use gradus_core::ops::roi_align::{Roi, RoiAlign};
@@ -42,8 +42,8 @@ impl Levels {
     }
 }
 
-/// The features of regions: maps [n, h, w, c], for each image its size in the batch and its boxes [k, 4], give
-/// [Σ k, side, side, c], image after image. Boxes carry no gradient.
+/// The features of regions: maps [n, h, w, c], for each image its size in the batch and its boxes [k, 4],
+/// give [Σ k, side, side, c], image after image. Boxes carry no gradient.
 #[track_caller]
 pub fn pool<E: Element>(
     g: &mut Tape<E>,

@@ -1,8 +1,8 @@
 //! From predictions to detections (torchvision's `postprocess_detections`, `paste_masks_in_image`).
 //!
-//! Each class but the background makes of each proposal a candidate of its own, with the softmax's probability and the box
-//! that its code means, cut at the image's borders. Candidates above the score threshold and not tiny are suppressed within
-//! their class; the best of all stay.
+//! Each class but the background makes of each proposal a candidate of its own, with the softmax's
+//! probability and the box that its code means, cut at the image's borders. Candidates above the score
+//! threshold and not tiny are suppressed within their class; the best of all stay.
 
 use super::boxes::{self, BBox};
 use super::coder::BoxCoder;
@@ -13,8 +13,8 @@ use gradus_core::{Element, Tape, Tensor, profile};
 /// Detections of a side less than this are dropped, in pixels.
 const MIN_SIDE: f64 = 1e-2;
 
-/// The detections of an image of that size in the batch, from its proposals [n, 4], their class logits [n, classes] and
-/// codes [n, 4 classes]. Boxes stay in the pixels of the batch.
+/// The detections of an image of that size in the batch, from its proposals [n, 4], their class logits [n,
+/// classes] and codes [n, 4 classes]. Boxes stay in the pixels of the batch.
 #[track_caller]
 pub fn detections<E: Element>(
     c: &Config,
@@ -69,9 +69,9 @@ pub struct Pasted<E> {
     pub values: Vec<E>,
 }
 
-/// A mask [side, side] of probabilities, resized bilinearly to its box in an image [height, width]. A frame of one cell of zeros
-/// is put around it first, and the box is enlarged as much, so that the mask fades at its edge; the enlarged box is cut to
-/// whole pixels. Only what lies in the image is computed.
+/// A mask [side, side] of probabilities, resized bilinearly to its box in an image [height, width]. A frame
+/// of one cell of zeros is put around it first, and the box is enlarged as much, so that the mask fades at
+/// its edge; the enlarged box is cut to whole pixels. Only what lies in the image is computed.
 pub fn paste_mask<E: Element>(mask: &[E], side: usize, b: &BBox<E>, image: [usize; 2]) -> Pasted<E> {
     assert_eq!(mask.len(), side * side, "paste_mask: a mask of {side} x {side}");
     let framed = side + 2;

@@ -1,8 +1,10 @@
-//! The second stage: what each proposal shows, and where (Girshick, *Fast R-CNN*, 2015; torchvision's `RoIHeads`).
+//! The second stage: what each proposal shows, and where (Girshick, *Fast R-CNN*, 2015; torchvision's
+//! `RoIHeads`).
 //!
-//! A proposal's features, 7x7 cells by RoIAlign, pass two linear layers with ReLU; two more give a logit for each class and a
-//! code for each class' box. Trained on a sample of proposals, to which the objects themselves are added: cross-entropy of
-//! the classes, and smooth L1 of the positives' codes for their class, divided by the number sampled.
+//! A proposal's features, 7x7 cells by RoIAlign, pass two linear layers with ReLU; two more give a logit for
+//! each class and a code for each class' box. Trained on a sample of proposals, to which the objects
+//! themselves are added: cross-entropy of the classes, and smooth L1 of the positives' codes for their class,
+//! divided by the number sampled.
 
 use super::boxes::{self, BBox};
 use super::coder::BoxCoder;
@@ -94,7 +96,8 @@ impl<E: Element> RoiHeads<E> {
         [logits, self.bbox_pred.forward(g, features, Activation::None)]
     }
 
-    /// The proposals [n, 4] of an image with these objects that are trained on; the objects are added to them.
+    /// The proposals [n, 4] of an image with these objects that are trained on; the objects are added to
+    /// them.
     pub fn select(&self, proposals: &Tensor<E>, target: &Target<E>, rng: &mut Rng) -> Selected<E> {
         let _span = profile::span("choose proposals", "");
         let objects = boxes::boxes(&target.boxes);
@@ -125,7 +128,8 @@ impl<E: Element> RoiHeads<E> {
         selected
     }
 
-    /// The losses of classes and of boxes, of logits and codes of all images' selected proposals; 0 where there are none.
+    /// The losses of classes and of boxes, of logits and codes of all images' selected proposals; 0 where
+    /// there are none.
     #[track_caller]
     pub fn losses(
         &self,
@@ -152,8 +156,8 @@ impl<E: Element> RoiHeads<E> {
         [classifier, boxes].map(|sum| g.div(sum, n.clone()))
     }
 
-    /// The loss of the masks of all images' selected positives, if there is a mask head. Targets are in the pixels of the
-    /// batch and have masks.
+    /// The loss of the masks of all images' selected positives, if there is a mask head. Targets are in the
+    /// pixels of the batch and have masks.
     #[track_caller]
     pub fn mask_loss(
         &self,

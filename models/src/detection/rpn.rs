@@ -1,12 +1,14 @@
-//! The region proposal network (Ren et al., *Faster R-CNN*, 2015, section 3.1; torchvision's `RegionProposalNetwork`).
+//! The region proposal network (Ren et al., *Faster R-CNN*, 2015, section 3.1; torchvision's
+//! `RegionProposalNetwork`).
 //!
-//! At each cell of each level, a 3x3 convolution with ReLU and two 1x1 convolutions say for each of the cell's A anchors how
-//! sure it is to show an object (a logit) and where the object is (a code, see [`BoxCoder`]). Proposals are the decoded
-//! boxes: the best of each level, cut at the image's borders, without tiny ones, suppressed within a level, the best of all.
-//! They are values: no gradient passes through them.
+//! At each cell of each level, a 3x3 convolution with ReLU and two 1x1 convolutions say for each of the
+//! cell's A anchors how sure it is to show an object (a logit) and where the object is (a code, see
+//! [`BoxCoder`]). Proposals are the decoded boxes: the best of each level, cut at the image's borders,
+//! without tiny ones, suppressed within a level, the best of all. They are values: no gradient passes through
+//! them.
 //!
-//! Trained on a sample of anchors ([`rpn_loss`](super::rpn_loss)): binary cross-entropy of the logits, and smooth L1 of the
-//! positives' codes, both divided by the number of anchors sampled.
+//! Trained on a sample of anchors ([`rpn_loss`](super::rpn_loss)): binary cross-entropy of the logits, and
+//! smooth L1 of the positives' codes, both divided by the number of anchors sampled.
 
 use super::anchors::{AnchorGenerator, Anchors};
 use super::boxes::{self, BBox};
@@ -41,7 +43,8 @@ pub struct Predictions<E: Element = f32> {
 }
 
 impl<E: Element> RpnHead<E> {
-    /// For levels of so many channels and so many anchors a cell: weights normal with deviation 0.01, biases 0.
+    /// For levels of so many channels and so many anchors a cell: weights normal with deviation 0.01, biases
+    /// 0.
     pub fn new(channels: usize, anchors: usize, rng: &mut Rng) -> Self {
         let mut layer = |k: usize, out: usize| {
             let weight = init::normal([k, k, channels, out], 0.0, 0.01, rng);
@@ -109,7 +112,8 @@ pub struct Rpn<E: Element = f32> {
 }
 
 impl<E: Element> Rpn<E> {
-    /// With random weights, for levels of so many channels. Panics where levels differ in the number of anchors a cell.
+    /// With random weights, for levels of so many channels. Panics where levels differ in the number of
+    /// anchors a cell.
     #[track_caller]
     pub fn new(c: &Config, channels: usize, rng: &mut Rng) -> Self {
         let anchors = AnchorGenerator::new(&c.anchor_sizes, &c.aspect_ratios);
@@ -181,7 +185,8 @@ impl<E: Element> Rpn<E> {
         self.anchors.cells[0].len()
     }
 
-    /// Which anchors of an image with these objects are positive and which negative, and all that they answer for.
+    /// Which anchors of an image with these objects are positive and which negative, and all that they answer
+    /// for.
     pub fn assign(&self, anchors: &Anchors<E>, objects: &[BBox<E>]) -> Vec<Match> {
         self.matcher.boxes(objects, &anchors.boxes)
     }

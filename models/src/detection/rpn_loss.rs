@@ -1,8 +1,8 @@
 //! What the region proposal network is trained on, and its losses.
 //!
-//! Of an image's quarter of a million anchors a few hundred are trained on. Where a level's are few, nothing of the head's
-//! pass over the whole level is recorded: the head is evaluated once more at their cells alone, as linear layers over
-//! patches ([`patches`](super::patches)), and the gradient goes through those.
+//! Of an image's quarter of a million anchors a few hundred are trained on. Where a level's are few, nothing
+//! of the head's pass over the whole level is recorded: the head is evaluated once more at their cells alone,
+//! as linear layers over patches ([`patches`](super::patches)), and the gradient goes through those.
 
 use super::anchors::Anchors;
 use super::boxes;
@@ -47,7 +47,8 @@ fn cells_of<E: Element>(level: &Var<E>) -> usize {
 }
 
 impl<E: Element> Rpn<E> {
-    /// The anchors to train on, for each level, with the objects' boxes [n, 4] of each image in the pixels of the batch.
+    /// The anchors to train on, for each level, with the objects' boxes [n, 4] of each image in the pixels of
+    /// the batch.
     pub fn choose(&self, anchors: &Anchors<E>, objects: &[Tensor<E>], rng: &Rng) -> Vec<Chosen<E>> {
         let _span = profile::span("choose anchors", "");
         let mut chosen = vec![Chosen::default(); anchors.per_level.len()];
@@ -85,7 +86,8 @@ impl<E: Element> Rpn<E> {
         levels.iter().zip(chosen).map(predict).collect()
     }
 
-    /// The two losses, of objectness and of boxes. `predictions` are [`Rpn::predict`]'s of these levels and anchors.
+    /// The two losses, of objectness and of boxes. `predictions` are [`Rpn::predict`]'s of these levels and
+    /// anchors.
     #[track_caller]
     pub fn losses(
         &self,

@@ -1,8 +1,8 @@
-//! Which boxes are trained on: a share of positives, the rest negatives, chosen at random (Ren et al., *Faster R-CNN*, 2015,
-//! section 3.1.3; torchvision's `BalancedPositiveNegativeSampler`).
+//! Which boxes are trained on: a share of positives, the rest negatives, chosen at random (Ren et al.,
+//! *Faster R-CNN*, 2015, section 3.1.3; torchvision's `BalancedPositiveNegativeSampler`).
 //!
-//! Of B places at most ⌊B φ⌋ go to positives; negatives take what is left. Which ones is a function of the random stream
-//! alone.
+//! Of B places at most ⌊B φ⌋ go to positives; negatives take what is left. Which ones is a function of the
+//! random stream alone.
 
 use gradus_core::Rng;
 
@@ -53,7 +53,8 @@ impl Sampler {
     }
 }
 
-/// At most k of the items, each set of k equally likely, in ascending order: the first k steps of Fisher and Yates' shuffle.
+/// At most k of the items, each set of k equally likely, in ascending order: the first k steps of Fisher and
+/// Yates' shuffle.
 fn choose(mut items: Vec<usize>, k: usize, rng: &mut Rng) -> Vec<usize> {
     if k < items.len() {
         for i in 0..k {

@@ -64,11 +64,12 @@ impl<E: Element> Target<E> {
         Target { boxes: Tensor::zeros([0, 4]), labels: Vec::new(), masks }
     }
 
-    /// Checks the target of image number `image`, of that size, for a detector of so many classes, with masks or without.
+    /// Checks the target of image number `image`, of that size, for a detector of so many classes, with masks
+    /// or without.
     ///
     /// # Errors
-    /// Boxes, labels and masks are not of one number; a box is not finite, or has no width or no height; a label is no class;
-    /// masks are missing or not of the image's size.
+    /// Boxes, labels and masks are not of one number; a box is not finite, or has no width or no height; a
+    /// label is no class; masks are missing or not of the image's size.
     pub fn check(
         &self,
         image: usize,
@@ -155,6 +156,7 @@ pub struct Detections<E: Element = f32> {
     pub labels: Vec<usize>,
     /// Probabilities.
     pub scores: Vec<E>,
-    /// [n, 28, 28]: the probability that the object covers each cell of its box; see [`paste_mask`](super::paste_mask).
+    /// [n, 28, 28]: the probability that the object covers each cell of its box; see
+    /// [`paste_mask`](super::paste_mask).
     pub masks: Option<Tensor<E>>,
 }

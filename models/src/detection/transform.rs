@@ -1,9 +1,9 @@
 //! Images into one batch, and targets with them (torchvision's `GeneralizedRCNNTransform`).
 //!
-//! An image in 0..1 is normalised, (x - mean) / std in each channel, and scaled by f = min(min_size / short side, max_size /
-//! long side), bilinearly, to ⌊f h⌋ x ⌊f w⌋ (at least 1). Boxes are scaled by each axis' own ratio of sizes, rounded to f32
-//! as torchvision does; masks take the nearest pixel. Images are then padded with zeros, right and below, to the greatest
-//! sizes, rounded up to a multiple of `size_divisible`.
+//! An image in 0..1 is normalised, (x - mean) / std in each channel, and scaled by f = min(min_size / short
+//! side, max_size / long side), bilinearly, to ⌊f h⌋ x ⌊f w⌋ (at least 1). Boxes are scaled by each axis' own
+//! ratio of sizes, rounded to f32 as torchvision does; masks take the nearest pixel. Images are then padded
+//! with zeros, right and below, to the greatest sizes, rounded up to a multiple of `size_divisible`.
 
 use super::boxes::boxes;
 use super::{Config, Masks, Target};

@@ -13,7 +13,8 @@ pub(super) struct Matched {
     pub ignored: [u16; 4],
 }
 
-/// Matches the detections (sorted, at most 100) of one image and category, for all area ranges and thresholds.
+/// Matches the detections (sorted, at most 100) of one image and category, for all area ranges and
+/// thresholds.
 pub(super) fn match_image(
     truths: &[&Truth],
     detections: &[&Detection],
@@ -51,8 +52,8 @@ pub(super) fn match_image(
     Ok(())
 }
 
-/// The object a detection takes: the best (of equals the last) not yet taken that counts, else the best ignored one.
-/// `order` lists the objects that count first.
+/// The object a detection takes: the best (of equals the last) not yet taken that counts, else the best
+/// ignored one. `order` lists the objects that count first.
 fn best_match(
     truths: &[&Truth],
     order: &[usize],
@@ -105,7 +106,8 @@ fn ious(truths: &[&Truth], detections: &[&Detection], kind: Kind) -> Result<Vec<
     Ok(ious)
 }
 
-/// IoU of boxes `[x, y, width, height]`; with a crowd region as b over a's own area. 0 where they do not overlap.
+/// IoU of boxes `[x, y, width, height]`; with a crowd region as b over a's own area. 0 where they do not
+/// overlap.
 fn box_iou(a: [f64; 4], b: [f64; 4], crowd: bool) -> f64 {
     let overlap = |i: usize| (a[i] + a[i + 2]).min(b[i] + b[i + 2]) - a[i].max(b[i]);
     let (w, h) = (overlap(0), overlap(1));

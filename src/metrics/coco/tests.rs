@@ -29,8 +29,9 @@ fn the_grids_are_numpys() {
 
 #[test]
 fn a_case_by_hand() {
-    // Four objects. In order of score: hit, miss, hit, double hit (a miss). Recall 1/4, 1/4, 1/2, 1/2; precision
-    // 1, 1/2, 2/3, 1/2. So precision is 1 at the recalls 0 to 0.25, 2/3 at 0.26 to 0.5, and 0 beyond.
+    // Four objects. In order of score: hit, miss, hit, double hit (a miss). Recall 1/4, 1/4, 1/2, 1/2;
+    // precision 1, 1/2, 2/3, 1/2. So precision is 1 at the recalls 0 to 0.25, 2/3 at 0.26 to 0.5, and 0
+    // beyond.
     let b = |i: i64| [i as f64 * 100.0, 0.0, 50.0, 50.0];
     let truth = ground_truth(1..=2, (1..=4).map(|i| truth(i, 1, b(i))).collect());
     let detections = [
@@ -49,7 +50,8 @@ fn a_case_by_hand() {
     assert_eq!([curve[25], curve[26], curve[50], curve[51]], [1.0 - f64::EPSILON, 2.0 / 3.0, 2.0 / 3.0, 0.0]);
 }
 
-/// Found against pycocotools: with no object in the image, detections outside the area range counted as wrong.
+/// Found against pycocotools: with no object in the image, detections outside the area range counted as
+/// wrong.
 #[test]
 fn in_an_image_without_objects_detections_outside_the_area_range_are_ignored() {
     let small = [0.0, 0.0, 20.0, 20.0];

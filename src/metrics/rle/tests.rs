@@ -61,8 +61,8 @@ fn random_mask(rng: &mut Rng, h: usize, w: usize) -> (Rle, Vec<u8>) {
     (Rle::from_bitmap(h, w, &bitmap).unwrap(), bitmap)
 }
 
-/// As pycocotools 2.0.11's frPyObjects of a list whose first polygon is a good one: corners that enclose nothing add nothing, and a
-/// number too many is dropped.
+/// As pycocotools 2.0.11's frPyObjects of a list whose first polygon is a good one: corners that enclose
+/// nothing add nothing, and a number too many is dropped.
 #[test]
 fn degenerate_polygons_enclose_nothing() {
     let good = [1.0, 1.0, 5.0, 1.0, 5.0, 5.0];

@@ -1,5 +1,5 @@
-//! The convolutions of `gradus bench conv`, each pass by itself, through the interface of burn's backends. There
-//! the two gradients can be had one at a time; they are the calls that burn's autodiff makes.
+//! The convolutions of `gradus bench conv`, each pass by itself, through the interface of burn's backends.
+//! There the two gradients can be had one at a time; they are the calls that burn's autodiff makes.
 
 use crate::timing::median;
 use burn_backend::ops::{ConvOptions, FloatTensorOps, ModuleOps};

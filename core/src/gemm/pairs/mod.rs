@@ -1,9 +1,10 @@
 //! The engine of pairs: products of bf16 by tiles (AMX), or by dot products on vectors (AVX512-BF16).
 //!
-//! A product of two numbers of bf16 is exact in f32. Tiles make of a chunk of 32 steps two chains of at most 16 fused
-//! multiply-adds, add them (1), and add that to the sum (1 a chunk): with u = 2⁻²⁴ a sum of k products is within γ_n Σ|a||b|,
-//! n = min(k, 16) + 2⌈k/32⌉, of the sum of the rounded products, and n <= k from 18 steps on. Dot products make one chain
-//! of at most 32⌈k/32⌉ multiply-adds, of which those beyond k add 0: within γ_k. Subnormal numbers count as 0.
+//! A product of two numbers of bf16 is exact in f32. Tiles make of a chunk of 32 steps two chains of at most
+//! 16 fused multiply-adds, add them (1), and add that to the sum (1 a chunk): with u = 2⁻²⁴ a sum of k
+//! products is within γ_n Σ|a||b|, n = min(k, 16) + 2⌈k/32⌉, of the sum of the rounded products, and n <= k
+//! from 18 steps on. Dot products make one chain of at most 32⌈k/32⌉ multiply-adds, of which those beyond k
+//! add 0: within γ_k. Subnormal numbers count as 0.
 
 pub(super) mod pack;
 
@@ -22,8 +23,8 @@ struct Sums([f32; PAIR_ROWS * 32]);
 /// Multiplies rows by panels.
 ///
 /// # Safety
-/// The rows and the panels' columns lie in C and in the epilogue's parts, and nobody else writes them meanwhile. The machine has
-/// the unit.
+/// The rows and the panels' columns lie in C and in the epilogue's parts, and nobody else writes them
+/// meanwhile. The machine has the unit.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub(super) unsafe fn sweep(unit: PairUnit, sweep: Sweep<'_, f32>) {
     let (a, block) = (sweep.left.a, sweep.left.block);

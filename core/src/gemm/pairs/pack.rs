@@ -1,11 +1,11 @@
 //! bf16 in pairs: how both operands lie in memory.
 //!
-//! Depth is cut into chunks of 32 steps. In a chunk, element t < 16 of a row stands beside element t + 16, in one word: so that
-//! both operands are made by shifts and masks alone. Chunks are counted from the beginning of the whole depth, whoever packs
-//! and wherever its block begins: which steps share a chunk makes the bits.
+//! Depth is cut into chunks of 32 steps. In a chunk, element t < 16 of a row stands beside element t + 16, in
+//! one word: so that both operands are made by shifts and masks alone. Chunks are counted from the beginning
+//! of the whole depth, whoever packs and wherever its block begins: which steps share a chunk makes the bits.
 //!
-//! A panel of the right operand is [chunk][vector][16 words of t][16 columns], its last chunk filled up with zeros; 32 rows of
-//! the left one are [chunk][row][16 words of t].
+//! A panel of the right operand is [chunk][vector][16 words of t][16 columns], its last chunk filled up with
+//! zeros; 32 rows of the left one are [chunk][row][16 words of t].
 
 use crate::buffer::Buffer;
 use crate::gemm::kernel::RowStrip;
@@ -26,8 +26,8 @@ pub(in crate::gemm) const fn panel_len(depth: usize, vectors: usize) -> usize {
 /// The high halves of words.
 const HIGH: i32 = 0xffff_0000_u32 as i32;
 
-/// 16 numbers rounded to bf16, each in the high half of its word: to nearest, the greater in size of two. NaN stays NaN, whatever
-/// its lower bits.
+/// 16 numbers rounded to bf16, each in the high half of its word: to nearest, the greater in size of two. NaN
+/// stays NaN, whatever its lower bits.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn rounded(x: __m512) -> __m512i {
@@ -94,7 +94,8 @@ pub(in crate::gemm) fn empty(widths: PanelWidths, depth: usize) -> Buffer<f32> {
 /// Packs some rows of a part that lies below `above` rows of the right operand, into every panel.
 ///
 /// # Safety
-/// The panels are those of [`empty`], with room for the part; no other call writes these rows. The machine has AVX-512.
+/// The panels are those of [`empty`], with room for the part; no other call writes these rows. The machine
+/// has AVX-512.
 pub(in crate::gemm) unsafe fn pack_rows(
     part: &Matrix<'_, f32>,
     widths: PanelWidths,
@@ -106,7 +107,8 @@ pub(in crate::gemm) unsafe fn pack_rows(
     assert!(rows.end <= part.rows && above + part.rows <= depth && widths.cols == part.cols);
     let mut row = rows.start;
     while row < rows.end {
-        // A chunk over all panels, so that the source is read as it lies; or all rows, where those are its columns.
+        // A chunk over all panels, so that the source is read as it lies; or all rows, where those are its
+        // columns.
         let chunk = CHUNK - (above + row) % CHUNK;
         let len = (rows.end - row).min(if part.transposed { rows.len() } else { chunk });
         for p in 0..widths.count {
@@ -207,7 +209,8 @@ pub(super) struct PairedRows {
 }
 
 impl PairedRows {
-    /// Room for so many chunks. What no strip fills of the first and the last one, before and behind the block's steps, is 0.
+    /// Room for so many chunks. What no strip fills of the first and the last one, before and behind the
+    /// block's steps, is 0.
     pub fn new(chunks: usize) -> Self {
         let mut rows = PairedRows { words: Buffer::stale(chunks * 2 * TILE / 4), chunks };
         if chunks > 0 {
@@ -236,12 +239,12 @@ impl PairedRows {
         }
     }
 
-    /// Writes strips of `mr` rows each, whose steps begin at step `shift` of the first chunk, and lists the chunks that any of
-    /// them fills.
+    /// Writes strips of `mr` rows each, whose steps begin at step `shift` of the first chunk, and lists the
+    /// chunks that any of them fills.
     ///
     /// # Safety
-    /// The strips are readable, `mr` rows of each; they have no steps but shift .. shift + depth of the operand's chunks. The
-    /// machine has AVX-512.
+    /// The strips are readable, `mr` rows of each; they have no steps but shift .. shift + depth of the
+    /// operand's chunks. The machine has AVX-512.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     pub unsafe fn fill(
         &mut self,
@@ -285,7 +288,8 @@ impl PairedRows {
     /// Writes elements k .. k + len of a row.
     ///
     /// # Safety
-    /// The run is readable; the operand holds the chunks of steps k .. k + len, and the row. The machine has AVX-512.
+    /// The run is readable; the operand holds the chunks of steps k .. k + len, and the row. The machine has
+    /// AVX-512.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     unsafe fn put_run(&mut self, row: usize, k: usize, src: *const f32, len: usize) {
@@ -314,8 +318,8 @@ impl PairedRows {
     /// Writes elements k .. k + len of rows row .. row + 16, from src[t·16 + i].
     ///
     /// # Safety
-    /// `len` times 16 elements are readable; the operand holds the chunks of steps k .. k + len, and the rows. The machine has
-    /// AVX-512.
+    /// `len` times 16 elements are readable; the operand holds the chunks of steps k .. k + len, and the
+    /// rows. The machine has AVX-512.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     unsafe fn put_columns(&mut self, s: Avx512, row: usize, k: usize, src: *const f32, len: usize) {

@@ -1,10 +1,12 @@
-//! Depthwise convolution: each channel alone, groups = c_in. Bound by memory: every pass reads each operand once.
+//! Depthwise convolution: each channel alone, groups = c_in. Bound by memory: every pass reads each operand
+//! once.
 //!
-//! On one axis, forward reads input i·stride + t·dilation − padding for output i and tap t. The gradient of the input
-//! reads, for position j = i·stride + r, output i + (r + padding − t·dilation) / stride where that is whole. Both are
-//! the same gather, out\[i·a + r\] = Σ_t in\[i·b + offset_t\] · w\[t\], one for each residue r < a. A line of it runs over
-//! blocks of pixels and, inside, over vectors of channels: memory is read in order, and a weight is loaded once a
-//! block. The gradient of the weights is the same walk with a sum for each tap in registers.
+//! On one axis, forward reads input i·stride + t·dilation − padding for output i and tap t. The gradient of
+//! the input reads, for position j = i·stride + r, output i + (r + padding − t·dilation) / stride where that
+//! is whole. Both are the same gather, out\[i·a + r\] = Σ_t in\[i·b + offset_t\] · w\[t\], one for each
+//! residue r < a. A line of it runs over blocks of pixels and, inside, over vectors of channels: memory is
+//! read in order, and a weight is loaded once a block. The gradient of the weights is the same walk with a
+//! sum for each tap in registers.
 //!
 //! With a multiplier m = c_out / c_in above 1, the input's channels are repeated m times, which leaves m = 1.
 
@@ -22,8 +24,8 @@ use std::ops::Range;
 const BLOCK: usize = 8;
 /// Positions of a line that are done for one residue before the next has its turn.
 const TURN: usize = 4 * BLOCK;
-/// Pixels of the input over which the weights' sums stay in registers. Measured: with the next ones, of a hundred channels, they
-/// must not be more than the first cache holds.
+/// Pixels of the input over which the weights' sums stay in registers. Measured: with the next ones, of a
+/// hundred channels, they must not be more than the first cache holds.
 const SUM_BLOCK: usize = 16;
 /// Elements of a result that the caches do not hold until it is read.
 const FAR: usize = 2 * 1024 * 1024;
@@ -75,7 +77,8 @@ impl<'a> Geometry<'a> {
     }
 }
 
-/// Consecutive lines of the output: out[(i·step + residue)·c ..] = epilogue(Σ_taps in[(at + i·stride)·c ..] · w[tap·c ..]).
+/// Consecutive lines of the output: out[(i·step + residue)·c ..] = epilogue(Σ_taps in[(at + i·stride)·c ..] ·
+/// w[tap·c ..]).
 struct Lines<'a, E> {
     geometry: &'a Geometry<'a>,
     first: usize,
@@ -177,12 +180,14 @@ impl<E: Element> Run<'_, E> {
             let at = (t.at + (i * self.axis.stride) as isize) as usize * self.c + c;
             debug_assert!(at + (B - 1) * step + n <= self.input.len());
             debug_assert!((t.weight * self.c) + c + n <= self.weights.len());
-            // SAFETY: `Axis::source` found the pixels that this tap reads, for each position of the stretch, inside
-            // of the image; c .. c + n are its channels; the weights have a row of c channels for each tap.
+            // SAFETY: `Axis::source` found the pixels that this tap reads, for each position of the stretch,
+            // inside of the image; c .. c + n are its channels; the weights have a row of c channels for each
+            // tap.
             unsafe {
                 let w = load::<S, E, TAIL>(s, self.weights.as_ptr().add(t.weight * self.c + c), n);
                 let x = self.input.as_ptr().add(at);
-                // What the next block reads, since each row of taps and each vector of channels is a run of its own.
+                // What the next block reads, since each row of taps and each vector of channels is a run of
+                // its own.
                 if B > 1 {
                     (0..B).for_each(|b| prefetch(x.wrapping_add((b + B) * step)));
                 }
@@ -318,7 +323,8 @@ impl<E: Element> TapRun<'_, E> {
             let at = (tap.at + (start * self.stride) as isize) as usize * self.c + c;
             debug_assert!(at + (end - 1 - start) * step + n <= self.x.len());
             debug_assert!(end * self.c <= self.dy.len() && (tap.weight + 1) * self.c <= self.sums.len());
-            // SAFETY: `Axis::source` found this tap's pixels inside of the image; the sums have a row for each tap.
+            // SAFETY: `Axis::source` found this tap's pixels inside of the image; the sums have a row for
+            // each tap.
             unsafe {
                 x[t] = x[t].add(at);
                 acc[t] = load::<S, E, TAIL>(s, self.sums.as_ptr().add(tap.weight * self.c + c), n);

@@ -1,8 +1,8 @@
 //! Convolution of few input channels: the first layer of a network.
 //!
 //! In NHWC a kernel's row of taps over few channels is one contiguous run of kw·c_in numbers, and the runs of
-//! neighbouring outputs begin stride·c_in apart. So the input is a matrix of columns as it lies, once its rows are
-//! copied between zeros:
+//! neighbouring outputs begin stride·c_in apart. So the input is a matrix of columns as it lies, once its
+//! rows are copied between zeros:
 //!
 //! ```text
 //! forward              y[p, q, :] = Σ_r run(p·stride + r·dilation, q) · w[r]: products with rows stride·c_in apart
@@ -69,7 +69,8 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// The input lines that a line of the output reads, each between zeros; lines that the next one reads too are kept.
+/// The input lines that a line of the output reads, each between zeros; lines that the next one reads too are
+/// kept.
 struct HeldLines<'a, E: Element> {
     runs: &'a Runs<'a>,
     data: Buffer<E>,
@@ -253,7 +254,8 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
     let runs = Runs::new(spec);
     let columns = spec.kernel[0] * runs.len;
     let w = E::dispatch(Pack { rows: spec.c_out, columns, element: |o, t| w[t * spec.c_out + o] });
-    // A piece is a band of input lines of one image; outputs that reach over its edge are computed on both sides.
+    // A piece is a band of input lines of one image; outputs that reach over its edge are computed on both
+    // sides.
     let reach = spec.dilation[0] * (spec.kernel[0] - 1) + 1;
     let bands = (spec.h / (4 * reach)).clamp(1, 16usize.div_ceil(spec.n.max(1)));
     let band = spec.h.div_ceil(bands).max(1);
@@ -327,8 +329,8 @@ impl<E: Element> Kernel<E> for Scatter<'_, E> {
                 };
                 product.run(s);
             }
-            // Runs that overlap would wait for each other: first every `apart`th, then their neighbours. One number for all
-            // instruction sets, so that bits are the same on all.
+            // Runs that overlap would wait for each other: first every `apart`th, then their neighbours. One
+            // number for all instruction sets, so that bits are the same on all.
             let apart = runs.len.next_multiple_of(16).div_ceil(runs.step);
             for q in (0..apart).flat_map(|first| (first..width).step_by(apart)) {
                 for &(run, line) in &places {
@@ -405,8 +407,8 @@ impl<E: Element> Kernel<E> for RunSums<'_, E> {
                     to[..c_out].copy_from_slice(from);
                 }
             }
-            // SAFETY: the lines hold the runs of all outputs; dy's rows are whole vectors, or copied to such; the
-            // sums have MAX_ROWS rows more than are used.
+            // SAFETY: the lines hold the runs of all outputs; dy's rows are whole vectors, or copied to such;
+            // the sums have MAX_ROWS rows more than are used.
             unsafe {
                 let b = if ld == c_out { dy.as_ptr() } else { row.as_ptr() };
                 let product = Product {

@@ -1,10 +1,11 @@
 //! Convolution as a matrix product whose columns are made inside of it.
 //!
 //! Forward: Y[pixel, o] = Σ_(tap, c) A[pixel, (tap, c)] W[(tap, c), o], with A the columns of x (`gather`).
-//! Gradient of x: the input's pixels with equal (y mod stride, x mod stride) see the same taps, and those alone; each such
-//! phase is a convolution of dy with step 1 and its taps' transposed weights. Gradient of w: dW = Aᵀ dY, the depth
-//! being all pixels of the batch. Where padding is a tenth of all taps or more (small images), rows are ordered by pixel first
-//! and image second, so that a tile's rows share their padding, which is then skipped.
+//! Gradient of x: the input's pixels with equal (y mod stride, x mod stride) see the same taps, and those
+//! alone; each such phase is a convolution of dy with step 1 and its taps' transposed weights. Gradient of w:
+//! dW = Aᵀ dY, the depth being all pixels of the batch. Where padding is a tenth of all taps or more (small
+//! images), rows are ordered by pixel first and image second, so that a tile's rows share their padding,
+//! which is then skipped.
 
 mod gather;
 

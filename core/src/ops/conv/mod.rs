@@ -1,8 +1,9 @@
 //! Convolution: three passes, several algorithms, one choice.
 //!
-//! With P the product x ∗ w of [`spec`], the op is y = act(scale · (P + bias) + shift + residual). Its gradients, for
-//! dy = ∂L/∂y: dz = dy where the activation passes, the residual's gradient is dz, dP = scale · dz, the bias' gradient
-//! is dP summed over pixels, and dP goes through the transposed maps: dx = ∂⟨dP, P⟩/∂x, dw = ∂⟨dP, P⟩/∂w.
+//! With P the product x ∗ w of [`spec`], the op is y = act(scale · (P + bias) + shift + residual). Its
+//! gradients, for dy = ∂L/∂y: dz = dy where the activation passes, the residual's gradient is dz, dP =
+//! scale · dz, the bias' gradient is dP summed over pixels, and dP goes through the transposed maps: dx =
+//! ∂⟨dP, P⟩/∂x, dw = ∂⟨dP, P⟩/∂w.
 
 pub mod depthwise;
 pub mod direct;
@@ -103,8 +104,8 @@ impl Algorithm {
     }
 }
 
-/// The algorithm that serves a pass of a convolution: by rules that were measured (benches/README.md), or the one that
-/// `GRADUS_CONV` names, where it applies.
+/// The algorithm that serves a pass of a convolution: by rules that were measured (benches/README.md), or the
+/// one that `GRADUS_CONV` names, where it applies.
 pub fn choose(spec: &ConvSpec, pass: Pass) -> Algorithm {
     if let Some(asked) = asked().filter(|a| a.applies(spec)) {
         return asked;
@@ -120,17 +121,18 @@ pub fn choose(spec: &ConvSpec, pass: Pass) -> Algorithm {
     }
 }
 
-/// Whether gradients of weights are sums of so few terms that some are exactly 0, as where a tap sees padding or what a
-/// ReLU cut off. Winograd's transforms leave rounding noise there, and Adam, which divides a gradient by its own size,
-/// would take it for a gradient. That was seen with sums of 64 and 256 terms (four images of 4x4 and 8x8); the bound
-/// itself is a choice, not measured: AlexNet's batches of 32 on CIFAR-10 stay below it, ResNet's last stage in an image of 800
-/// pixels (850 terms) does not.
+/// Whether gradients of weights are sums of so few terms that some are exactly 0, as where a tap sees padding
+/// or what a ReLU cut off. Winograd's transforms leave rounding noise there, and Adam, which divides a
+/// gradient by its own size, would take it for a gradient. That was seen with sums of 64 and 256 terms (four
+/// images of 4x4 and 8x8); the bound itself is a choice, not measured: AlexNet's batches of 32 on CIFAR-10
+/// stay below it, ResNet's last stage in an image of 800 pixels (850 terms) does not.
 fn has_few_pixels(spec: &ConvSpec) -> bool {
     let [oh, ow] = spec.out_hw();
     spec.n * oh * ow < 768
 }
 
-/// The one with fewest multiplications, among the tilings with tiles enough to pay for the map of the weights.
+/// The one with fewest multiplications, among the tilings with tiles enough to pay for the map of the
+/// weights.
 fn tiling(spec: &ConvSpec) -> Algorithm {
     const ENOUGH: usize = 96;
     // Pairs of an output and a tap inside of the image, on an axis.
@@ -163,7 +165,8 @@ fn asked() -> Option<Algorithm> {
     })
 }
 
-/// The span of a kernel: its multiply-adds by the definition, whatever the algorithm saves, and each tensor's bytes once.
+/// The span of a kernel: its multiply-adds by the definition, whatever the algorithm saves, and each tensor's
+/// bytes once.
 fn kernel<E: Element>(algorithm: Algorithm, spec: &ConvSpec, pass: Pass) -> profile::Span {
     profile::span(algorithm.name(), pass.name()).work(|| {
         let elements = spec.x_len() + spec.w_len() + spec.y_len();
@@ -204,7 +207,8 @@ fn forward_by<E: Element>(
     epilogue: &Epilogue<'_, E>,
     y: &mut [E],
 ) {
-    // Winograd's maps read what the precision says; products in columns round for themselves, the others are exact.
+    // Winograd's maps read what the precision says; products in columns round for themselves, the others are
+    // exact.
     let read = |operand| spec.precision.operand(operand);
     match algorithm {
         Algorithm::Im2col => im2col::forward(spec, x, w, epilogue, y),

@@ -60,9 +60,9 @@ impl Conv {
 }
 
 impl<E: Element> Tape<E> {
-    /// y = act(scale · (x ∗ w + bias) + shift + residual): [n, h, w, c_in] to [n, oh, ow, c_out], with weights
-    /// [kh, kw, c_in / groups, c_out] and oh = ⌊(h + 2 padding − dilation (kh − 1) − 1) / stride⌋ + 1 (torch.nn.Conv2d,
-    /// with what follows it fused). Panics when the shapes do not fit.
+    /// y = act(scale · (x ∗ w + bias) + shift + residual): [n, h, w, c_in] to [n, oh, ow, c_out], with
+    /// weights [kh, kw, c_in / groups, c_out] and oh = ⌊(h + 2 padding − dilation (kh − 1) − 1) / stride⌋ + 1
+    /// (torch.nn.Conv2d, with what follows it fused). Panics when the shapes do not fit.
     #[track_caller]
     pub fn conv2d(
         &mut self,

@@ -1,16 +1,18 @@
 //! Strided convolution as one of stride 1.
 //!
-//! An output of stride s meets tap r = s u + a at the input pixel s (p + u) + a − padding: a is the tap's phase. With the
-//! pixels of each s x s square, between zeros, as s² times as many channels, and the taps alike,
+//! An output of stride s meets tap r = s u + a at the input pixel s (p + u) + a − padding: a is the tap's
+//! phase. With the pixels of each s x s square, between zeros, as s² times as many channels, and the taps
+//! alike,
 //!
 //! ```text
 //! x'[i, j, (a, b, c)] = x[s i + a − padding, s j + b − padding, c]      w'[u, v, (a, b, c), o] = w[s u + a, s v + b, c, o]
 //! y[p, q, o] = Σ_{u, v, a, b, c} x'[p + u, q + v, (a, b, c)] w'[u, v, (a, b, c), o]
 //! ```
 //!
-//! is the same convolution, of stride 1 and ⌈k / s⌉ x ⌈k / s⌉ taps, those beyond the kernel zeros: 11x11 of stride 4
-//! becomes 3x3 of 16 times as many channels, which Winograd's tiles of 4x4 outputs make with a fourth of the products.
-//! The gradients pass the same maps the other way. Nothing is rounded but by Winograd's transforms, so their bound holds.
+//! is the same convolution, of stride 1 and ⌈k / s⌉ x ⌈k / s⌉ taps, those beyond the kernel zeros: 11x11 of
+//! stride 4 becomes 3x3 of 16 times as many channels, which Winograd's tiles of 4x4 outputs make with a
+//! fourth of the products. The gradients pass the same maps the other way. Nothing is rounded but by
+//! Winograd's transforms, so their bound holds.
 
 use super::{ConvSpec, winograd};
 use crate::buffer::Buffer;
@@ -43,8 +45,8 @@ fn line(spec: &ConvSpec, row: usize, a: usize) -> Option<std::ops::Range<usize>>
     Some(at..at + spec.w * spec.c_in)
 }
 
-/// For the j-th pixel of x', whose row of phases is a run of s·c_in elements: where they lie in a line of x, and the
-/// first one's place in the run.
+/// For the j-th pixel of x', whose row of phases is a run of s·c_in elements: where they lie in a line of x,
+/// and the first one's place in the run.
 fn run(spec: &ConvSpec, j: usize) -> (std::ops::Range<usize>, usize) {
     let (len, zeros) = (spec.stride[1] * spec.c_in, spec.padding[1] * spec.c_in);
     let (from, end) = (j * len, spec.w * spec.c_in + zeros);

@@ -1,10 +1,11 @@
-//! Small products inside of a piece of work: C = A B or C += A B, of scratch that its owner lays out with room for
-//! whole register tiles, so that none is ragged. A's rows are read where they lie.
+//! Small products inside of a piece of work: C = A B or C += A B, of scratch that its owner lays out with
+//! room for whole register tiles, so that none is ragged. A's rows are read where they lie.
 
 use crate::Element;
 use crate::simd::{Simd, prefetch_far};
 
-/// Rows of a register tile of `vectors` vectors: as many sums as leave registers for B's vectors and one of A.
+/// Rows of a register tile of `vectors` vectors: as many sums as leave registers for B's vectors and one of
+/// A.
 #[inline(always)]
 pub(super) const fn tile_rows(registers: usize, vectors: usize) -> usize {
     match (registers, vectors) {
@@ -45,8 +46,8 @@ pub(super) enum Rows<'a> {
     At(&'a [usize]),
 }
 
-/// One product. Row i of A begins at `rows`' i-th place, its elements are `step` apart; row t of B's p-th panel is at
-/// `p·panel + t·ld`; row i of C at `i·c_row`.
+/// One product. Row i of A begins at `rows`' i-th place, its elements are `step` apart; row t of B's p-th
+/// panel is at `p·panel + t·ld`; row i of C at `i·c_row`.
 pub(super) struct Product<'a, E> {
     pub a: *const E,
     pub a_rows: Rows<'a>,
@@ -72,8 +73,8 @@ impl<E: Element> Product<'_, E> {
     /// Computes it.
     ///
     /// # Safety
-    /// A has rows up to the next multiple of `MAX_ROWS` readable, B whole vectors, C the same rows and vectors
-    /// writable, by this thread alone.
+    /// A has rows up to the next multiple of `MAX_ROWS` readable, B whole vectors, C the same rows and
+    /// vectors writable, by this thread alone.
     #[inline(always)]
     pub unsafe fn run<S: Simd<E>>(&self, s: S) {
         let mut done = 0;

@@ -1,11 +1,12 @@
 //! The shape of a convolution.
 //!
-//! y[n, p, q, o] = Σ_{r, s, c} x[n, p·stride + r·dilation − padding, q·stride + s·dilation − padding, c] w[r, s, c, o],
-//! where x outside of the image is 0, and with groups an output channel sees its group's input channels alone.
-//! Pairs are [vertical, horizontal]. Images are NHWC, weights HWIO: [kh, kw, c_in / groups, c_out].
+//! y[n, p, q, o] = Σ_{r, s, c} x[n, p·stride + r·dilation − padding, q·stride + s·dilation − padding, c] w[r,
+//! s, c, o], where x outside of the image is 0, and with groups an output channel sees its group's input
+//! channels alone. Pairs are [vertical, horizontal]. Images are NHWC, weights HWIO: [kh, kw, c_in / groups,
+//! c_out].
 //!
-//! A tap outside of the image adds 0·w or is left out, as is faster: where w is infinite or NaN, outputs of which that tap lies
-//! on padding may be NaN or not. (PyTorch's kernels differ in that as well.)
+//! A tap outside of the image adds 0·w or is left out, as is faster: where w is infinite or NaN, outputs of
+//! which that tap lies on padding may be NaN or not. (PyTorch's kernels differ in that as well.)
 
 use crate::gemm::Precision;
 use crate::ops::window::Window;
@@ -64,8 +65,8 @@ impl ConvSpec {
         }
     }
 
-    /// The output's height and width: ⌊(h + 2 padding − dilation (kernel − 1) − 1) / stride⌋ + 1. Panics, naming the
-    /// spec, when the kernel is larger than the padded input or a parameter is 0.
+    /// The output's height and width: ⌊(h + 2 padding − dilation (kernel − 1) − 1) / stride⌋ + 1. Panics,
+    /// naming the spec, when the kernel is larger than the padded input or a parameter is 0.
     #[track_caller]
     pub fn out_hw(&self) -> [usize; 2] {
         match (self.window(0).outputs(false), self.window(1).outputs(false)) {
@@ -85,8 +86,8 @@ impl ConvSpec {
         }
     }
 
-    /// Panics, naming the spec, when the groups do not divide the channels, or a number is too large: then extents,
-    /// offsets between padding and numbers of elements all fit.
+    /// Panics, naming the spec, when the groups do not divide the channels, or a number is too large: then
+    /// extents, offsets between padding and numbers of elements all fit.
     #[track_caller]
     pub fn check(&self) {
         assert!(
@@ -104,7 +105,8 @@ impl ConvSpec {
         }
     }
 
-    /// The same convolution with strides that do not exceed the padded axes by far: a longer step leads out of them as well.
+    /// The same convolution with strides that do not exceed the padded axes by far: a longer step leads out
+    /// of them as well.
     pub(crate) fn clipped(mut self) -> Self {
         const LEAST: usize = 1 << 16;
         for a in 0..2 {

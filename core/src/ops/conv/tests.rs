@@ -1,7 +1,8 @@
 //! Every algorithm against the definition.
 //!
-//! Bound: a sum of k products, in any order, differs from the exact one by at most (k + 1) u Σ|a||b| (Higham, Accuracy
-//! and Stability of Numerical Algorithms, 2nd edition, section 3.1). The oracle computes the sum and Σ|a||b| in f64.
+//! Bound: a sum of k products, in any order, differs from the exact one by at most (k + 1) u Σ|a||b| (Higham,
+//! Accuracy and Stability of Numerical Algorithms, 2nd edition, section 3.1). The oracle computes the sum and
+//! Σ|a||b| in f64.
 
 mod choice;
 
@@ -101,8 +102,8 @@ impl<E: Element> Case<E> {
         }
     }
 
-    /// The bound, in units of roundoff: the head's, or κ² (k + 24) k with k products at a point (all operands are at
-    /// most 1) for Winograd's, 26 with five taps.
+    /// The bound, in units of roundoff: the head's, or κ² (k + 24) k with k products at a point (all operands
+    /// are at most 1) for Winograd's, 26 with five taps.
     fn bound(&self, algorithm: Algorithm, pass: Pass, terms: usize, abs: f64) -> f64 {
         let (m, spec) = match algorithm {
             Algorithm::Winograd4 => (4, self.spec),
@@ -310,7 +311,8 @@ fn the_number_of_threads_changes_no_bit() {
         // The first tile of rows sees padding alone in the first tap, or row of taps.
         square([1, 14, 14, 512], 512, 3, 2, 1),
     ];
-    // On sixteen there are threads enough to cut ranges of channels, blocks of tiles and tasks of rows smaller.
+    // On sixteen there are threads enough to cut ranges of channels, blocks of tiles and tasks of rows
+    // smaller.
     let pools =
         [1, 2, 3, 16].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads"));
     for spec in specs {
@@ -340,8 +342,8 @@ fn direct_sums(case: &Case<f32>) -> Vec<f32> {
     y
 }
 
-/// Errors on average, against those of a sum term by term: what the choice of Winograd's points gains. Measured: im2col 0.71 to
-/// 0.72, Winograd 0.62 to 0.64 and 1.85 to 1.92, 1.27 with five taps.
+/// Errors on average, against those of a sum term by term: what the choice of Winograd's points gains.
+/// Measured: im2col 0.71 to 0.72, Winograd 0.62 to 0.64 and 1.85 to 1.92, 1.27 with five taps.
 #[test]
 fn each_algorithm_is_about_as_exact_as_a_direct_sum() {
     for (kernel, algorithms) in [
@@ -376,7 +378,8 @@ impl Guarded {
     fn new(data: &[f32]) -> Self {
         const PAGE: usize = 4096;
         let bytes = size_of_val(data).next_multiple_of(PAGE);
-        // SAFETY: a fresh private mapping of bytes + PAGE, of which the last page is closed; data fits before it.
+        // SAFETY: a fresh private mapping of bytes + PAGE, of which the last page is closed; data fits before
+        // it.
         unsafe {
             let (rw, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
             let p = libc::mmap(std::ptr::null_mut(), bytes + PAGE, rw, private, -1, 0);
@@ -431,8 +434,8 @@ fn nothing_is_read_or_written_behind_the_operands() {
     }
 }
 
-/// Each algorithm's fused epilogue against the same arithmetic on its plain result: exact but for the rounding of
-/// three operations.
+/// Each algorithm's fused epilogue against the same arithmetic on its plain result: exact but for the
+/// rounding of three operations.
 #[test]
 fn epilogues_are_what_they_say() {
     for spec in [

@@ -1,9 +1,10 @@
 //! Transposed convolution: the gradient of a convolution's input, as an op.
 //!
-//! Let C be the convolution with the same kernel, stride, padding, dilation and groups that takes `out` channels to
-//! `in`. It is linear in its input, x' ↦ C x'; the transposed convolution is x ↦ Cᵀ x. Hence each pass is a pass of C:
-//! forward is C's gradient of the input, dx is C itself, and dw is C's gradient of the weights with the roles of x and
-//! dy exchanged. C's weights [kh, kw, out / groups, in] are these, [kh, kw, in, out / groups], with two axes swapped.
+//! Let C be the convolution with the same kernel, stride, padding, dilation and groups that takes `out`
+//! channels to `in`. It is linear in its input, x' ↦ C x'; the transposed convolution is x ↦ Cᵀ x. Hence each
+//! pass is a pass of C: forward is C's gradient of the input, dx is C itself, and dw is C's gradient of the
+//! weights with the roles of x and dy exchanged. C's weights [kh, kw, out / groups, in] are these, [kh, kw,
+//! in, out / groups], with two axes swapped.
 
 use super::{Conv, ConvSpec, Fused, Pass, backward_data, backward_weight, choose, forward};
 use crate::ops::window::Window;
@@ -25,8 +26,9 @@ fn swap_channels<E: Element>(w: &Tensor<E>) -> Tensor<E> {
 
 impl<E: Element> Tape<E> {
     /// Transposed convolution (torch.nn.ConvTranspose2d): [n, h, w, in] to [n, oh, ow, out], with weights
-    /// [kh, kw, in, out / groups] and oh = (h − 1) stride − 2 padding + dilation (kh − 1) + output_padding + 1.
-    /// Panics when the shapes do not fit, or output_padding is not less than the larger of stride and dilation.
+    /// [kh, kw, in, out / groups] and oh = (h − 1) stride − 2 padding + dilation (kh − 1) +
+    /// output_padding + 1. Panics when the shapes do not fit, or output_padding is not less than the larger
+    /// of stride and dilation.
     #[track_caller]
     pub fn conv_transpose2d(
         &mut self,

@@ -1,8 +1,9 @@
-//! Cross entropy of logits x with label t, weights w and smoothing ε over C classes, with log p = log softmax x:
-//! ℓ = -a log p_t - Σ_c b_c log p_c, where a = (1 - ε) w_t and b_c = ε w_c / C; ∂ℓ/∂x_c = (a + Σ b) p_c - a [c = t] - b_c.
-//! Its mean divides by Σ w_t over the rows that are not ignored (PyTorch's definition); where none of them has a weight it is a mean
-//! over nothing: NaN, with gradient 0. Forward and this gradient are one pass over the logits. An ignored row has loss and
-//! gradient 0 whatever its logits and whatever comes from behind.
+//! Cross entropy of logits x with label t, weights w and smoothing ε over C classes, with log p = log softmax
+//! x: ℓ = -a log p_t - Σ_c b_c log p_c, where a = (1 - ε) w_t and b_c = ε w_c / C; ∂ℓ/∂x_c = (a + Σ b) p_c -
+//! a [c = t] - b_c. Its mean divides by Σ w_t over the rows that are not ignored (PyTorch's definition);
+//! where none of them has a weight it is a mean over nothing: NaN, with gradient 0. Forward and this gradient
+//! are one pass over the logits. An ignored row has loss and gradient 0 whatever its logits and whatever
+//! comes from behind.
 
 use super::{Reduction, Times};
 use crate::ops::elementwise::apply;
@@ -136,16 +137,16 @@ fn cross_entropy_row<E: Element>(
 }
 
 impl<E: Element> Tape<E> {
-    /// The mean softmax cross entropy of logits [.., C] with one label in 0..C for each row; rows of label -100 are ignored.
-    /// Panics on any other label: validate labels where they come from outside.
+    /// The mean softmax cross entropy of logits [.., C] with one label in 0..C for each row; rows of label
+    /// -100 are ignored. Panics on any other label: validate labels where they come from outside.
     #[track_caller]
     pub fn cross_entropy<L: Copy + TryInto<i64>>(&mut self, logits: Var<E>, labels: &[L]) -> Var<E> {
         self.cross_entropy_with(logits, labels, &ClassLoss::default())
     }
 
-    /// [`Tape::cross_entropy`] with weights, smoothing, another ignored label or another reduction. The result is a scalar, or
-    /// has the shape of the labels for [`Reduction::None`]. The mean over no rows, or over none with a weight, is NaN, and its
-    /// gradient 0.
+    /// [`Tape::cross_entropy`] with weights, smoothing, another ignored label or another reduction. The
+    /// result is a scalar, or has the shape of the labels for [`Reduction::None`]. The mean over no rows, or
+    /// over none with a weight, is NaN, and its gradient 0.
     #[track_caller]
     pub fn cross_entropy_with<L: Copy + TryInto<i64>>(
         &mut self,
@@ -186,7 +187,8 @@ impl<E: Element> Tape<E> {
         })
     }
 
-    /// -w_t x_t of log-probabilities [.., C] with one label for each row, reduced as `how` says; see [`Tape::cross_entropy_with`].
+    /// -w_t x_t of log-probabilities [.., C] with one label for each row, reduced as `how` says; see
+    /// [`Tape::cross_entropy_with`].
     #[track_caller]
     pub fn nll_loss<L: Copy + TryInto<i64>>(
         &mut self,
@@ -274,7 +276,8 @@ mod tests {
 
     type Loss<'a> = &'a dyn Fn(&mut Tape<f64>, Var<f64>, &[i32], &ClassLoss<'_, f64>) -> Var<f64>;
 
-    /// Values of PyTorch 2.15; its gradient is 0 where rows are ignored and NaN where their weights are 0: here it is 0.
+    /// Values of PyTorch 2.15; its gradient is 0 where rows are ignored and NaN where their weights are 0:
+    /// here it is 0.
     #[test]
     fn a_mean_over_nothing_has_gradient_0() {
         let ce: Loss = &|t, x, labels, how| t.cross_entropy_with(x, labels, how);

@@ -1,4 +1,5 @@
-//! Losses. Those of classes compare logits [.., C] with labels; those of pairs compare x with a target of its shape.
+//! Losses. Those of classes compare logits [.., C] with labels; those of pairs compare x with a target of its
+//! shape.
 
 mod classes;
 mod pairs;

@@ -1,6 +1,7 @@
 //! Losses ℓ(x, t) of pairs: squares, smooth absolute differences, binary cross entropy.
 //!
-//! Each is three functions of an element: the loss and its two partial derivatives; backward evaluates them anew.
+//! Each is three functions of an element: the loss and its two partial derivatives; backward evaluates them
+//! anew.
 
 use super::{Reduction, Times};
 use crate::ops::elementwise::{Map, apply};
@@ -214,8 +215,8 @@ impl<E: Element> Tape<E> {
         self.pair_loss(SmoothL1(E::from_f64(beta)), [x, target.into()], [None, None], reduction)
     }
 
-    /// -w (p t ln σ(x) + (1 - t) ln(1 - σ(x))) of logits x and targets t in [0, 1]. Equal shapes. The mean divides by the number
-    /// of elements, whatever the weights (PyTorch's definition).
+    /// -w (p t ln σ(x) + (1 - t) ln(1 - σ(x))) of logits x and targets t in [0, 1]. Equal shapes. The mean
+    /// divides by the number of elements, whatever the weights (PyTorch's definition).
     #[track_caller]
     pub fn bce_with_logits(
         &mut self,
@@ -288,7 +289,8 @@ mod tests {
         close(g.data(), &[2.0, -6.0, -3.0, 1.0]);
     }
 
-    /// Each loss is a polynomial of the target, of degree 2 at most, on a stretch of 1/4 either way: central differences are exact.
+    /// Each loss is a polynomial of the target, of degree 2 at most, on a stretch of 1/4 either way: central
+    /// differences are exact.
     #[test]
     fn gradients_of_targets() {
         let x = t(&[5], &[-3.0, -0.6, 0.1, 0.7, 2.0]);

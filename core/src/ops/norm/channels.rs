@@ -61,8 +61,8 @@ impl<E: Element> Channels<E> {
         [Tensor::from_slice([c], sum), Tensor::from_slice([c], dot)]
     }
 
-    /// scale · (g' - a - (x - mean) · b) in place of g, with a and b for each channel: what passes through the batch's
-    /// statistics; none for statistics that are given.
+    /// scale · (g' - a - (x - mean) · b) in place of g, with a and b for each channel: what passes through
+    /// the batch's statistics; none for statistics that are given.
     pub fn backward(&self, x: &Tensor<E>, g: &mut Tensor<E>, through: Option<[&[E]; 2]>) {
         let c = self.len();
         let piece = (GRAIN / c.max(1)).max(1) * c;

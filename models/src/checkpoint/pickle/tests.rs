@@ -112,7 +112,8 @@ fn other_objects_are_inert() {
 
 #[test]
 fn a_list_becomes_one_dictionary_however_often_it_is_called() {
-    // One list of 1000 pairs, then 1000 calls of OrderedDict with it: a million pairs if each call copied them.
+    // One list of 1000 pairs, then 1000 calls of OrderedDict with it: a million pairs if each call copied
+    // them.
     let list = [&b"]("[..], &b"(K\x01K\x02t".repeat(1000), b"eq\x00"].concat();
     let calls = b"ccollections\nOrderedDict\nh\x00\x85R".repeat(1000);
     let program = [&b"("[..], &list, &calls, b"t."].concat();

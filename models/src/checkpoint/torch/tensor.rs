@@ -1,11 +1,11 @@
 //! Tensors of a pickle as views of storages.
 //!
 //! A tensor is a storage (a flat array kept outside the pickle), an offset, a shape and strides: element
-//! `(i0, i1, ...)` is `storage[offset + i0 * stride0 + i1 * stride1 + ...]`. Storages may be shared, strides may
-//! transpose or repeat (a stride of 0); here every tensor becomes contiguous with a buffer of its own.
+//! `(i0, i1, ...)` is `storage[offset + i0 * stride0 + i1 * stride1 + ...]`. Storages may be shared, strides
+//! may transpose or repeat (a stride of 0); here every tensor becomes contiguous with a buffer of its own.
 //!
-//! A tensor of another kind, such as a sparse one or one of float8, is told apart and left: what it is stands in the
-//! place of its view.
+//! A tensor of another kind, such as a sparse one or one of float8, is told apart and left: what it is stands
+//! in the place of its view.
 
 use super::super::error::{Problem, quote};
 use super::super::pickle::{Id, Pickle, Value};
@@ -86,7 +86,8 @@ impl fmt::Display for Storage {
 /// Storages by key.
 pub(in crate::checkpoint) type Storages = IndexMap<String, Storage>;
 
-/// All storages that the pickle refers to. What else it keeps outside of itself (older files so keep classes) is none.
+/// All storages that the pickle refers to. What else it keeps outside of itself (older files so keep classes)
+/// is none.
 pub(in crate::checkpoint) fn storages(pickle: &Pickle, format: Format) -> Result<Storages, Problem> {
     let reader = Reader { pickle, format };
     let mut storages = Storages::new();
@@ -177,7 +178,8 @@ impl<'a> Reader<'a> {
                 ("_rebuild_parameter" | "_rebuild_parameter_with_state", &[tensor, ..]) => {
                     (function, args) = self.made_by(tensor)?;
                 }
-                // A tensor of a class of one's own: the function that makes the tensor, the class, the arguments.
+                // A tensor of a class of one's own: the function that makes the tensor, the class, the
+                // arguments.
                 ("_rebuild_from_type_v2", &[inner, _class, inner_args, ..]) => {
                     (function, args) = (self.pickle.global(inner).map_or("", |(_, name)| name), inner_args);
                 }
@@ -258,13 +260,14 @@ impl<'a> Reader<'a> {
                 self.broken(format!("a tensor reaches beyond its storage of {}: {described}", storage.numel))
             );
         }
-        // In bounds whenever an element is read: below `storage.numel`, which is checked to end in the storage.
+        // In bounds whenever an element is read: below `storage.numel`, which is checked to end in the
+        // storage.
         let offset = (storage.start as usize).saturating_add(offset);
         Ok(TensorView { storage, dtype, offset, shape, strides, bytes })
     }
 
-    /// `("storage", class, key, device, numel)`, in the legacy form with `None` or `(key, start, numel)` behind it.
-    /// The device says where the storage was; here all is on the CPU.
+    /// `("storage", class, key, device, numel)`, in the legacy form with `None` or `(key, start, numel)`
+    /// behind it. The device says where the storage was; here all is on the CPU.
     fn storage(&self, id: Id) -> Result<StorageView<'a>, Problem> {
         let what = "a storage's description";
         let &[kind, class, key, _device, numel, ref part @ ..] = self.items(id, what)? else {

@@ -1,14 +1,17 @@
-//! Mutant schemata: a file with all of its mutants at once, each asleep until `crate::mutant(ID)` says that it is the one to live.
+//! Mutant schemata: a file with all of its mutants at once, each asleep until `crate::mutant(ID)` says that
+//! it is the one to live.
 //!
-//! To ask each mutant of a shard, one would build the tests once for each. Here `a * b`, for which mutant 7 writes +, becomes
+//! To ask each mutant of a shard, one would build the tests once for each. Here `a * b`, for which mutant 7
+//! writes +, becomes
 //!
 //! ```text
 //! (if crate::mutant(7) { ((a) + (b)) } else { ((a) * (b)) })
 //! ```
 //!
-//! and a function's body begins with `if crate::mutant(8) { return VALUE; }`: one build serves them all. On standard input stands
-//! a list of `[id, mutant]`, the mutants as `cargo mutants --list --json` has them, all of the file that the argument names. The
-//! file goes to standard output; which mutants are not in it, because no such form is known for them, to standard error.
+//! and a function's body begins with `if crate::mutant(8) { return VALUE; }`: one build serves them all. On
+//! standard input stands a list of `[id, mutant]`, the mutants as `cargo mutants --list --json` has them, all
+//! of the file that the argument names. The file goes to standard output; which mutants are not in it,
+//! because no such form is known for them, to standard error.
 
 use serde_json::Value;
 use std::collections::HashMap;
@@ -91,7 +94,8 @@ impl Visit<'_> for Finder {
     }
 }
 
-/// A range of the source with the sites in it that come after the first `after`: outer ones stand before inner ones.
+/// A range of the source with the sites in it that come after the first `after`: outer ones stand before
+/// inner ones.
 fn render(source: &str, sites: &[Site], after: usize, range: Range<usize>) -> String {
     let (mut out, mut at) = (String::new(), range.start);
     for (i, site) in sites.iter().enumerate().skip(after) {

@@ -1,9 +1,9 @@
 //! The columns of a convolution as a left operand: never written down, found by address.
 //!
-//! The matrix of columns has a row for each pixel of a grid and a run of channels for each tap:
-//! A[(n, p, q), (tap, c)] = x[n, p·step + tap_y, q·step + tap_x, c], 0 outside of the image. NHWC makes a tap's
-//! channels a run in memory, so that a row of A is a list of addresses ([`Gather`]); a tap that is padding for
-//! all rows of a tile is left out, neighbouring taps whose runs join are one segment. The transpose, for the gradient
+//! The matrix of columns has a row for each pixel of a grid and a run of channels for each tap: A[(n, p, q),
+//! (tap, c)] = x[n, p·step + tap_y, q·step + tap_x, c], 0 outside of the image. NHWC makes a tap's channels a
+//! run in memory, so that a row of A is a list of addresses ([`Gather`]); a tap that is padding for all rows
+//! of a tile is left out, neighbouring taps whose runs join are one segment. The transpose, for the gradient
 //! of the weights, has a row for each (tap, c) and the pixels as depth: strips are copied from channel runs
 //! ([`GatherTransposed`]).
 
@@ -118,7 +118,8 @@ impl<E: Element> Gather<'_, E> {
                 let there = origins[i].wrapping_offset(offset);
                 addresses[i] = if inside >> i & 1 == 1 { there } else { self.zeros.as_ptr() };
             }
-            // Joined to the segment before, where each row's run goes on in memory and B's rows go on as well.
+            // Joined to the segment before, where each row's run goes on in memory and B's rows go on as
+            // well.
             match strip.segments.last_mut() {
                 Some(last) if addresses == end && last.k + last.len == j * len => last.len += len,
                 _ => {

@@ -129,7 +129,8 @@ fn networks_layers() {
     }
 }
 
-/// Whether a grid's rows read padding, and whether that is a tenth or more of what they read, counted tap by tap.
+/// Whether a grid's rows read padding, and whether that is a tenth or more of what they read, counted tap by
+/// tap.
 #[test]
 fn rows_that_read_padding_are_known() {
     let small = |most: usize| 1..=most;

@@ -1,4 +1,5 @@
-//! Which algorithm serves which convolution, with nothing asked for by `GRADUS_CONV` and f32 in full precision.
+//! Which algorithm serves which convolution, with nothing asked for by `GRADUS_CONV` and f32 in full
+//! precision.
 
 use super::*;
 
@@ -66,7 +67,8 @@ fn names() {
     assert_eq!(Algorithm::ALL.map(Algorithm::name), names);
 }
 
-/// Winograd's tiling is the one with fewest products of numbers that are not padding, counted one by one here.
+/// Winograd's tiling is the one with fewest products of numbers that are not padding, counted one by one
+/// here.
 #[test]
 fn the_cheapest_tiling_is_chosen() {
     let axis = |out: usize, r: usize, size: usize, p: usize| {

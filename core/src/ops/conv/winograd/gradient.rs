@@ -1,11 +1,12 @@
 //! The gradient of the weights: dw = Gᵀ (Σ_t V_tc ⊙ (A dy Aᵀ)_to) G.
 //!
-//! Ranges of input and output channels are pieces of work, and so are parts of the tiles where there are few ranges; the parts' sums
-//! are added in order, and mapped back to taps.
+//! Ranges of input and output channels are pieces of work, and so are parts of the tiles where there are few
+//! ranges; the parts' sums are added in order, and mapped back to taps.
 
 use super::*;
 
-/// A block's tiles, at most, for r taps: the sums are read and written once a block, the points lie in the second cache.
+/// A block's tiles, at most, for r taps: the sums are read and written once a block, the points lie in the
+/// second cache.
 const fn most_tiles(r: usize) -> usize {
     if r == 3 { 128 } else { 64 }
 }
@@ -87,8 +88,8 @@ fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
     });
 }
 
-/// Ranges of input and output channels, smaller where pieces of the given ones would leave threads idle. The sums over
-/// tiles, which make the bits, are cut before.
+/// Ranges of input and output channels, smaller where pieces of the given ones would leave threads idle. The
+/// sums over tiles, which make the bits, are cut before.
 fn evened(spec: &ConvSpec, parts: usize, rows: usize, columns: usize, lanes: usize) -> (usize, usize) {
     let half = |n: usize| (n / 2).next_multiple_of(lanes);
     let smaller = |&(r, c): &(usize, usize)| Some(if r >= c { (half(r), c) } else { (r, half(c)) });

@@ -1,8 +1,10 @@
-//! Winograd's convolution: R x R taps, stride 1, in tiles of M x M outputs: M = 4 or 2 of R = 3, M = 2 of R = 5.
+//! Winograd's convolution: R x R taps, stride 1, in tiles of M x M outputs: M = 4 or 2 of R = 3, M = 2 of R =
+//! 5.
 //!
-//! With N = M + R − 1, a tile's N x N input pixels and the taps are mapped to N² points, where the convolution is a
-//! product: one for each pair of channels and point, a part of the definition's R² M² (1/4, 1/2.25; 1/2.8 for R = 5).
-//! With V = Bᵀ d B for each tile and input channel, U = G g Gᵀ for each pair of channels:
+//! With N = M + R − 1, a tile's N x N input pixels and the taps are mapped to N² points, where the
+//! convolution is a product: one for each pair of channels and point, a part of the definition's R² M² (1/4,
+//! 1/2.25; 1/2.8 for R = 5). With V = Bᵀ d B for each tile and input channel, U = G g Gᵀ for each pair of
+//! channels:
 //!
 //! ```text
 //! forward             y  = Aᵀ (Σ_c V_tc ⊙ U_co) A: at each point a product of matrices, [tiles, in] by [in, out]
@@ -10,12 +12,14 @@
 //! gradient of weights dw = Gᵀ (Σ_t V_tc ⊙ (A dy Aᵀ)_to) G: at each point [in, tiles] by [tiles, out]
 //! ```
 //!
-//! A block of tiles stays in the second cache from the transform of its input through N² products to its result. A
-//! piece of work is a block by a range of channels; partial sums of the weights' gradient are cut by shape.
+//! A block of tiles stays in the second cache from the transform of its input through N² products to its
+//! result. A piece of work is a block by a range of channels; partial sums of the weights' gradient are cut
+//! by shape.
 //!
-//! Error: the maps' entries make it larger than a direct sum's. With κ = max_i Σ_k |Aᵀ_ik| ‖G_k‖₁ ‖Bᵀ_k‖₁ a result is
-//! within κ² (c + 24) u c max|x| max|w| ([`error`], tests). Measured for 64 channels of uniform numbers, root of the mean square
-//! relative to the direct sum's: 0.6 for M = 2; for M = 4 1.8, where the usual points 0, ±1, ±2 give 4.2.
+//! Error: the maps' entries make it larger than a direct sum's. With κ = max_i Σ_k |Aᵀ_ik| ‖G_k‖₁ ‖Bᵀ_k‖₁ a
+//! result is within κ² (c + 24) u c max|x| max|w| ([`error`], tests). Measured for 64 channels of uniform
+//! numbers, root of the mean square relative to the direct sum's: 0.6 for M = 2; for M = 4 1.8, where the
+//! usual points 0, ±1, ±2 give 4.2.
 
 // Indices of points and taps name the same place in two arrays: loops over them say so.
 #![allow(clippy::needless_range_loop)]
@@ -85,7 +89,8 @@ pub fn backward_data<E: Element>(m: usize, spec: &ConvSpec, dy: &[E], w: &[E], d
     forward(m, &back, dy, &turned, &Epilogue::default(), dx);
 }
 
-/// A block's tiles, at most: enough that U, read once a block, costs little, and few enough for the second cache.
+/// A block's tiles, at most: enough that U, read once a block, costs little, and few enough for the second
+/// cache.
 const BLOCK: usize = 48;
 /// A block's tiles, at least, about.
 const LEAST_BLOCK: usize = 24;
@@ -208,7 +213,8 @@ impl<E: Element> Points<'_, E> {
         self.images.patch(n, y, x, extent, self.zeros)
     }
 
-    /// Maps tiles, one at least; fetches of each the pixels that its neighbour on the left, before it, does not read.
+    /// Maps tiles, one at least; fetches of each the pixels that its neighbour on the left, before it, does
+    /// not read.
     #[inline(always)]
     fn map<L: Map, S: Simd<E>, const M: usize, const R: usize>(
         &self,
@@ -239,7 +245,8 @@ impl<E: Element> Points<'_, E> {
                 for line in &coming[..extent] {
                     line[extent - M..extent].iter().for_each(|p| prefetch(p.wrapping_add(c)));
                 }
-                // SAFETY: the patch's addresses have LANES channels from c on; the row has room for whole vectors.
+                // SAFETY: the patch's addresses have LANES channels from c on; the row has room for whole
+                // vectors.
                 unsafe {
                     let to_row = to.data.as_mut_ptr().add(row * to.ld + c - start);
                     vector_of_points::<L, S, E, M, R>(s, &patch, c, to_row, to.plane);
@@ -252,7 +259,8 @@ impl<E: Element> Points<'_, E> {
 /// Maps LANES channels of a patch.
 ///
 /// # Safety
-/// The patch's addresses have c + LANES elements; every point's LANES elements at `to + k·plane` are writable.
+/// The patch's addresses have c + LANES elements; every point's LANES elements at `to + k·plane` are
+/// writable.
 #[inline(always)]
 unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize, const R: usize>(
     s: S,
@@ -278,7 +286,8 @@ unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize, const
     }
 }
 
-/// Blocks of tiles and ranges of panels: as few as come in whole rounds of the threads, or leave them idle for little.
+/// Blocks of tiles and ranges of panels: as few as come in whole rounds of the threads, or leave them idle
+/// for little.
 fn evened(blocks: RangeInclusive<usize>, ranges: RangeInclusive<usize>) -> (usize, usize) {
     let fewest = (*blocks.start(), *ranges.start());
     let cuts = || blocks.clone().map(|b| (b, fewest.1)).chain(ranges.clone().map(|r| (fewest.0, r)));
@@ -464,8 +473,8 @@ impl Outputs {
     }
 }
 
-/// The convolution whose forward pass is this one's gradient of the input, and its taps: turned around, channels
-/// exchanged.
+/// The convolution whose forward pass is this one's gradient of the input, and its taps: turned around,
+/// channels exchanged.
 fn adjoint<E: Element>(spec: &ConvSpec, w: &[E]) -> (ConvSpec, Buffer<E>) {
     let ConvSpec { c_in, c_out, .. } = *spec;
     let [h, width] = spec.out_hw();

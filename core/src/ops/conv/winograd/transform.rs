@@ -1,10 +1,10 @@
 //! The maps of Winograd's and Toom-Cook's convolution, over vectors of channels.
 //!
-//! A product of polynomials is found from its values at enough points. For M outputs of a kernel of R taps there are
-//! N = M + R − 1 points: y = Aᵀ[(G g) ⊙ (Bᵀ d)], and in two dimensions the same along both axes (Lavin and Gray, Fast
-//! Algorithms for Convolutional Neural Networks, section 4). A and G evaluate polynomials, of M and of R coefficients, Bᵀ
-//! interpolates. With the six points 0, ±a, ±b, ∞ (M = 4 of R = 3, M = 2 of R = 5) and n₀ = a²b², n_a = 2a²(a² − b²),
-//! n_b = 2b²(b² − a²):
+//! A product of polynomials is found from its values at enough points. For M outputs of a kernel of R taps
+//! there are N = M + R − 1 points: y = Aᵀ[(G g) ⊙ (Bᵀ d)], and in two dimensions the same along both axes
+//! (Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, section 4). A and G evaluate
+//! polynomials, of M and of R coefficients, Bᵀ interpolates. With the six points 0, ±a, ±b, ∞ (M = 4 of R =
+//! 3, M = 2 of R = 5) and n₀ = a²b², n_a = 2a²(a² − b²), n_b = 2b²(b² − a²):
 //!
 //! ```text
 //! Bᵀ d: a²b² d₀ − (a²+b²) d₂ + d₄            A y: y₀                                    G g: g₀ / n₀
@@ -13,8 +13,8 @@
 //!       a²b² d₁ − (a²+b²) d₃ + d₅                 y_{M−1}                                    g_{R−1}
 //! ```
 //!
-//! The passes need Aᵀ and Gᵀ as well. For M = 2 of R = 3 the points are 0, ±1, ∞. The usual a = 1, b = 2 costs digits;
-//! a = 5/8, b = 3/2 halves the error (see `winograd`), and its Bᵀ and A are exact in binary.
+//! The passes need Aᵀ and Gᵀ as well. For M = 2 of R = 3 the points are 0, ±1, ∞. The usual a = 1, b = 2
+//! costs digits; a = 5/8, b = 3/2 halves the error (see `winograd`), and its Bᵀ and A are exact in binary.
 
 use crate::Element;
 use crate::simd::Simd;

@@ -19,7 +19,8 @@ impl<E: Element> Weights<E> {
         let panel_vectors = tile_vectors(registers, lanes, c_out);
         let width = panel_vectors * lanes;
         let panels = c_out.div_ceil(width);
-        // Planes begin in different sets of the caches, or the points of a pair of channels would meet in one.
+        // Planes begin in different sets of the caches, or the points of a pair of channels would meet in
+        // one.
         let plane = panels * c_in * width + 64 / size_of::<E>();
         let points = points(M, R) * points(M, R);
         let mut data = Buffer::stale(points * plane);
