@@ -2,7 +2,9 @@
 //! not wrap, hang or ask for memory without end. And as many axes as a tensor can have.
 
 use gradus_core::ops::PoolSpec;
-use gradus_core::ops::conv::{Algorithm, Conv, ConvSpec, Fused, backward_data, backward_weight, forward};
+use gradus_core::ops::conv::{
+    Algorithm, Conv, ConvSpec, Fused, backward_data, backward_weight, forward, winograd,
+};
 use gradus_core::ops::roi_align::{Roi, RoiAlign};
 use gradus_core::{Activation, Epilogue, Tape, Tensor, Var};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -236,4 +238,20 @@ fn ops_take_eight_axes() {
     }
     refused(&["matmul: shapes"], || infer().matmul(x.clone().into(), zeros(&[3, 1, 1, 1, 1, 1, 2, 5])));
     refused(&["more than 8 axes"], || infer().reshape(x.clone().into(), &[1, 2, 3, 1, 2, 2, 1, 3, 2]));
+}
+
+/// Beyond 2²³ a scale in f32 rounds up: the last place of an axis would be read behind it.
+#[test]
+fn the_last_of_ten_million_places_is_still_in_the_image() {
+    let x = Tensor::<f32>::from_fn([1, 1, 77, 1], |i| i as f32);
+    let y = Tape::infer().resize_nearest(x.into(), [1, 10_000_000]).value;
+    assert_eq!((y.data()[0], y.data()[9_999_999]), (0.0, 76.0));
+    assert!(y.data().is_sorted());
+}
+
+#[test]
+fn winograd_makes_no_channels_of_none() {
+    let spec = ConvSpec::square([1, 8, 8, 16], 0, 3, 1, 1);
+    let x = vec![1f32; spec.x_len()];
+    winograd::forward(4, &spec, &x, &[], &Epilogue::default(), &mut []);
 }
