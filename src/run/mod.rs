@@ -158,9 +158,18 @@ impl Run {
             false => looks::instead(e, folder.as_ref(), "the folder of a run"),
         })?;
         serde_json::from_slice(&bytes).map_err(|e| {
-            Error::input(format!("does not hold a run's settings: {e}"))
-                .in_file(path)
-                .remedy("name the folder of a run")
+            let settings: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            match settings["task"].as_str() {
+                // One of the other kind.
+                Some(task) => {
+                    Error::input(format!("is a run of `gradus train {task}`, and another is wanted"))
+                        .in_file(folder.as_ref())
+                        .remedy("name a run of the kind that this command takes")
+                }
+                None => Error::input(format!("does not hold a run's settings: {e}"))
+                    .in_file(path)
+                    .remedy("name the folder of a run"),
+            }
         })
     }
 
@@ -408,5 +417,16 @@ mod tests {
         run.epoch(1, &row(1)).unwrap();
         run.give_up();
         assert!(folder.join(ARGS).exists());
+    }
+
+    #[test]
+    fn a_run_of_the_other_kind_is_called_one() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(ARGS), r#"{"task": "alexnet", "classes": ["disc"]}"#).unwrap();
+        let said = Run::settings::<Plan>(dir.path()).unwrap_err().to_string();
+        assert!(
+            said.contains("is a run of `gradus train alexnet`") && !said.contains("missing field"),
+            "{said}"
+        );
     }
 }
