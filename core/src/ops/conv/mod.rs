@@ -277,6 +277,7 @@ fn backward_weight_by<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E]
 }
 
 /// The passes, compiled in this crate once for each element (see [`Engines`](crate::gemm::Engines)).
+#[doc(hidden)]
 pub trait Passes: Sized {
     /// [`forward`] of what was checked.
     fn forward(
