@@ -18,7 +18,7 @@ pub(crate) fn all_finite<E: Element>(parts: &[&[E]]) -> bool {
     let pieces: Vec<&[E]> = parts.iter().flat_map(|part| part.chunks(PIECE)).collect();
     let finite = AtomicBool::new(true);
     parallel::for_each(pieces.len(), |i| {
-        if finite.load(Relaxed) && E::dispatch(Sum::<_, false>(pieces[i])) != E::ZERO {
+        if finite.load(Relaxed) && E::dispatch(SumOf::<_, false>(pieces[i])) != E::ZERO {
             finite.store(false, Relaxed);
         }
     });
@@ -26,9 +26,9 @@ pub(crate) fn all_finite<E: Element>(parts: &[&[E]]) -> bool {
 }
 
 /// Σ x² where `SQUARES`, infinite or NaN where an x is, or where it overflows; else Σ (x − x), 0 or NaN.
-struct Sum<'a, E, const SQUARES: bool>(&'a [E]);
+struct SumOf<'a, E, const SQUARES: bool>(&'a [E]);
 
-impl<E: Element, const SQUARES: bool> Kernel<E> for Sum<'_, E, SQUARES> {
+impl<E: Element, const SQUARES: bool> Kernel<E> for SumOf<'_, E, SQUARES> {
     type Output = E;
 
     #[inline(always)]
@@ -55,7 +55,7 @@ impl<E: Element, const SQUARES: bool> Kernel<E> for Sum<'_, E, SQUARES> {
 pub(crate) fn product_is_finite<E: Element>(x: &Tensor<E>, z: &Tensor<E>) -> bool {
     let squares = |t: &Tensor<E>| {
         let piece =
-            |i: usize| E::dispatch(Sum::<_, true>(&t.data()[i * PIECE..t.len().min((i + 1) * PIECE)]));
+            |i: usize| E::dispatch(SumOf::<_, true>(&t.data()[i * PIECE..t.len().min((i + 1) * PIECE)]));
         parallel::map(t.len().div_ceil(PIECE), piece).into_iter().map(E::to_f64).sum::<f64>().sqrt()
     };
     // A root of each, lest their product overflows in f64: at most 2^64. The half covers all roundings.

@@ -58,7 +58,7 @@ impl<E: Element> Var<E> {
 }
 
 /// What backward does for one node: takes ∂L/∂(its value), adds to its parents' gradients.
-type Backward<E> = Box<dyn FnOnce(Tensor<E>, &mut Slots<E>) + Send>;
+type BackwardFn<E> = Box<dyn FnOnce(Tensor<E>, &mut Slots<E>) + Send>;
 
 /// Makes a node's value again.
 type Again<E> = Arc<dyn Fn() -> Tensor<E> + Send + Sync>;
@@ -81,7 +81,7 @@ impl<E: Element> Kept<E> {
 
 struct Node<E: Element> {
     name: &'static str,
-    backward: Option<Backward<E>>,
+    backward: Option<BackwardFn<E>>,
 }
 
 /// A gradient, and whether it is known to be finite without looking.
@@ -183,7 +183,7 @@ impl<E: Element> Tape<E> {
         self.nodes.is_empty()
     }
 
-    fn push(&mut self, name: &'static str, backward: Option<Backward<E>>) -> NodeId {
+    fn push(&mut self, name: &'static str, backward: Option<BackwardFn<E>>) -> NodeId {
         self.nodes.push(Node { name, backward });
         NodeId { tape: self.id, index: self.nodes.len() - 1 }
     }

@@ -211,8 +211,13 @@ impl<'a, E: Element> Task<'a, E> {
             let (chunk, end) = (stack.plan.chunk, step.k + step.block.depth());
             let rows = step.k / chunk * chunk..depth.min(end.next_multiple_of(chunk));
             let columns = widths.columns(step.panels.clone());
-            let fresh =
-                Fresh { task: self, block: step.block, out, k: step.k - rows.start, col: columns.start };
+            let fresh = FreshPanels {
+                task: self,
+                block: step.block,
+                out,
+                k: step.k - rows.start,
+                col: columns.start,
+            };
             match stack.in_place(rows.clone(), columns.clone()) {
                 Some(b) if self.rows.len() <= b.plan().rows => fresh.read_in_place(&b),
                 Some(b) if !self.a.skips() => fresh.pack_in_passing(&b),
@@ -229,7 +234,7 @@ impl<'a, E: Element> Task<'a, E> {
 }
 
 /// A step of a task that packs for itself.
-struct Fresh<'a, E: Element> {
+struct FreshPanels<'a, E: Element> {
     task: &'a Task<'a, E>,
     block: &'a DepthBlock,
     out: Output<'a, E>,
@@ -237,7 +242,7 @@ struct Fresh<'a, E: Element> {
     col: usize,
 }
 
-impl<E: Element> Fresh<'_, E> {
+impl<E: Element> FreshPanels<'_, E> {
     fn sweep(&self, b: &PackedRhs<'_, E>, rows: Range<usize>, passing: Passing<'_, E>) {
         let panels = 0..b.widths().count;
         let left = LhsBlock { a: self.task.a, block: self.block };

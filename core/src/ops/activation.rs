@@ -73,9 +73,9 @@ table! {
 #[derive(Clone, Copy)]
 struct InPlace<F>(F);
 #[derive(Clone, Copy)]
-struct Of<F>(F);
+struct ValueOf<F>(F);
 #[derive(Clone, Copy)]
-struct Back<F>(F);
+struct GradientOf<F>(F);
 
 impl<E: Element, F: Pointwise<E>> Map<E> for InPlace<F> {
     #[inline(always)]
@@ -83,13 +83,13 @@ impl<E: Element, F: Pointwise<E>> Map<E> for InPlace<F> {
         self.0.value(d)
     }
 }
-impl<E: Element, F: Pointwise<E>> Map<E> for Of<F> {
+impl<E: Element, F: Pointwise<E>> Map<E> for ValueOf<F> {
     #[inline(always)]
     fn at(self, _: E, a: E, _: E) -> E {
         self.0.value(a)
     }
 }
-impl<E: Element, F: Pointwise<E>> Map<E> for Back<F> {
+impl<E: Element, F: Pointwise<E>> Map<E> for GradientOf<F> {
     #[inline(always)]
     fn at(self, d: E, a: E, _: E) -> E {
         self.0.gradient(d, a)
@@ -97,13 +97,13 @@ impl<E: Element, F: Pointwise<E>> Map<E> for Back<F> {
 }
 
 /// f of each element, in place where the buffer has no other owner.
-fn map<E: Element, F: Pointwise<E>>(mut x: Tensor<E>, f: F) -> Tensor<E> {
+fn values<E: Element, F: Pointwise<E>>(mut x: Tensor<E>, f: F) -> Tensor<E> {
     if x.is_unique() {
         apply(&mut x, None, None, InPlace(f));
         x
     } else {
         let mut y = Tensor::stale(*x.shape());
-        apply(&mut y, Some(&x), None, Of(f));
+        apply(&mut y, Some(&x), None, ValueOf(f));
         y
     }
 }
@@ -124,13 +124,13 @@ impl<E: Element> Tape<E> {
         let _span = profile::span(F::NAME, "forward");
         let node = x.node;
         if !self.records(&[node]) {
-            return map(x.value, f).into();
+            return values(x.value, f).into();
         }
         let kept_x = (F::KEEPS == Keeps::X).then(|| x.value.clone());
-        let y = map(x.value, f);
+        let y = values(x.value, f);
         let kept = if F::KEEPS == Keeps::Y { Some(y.clone()) } else { kept_x };
         self.record(F::NAME, y, &[node], move |g, slots| {
-            slots.add(node, || update(g, kept.as_ref(), None, Back(f)));
+            slots.add(node, || update(g, kept.as_ref(), None, GradientOf(f)));
         })
     }
 

@@ -56,9 +56,9 @@ table! {
     Mul "mul" passes [false, false] keeps [[false, true], [true, false]]: |a, b| a * b; |g| g * b, g * a;
     Div "div" passes [false, false] keeps [[false, true], [true, true]]: |a, b| a / b; |g| g / b, -g * ((a / b) / b);
     Maximum "maximum" passes [false, false] keeps ALL: |a, b| if a > b || is_nan(a) { a } else { b };
-        |g| share(g, a, b), share(g, b, a);
+        |g| winners_share(g, a, b), winners_share(g, b, a);
     Minimum "minimum" passes [false, false] keeps ALL: |a, b| if a < b || is_nan(a) { a } else { b };
-        |g| share(g, b, a), share(g, a, b);
+        |g| winners_share(g, b, a), winners_share(g, a, b);
 }
 
 #[inline(always)]
@@ -69,7 +69,7 @@ fn is_nan<E: Element>(x: E) -> bool {
 
 /// The gradient of the side whose value is `this` in a contest for the greater.
 #[inline(always)]
-fn share<E: Element>(g: E, this: E, other: E) -> E {
+fn winners_share<E: Element>(g: E, this: E, other: E) -> E {
     if this == other {
         g * E::from_f64(0.5)
     } else if this < other {
@@ -80,7 +80,7 @@ fn share<E: Element>(g: E, this: E, other: E) -> E {
 }
 
 #[derive(Clone, Copy)]
-struct Fresh<F>(F);
+struct FreshOf<F>(F);
 #[derive(Clone, Copy)]
 struct IntoA<F>(F);
 #[derive(Clone, Copy)]
@@ -90,7 +90,7 @@ struct GradientA<F>(F);
 #[derive(Clone, Copy)]
 struct GradientB<F>(F);
 
-impl<E: Element, F: Binary<E>> Map<E> for Fresh<F> {
+impl<E: Element, F: Binary<E>> Map<E> for FreshOf<F> {
     #[inline(always)]
     fn at(self, _: E, a: E, b: E) -> E {
         self.0.value(a, b)
@@ -129,7 +129,7 @@ fn combine<E: Element, F: Binary<E>>(shape: Shape, mut a: Tensor<E>, mut b: Tens
         update(b, Some(&a), None, IntoB(f))
     } else {
         let mut y = Tensor::result(F::NAME, &shape);
-        apply(&mut y, Some(&a), Some(&b), Fresh(f));
+        apply(&mut y, Some(&a), Some(&b), FreshOf(f));
         y
     }
 }

@@ -70,8 +70,8 @@ impl<E: Element> Kernel<E> for Drop<'_, E> {
 
 /// d a c
 #[derive(Clone, Copy)]
-struct Times<E>(E);
-impl<E: Element> Map<E> for Times<E> {
+struct KeptTimes<E>(E);
+impl<E: Element> Map<E> for KeptTimes<E> {
     #[inline(always)]
     fn at(self, d: E, a: E, _: E) -> E {
         if a == E::ZERO { E::ZERO } else { d * self.0 }
@@ -103,7 +103,7 @@ impl<E: Element> Tape<E> {
         assert!((0.0..1.0).contains(&p), "dropout: p = {p} is not in [0, 1)");
         let Var { value, node } = x;
         let mask = Tensor::from_fn(*value.shape(), |i| if mask[i] { E::ONE } else { E::ZERO });
-        let f = Times(E::from_f64(1.0 / (1.0 - p)));
+        let f = KeptTimes(E::from_f64(1.0 / (1.0 - p)));
         let y = update(value, Some(&mask), None, f);
         self.record("dropout", y, &[node], move |g, slots| {
             slots.add(node, || update(g, Some(&mask), None, f))

@@ -39,7 +39,8 @@ pub(crate) fn apply<E: Element, F: Map<E>>(
 ) {
     let zero = [E::ZERO];
     let scalar = Shape::new(&[]);
-    let runs = Runs::new(d.shape(), [a.map_or(&scalar, |t| t.shape()), b.map_or(&scalar, |t| t.shape())]);
+    let runs =
+        BroadcastRuns::new(d.shape(), [a.map_or(&scalar, |t| t.shape()), b.map_or(&scalar, |t| t.shape())]);
     let a = a.map_or(&zero[..], |t| t.data());
     let b = b.map_or(&zero[..], |t| t.data());
     parallel::chunks(d.data_mut(), GRAIN, |i, d| {
@@ -48,11 +49,11 @@ pub(crate) fn apply<E: Element, F: Map<E>>(
 }
 
 /// The joined axes of a destination, outermost first, with the operands' strides (0 where they repeat).
-struct Runs {
+struct BroadcastRuns {
     axes: Vec<(usize, [usize; 2])>,
 }
 
-impl Runs {
+impl BroadcastRuns {
     #[track_caller]
     fn new(shape: &Shape, operands: [&Shape; 2]) -> Self {
         let strides = operands.map(|o| {
@@ -76,7 +77,7 @@ impl Runs {
         if axes.is_empty() {
             axes.push((1, [0, 0]));
         }
-        Runs { axes }
+        BroadcastRuns { axes }
     }
 
     /// Where run number `index` begins in both operands.
@@ -94,7 +95,7 @@ impl Runs {
 
 /// The part of the destination that starts at flat index `first`.
 struct Piece<'a, E, F> {
-    runs: &'a Runs,
+    runs: &'a BroadcastRuns,
     first: usize,
     d: &'a mut [E],
     a: &'a [E],

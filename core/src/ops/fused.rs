@@ -104,10 +104,10 @@ impl<E: Element> Tail<E> {
     }
 
     /// What backward needs of it, of a result y; `wants_product` where dP is wanted.
-    pub fn back(self, y: &Tensor<E>, wants_product: bool) -> Back<E> {
+    pub fn back(self, y: &Tensor<E>, wants_product: bool) -> TailBack<E> {
         let Tail { scale, activation, to_bias, to_residual, .. } = self;
         let cut = (activation != Activation::None).then(|| (y.clone(), activation.bounds()));
-        Back { cut, scale, to_bias, to_residual, wants_product }
+        TailBack { cut, scale, to_bias, to_residual, wants_product }
     }
 }
 
@@ -151,7 +151,7 @@ impl<E: Element> Kernel<E> for Apply<'_, E> {
 }
 
 /// What backward keeps of a [`Tail`].
-pub(super) struct Back<E: Element> {
+pub(super) struct TailBack<E: Element> {
     /// The result, if its activation cuts off, and between which bounds it does not.
     cut: Option<(Tensor<E>, [E; 2])>,
     scale: Option<Tensor<E>>,
@@ -160,7 +160,7 @@ pub(super) struct Back<E: Element> {
     wants_product: bool,
 }
 
-impl<E: Element> Back<E> {
+impl<E: Element> TailBack<E> {
     /// Sends the residual's and the bias' gradients off and returns dP, unless only they are wanted.
     pub fn backward(self, dy: Tensor<E>, slots: &mut Slots<E>) -> Tensor<E> {
         let mut g = dy;

@@ -46,7 +46,7 @@ impl<'a, E> Stack<'a, E> {
 }
 
 /// C_(used[i]) = Σ_i A_i·B_i, C's matrices one after the other, m x n each.
-fn multiply<E: Element>(
+fn multiply_stacks<E: Element>(
     precision: Precision,
     a: Stack<'_, E>,
     b: Stack<'_, E>,
@@ -102,7 +102,7 @@ impl<E: Element> Tape<E> {
         } else {
             let a = Stack { data: a.value.data(), extent: [m, k], transposed: false, used: &used[0] };
             let b = Stack { data: b.value.data(), extent: [k, n], transposed: false, used: &used[1] };
-            multiply(precision, a, b, [m, n], &used[2], c.data_mut());
+            multiply_stacks(precision, a, b, [m, n], &used[2], c.data_mut());
         }
         let parents = [a.node, b.node];
         let (a, b) = (parents[1].map(|_| a.value), parents[0].map(|_| b.value));
@@ -112,7 +112,7 @@ impl<E: Element> Tape<E> {
                 slots.add(parents[0], || {
                     let mut da = Tensor::stale(a_shape);
                     let b = Stack { data: b.data(), extent: [k, n], transposed: true, used: &used[1] };
-                    multiply(precision, dc, b, [m, k], &used[0], da.data_mut());
+                    multiply_stacks(precision, dc, b, [m, k], &used[0], da.data_mut());
                     da
                 });
             }
@@ -120,7 +120,7 @@ impl<E: Element> Tape<E> {
                 slots.add(parents[1], || {
                     let mut db = Tensor::stale(b_shape);
                     let a = Stack { data: a.data(), extent: [m, k], transposed: false, used: &used[0] };
-                    multiply(precision, a.t(), dc, [k, n], &used[1], db.data_mut());
+                    multiply_stacks(precision, a.t(), dc, [k, n], &used[1], db.data_mut());
                     db
                 });
             }

@@ -73,12 +73,12 @@ impl PoolSpec {
 }
 
 /// The number of a tap in its window, row-major; the largest number stands for "none": no gradient.
-trait Tap: Word + PartialEq {
+trait TapNumber: Word + PartialEq {
     const NONE: Self;
     fn new(number: usize) -> Self;
     fn number(self) -> usize;
 }
-impl Tap for u8 {
+impl TapNumber for u8 {
     const NONE: u8 = u8::MAX;
     #[inline(always)]
     fn new(number: usize) -> u8 {
@@ -88,7 +88,7 @@ impl Tap for u8 {
         usize::from(self)
     }
 }
-impl Tap for u32 {
+impl TapNumber for u32 {
     const NONE: u32 = u32::MAX;
     #[inline(always)]
     fn new(number: usize) -> u32 {
@@ -113,7 +113,7 @@ struct MaxRow<'a, E, T, const KEEP: bool> {
     best: &'a mut [T],
 }
 
-impl<E: Element, T: Tap, const KEEP: bool> Kernel<E> for MaxRow<'_, E, T, KEEP> {
+impl<E: Element, T: TapNumber, const KEEP: bool> Kernel<E> for MaxRow<'_, E, T, KEEP> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(mut self, _: S) {
@@ -138,7 +138,7 @@ impl<E: Element, T: Tap, const KEEP: bool> Kernel<E> for MaxRow<'_, E, T, KEEP> 
     }
 }
 
-impl<E: Element, T: Tap, const KEEP: bool> MaxRow<'_, E, T, KEEP> {
+impl<E: Element, T: TapNumber, const KEEP: bool> MaxRow<'_, E, T, KEEP> {
     #[inline(always)]
     #[allow(clippy::eq_op)]
     fn channels<const V: usize>(&mut self, columns: &[(usize, usize)], q: usize, c: usize) {
@@ -173,7 +173,7 @@ impl<E: Element, T: Tap, const KEEP: bool> MaxRow<'_, E, T, KEEP> {
 }
 
 /// The maximum, and each output's tap if `KEEP`.
-fn max_forward<E: Element, T: Tap, const KEEP: bool>(
+fn max_forward<E: Element, T: TapNumber, const KEEP: bool>(
     x: &Tensor<E>,
     spec: PoolSpec,
     activation: Activation,
@@ -214,7 +214,7 @@ struct MaxBackRow<'a, E, T> {
     d: &'a mut [E],
 }
 
-impl<E: Element, T: Tap> Kernel<E> for MaxBackRow<'_, E, T> {
+impl<E: Element, T: TapNumber> Kernel<E> for MaxBackRow<'_, E, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, _: S) {
@@ -233,7 +233,7 @@ impl<E: Element, T: Tap> Kernel<E> for MaxBackRow<'_, E, T> {
     }
 }
 
-fn max_backward<E: Element, T: Tap>(
+fn max_backward<E: Element, T: TapNumber>(
     g: &Tensor<E>,
     best: &Indices<T>,
     spec: PoolSpec,
@@ -289,7 +289,7 @@ impl<E: Element> Tape<E> {
     }
 
     #[track_caller]
-    fn max_pool<T: Tap>(
+    fn max_pool<T: TapNumber>(
         &mut self,
         x: Var<E>,
         spec: PoolSpec,

@@ -187,8 +187,8 @@ pub(crate) fn sum_to<E: Element>(g: Tensor<E>, shape: Shape) -> Tensor<E> {
 }
 
 #[derive(Clone, Copy)]
-struct Times<E>(E);
-impl<E: Element> Map<E> for Times<E> {
+struct ScaledBy<E>(E);
+impl<E: Element> Map<E> for ScaledBy<E> {
     #[inline(always)]
     fn at(self, _: E, a: E, _: E) -> E {
         a * self.0
@@ -196,8 +196,8 @@ impl<E: Element> Map<E> for Times<E> {
 }
 
 #[derive(Clone, Copy)]
-struct Over<E>(E);
-impl<E: Element> Map<E> for Over<E> {
+struct DividedBy<E>(E);
+impl<E: Element> Map<E> for DividedBy<E> {
     #[inline(always)]
     fn at(self, d: E, _: E, _: E) -> E {
         d / self.0
@@ -226,7 +226,7 @@ impl<E: Element> Map<E> for Split {
 
 /// Which axes are meant, and the result's shape: (marks, with extent 1 for reduced axes, as wanted).
 #[track_caller]
-fn plan(op: &str, shape: &Shape, axes: &[isize], keepdim: bool) -> (Vec<bool>, Shape, Shape) {
+fn reduced_axes(op: &str, shape: &Shape, axes: &[isize], keepdim: bool) -> (Vec<bool>, Shape, Shape) {
     let mut reduced = vec![axes.is_empty(); shape.len()];
     for &a in axes {
         let a = shape.axis(a);
@@ -259,17 +259,17 @@ impl<E: Element> Tape<E> {
     fn sum_over(&mut self, op: &'static str, x: Var<E>, axes: &[isize], keepdim: bool, mean: bool) -> Var<E> {
         let _span = profile::span(op, "forward");
         let (node, shape) = (x.node, *x.shape());
-        let (reduced, kept, wanted) = plan(op, &shape, axes, keepdim);
+        let (reduced, kept, wanted) = reduced_axes(op, &shape, axes, keepdim);
         let n: usize = shape.iter().zip(&reduced).filter(|&(_, &r)| r).map(|(&n, _)| n).product();
         let mut y = reduce(&x.value, &reduced, Sum).reshape(wanted);
         if mean {
-            apply(&mut y, None, None, Over(E::from_usize(n)));
+            apply(&mut y, None, None, DividedBy(E::from_usize(n)));
         }
         let share = if mean { E::ONE / E::from_usize(n) } else { E::ONE };
         self.record(op, y, &[node], move |g, slots| {
             slots.add(node, || {
                 let mut d = Tensor::stale(shape);
-                apply(&mut d, Some(&g.reshape(kept)), None, Times(share));
+                apply(&mut d, Some(&g.reshape(kept)), None, ScaledBy(share));
                 d
             });
         })
@@ -282,7 +282,7 @@ impl<E: Element> Tape<E> {
     pub fn max(&mut self, x: Var<E>, axes: &[isize], keepdim: bool) -> Var<E> {
         let _span = profile::span("max", "forward");
         let (node, shape) = (x.node, *x.shape());
-        let (reduced, kept, wanted) = plan("max", &shape, axes, keepdim);
+        let (reduced, kept, wanted) = reduced_axes("max", &shape, axes, keepdim);
         let empty = shape.iter().zip(&reduced).any(|(&n, &r)| r && n == 0);
         assert!(!empty, "max: no elements along {axes:?} of {shape:?}");
         let y = reduce(&x.value, &reduced, Max);

@@ -147,7 +147,7 @@ impl<E: Element> Kernel<E> for Transpose<'_, '_, E> {
 }
 
 /// A stretch of indices along an axis: (first, length).
-type Run = (usize, usize);
+type IndexRun = (usize, usize);
 
 /// A tensor seen as [outer, n, inner] around an axis.
 #[derive(Clone, Copy)]
@@ -169,7 +169,7 @@ impl Around {
 
 /// Calls `f(place in whole, place in part, length)` for each stretch of elements that the runs select, where
 /// the part is [outer, Σ lengths, inner].
-fn stretches(around: Around, runs: &[Run], outer: usize, mut f: impl FnMut(usize, usize, usize)) {
+fn stretches(around: Around, runs: &[IndexRun], outer: usize, mut f: impl FnMut(usize, usize, usize)) {
     let Around { n, inner, .. } = around;
     let selected: usize = runs.iter().map(|r| r.1).sum();
     let mut place = outer * selected * inner;
@@ -185,7 +185,7 @@ fn slabs(around: Around) -> usize {
 }
 
 /// The part of x that the runs select along an axis.
-fn select<E: Element>(x: &[E], around: Around, runs: &[Run], part: &mut [E]) {
+fn select<E: Element>(x: &[E], around: Around, runs: &[IndexRun], part: &mut [E]) {
     let part = Shared::new(part);
     parallel::ranges(around.outer, slabs(around), |range| {
         for o in range {
@@ -213,7 +213,7 @@ impl<E: Element> Kernel<E> for AddTo<'_, E> {
 }
 
 /// The adjoint of [`select`]: zeros, to which the part's elements are added where they came from.
-fn scatter<E: Element>(part: &[E], around: Around, runs: &[Run], shape: Shape) -> Tensor<E> {
+fn scatter<E: Element>(part: &[E], around: Around, runs: &[IndexRun], shape: Shape) -> Tensor<E> {
     let mut d = Tensor::stale(shape);
     let whole = Shared::new(d.data_mut());
     let slab = around.n * around.inner;
@@ -322,7 +322,7 @@ impl<E: Element> Tape<E> {
     }
 
     #[track_caller]
-    fn select_runs(&mut self, name: &'static str, x: Var<E>, axis: usize, runs: Vec<Run>) -> Var<E> {
+    fn select_runs(&mut self, name: &'static str, x: Var<E>, axis: usize, runs: Vec<IndexRun>) -> Var<E> {
         let _span = profile::span(name, "forward");
         let (node, shape) = (x.node, *x.shape());
         let around = Around::new(&shape, axis);
@@ -356,7 +356,7 @@ impl<E: Element> Tape<E> {
     #[track_caller]
     pub fn index_select(&mut self, x: Var<E>, axis: isize, indices: &[usize]) -> Var<E> {
         let axis = x.shape().axis(axis);
-        let mut runs: Vec<Run> = Vec::new();
+        let mut runs: Vec<IndexRun> = Vec::new();
         for &i in indices {
             assert!(i < x.shape()[axis], "index_select: index {i} along axis {axis} of {:?}", x.shape());
             match runs.last_mut() {

@@ -114,20 +114,20 @@ fn first_of(n: usize, holds: impl Fn(usize) -> bool) -> usize {
 }
 
 /// A region's place: its map, and the weights of both axes.
-struct Plan<E> {
+struct RoiWeights<E> {
     level: usize,
     image: usize,
     rows: Taps<E>,
     columns: Taps<E>,
 }
 
-impl<E: Element> Plan<E> {
+impl<E: Element> RoiWeights<E> {
     fn new(roi: &Roi<E>, align: &RoiAlign, scale: E, [h, w]: [usize; 2]) -> Self {
         let offset = if align.aligned { E::from_f64(0.5) } else { E::ZERO };
         let at = roi.bounds.map(|v| v * scale - offset);
         let side = |size: E| if !align.aligned && size < E::ONE { E::ONE } else { size };
         let [down, across] = align.output;
-        Plan {
+        RoiWeights {
             level: roi.level,
             image: roi.image,
             rows: Taps::new(at[1], side(at[3] - at[1]), h, down, align.sampling),
@@ -153,7 +153,7 @@ impl<E: Element> Plan<E> {
 }
 
 /// What is done to the channels of a bin, some vectors at a time.
-trait Channels<E: Element> {
+trait BinPass<E: Element> {
     /// Channels `from .. from + n` in V vectors, the last of which need not be whole.
     fn vectors<S: Simd<E>, const V: usize>(&mut self, s: S, from: usize, n: usize);
 
@@ -173,13 +173,13 @@ trait Channels<E: Element> {
 }
 
 /// A bin's value from its cells.
-struct Gather<'a, E> {
+struct BinValue<'a, E> {
     x: &'a [E],
     cells: &'a [(usize, E)],
     y: &'a mut [E],
 }
 
-impl<E: Element> Channels<E> for Gather<'_, E> {
+impl<E: Element> BinPass<E> for BinValue<'_, E> {
     #[inline(always)]
     fn vectors<S: Simd<E>, const V: usize>(&mut self, s: S, from: usize, n: usize) {
         let mut sums = [s.zero(); V];
@@ -196,13 +196,13 @@ impl<E: Element> Channels<E> for Gather<'_, E> {
 }
 
 /// A bin's gradient, added to its cells.
-struct Scatter<'a, E> {
+struct BinGradient<'a, E> {
     dy: &'a [E],
     cells: &'a [(usize, E)],
     dx: &'a mut [E],
 }
 
-impl<E: Element> Channels<E> for Scatter<'_, E> {
+impl<E: Element> BinPass<E> for BinGradient<'_, E> {
     #[inline(always)]
     fn vectors<S: Simd<E>, const V: usize>(&mut self, s: S, from: usize, n: usize) {
         let mut dy = [s.zero(); V];
@@ -220,8 +220,8 @@ impl<E: Element> Channels<E> for Scatter<'_, E> {
 }
 
 /// One region's bins from its map.
-struct Forward<'a, E> {
-    plan: &'a Plan<E>,
+struct RoiForward<'a, E> {
+    region: &'a RoiWeights<E>,
     /// The image's map, [h, w, c].
     x: &'a [E],
     map: [usize; 3],
@@ -229,19 +229,19 @@ struct Forward<'a, E> {
     y: &'a mut [E],
 }
 
-impl<E: Element> Kernel<E> for Forward<'_, E> {
+impl<E: Element> Kernel<E> for RoiForward<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let Forward { plan, x, map: [h, w, c], y } = self;
-        plan.bins(0..h, [w, c], |bin, cells| Gather { x, cells, y: &mut y[bin * c..][..c] }.all(s, c));
+        let RoiForward { region, x, map: [h, w, c], y } = self;
+        region.bins(0..h, [w, c], |bin, cells| BinValue { x, cells, y: &mut y[bin * c..][..c] }.all(s, c));
     }
 }
 
 /// The gradient of some rows of an image's map.
-struct Backward<'a, E> {
+struct RoiBackward<'a, E> {
     /// All regions, and their gradients, `each` = down · across · c elements.
-    plans: &'a [Plan<E>],
+    regions: &'a [RoiWeights<E>],
     dy: &'a [E],
     each: usize,
     level: usize,
@@ -253,18 +253,18 @@ struct Backward<'a, E> {
     dx: &'a mut [E],
 }
 
-impl<E: Element> Kernel<E> for Backward<'_, E> {
+impl<E: Element> Kernel<E> for RoiBackward<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let Backward { plans, dy, each, level, image, rows, w, c, dx } = self;
+        let RoiBackward { regions, dy, each, level, image, rows, w, c, dx } = self;
         dx.fill(E::ZERO);
-        for (plan, dy) in plans.iter().zip(dy.chunks_exact(each)) {
-            let here = (plan.level, plan.image) == (level, image);
-            if here && plan.rows.taps.iter().any(|(i, _)| rows.contains(i)) {
-                plan.bins(rows.clone(), [w, c], |bin, cells| {
+        for (region, dy) in regions.iter().zip(dy.chunks_exact(each)) {
+            let here = (region.level, region.image) == (level, image);
+            if here && region.rows.taps.iter().any(|(i, _)| rows.contains(i)) {
+                region.bins(rows.clone(), [w, c], |bin, cells| {
                     if !cells.is_empty() {
-                        Scatter { dy: &dy[bin * c..][..c], cells, dx }.all(s, c);
+                        BinGradient { dy: &dy[bin * c..][..c], cells, dx }.all(s, c);
                     }
                 });
             }
@@ -296,18 +296,18 @@ impl<E: Element> Tape<E> {
         assert!(align.sampling < SAMPLES, "{OP}: {} samples of a bin", align.sampling);
         let [down, across] = align.output;
         let mut y = Tensor::result(OP, &[rois.len(), down, across, c]);
-        let plan = |r: &Roi<E>| {
+        let region = |r: &Roi<E>| {
             let [_, h, w, _] = shapes[r.level];
-            Plan::new(r, &align, E::from_f64(scales[r.level]), [h, w])
+            RoiWeights::new(r, &align, E::from_f64(scales[r.level]), [h, w])
         };
-        let plans: Vec<Plan<E>> = rois.iter().map(plan).collect();
+        let regions: Vec<RoiWeights<E>> = rois.iter().map(region).collect();
         let each = down * across * c;
         if each > 0 {
             parallel::chunks(y.data_mut(), each, |k, y| {
-                let plan = &plans[k];
-                let [_, h, w, _] = shapes[plan.level];
-                let x = &maps[plan.level].value.data()[plan.image * h * w * c..][..h * w * c];
-                E::dispatch(Forward { plan, x, map: [h, w, c], y });
+                let region = &regions[k];
+                let [_, h, w, _] = shapes[region.level];
+                let x = &maps[region.level].value.data()[region.image * h * w * c..][..h * w * c];
+                E::dispatch(RoiForward { region, x, map: [h, w, c], y });
             });
         }
         let parents: Vec<_> = maps.iter().map(|m| m.node).collect();
@@ -330,8 +330,8 @@ impl<E: Element> Tape<E> {
                         let row = |i: usize| (image * h + i) * w * c;
                         // SAFETY: bands are apart.
                         let dx = unsafe { shared.slice(row(rows.start)..row(rows.end)) };
-                        E::dispatch(Backward {
-                            plans: &plans,
+                        E::dispatch(RoiBackward {
+                            regions: &regions,
                             dy: dy.data(),
                             each,
                             level,

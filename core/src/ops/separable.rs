@@ -58,7 +58,7 @@ impl<E: Element> Taps<E> {
 }
 
 /// x [N, H, W, C] to y [N, P, Q, C].
-fn transform<E: Element>(x: &Tensor<E>, mut y: Tensor<E>, rows: &Taps<E>, columns: &Taps<E>) -> Tensor<E> {
+fn apply_taps<E: Element>(x: &Tensor<E>, mut y: Tensor<E>, rows: &Taps<E>, columns: &Taps<E>) -> Tensor<E> {
     let ([_, h, w, c], [_, p, q, _]) = (x.dims("separable"), y.dims("separable"));
     debug_assert!((h, w, p, q) == (rows.inputs, columns.inputs, rows.outputs(), columns.outputs()));
     let image = h * w * c;
@@ -146,9 +146,9 @@ impl<E: Element> Tape<E> {
     ) -> Var<E> {
         let _span = profile::span(name, "forward");
         let (node, shape) = (x.node, *x.shape());
-        let y = transform(&x.value, y, &rows, &columns);
+        let y = apply_taps(&x.value, y, &rows, &columns);
         self.record(name, y, &[node], move |g, slots| {
-            slots.add(node, || transform(&g, Tensor::stale(shape), &rows.transpose(), &columns.transpose()));
+            slots.add(node, || apply_taps(&g, Tensor::stale(shape), &rows.transpose(), &columns.transpose()));
         })
     }
 }
@@ -171,7 +171,7 @@ mod tests {
             let x = Tensor::<f32>::from_fn([2, 3, 4, c], |i| (i % 23) as f32);
             let rows = Taps::new("", 3, 2, |p| [(p, 1.0), (p + 1, 2.0)]);
             let columns = Taps::new("", 4, 5, |q| (0..q.min(4)).map(move |j| (j, (q + j) as f64)));
-            let y = transform(&x, Tensor::stale([2, 2, 5, c]), &rows, &columns);
+            let y = apply_taps(&x, Tensor::stale([2, 2, 5, c]), &rows, &columns);
             for (i, &got) in y.data().iter().enumerate() {
                 let (n, p, q, k) = (i / c / 10, i / c / 5 % 2, i / c % 5, i % c);
                 let mut want = 0.0;

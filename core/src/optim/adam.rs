@@ -3,7 +3,7 @@
 //!
 //! AdamW (Loshchilov and Hutter, ICLR 2019): p ← (1 − ηλ)p in the place of g ← g + λp.
 
-use super::sweep::{Block, Formula, get, put};
+use super::sweep::{Formula, ParamBlock, get, put};
 use crate::Element;
 use crate::simd::Simd;
 
@@ -38,7 +38,7 @@ impl Adam {
 
 /// The constants of one step.
 #[derive(Clone, Copy)]
-pub(super) struct Constants<E> {
+pub(super) struct AdamStep<E> {
     /// λ, where it is added to the gradient
     decay: E,
     /// 1 − ηλ, where it shrinks the parameter
@@ -57,13 +57,13 @@ pub(super) struct Constants<E> {
 
 impl Adam {
     /// Those of step t = 1, 2, ..
-    pub(super) fn at_step<E: Element>(&self, t: u64) -> Constants<E> {
+    pub(super) fn at_step<E: Element>(&self, t: u64) -> AdamStep<E> {
         let e = E::from_f64;
         let (beta1, beta2) = self.betas;
         let t = t as f64;
         let (shrink, decay) =
             if self.decoupled { (self.lr * self.weight_decay, 0.0) } else { (0.0, self.weight_decay) };
-        Constants {
+        AdamStep {
             decay: e(decay),
             keep: e(1.0 - shrink),
             first: e(1.0 - beta1),
@@ -76,10 +76,10 @@ impl Adam {
     }
 }
 
-impl<E: Element> Formula<E> for Constants<E> {
+impl<E: Element> Formula<E> for AdamStep<E> {
     #[inline(always)]
-    fn update<S: Simd<E>>(self, s: S, block: &mut Block<'_, E>, i: usize) {
-        let Block { p, g, state: [mean, square, greatest], .. } = block;
+    fn update<S: Simd<E>>(self, s: S, block: &mut ParamBlock<'_, E>, i: usize) {
+        let ParamBlock { p, g, state: [mean, square, greatest], .. } = block;
         let x = get(s, p, i);
         let d = s.fma(s.splat(self.decay), x, get(s, g, i));
         let (m, v) = (get(s, mean, i), get(s, square, i));

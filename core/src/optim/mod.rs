@@ -20,7 +20,7 @@ pub use optimizer::{Optimizer, StateError};
 pub use sgd::Sgd;
 
 use crate::{Element, Shape, Tensor};
-use sweep::{BLOCK, Block, sweep};
+use sweep::{BLOCK, ParamBlock, sweep};
 
 /// An optimiser's formula and settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,7 +99,7 @@ impl Rule {
         let mut pieces = [pieces.next(), pieces.next(), pieces.next()];
         let block = |(p, g)| {
             let state = pieces.each_mut().map(|of| of.as_mut().and_then(Iterator::next).unwrap_or_default());
-            Block { p, g, state }
+            ParamBlock { p, g, state }
         };
         let mut blocks: Vec<_> = p.chunks_mut(BLOCK).zip(g.chunks(BLOCK)).map(block).collect();
         match self {

@@ -1,7 +1,7 @@
 //! SGD (Polyak 1964; Nesterov 1983; in the form of Sutskever et al., ICML 2013): g ← g + λp, v ← μv + g, p ←
 //! p − ηv, or p ← p − η(g + μv) with Nesterov's momentum; without momentum p ← p − ηg.
 
-use super::sweep::{Block, Formula, get, put};
+use super::sweep::{Formula, ParamBlock, get, put};
 use crate::Element;
 use crate::simd::Simd;
 
@@ -30,7 +30,7 @@ impl Sgd {
 
 /// The constants of one step.
 #[derive(Clone, Copy)]
-pub(super) struct Constants<E> {
+pub(super) struct SgdStep<E> {
     lr: E,
     momentum: Option<E>,
     take: E,
@@ -40,8 +40,8 @@ pub(super) struct Constants<E> {
 
 impl Sgd {
     /// Those of step t = 1, 2, ..
-    pub(super) fn at_step<E: Element>(&self, t: u64) -> Constants<E> {
-        Constants {
+    pub(super) fn at_step<E: Element>(&self, t: u64) -> SgdStep<E> {
+        SgdStep {
             lr: E::from_f64(self.lr),
             momentum: (self.momentum != 0.0).then_some(E::from_f64(self.momentum)),
             // The velocity begins as the first gradient.
@@ -52,10 +52,10 @@ impl Sgd {
     }
 }
 
-impl<E: Element> Formula<E> for Constants<E> {
+impl<E: Element> Formula<E> for SgdStep<E> {
     #[inline(always)]
-    fn update<S: Simd<E>>(self, s: S, block: &mut Block<'_, E>, i: usize) {
-        let Block { p, g, state: [velocity, ..], .. } = block;
+    fn update<S: Simd<E>>(self, s: S, block: &mut ParamBlock<'_, E>, i: usize) {
+        let ParamBlock { p, g, state: [velocity, ..], .. } = block;
         let x = get(s, p, i);
         let mut d = s.fma(s.splat(self.decay), x, get(s, g, i));
         if let Some(mu) = self.momentum {

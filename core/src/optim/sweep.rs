@@ -8,7 +8,7 @@ use crate::{Element, parallel};
 pub(super) const BLOCK: usize = 32 * 1024;
 
 /// A part of one parameter, its gradient and its state (empty where the rule keeps less).
-pub(super) struct Block<'a, E> {
+pub(super) struct ParamBlock<'a, E> {
     pub(super) p: &'a mut [E],
     pub(super) g: &'a [E],
     pub(super) state: [&'a mut [E]; 3],
@@ -17,17 +17,17 @@ pub(super) struct Block<'a, E> {
 /// A rule with the constants of one step.
 pub(super) trait Formula<E: Element>: Copy + Send + Sync {
     /// Steps the vector at i. Mark it with `#[inline(always)]`.
-    fn update<S: Simd<E>>(self, s: S, block: &mut Block<'_, E>, i: usize);
+    fn update<S: Simd<E>>(self, s: S, block: &mut ParamBlock<'_, E>, i: usize);
 }
 
 /// Steps every block.
-pub(super) fn sweep<E: Element>(formula: impl Formula<E>, blocks: &mut [Block<'_, E>]) {
+pub(super) fn sweep<E: Element>(formula: impl Formula<E>, blocks: &mut [ParamBlock<'_, E>]) {
     parallel::chunks(blocks, 1, |_, block| E::dispatch(Update { formula, block: &mut block[0] }));
 }
 
 struct Update<'a, 'b, E, F> {
     formula: F,
-    block: &'a mut Block<'b, E>,
+    block: &'a mut ParamBlock<'b, E>,
 }
 
 impl<E: Element, F: Formula<E>> Kernel<E> for Update<'_, '_, E, F> {

@@ -47,15 +47,15 @@ fn permitted() -> bool {
 }
 
 /// The calling thread's tiles, all of 16 rows of 64 bytes, until dropped.
-pub(crate) struct Tiles(PhantomData<*const ()>);
+pub(crate) struct ConfiguredTiles(PhantomData<*const ()>);
 
 #[repr(C, align(64))]
 struct Palette([u8; 64]);
 
-impl Tiles {
+impl ConfiguredTiles {
     /// # Safety
     /// The machine has tiles; the thread has configured none.
-    pub unsafe fn configure() -> Tiles {
+    pub unsafe fn configure() -> ConfiguredTiles {
         let mut palette = Palette([0; 64]);
         palette.0[0] = 1;
         for tile in 0..8 {
@@ -63,11 +63,11 @@ impl Tiles {
         }
         // SAFETY: the instruction reads 64 bytes.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &palette, options(nostack, readonly)) };
-        Tiles(PhantomData)
+        ConfiguredTiles(PhantomData)
     }
 }
 
-impl Drop for Tiles {
+impl Drop for ConfiguredTiles {
     fn drop(&mut self) {
         // SAFETY: the machine has tiles.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };

@@ -11,7 +11,7 @@ pub(super) mod pack;
 use super::drive::Sweep;
 use super::kernel::{MAX_MR, MAX_PACKED, Panel, RowStrip, Target, finish};
 use super::plan::{CHUNK, PAIR_ROWS, PairUnit};
-use crate::simd::amx::{self, Tiles};
+use crate::simd::amx::{self, ConfiguredTiles};
 use crate::simd::avx512::Avx512;
 use crate::simd::{Simd, dot, prefetch};
 use pack::{PairedRows, panel_len};
@@ -38,7 +38,7 @@ pub(super) unsafe fn sweep(unit: PairUnit, sweep: Sweep<'_, f32>) {
     // SAFETY: the caller's; strips have the block's steps, and sums 32 rows of 32.
     unsafe {
         let s = Avx512::assume();
-        let _tiles = (unit == PairUnit::Tiles).then(|| Tiles::configure());
+        let _tiles = (unit == PairUnit::Tiles).then(|| ConfiguredTiles::configure());
         for first in sweep.rows.clone().step_by(PAIR_ROWS) {
             let count = PAIR_ROWS.min(sweep.rows.end - first);
             let strips = &mut strips[..count.div_ceil(mr)];

@@ -38,7 +38,7 @@ pub fn applies(spec: &ConvSpec) -> bool {
 }
 
 /// The axes of a gather, by residue, with the horizontal ones' stretches.
-struct Geometry<'a> {
+struct GatherAxes<'a> {
     spec: &'a ConvSpec,
     rows: Vec<Axis>,
     columns: Vec<(Axis, Vec<Stretch>)>,
@@ -47,12 +47,12 @@ struct Geometry<'a> {
     output: [usize; 2],
 }
 
-impl<'a> Geometry<'a> {
+impl<'a> GatherAxes<'a> {
     fn forward(spec: &'a ConvSpec) -> Self {
         let columns = Axis::forward(spec, 1);
         let stretches = columns.stretches();
         let (rows, columns) = (vec![Axis::forward(spec, 0)], vec![(columns, stretches)]);
-        Geometry { spec, rows, columns, input: [spec.h, spec.w], output: spec.out_hw() }
+        GatherAxes { spec, rows, columns, input: [spec.h, spec.w], output: spec.out_hw() }
     }
 
     fn backward(spec: &'a ConvSpec) -> Self {
@@ -62,7 +62,7 @@ impl<'a> Geometry<'a> {
         };
         let rows = Axis::backward(spec, 0);
         let columns = Axis::backward(spec, 1).into_iter().map(with_stretches).collect();
-        Geometry { spec, rows, columns, input: spec.out_hw(), output: [spec.h, spec.w] }
+        GatherAxes { spec, rows, columns, input: spec.out_hw(), output: [spec.h, spec.w] }
     }
 
     /// Computes every line; pieces are whole lines.
@@ -72,15 +72,15 @@ impl<'a> Geometry<'a> {
         parallel::chunks(out, lines * line, |i, out| {
             let residual = epilogue.residual.map(|r| &r[i * lines * line..][..out.len()]);
             let epilogue = Epilogue { residual, ..*epilogue };
-            E::dispatch(Lines { geometry: self, first: i * lines, input, weights, out, far, epilogue });
+            E::dispatch(GatherLines { axes: self, first: i * lines, input, weights, out, far, epilogue });
         });
     }
 }
 
 /// Consecutive lines of the output: out[(i·step + residue)·c ..] = epilogue(Σ_taps in[(at + i·stride)·c ..] ·
 /// w[tap·c ..]).
-struct Lines<'a, E> {
-    geometry: &'a Geometry<'a>,
+struct GatherLines<'a, E> {
+    axes: &'a GatherAxes<'a>,
     first: usize,
     input: &'a [E],
     weights: &'a [E],
@@ -89,11 +89,11 @@ struct Lines<'a, E> {
     epilogue: Epilogue<'a, E>,
 }
 
-impl<E: Element> Kernel<E> for Lines<'_, E> {
+impl<E: Element> Kernel<E> for GatherLines<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let g = self.geometry;
+        let g = self.axes;
         let c = g.spec.c_in;
         let (line, image) = (g.output[1] * c, g.input[0] * g.input[1] * c);
         let mut taps = Vec::new();
@@ -115,7 +115,7 @@ impl<E: Element> Kernel<E> for Lines<'_, E> {
                         line_taps(g.spec, rows, y / rows.step, columns, stretch, &mut taps);
                         let input = &self.input[n * image..][..image];
                         let (taps, weights) = (&taps[..], self.weights);
-                        let mut run = Run {
+                        let mut run = GatherStretch {
                             taps,
                             axis: columns,
                             c,
@@ -143,7 +143,7 @@ impl<E: Element> Kernel<E> for Lines<'_, E> {
 }
 
 /// A stretch of a line.
-struct Run<'a, E> {
+struct GatherStretch<'a, E> {
     taps: &'a [LineTap],
     axis: &'a Axis,
     c: usize,
@@ -156,7 +156,7 @@ struct Run<'a, E> {
     epilogue: Epilogue<'a, E>,
 }
 
-impl<E: Element> Run<'_, E> {
+impl<E: Element> GatherStretch<'_, E> {
     /// B pixels from i on, all channels.
     #[inline(always)]
     fn block<S: Simd<E>, const B: usize>(&mut self, s: S, i: usize) {
@@ -236,7 +236,7 @@ unsafe fn store<S: Simd<E>, E: Element, const TAIL: bool>(s: S, p: *mut E, v: S:
 
 /// Sums of x·dy for each tap over consecutive lines of dy.
 struct TapSums<'a, E> {
-    geometry: &'a Geometry<'a>,
+    axes: &'a GatherAxes<'a>,
     lines: Range<usize>,
     x: &'a [E],
     dy: &'a [E],
@@ -247,7 +247,7 @@ impl<E: Element> Kernel<E> for TapSums<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let g = self.geometry;
+        let g = self.axes;
         let c = g.spec.c_in;
         let (line, image) = (g.output[1] * c, g.input[0] * g.input[1] * c);
         let (rows, (columns, stretches)) = (&g.rows[0], &g.columns[0]);
@@ -259,7 +259,7 @@ impl<E: Element> Kernel<E> for TapSums<'_, E> {
                 let Range { start, end } = stretch.positions;
                 let block = SUM_BLOCK.div_ceil(columns.stride);
                 for from in (start..end).step_by(block) {
-                    let mut part = TapRun {
+                    let mut part = PixelBlock {
                         pixels: from..end.min(from + block),
                         block,
                         stride: columns.stride,
@@ -287,7 +287,7 @@ impl<E: Element> Kernel<E> for TapSums<'_, E> {
 }
 
 /// A block of pixels of a line of dy.
-struct TapRun<'a, E> {
+struct PixelBlock<'a, E> {
     pixels: Range<usize>,
     /// The pixels of a block, this one or the next.
     block: usize,
@@ -298,7 +298,7 @@ struct TapRun<'a, E> {
     sums: &'a mut [E],
 }
 
-impl<E: Element> TapRun<'_, E> {
+impl<E: Element> PixelBlock<'_, E> {
     #[inline(always)]
     fn all_channels<S: Simd<E>, const T: usize>(&mut self, s: S, taps: &[LineTap]) {
         let mut c = 0;
@@ -381,20 +381,20 @@ fn repeated(spec: &ConvSpec) -> (ConvSpec, usize) {
 /// y = act(scale · (x ∗ w) + bias + residual).
 pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogue<'_, E>, y: &mut [E]) {
     match repeated(spec) {
-        (spec, 1) => Geometry::forward(&spec).run(x, w, epilogue, y),
-        (spec, m) => Geometry::forward(&spec).run(&repeat(x, m), w, epilogue, y),
+        (spec, 1) => GatherAxes::forward(&spec).run(x, w, epilogue, y),
+        (spec, m) => GatherAxes::forward(&spec).run(&repeat(x, m), w, epilogue, y),
     }
 }
 
 /// dx = ∂⟨dy, x ∗ w⟩ / ∂x.
 pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
     let (each, m) = repeated(spec);
-    let geometry = Geometry::backward(&each);
+    let axes = GatherAxes::backward(&each);
     if m == 1 {
-        return geometry.run(dy, w, &Epilogue::default(), dx);
+        return axes.run(dy, w, &Epilogue::default(), dx);
     }
     let mut apart = Buffer::stale(dx.len() * m);
-    geometry.run(dy, w, &Epilogue::default(), &mut apart);
+    axes.run(dy, w, &Epilogue::default(), &mut apart);
     let piece = parallel::GRAIN;
     parallel::chunks(dx, piece, |k, dx| {
         for (to, from) in dx.iter_mut().zip(apart[k * piece * m..].chunks_exact(m)) {
@@ -415,14 +415,14 @@ pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut 
 const PARTS: usize = 64;
 
 fn tap_sums<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
-    let geometry = Geometry::forward(spec);
+    let axes = GatherAxes::forward(spec);
     let [oh, ow] = spec.out_hw();
     let lines = spec.n * oh;
     let piece = lines.div_ceil(PARTS).max(PIECE.div_ceil((ow * spec.c_in).max(1)));
     let parts = parallel::map(lines.div_ceil(piece), |i| {
         let mut sums = Buffer::zeros(dw.len());
         let lines = i * piece..lines.min((i + 1) * piece);
-        E::dispatch(TapSums { geometry: &geometry, lines, x, dy, sums: &mut sums });
+        E::dispatch(TapSums { axes: &axes, lines, x, dy, sums: &mut sums });
         sums
     });
     dw.fill(E::ZERO);

@@ -14,7 +14,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::ConvSpec;
-use super::product::{Ahead, MAX_ROWS, Product, Rows, multiply, tile_rows, tile_vectors};
+use super::product::{Ahead, MAX_ROWS, RowStarts, SmallProduct, accumulate, tile_rows, tile_vectors};
 use crate::buffer::Buffer;
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
@@ -39,7 +39,7 @@ pub fn applies(spec: &ConvSpec) -> bool {
 }
 
 /// The runs of one line of the output: `kh` lines of the input between zeros.
-struct Runs<'a> {
+struct TapRuns<'a> {
     spec: &'a ConvSpec,
     /// Elements of a run, and from one run to the next.
     len: usize,
@@ -50,13 +50,13 @@ struct Runs<'a> {
     width: usize,
 }
 
-impl<'a> Runs<'a> {
+impl<'a> TapRuns<'a> {
     fn new(spec: &'a ConvSpec) -> Self {
         let width = spec.out_hw()[1];
         let (len, step) = (spec.kernel[1] * spec.c_in, spec.stride[1] * spec.c_in);
         let outputs = width.next_multiple_of(MAX_ROWS) + MAX_ROWS;
         let line = (outputs * step + len).max((spec.padding[1] + spec.w) * spec.c_in);
-        Runs { spec, len, step, line, width }
+        TapRuns { spec, len, step, line, width }
     }
 
     /// The image and the input lines, one for each row of taps, that output line `at` of all images reads.
@@ -72,7 +72,7 @@ impl<'a> Runs<'a> {
 /// The input lines that a line of the output reads, each between zeros; lines that the next one reads too are
 /// kept.
 struct HeldLines<'a, E: Element> {
-    runs: &'a Runs<'a>,
+    runs: &'a TapRuns<'a>,
     data: Buffer<E>,
     /// Whose line each place holds.
     owners: Vec<Option<(usize, usize)>>,
@@ -81,7 +81,7 @@ struct HeldLines<'a, E: Element> {
 }
 
 impl<'a, E: Element> HeldLines<'a, E> {
-    fn new(runs: &'a Runs<'a>) -> Self {
+    fn new(runs: &'a TapRuns<'a>) -> Self {
         let reach = runs.spec.dilation[0] * (runs.spec.kernel[0] - 1) + 1;
         HeldLines {
             runs,
@@ -114,7 +114,7 @@ impl<'a, E: Element> HeldLines<'a, E> {
 }
 
 /// A matrix in panels of whole vectors: row t of panel p at `(p·rows + t)·width`.
-struct Panels<E: Element> {
+struct PackedMatrix<E: Element> {
     data: Buffer<E>,
     vectors: usize,
     panel_vectors: usize,
@@ -130,8 +130,8 @@ struct Pack<F> {
 }
 
 impl<E: Element, F: Fn(usize, usize) -> E> Kernel<E> for Pack<F> {
-    type Output = Panels<E>;
-    fn run<S: Simd<E>>(self, _: S) -> Panels<E> {
+    type Output = PackedMatrix<E>;
+    fn run<S: Simd<E>>(self, _: S) -> PackedMatrix<E> {
         let panel_vectors = tile_vectors(S::REGISTERS, S::LANES, self.columns);
         let (width, vectors) = (panel_vectors * S::LANES, self.columns.div_ceil(S::LANES));
         let panel = self.rows * width;
@@ -141,13 +141,13 @@ impl<E: Element, F: Fn(usize, usize) -> E> Kernel<E> for Pack<F> {
                 data[o / width * panel + t * width + o % width] = (self.element)(t, o);
             }
         }
-        Panels { data, vectors, panel_vectors, panel, width }
+        PackedMatrix { data, vectors, panel_vectors, panel, width }
     }
 }
 
 /// y = act(scale · (x ∗ w) + bias + residual).
 pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogue<'_, E>, y: &mut [E]) {
-    let runs = Runs::new(spec);
+    let runs = TapRuns::new(spec);
     let rows = spec.kernel[0] * runs.len;
     let w = E::dispatch(Pack { rows, columns: spec.c_out, element: |t, o| w[t * spec.c_out + o] });
     let line = runs.width * spec.c_out;
@@ -155,21 +155,21 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
     parallel::chunks(y, lines * line, |i, y| {
         let residual = epilogue.residual.map(|r| &r[i * lines * line..][..y.len()]);
         let epilogue = Epilogue { residual, ..*epilogue };
-        E::dispatch(Lines { runs: &runs, first: i * lines, x, w: &w, epilogue, y });
+        E::dispatch(LineOutputs { runs: &runs, first: i * lines, x, w: &w, epilogue, y });
     });
 }
 
 /// Consecutive lines of the output.
-struct Lines<'a, E: Element> {
-    runs: &'a Runs<'a>,
+struct LineOutputs<'a, E: Element> {
+    runs: &'a TapRuns<'a>,
     first: usize,
     x: &'a [E],
-    w: &'a Panels<E>,
+    w: &'a PackedMatrix<E>,
     epilogue: Epilogue<'a, E>,
     y: &'a mut [E],
 }
 
-impl<E: Element> Kernel<E> for Lines<'_, E> {
+impl<E: Element> Kernel<E> for LineOutputs<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(mut self, s: S) {
@@ -194,7 +194,7 @@ impl<E: Element> Kernel<E> for Lines<'_, E> {
     }
 }
 
-impl<E: Element> Lines<'_, E> {
+impl<E: Element> LineOutputs<'_, E> {
     /// A line's outputs of a panel's channels, in tiles of R outputs.
     #[inline(always)]
     fn line<S: Simd<E>, const R: usize, const V: usize>(
@@ -215,7 +215,7 @@ impl<E: Element> Lines<'_, E> {
                         *p = p.add((q + i) * runs.step);
                     }
                     let b = w.data.as_ptr().add(panel * w.panel + r * runs.len * w.width);
-                    acc = multiply(s, acc, rows, 1, b, w.width, runs.len, Ahead { next: b, share: 0 });
+                    acc = accumulate(s, acc, rows, 1, b, w.width, runs.len, Ahead { next: b, share: 0 });
                 }
             }
             self.store(s, &acc, at, q, panel);
@@ -251,7 +251,7 @@ impl<E: Element> Lines<'_, E> {
 
 /// dx = ∂⟨dy, x ∗ w⟩ / ∂x.
 pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
-    let runs = Runs::new(spec);
+    let runs = TapRuns::new(spec);
     let columns = spec.kernel[0] * runs.len;
     let w = E::dispatch(Pack { rows: spec.c_out, columns, element: |o, t| w[t * spec.c_out + o] });
     // A piece is a band of input lines of one image; outputs that reach over its edge are computed on both
@@ -263,21 +263,21 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
     let dx = parallel::Shared::new(dx);
     parallel::for_each(spec.n * bands, |i| {
         let (n, from) = (i / bands, i % bands * band);
-        E::dispatch(Scatter { runs: &runs, n, lines: from..spec.h.min(from + band), dy, w: &w, dx });
+        E::dispatch(BandGradient { runs: &runs, n, lines: from..spec.h.min(from + band), dy, w: &w, dx });
     });
 }
 
 /// The gradient of some input lines of an image.
-struct Scatter<'a, E: Element> {
-    runs: &'a Runs<'a>,
+struct BandGradient<'a, E: Element> {
+    runs: &'a TapRuns<'a>,
     n: usize,
     lines: Range<usize>,
     dy: &'a [E],
-    w: &'a Panels<E>,
+    w: &'a PackedMatrix<E>,
     dx: parallel::Shared<'a, E>,
 }
 
-impl<E: Element> Kernel<E> for Scatter<'_, E> {
+impl<E: Element> Kernel<E> for BandGradient<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
@@ -311,9 +311,9 @@ impl<E: Element> Kernel<E> for Scatter<'_, E> {
             };
             // SAFETY: dy and t have MAX_ROWS rows more than outputs; t's rows hold all panels' vectors.
             unsafe {
-                let product = Product {
+                let product = SmallProduct {
                     a: dy.as_ptr(),
-                    a_rows: Rows::Every(c_out),
+                    a_rows: RowStarts::Every(c_out),
                     step: 1,
                     b: self.w.data.as_ptr(),
                     panel: self.w.panel,
@@ -359,7 +359,7 @@ impl<E: Element> Kernel<E> for Scatter<'_, E> {
 
 /// dw = ∂⟨dy, x ∗ w⟩ / ∂w.
 pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
-    let runs = Runs::new(spec);
+    let runs = TapRuns::new(spec);
     let lines = spec.n * spec.out_hw()[0];
     let work = runs.width * spec.c_out * spec.kernel[0] * runs.len;
     let piece = lines.div_ceil(PARTS).max(PIECE / work.max(1)).max(1);
@@ -376,7 +376,7 @@ pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut 
 
 /// Σ run ⊗ dy over consecutive lines: rows of whole vectors, one for each tap and channel, and their length.
 struct RunSums<'a, E> {
-    runs: &'a Runs<'a>,
+    runs: &'a TapRuns<'a>,
     x: &'a [E],
     dy: &'a [E],
     lines: Range<usize>,
@@ -411,9 +411,9 @@ impl<E: Element> Kernel<E> for RunSums<'_, E> {
             // the sums have MAX_ROWS rows more than are used.
             unsafe {
                 let b = if ld == c_out { dy.as_ptr() } else { row.as_ptr() };
-                let product = Product {
+                let product = SmallProduct {
                     a: held.data.as_ptr(),
-                    a_rows: Rows::At(&places),
+                    a_rows: RowStarts::At(&places),
                     step: runs.step,
                     b,
                     panel: panel_vectors * S::LANES,

@@ -1,13 +1,13 @@
 //! Convolution as a matrix product whose columns are made inside of it.
 //!
-//! Forward: Y[pixel, o] = Σ_(tap, c) A[pixel, (tap, c)] W[(tap, c), o], with A the columns of x (`gather`).
+//! Forward: Y[pixel, o] = Σ_(tap, c) A[pixel, (tap, c)] W[(tap, c), o], with A the columns of x (`columns`).
 //! Gradient of x: the input's pixels with equal (y mod stride, x mod stride) see the same taps, and those
 //! alone; each such phase is a convolution of dy with step 1 and its taps' transposed weights. Gradient of w:
 //! dW = Aᵀ dY, the depth being all pixels of the batch. Where padding is a tenth of all taps or more (small
 //! images), rows are ordered by pixel first and image second, so that a tile's rows share their padding,
 //! which is then skipped.
 
-mod gather;
+mod columns;
 
 use super::ConvSpec;
 use crate::buffer::Buffer;
@@ -19,7 +19,7 @@ use crate::gemm::plan::Plan;
 use crate::gemm::rhs::{PackedRhs, Rhs, StackedRhs};
 use crate::parallel::Shared;
 use crate::{Element, Epilogue};
-use gather::{Gather, GatherTransposed, Source};
+use columns::{Columns, ColumnsTransposed, Source};
 
 /// Each tap's place in the input, from output pixel · stride; row by row.
 fn forward_taps(spec: &ConvSpec) -> Vec<[isize; 2]> {
@@ -80,7 +80,7 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
     let (x, w) = (&*plan.operand(x), &*plan.operand(w));
     for g in 0..spec.groups {
         let source = Source { data: x, h: spec.h, w: spec.w, ld: spec.c_in, channel: g * ci, run: ci };
-        let gather = Gather { source, pixels, step: spec.stride, taps: &taps, zeros: &zeros };
+        let columns = Columns { source, pixels, step: spec.stride, taps: &taps, zeros: &zeros };
         let w = Matrix::strided(&w[(g * co).min(w.len())..], taps.len() * ci, co, spec.c_out);
         let c = spec.c_out;
         // SAFETY: groups follow each other; each has its own columns.
@@ -88,7 +88,7 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
         let map = RowMap::Grid { pixels, base: 0, image: oh * ow * c, row: ow * c, col: c };
         let epilogue = group_epilogue(epilogue, g * co);
         let out = Output { c: part, map, finish: Finish::with(&epilogue) };
-        multiply_stack(&gather, StackedRhs { plan, parts: &[w] }, out);
+        multiply_stack(&columns, StackedRhs { plan, parts: &[w] }, out);
     }
 }
 
@@ -116,7 +116,7 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
         let pixels = Pixels { images: spec.n, extent, images_inner };
         for g in 0..spec.groups {
             let source = Source { data: dy, h: oh, w: ow, ld: spec.c_out, channel: g * co, run: co };
-            let gather = Gather { source, pixels, step: [1, 1], taps: &taps, zeros: &zeros };
+            let columns = Columns { source, pixels, step: [1, 1], taps: &taps, zeros: &zeros };
             let tap_weights = |r: usize, s: usize| {
                 let w = &w[(r * spec.kernel[1] + s) * ci * spec.c_out + g * co..];
                 Matrix::strided(w, ci, co, spec.c_out).t()
@@ -132,7 +132,7 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
             let map =
                 RowMap::Grid { pixels, base, image: spec.h * spec.w * c, row: sy * spec.w * c, col: sx * c };
             let out = Output { c: part, map, finish: Finish::SET };
-            multiply_stack(&gather, StackedRhs { plan, parts: &parts }, out);
+            multiply_stack(&columns, StackedRhs { plan, parts: &parts }, out);
         }
     }
 }
@@ -152,7 +152,7 @@ pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut 
     let (x, dy) = (&*plan.operand(x), &*plan.operand(dy));
     for g in 0..spec.groups {
         let source = Source { data: x, h: spec.h, w: spec.w, ld: spec.c_in, channel: g * ci, run: ci };
-        let gather = GatherTransposed { source, pixels, step: spec.stride, taps: &taps };
+        let columns = ColumnsTransposed { source, pixels, step: spec.stride, taps: &taps };
         let (dw, dy) = (&mut dw[g * co..], &dy[g * co..]);
         if inner {
             let per = extent[0] * extent[1];
@@ -160,14 +160,14 @@ pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut 
             let parts: Vec<_> = (0..per).map(pixel).collect();
             let map = RowMap::Even { ld: spec.c_out };
             let out = Output { c: Shared::new(dw), map, finish: Finish::SET };
-            multiply(&gather, Rhs::Packed(&PackedRhs::stack(StackedRhs { plan, parts: &parts })), out);
+            multiply(&columns, Rhs::Packed(&PackedRhs::stack(StackedRhs { plan, parts: &parts })), out);
         } else {
             let dy = Matrix::strided(dy, pixels.len(), co, spec.c_out);
             if (&taps[..], spec.stride, extent) == (&[[0; 2]][..], [1; 2], [spec.h, spec.w]) {
                 let x = Matrix::strided(&x[g * ci..], pixels.len(), ci, spec.c_in);
                 multiply_deep(plan, &ColumnMajor(x.t()), dy, dw, spec.c_out);
             } else {
-                multiply_deep(plan, &gather, dy, dw, spec.c_out);
+                multiply_deep(plan, &columns, dy, dw, spec.c_out);
             }
         }
     }

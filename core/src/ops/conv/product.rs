@@ -39,7 +39,7 @@ pub(super) fn tile_vectors(registers: usize, lanes: usize, columns: usize) -> us
 
 /// Where A's rows begin.
 #[derive(Clone, Copy)]
-pub(super) enum Rows<'a> {
+pub(super) enum RowStarts<'a> {
     /// Equally spaced.
     Every(usize),
     /// At these places, `MAX_ROWS − 1` more than C has rows.
@@ -48,9 +48,9 @@ pub(super) enum Rows<'a> {
 
 /// One product. Row i of A begins at `rows`' i-th place, its elements are `step` apart; row t of B's p-th
 /// panel is at `p·panel + t·ld`; row i of C at `i·c_row`.
-pub(super) struct Product<'a, E> {
+pub(super) struct SmallProduct<'a, E> {
     pub a: *const E,
-    pub a_rows: Rows<'a>,
+    pub a_rows: RowStarts<'a>,
     pub step: usize,
     pub b: *const E,
     pub panel: usize,
@@ -69,7 +69,7 @@ pub(super) struct Product<'a, E> {
     pub add: bool,
 }
 
-impl<E: Element> Product<'_, E> {
+impl<E: Element> SmallProduct<'_, E> {
     /// Computes it.
     ///
     /// # Safety
@@ -142,12 +142,12 @@ impl<E: Element> Product<'_, E> {
             let mut rows = [self.a; R];
             for (i, p) in rows.iter_mut().enumerate() {
                 *p = match self.a_rows {
-                    Rows::Every(row) => self.a.add((first + i) * row),
-                    Rows::At(places) => self.a.add(places[first + i]),
+                    RowStarts::Every(row) => self.a.add((first + i) * row),
+                    RowStarts::At(places) => self.a.add(places[first + i]),
                 };
             }
             let ahead = Ahead { next, share };
-            let acc = multiply(s, [[s.zero(); V]; R], rows, self.step, b, self.ld, self.depth, ahead);
+            let acc = accumulate(s, [[s.zero(); V]; R], rows, self.step, b, self.ld, self.depth, ahead);
             for (i, row) in acc.iter().enumerate() {
                 for (v, &sum) in row.iter().enumerate() {
                     let p = c.add(i * self.c_row + v * S::LANES);
@@ -171,7 +171,7 @@ pub(super) struct Ahead<E> {
 /// Each row has `depth` elements, B as many rows of V vectors.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
-pub(super) unsafe fn multiply<S: Simd<E>, E: Element, const R: usize, const V: usize>(
+pub(super) unsafe fn accumulate<S: Simd<E>, E: Element, const R: usize, const V: usize>(
     s: S,
     mut acc: [[S::V; V]; R],
     rows: [*const E; R],

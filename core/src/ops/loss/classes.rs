@@ -32,7 +32,7 @@ impl<E> Default for ClassLoss<'_, E> {
 }
 
 /// Rows of classes with their validated labels.
-struct Rows<E: Element> {
+struct LabelledRows<E: Element> {
     classes: usize,
     /// A row's label; None where ignored.
     labels: Vec<Option<usize>>,
@@ -42,7 +42,7 @@ struct Rows<E: Element> {
     shape: Shape,
 }
 
-impl<E: Element> Rows<E> {
+impl<E: Element> LabelledRows<E> {
     #[track_caller]
     fn new<L: Copy + TryInto<i64>>(op: &str, shape: &Shape, labels: &[L], how: &ClassLoss<'_, E>) -> Self {
         let Some((&classes, leading)) = shape.split_last() else {
@@ -64,7 +64,7 @@ impl<E: Element> Rows<E> {
         let weight_of = |t: usize| weight.as_ref().map_or(1.0, |w: &Tensor<E>| w.data()[t].to_f64());
         let weights = || labels.iter().flatten().map(|&t| weight_of(t));
         let total = weights().any(|w| w != 0.0).then(|| E::from_f64(weights().sum()));
-        Rows { classes, labels, weight, total, shape: Shape::new(leading) }
+        LabelledRows { classes, labels, weight, total, shape: Shape::new(leading) }
     }
 
     fn weight(&self, class: usize) -> E {
@@ -107,7 +107,7 @@ impl<E: Element> Rows<E> {
 fn cross_entropy_row<E: Element>(
     x: &mut [E],
     label: usize,
-    rows: &Rows<E>,
+    rows: &LabelledRows<E>,
     smoothing: Option<(E, E)>,
     differentiate: bool,
 ) -> E {
@@ -157,7 +157,7 @@ impl<E: Element> Tape<E> {
         let _span = profile::span("cross_entropy", "forward");
         let Var { value: mut x, node } = logits;
         let reduction = how.reduction;
-        let rows = Rows::new("cross_entropy", x.shape(), labels, how);
+        let rows = LabelledRows::new("cross_entropy", x.shape(), labels, how);
         let (c, epsilon) = (rows.classes, how.label_smoothing);
         assert!((0.0..=1.0).contains(&epsilon), "cross_entropy: label smoothing {epsilon} is not in [0, 1]");
         let smoothing =
@@ -200,7 +200,7 @@ impl<E: Element> Tape<E> {
         let Var { value: x, node } = log_probabilities;
         assert!(how.label_smoothing == 0.0, "nll_loss: label smoothing is for cross_entropy");
         let (shape, reduction) = (*x.shape(), how.reduction);
-        let rows = Rows::new("nll_loss", &shape, labels, how);
+        let rows = LabelledRows::new("nll_loss", &shape, labels, how);
         let c = rows.classes;
         let loss_of = |i: usize| rows.labels[i].map_or(E::ZERO, |t| -rows.weight(t) * x.data()[i * c + t]);
         let losses = Tensor::from_fn(rows.shape, loss_of);

@@ -101,24 +101,24 @@ impl<E: Element> Pair<E> for Bce {
 }
 
 #[derive(Clone, Copy)]
-struct Loss<F>(F);
+struct LossOf<F>(F);
 #[derive(Clone, Copy)]
-struct Dx<F>(F);
+struct DxOf<F>(F);
 #[derive(Clone, Copy)]
-struct Dt<F>(F);
-impl<E: Element, F: Pair<E>> Map<E> for Loss<F> {
+struct DtOf<F>(F);
+impl<E: Element, F: Pair<E>> Map<E> for LossOf<F> {
     #[inline(always)]
     fn at(self, d: E, a: E, b: E) -> E {
         self.0.loss(d, a, b)
     }
 }
-impl<E: Element, F: Pair<E>> Map<E> for Dx<F> {
+impl<E: Element, F: Pair<E>> Map<E> for DxOf<F> {
     #[inline(always)]
     fn at(self, d: E, a: E, b: E) -> E {
         self.0.dx(d, a, b)
     }
 }
-impl<E: Element, F: Pair<E>> Map<E> for Dt<F> {
+impl<E: Element, F: Pair<E>> Map<E> for DtOf<F> {
     #[inline(always)]
     fn at(self, d: E, a: E, b: E) -> E {
         self.0.dt(d, a, b)
@@ -178,7 +178,7 @@ impl<E: Element> Tape<E> {
         assert_eq!(x.shape(), t.shape(), "{}: shapes of x and target", F::NAME);
         let nodes = [x.node, t.node];
         let pairs = Pairs { x: x.value, t: t.value, p: p.cloned(), weight: weight.cloned() };
-        let losses = pairs.each(Loss(f));
+        let losses = pairs.each(LossOf(f));
         let n = E::from_usize(losses.len());
         let y = match reduction {
             Reduction::Mean => Tensor::scalar(sum_all(losses.data()) / n),
@@ -191,8 +191,8 @@ impl<E: Element> Tape<E> {
                 apply(&mut d, Some(&g), None, Times);
                 d
             };
-            slots.add(nodes[0], || times_g(pairs.each(Dx(f))));
-            slots.add(nodes[1], || times_g(pairs.each(Dt(f))));
+            slots.add(nodes[0], || times_g(pairs.each(DxOf(f))));
+            slots.add(nodes[1], || times_g(pairs.each(DtOf(f))));
         })
     }
 

@@ -32,13 +32,15 @@ impl<E: Element> Channels<E> {
         let c = self.len();
         let piece = (GRAIN / c.max(1)).max(1) * c;
         if x.is_unique() {
-            parallel::chunks(x.data_mut(), piece, |_, y| E::dispatch(Forward { at: self, x: None, y }));
+            parallel::chunks(x.data_mut(), piece, |_, y| {
+                E::dispatch(ChannelsForward { at: self, x: None, y })
+            });
             return x;
         }
         let mut y = Tensor::stale(*x.shape());
         parallel::chunks(y.data_mut(), piece, |i, y| {
             let x = Some(&x.data()[i * piece..][..y.len()]);
-            E::dispatch(Forward { at: self, x, y });
+            E::dispatch(ChannelsForward { at: self, x, y });
         });
         y
     }
@@ -67,19 +69,19 @@ impl<E: Element> Channels<E> {
         let c = self.len();
         let piece = (GRAIN / c.max(1)).max(1) * c;
         parallel::chunks(g.data_mut(), piece, |i, d| {
-            E::dispatch(Backward { at: self, x: &x.data()[i * piece..][..d.len()], d, through });
+            E::dispatch(ChannelsBackward { at: self, x: &x.data()[i * piece..][..d.len()], d, through });
         });
     }
 }
 
-struct Forward<'a, E: Element> {
+struct ChannelsForward<'a, E: Element> {
     at: &'a Channels<E>,
     /// None: y holds x.
     x: Option<&'a [E]>,
     y: &'a mut [E],
 }
 
-impl<E: Element> Kernel<E> for Forward<'_, E> {
+impl<E: Element> Kernel<E> for ChannelsForward<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, _: S) {
@@ -133,7 +135,7 @@ impl<E: Element> Kernel<E> for BlockSums<'_, E> {
     }
 }
 
-struct Backward<'a, E: Element> {
+struct ChannelsBackward<'a, E: Element> {
     at: &'a Channels<E>,
     x: &'a [E],
     /// Holds g.
@@ -141,7 +143,7 @@ struct Backward<'a, E: Element> {
     through: Option<[&'a [E]; 2]>,
 }
 
-impl<E: Element> Kernel<E> for Backward<'_, E> {
+impl<E: Element> Kernel<E> for ChannelsBackward<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, _: S) {

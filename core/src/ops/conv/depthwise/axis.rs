@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// A tap, and the input it reads for position 0 of the output.
 #[derive(Clone, Copy)]
-pub(super) struct Tap {
+pub(super) struct AxisTap {
     pub index: usize,
     pub offset: isize,
 }
@@ -13,7 +13,7 @@ pub(super) struct Tap {
 /// Positions that have the same taps.
 pub(super) struct Stretch {
     pub positions: Range<usize>,
-    pub taps: Vec<Tap>,
+    pub taps: Vec<AxisTap>,
 }
 
 /// One axis of a gather, for one residue: out[i·step + residue] = Σ_taps in[i·stride + offset], i < len.
@@ -23,14 +23,14 @@ pub(super) struct Axis {
     pub stride: usize,
     pub len: usize,
     pub limit: usize,
-    pub taps: Vec<Tap>,
+    pub taps: Vec<AxisTap>,
 }
 
 impl Axis {
     /// Forward: one residue.
     pub fn forward(spec: &ConvSpec, a: usize) -> Axis {
         let window = spec.window(a);
-        let taps = (0..spec.kernel[a]).map(|index| Tap { index, offset: window.offset(index) }).collect();
+        let taps = (0..spec.kernel[a]).map(|index| AxisTap { index, offset: window.offset(index) }).collect();
         let (len, limit) = (spec.out_hw()[a], [spec.h, spec.w][a]);
         Axis { step: 1, residue: 0, stride: spec.stride[a], len, limit, taps }
     }
@@ -39,14 +39,15 @@ impl Axis {
     pub fn backward(spec: &ConvSpec, a: usize) -> Vec<Axis> {
         let (step, extent, limit) = (spec.stride[a], [spec.h, spec.w][a], spec.out_hw()[a]);
         let residue = |residue: usize| {
-            let taps = spec.window(a).residue(residue).map(|(index, offset)| Tap { index, offset }).collect();
+            let taps =
+                spec.window(a).residue(residue).map(|(index, offset)| AxisTap { index, offset }).collect();
             Axis { step, residue, stride: 1, len: (extent - residue).div_ceil(step), limit, taps }
         };
         (0..step.min(extent)).map(residue).collect()
     }
 
     /// Where tap t reads at position i, unless outside.
-    pub fn source(&self, i: usize, t: &Tap) -> Option<usize> {
+    pub fn source(&self, i: usize, t: &AxisTap) -> Option<usize> {
         let at = (i * self.stride) as isize + t.offset;
         (0..self.limit as isize).contains(&at).then_some(at as usize)
     }

@@ -148,8 +148,8 @@ fn rows_that_read_padding_are_known() {
                 each(&spec, |_, _, _| read += 1);
                 let source = Source { data: &[0.0f64; 0], h, w, ld: 1, channel: 0, run: 1 };
                 let pixels = Pixels { images: 16, extent, images_inner: false };
-                let gather = Gather { source, pixels, step: spec.stride, taps: &taps, zeros: &[] };
-                assert_eq!(gather.skips(), read < all, "{spec:?}");
+                let columns = Columns { source, pixels, step: spec.stride, taps: &taps, zeros: &[] };
+                assert_eq!(columns.skips(), read < all, "{spec:?}");
                 let inner = |images: usize| images_inner(images, extent, [h, w], spec.stride, &taps);
                 assert_eq!((inner(16), inner(15)), (10 * read <= 9 * all, false), "{spec:?}");
             }

@@ -5,7 +5,7 @@ use super::*;
 
 struct Column<L, const M: usize, const R: usize>(usize, std::marker::PhantomData<L>);
 
-impl<L: Map, const M: usize, const R: usize> Kernel<f64> for Column<L, M, R> {
+impl<L: AxisMap, const M: usize, const R: usize> Kernel<f64> for Column<L, M, R> {
     type Output = [f64; POINTS];
     fn run<S: Simd<f64>>(self, s: S) -> [f64; POINTS] {
         let unit = std::array::from_fn(|i| s.splat(if i == self.0 { 1.0 } else { 0.0 }));
@@ -15,7 +15,7 @@ impl<L: Map, const M: usize, const R: usize> Kernel<f64> for Column<L, M, R> {
 }
 
 /// The absolute values of a map's matrix.
-fn matrix<L: Map, const M: usize, const R: usize>() -> Vec<Vec<f64>> {
+fn matrix<L: AxisMap, const M: usize, const R: usize>() -> Vec<Vec<f64>> {
     let (from, to) = L::extents(M, R);
     let columns: Vec<_> =
         (0..from).map(|j| f64::dispatch(Column::<L, M, R>(j, std::marker::PhantomData))).collect();
@@ -34,10 +34,12 @@ pub fn of(m: usize, r: usize, pass: Pass) -> (f64, f64) {
 
 fn amplification<const M: usize, const R: usize>(pass: Pass) -> f64 {
     let sums = |m: Vec<Vec<f64>>| m.iter().map(|row| row.iter().sum::<f64>()).collect::<Vec<_>>();
-    let (input, weight) = (sums(matrix::<Input, M, R>()), sums(matrix::<Weight, M, R>()));
+    let (input, weight) = (sums(matrix::<InputMap, M, R>()), sums(matrix::<WeightMap, M, R>()));
     let (back, other) = match pass {
-        Pass::BackwardWeight => (matrix::<WeightGradient, M, R>(), sums(matrix::<OutputGradient, M, R>())),
-        _ => (matrix::<Output, M, R>(), weight),
+        Pass::BackwardWeight => {
+            (matrix::<WeightGradientMap, M, R>(), sums(matrix::<OutputGradientMap, M, R>()))
+        }
+        _ => (matrix::<OutputMap, M, R>(), weight),
     };
     let row = |r: &Vec<f64>| r.iter().zip(&input).zip(&other).map(|((r, a), b)| r * a * b).sum::<f64>();
     back.iter().map(row).fold(0.0, f64::max).powi(2)

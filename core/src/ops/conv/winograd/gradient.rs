@@ -35,7 +35,7 @@ fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
         return dw.fill(E::ZERO);
     }
     let (lanes, _) = E::dispatch(Registers);
-    let tiles = Tiles::new(spec, M);
+    let tiles = OutputTiles::new(spec, M);
     let even = |c: usize| c.div_ceil(c.div_ceil(RANGE)).next_multiple_of(lanes);
     let (rows, columns) = (even(spec.c_in), even(spec.c_out));
     let (down, across) = (spec.c_in.div_ceil(rows), spec.c_out.div_ceil(columns));
@@ -46,7 +46,7 @@ fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
     let parts = PARTS.min(PARTIAL_LEN / sums).min(PIECES.div_ceil(down * across)).min(tiles.total / block);
     let part = tiles.total.div_ceil(parts.max(1)).next_multiple_of(block);
     let parts = tiles.total.div_ceil(part);
-    let (rows, columns) = evened(spec, parts, rows, columns, lanes);
+    let (rows, columns) = even_ranges(spec, parts, rows, columns, lanes);
     let (down, across) = (spec.c_in.div_ceil(rows), spec.c_out.div_ceil(columns));
     let range = |i: usize, step: usize, end: usize| i * step..end.min((i + 1) * step);
     let zeros = Buffer::zeros(spec.c_in.max(spec.c_out));
@@ -56,7 +56,7 @@ fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
         let (part_i, down_i) = (i / down, i % down);
         let (c_in, c_out) = (range(down_i, rows, spec.c_in), range(across_i, columns, spec.c_out));
         let mut sums = Planes::new(points, c_in.len(), c_out.len(), lanes);
-        E::dispatch(Sums::<E, M, R> {
+        E::dispatch(PointSums::<E, M, R> {
             x: Points {
                 images: Images { data: x, h: spec.h, w: spec.w, c: spec.c_in },
                 tiles,
@@ -90,7 +90,7 @@ fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
 
 /// Ranges of input and output channels, smaller where pieces of the given ones would leave threads idle. The
 /// sums over tiles, which make the bits, are cut before.
-fn evened(spec: &ConvSpec, parts: usize, rows: usize, columns: usize, lanes: usize) -> (usize, usize) {
+fn even_ranges(spec: &ConvSpec, parts: usize, rows: usize, columns: usize, lanes: usize) -> (usize, usize) {
     let half = |n: usize| (n / 2).next_multiple_of(lanes);
     let smaller = |&(r, c): &(usize, usize)| Some(if r >= c { (half(r), c) } else { (r, half(c)) });
     let even = |r, c| is_even(parts * spec.c_in.div_ceil(r) * spec.c_out.div_ceil(c), parallel::threads());
@@ -99,7 +99,7 @@ fn evened(spec: &ConvSpec, parts: usize, rows: usize, columns: usize, lanes: usi
 }
 
 /// Σ_tiles V ⊗ (A dy Aᵀ) for a range of channels of x and of dy.
-struct Sums<'a, E: Element, const M: usize, const R: usize> {
+struct PointSums<'a, E: Element, const M: usize, const R: usize> {
     x: Points<'a, E>,
     dy: Points<'a, E>,
     tiles: Range<usize>,
@@ -107,7 +107,7 @@ struct Sums<'a, E: Element, const M: usize, const R: usize> {
     sums: &'a mut Planes<E>,
 }
 
-impl<E: Element, const M: usize, const R: usize> Kernel<E> for Sums<'_, E, M, R> {
+impl<E: Element, const M: usize, const R: usize> Kernel<E> for PointSums<'_, E, M, R> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
@@ -119,14 +119,14 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for Sums<'_, E, M, R>
         let Range { start, end } = self.tiles;
         for first in (start..end).step_by(self.block) {
             let tiles = first..end.min(first + self.block);
-            self.x.map::<Input, S, M, R>(s, tiles.clone(), &mut v);
-            self.dy.map::<OutputGradient, S, M, R>(s, tiles.clone(), &mut z);
+            self.x.map::<InputMap, S, M, R>(s, tiles.clone(), &mut v);
+            self.dy.map::<OutputGradientMap, S, M, R>(s, tiles.clone(), &mut z);
             for k in 0..points {
                 // SAFETY: the planes have room for whole register tiles.
                 unsafe {
-                    let product = Product {
+                    let product = SmallProduct {
                         a: v.data.as_ptr().add(k * v.plane),
-                        a_rows: Rows::Every(1),
+                        a_rows: RowStarts::Every(1),
                         step: v.ld,
                         b: z.data.as_ptr().add(k * z.plane),
                         panel: panel_vectors * S::LANES,
@@ -173,7 +173,7 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for TapGradients<'_, 
                     }
                 }
             }
-            both_axes::<WeightGradient, S, E, M, R>(s, &mut g);
+            both_axes::<WeightGradientMap, S, E, M, R>(s, &mut g);
             for i in 0..R {
                 for j in 0..R {
                     let at = ((i * R + j) * c_in + self.row) * c_out + o;

@@ -32,7 +32,7 @@ mod weights;
 pub use gradient::backward_weight;
 
 use super::ConvSpec;
-use super::product::{MAX_ROWS, Product, Rows, tile_rows, tile_vectors};
+use super::product::{MAX_ROWS, RowStarts, SmallProduct, tile_rows, tile_vectors};
 use crate::buffer::Buffer;
 use crate::cut::is_even;
 use crate::parallel::{self, Shared};
@@ -40,9 +40,10 @@ use crate::simd::{Kernel, Simd, prefetch};
 use crate::{Element, Epilogue};
 use std::ops::{Range, RangeInclusive};
 use transform::{
-    Input, Map, Output, OutputGradient, POINTS, Tile, Weight, WeightGradient, both_axes, points,
+    AxisMap, InputMap, OutputGradientMap, OutputMap, POINTS, Tile, WeightGradientMap, WeightMap, both_axes,
+    points,
 };
-use weights::Weights;
+use weights::MappedWeights;
 
 /// Whether tiles of m x m outputs serve this convolution.
 pub fn applies(m: usize, spec: &ConvSpec) -> bool {
@@ -54,7 +55,7 @@ pub fn applies(m: usize, spec: &ConvSpec) -> bool {
 
 /// Tiles of m x m outputs of all images, and points of each: products for each pair of channels.
 pub fn products(m: usize, spec: &ConvSpec) -> (usize, usize) {
-    let tiles = Tiles::new(spec, m);
+    let tiles = OutputTiles::new(spec, m);
     (tiles.total, tiles.points * tiles.points)
 }
 
@@ -160,7 +161,7 @@ impl<E: Element> Planes<E> {
 
 /// The tiles of a convolution's output.
 #[derive(Clone, Copy)]
-struct Tiles {
+struct OutputTiles {
     /// Outputs on an axis of a tile, and points.
     m: usize,
     points: usize,
@@ -171,11 +172,11 @@ struct Tiles {
     total: usize,
 }
 
-impl Tiles {
+impl OutputTiles {
     fn new(spec: &ConvSpec, m: usize) -> Self {
         let [oh, ow] = spec.out_hw();
         let (rows, columns) = (oh.div_ceil(m), ow.div_ceil(m));
-        Tiles { m, points: points(m, spec.kernel[0]), rows, columns, total: spec.n * rows * columns }
+        OutputTiles { m, points: points(m, spec.kernel[0]), rows, columns, total: spec.n * rows * columns }
     }
 
     /// A tile's image and first output.
@@ -196,7 +197,7 @@ impl Tiles {
 /// Maps the patches of consecutive tiles to points.
 struct Points<'a, E> {
     images: Images<'a, E>,
-    tiles: Tiles,
+    tiles: OutputTiles,
     /// A patch begins so many pixels before the tile's first output.
     padding: [usize; 2],
     channels: Range<usize>,
@@ -216,7 +217,7 @@ impl<E: Element> Points<'_, E> {
     /// Maps tiles, one at least; fetches of each the pixels that its neighbour on the left, before it, does
     /// not read.
     #[inline(always)]
-    fn map<L: Map, S: Simd<E>, const M: usize, const R: usize>(
+    fn map<L: AxisMap, S: Simd<E>, const M: usize, const R: usize>(
         &self,
         s: S,
         tiles: Range<usize>,
@@ -262,7 +263,7 @@ impl<E: Element> Points<'_, E> {
 /// The patch's addresses have c + LANES elements; every point's LANES elements at `to + k·plane` are
 /// writable.
 #[inline(always)]
-unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize, const R: usize>(
+unsafe fn vector_of_points<L: AxisMap, S: Simd<E>, E: Element, const M: usize, const R: usize>(
     s: S,
     patch: &Tile<*const E>,
     c: usize,
@@ -288,7 +289,7 @@ unsafe fn vector_of_points<L: Map, S: Simd<E>, E: Element, const M: usize, const
 
 /// Blocks of tiles and ranges of panels: as few as come in whole rounds of the threads, or leave them idle
 /// for little.
-fn evened(blocks: RangeInclusive<usize>, ranges: RangeInclusive<usize>) -> (usize, usize) {
+fn even_cut(blocks: RangeInclusive<usize>, ranges: RangeInclusive<usize>) -> (usize, usize) {
     let fewest = (*blocks.start(), *ranges.start());
     let cuts = || blocks.clone().map(|b| (b, fewest.1)).chain(ranges.clone().map(|r| (fewest.0, r)));
     let whole = cuts().find(|(b, r)| (b * r).is_multiple_of(parallel::threads()));
@@ -306,8 +307,8 @@ fn forward_in_tiles<E: Element, const M: usize, const R: usize>(
     if y.is_empty() || x.is_empty() {
         return super::im2col::forward(spec, x, w, epilogue, y);
     }
-    let u = Weights::new::<M, R>(w, spec.c_in, spec.c_out);
-    let tiles = Tiles::new(spec, M);
+    let u = MappedWeights::new::<M, R>(w, spec.c_in, spec.c_out);
+    let tiles = OutputTiles::new(spec, M);
     let block = tiles.block(BLOCK, spec.c_in.max(spec.c_out));
     let blocks = tiles.total.div_ceil(block);
     // Few tiles: cut the output channels as well, in ranges that are worth mapping the input again.
@@ -315,7 +316,7 @@ fn forward_in_tiles<E: Element, const M: usize, const R: usize>(
     let pieces = parallel::threads().max(PIECES);
     let range = u.panels.div_ceil(pieces.div_ceil(blocks)).max(fewest).min(u.panels);
     let most = tiles.total.div_ceil(LEAST_BLOCK.min(block));
-    let (blocks, ranges) = evened(blocks..=most, u.panels.div_ceil(range)..=u.panels.div_ceil(fewest));
+    let (blocks, ranges) = even_cut(blocks..=most, u.panels.div_ceil(range)..=u.panels.div_ceil(fewest));
     // Blocks differ by a register tile's rows at most, ranges by a panel.
     let rows = tile_rows(E::dispatch(Registers).1, u.panel_vectors);
     let tile = |block: usize| tiles.total.min(block * tiles.total.div_ceil(rows) / blocks * rows);
@@ -324,7 +325,7 @@ fn forward_in_tiles<E: Element, const M: usize, const R: usize>(
     let y = Shared::new(y);
     parallel::for_each(blocks * ranges, |i| {
         let (block, range) = (i / ranges, i % ranges);
-        E::dispatch(Block::<E, M, R> {
+        E::dispatch(TileBlock::<E, M, R> {
             spec,
             points: Points {
                 images: Images { data: x, h: spec.h, w: spec.w, c: spec.c_in },
@@ -343,17 +344,17 @@ fn forward_in_tiles<E: Element, const M: usize, const R: usize>(
 }
 
 /// A block of tiles by a range of panels of output channels.
-struct Block<'a, E: Element, const M: usize, const R: usize> {
+struct TileBlock<'a, E: Element, const M: usize, const R: usize> {
     spec: &'a ConvSpec,
     points: Points<'a, E>,
     tiles: Range<usize>,
-    u: &'a Weights<E>,
+    u: &'a MappedWeights<E>,
     panels: Range<usize>,
     epilogue: &'a Epilogue<'a, E>,
     y: Shared<'a, E>,
 }
 
-impl<E: Element, const M: usize, const R: usize> Kernel<E> for Block<'_, E, M, R> {
+impl<E: Element, const M: usize, const R: usize> Kernel<E> for TileBlock<'_, E, M, R> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
@@ -363,13 +364,13 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for Block<'_, E, M, R
         let columns = (self.panels.end * u.width).min(spec.c_out) - first;
         let mut v = Planes::<E>::new(points, rows, spec.c_in, S::LANES);
         let mut m = Planes::<E>::new(points, rows, columns, S::LANES);
-        self.points.map::<Input, S, M, R>(s, self.tiles.clone(), &mut v);
+        self.points.map::<InputMap, S, M, R>(s, self.tiles.clone(), &mut v);
         for k in 0..points {
             // SAFETY: the planes have room for whole register tiles, U for whole panels.
             unsafe {
-                let product = Product {
+                let product = SmallProduct {
                     a: v.data.as_ptr().add(k * v.plane),
-                    a_rows: Rows::Every(v.ld),
+                    a_rows: RowStarts::Every(v.ld),
                     step: 1,
                     b: u.data.as_ptr().add(k * u.plane + self.panels.start * spec.c_in * u.width),
                     panel: spec.c_in * u.width,
@@ -401,7 +402,7 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for Block<'_, E, M, R
     }
 }
 
-impl<E: Element, const M: usize, const R: usize> Block<'_, E, M, R> {
+impl<E: Element, const M: usize, const R: usize> TileBlock<'_, E, M, R> {
     /// The outputs of a tile.
     #[inline(always)]
     fn outputs(&self, tile: usize) -> Outputs {
@@ -441,7 +442,7 @@ impl<E: Element, const M: usize, const R: usize> Block<'_, E, M, R> {
                 x[i][j] = unsafe { s.load(m.data.as_ptr().add((i * points + j) * m.plane + row * m.ld + c)) };
             }
         }
-        both_axes::<Output, S, E, M, R>(s, &mut x);
+        both_axes::<OutputMap, S, E, M, R>(s, &mut x);
         let len = S::LANES.min(self.spec.c_out - channel);
         for (i, j, at) in outputs.each() {
             let at = at + channel;

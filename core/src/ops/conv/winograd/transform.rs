@@ -37,7 +37,7 @@ pub(super) const fn points(m: usize, r: usize) -> usize {
 }
 
 /// A linear map on one axis, for M outputs a tile and R taps.
-pub(super) trait Map {
+pub(super) trait AxisMap {
     /// The extents of its input and output.
     fn extents(m: usize, r: usize) -> (usize, usize);
     /// The image of a vector; entries beyond the extents are of no account.
@@ -49,7 +49,7 @@ pub(super) trait Map {
 
 /// Applies a map along both axes.
 #[inline(always)]
-pub(super) fn both_axes<L: Map, S: Simd<E>, E: Element, const M: usize, const R: usize>(
+pub(super) fn both_axes<L: AxisMap, S: Simd<E>, E: Element, const M: usize, const R: usize>(
     s: S,
     x: &mut Tile<S::V>,
 ) {
@@ -72,15 +72,15 @@ fn c<S: Simd<E>, E: Element>(s: S, x: f64) -> S::V {
 }
 
 /// Bᵀ: pixels to points.
-pub(super) struct Input;
+pub(super) struct InputMap;
 /// Aᵀ: points to outputs.
-pub(super) struct Output;
+pub(super) struct OutputMap;
 /// A: gradients of outputs to gradients of points.
-pub(super) struct OutputGradient;
+pub(super) struct OutputGradientMap;
 /// G: taps to points.
-pub(super) struct Weight;
+pub(super) struct WeightMap;
 /// Gᵀ: gradients of points to gradients of taps.
-pub(super) struct WeightGradient;
+pub(super) struct WeightGradientMap;
 
 /// The values at 0, ±a, ±b, ∞ of the polynomial with L coefficients x, the finite ones over n₀, n_a, n_b.
 #[inline(always)]
@@ -121,7 +121,7 @@ fn coefficients<S: Simd<E>, E: Element, const L: usize>(
     x
 }
 
-impl Map for Input {
+impl AxisMap for InputMap {
     #[inline(always)]
     fn extents(m: usize, r: usize) -> (usize, usize) {
         (points(m, r), points(m, r))
@@ -152,7 +152,7 @@ impl Map for Input {
     }
 }
 
-impl Map for Output {
+impl AxisMap for OutputMap {
     #[inline(always)]
     fn extents(m: usize, r: usize) -> (usize, usize) {
         (points(m, r), m)
@@ -170,7 +170,7 @@ impl Map for Output {
     }
 }
 
-impl Map for OutputGradient {
+impl AxisMap for OutputGradientMap {
     #[inline(always)]
     fn extents(m: usize, r: usize) -> (usize, usize) {
         (m, points(m, r))
@@ -188,7 +188,7 @@ impl Map for OutputGradient {
     }
 }
 
-impl Map for Weight {
+impl AxisMap for WeightMap {
     #[inline(always)]
     fn extents(m: usize, r: usize) -> (usize, usize) {
         (r, points(m, r))
@@ -207,7 +207,7 @@ impl Map for Weight {
     }
 }
 
-impl Map for WeightGradient {
+impl AxisMap for WeightGradientMap {
     #[inline(always)]
     fn extents(m: usize, r: usize) -> (usize, usize) {
         (points(m, r), r)

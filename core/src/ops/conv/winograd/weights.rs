@@ -3,7 +3,7 @@
 use super::*;
 
 /// U of all points: row `in` of the p-th panel of point k is at `k·plane + (p·c_in + in)·width`.
-pub(super) struct Weights<E: Element> {
+pub(super) struct MappedWeights<E: Element> {
     pub data: Buffer<E>,
     pub plane: usize,
     /// Vectors of a panel, and columns.
@@ -12,7 +12,7 @@ pub(super) struct Weights<E: Element> {
     pub panels: usize,
 }
 
-impl<E: Element> Weights<E> {
+impl<E: Element> MappedWeights<E> {
     /// From taps [R, R, c_in, c_out].
     pub fn new<const M: usize, const R: usize>(w: &[E], c_in: usize, c_out: usize) -> Self {
         let (lanes, registers) = E::dispatch(Registers);
@@ -41,7 +41,7 @@ impl<E: Element> Weights<E> {
                 u,
             });
         });
-        Weights { data, plane, panel_vectors, width, panels }
+        MappedWeights { data, plane, panel_vectors, width, panels }
     }
 }
 
@@ -72,7 +72,7 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for MapWeights<'_, E,
                         g[i][j] = s.read_tail(&self.w[at..][..S::LANES.min(self.c_out - o)]);
                     }
                 }
-                both_axes::<Weight, S, E, M, R>(s, &mut g);
+                both_axes::<WeightMap, S, E, M, R>(s, &mut g);
                 let at = panel + row * self.width + o - self.columns.start;
                 for i in 0..points {
                     for j in 0..points {

@@ -2,10 +2,10 @@
 //!
 //! The matrix of columns has a row for each pixel of a grid and a run of channels for each tap: A[(n, p, q),
 //! (tap, c)] = x[n, p·step + tap_y, q·step + tap_x, c], 0 outside of the image. NHWC makes a tap's channels a
-//! run in memory, so that a row of A is a list of addresses ([`Gather`]); a tap that is padding for all rows
+//! run in memory, so that a row of A is a list of addresses ([`Columns`]); a tap that is padding for all rows
 //! of a tile is left out, neighbouring taps whose runs join are one segment. The transpose, for the gradient
 //! of the weights, has a row for each (tap, c) and the pixels as depth: strips are copied from channel runs
-//! ([`GatherTransposed`]).
+//! ([`ColumnsTransposed`]).
 
 use crate::Element;
 use crate::gemm::kernel::{MAX_MR, MAX_PACKED, RowStrip, Segment};
@@ -43,7 +43,7 @@ impl<E> Source<'_, E> {
 }
 
 /// Rows are pixels of `pixels`, the depth is (tap, channel).
-pub(super) struct Gather<'a, E> {
+pub(super) struct Columns<'a, E> {
     pub source: Source<'a, E>,
     pub pixels: Pixels,
     /// Steps in the source for a step in the grid.
@@ -54,7 +54,7 @@ pub(super) struct Gather<'a, E> {
     pub zeros: &'a [E],
 }
 
-impl<E: Element> Lhs<E> for Gather<'_, E> {
+impl<E: Element> Lhs<E> for Columns<'_, E> {
     fn packed(&self) -> bool {
         false
     }
@@ -90,7 +90,7 @@ impl<E: Element> Lhs<E> for Gather<'_, E> {
     }
 }
 
-impl<E: Element> Gather<'_, E> {
+impl<E: Element> Columns<'_, E> {
     /// The addresses of one tile's rows.
     fn addresses(&self, row: usize, count: usize, block: &DepthBlock, strip: &mut RowStrip<E>) {
         let x = &self.source;
@@ -134,7 +134,7 @@ impl<E: Element> Gather<'_, E> {
 }
 
 /// Rows are (tap, channel), the depth is the pixels of `pixels`.
-pub(super) struct GatherTransposed<'a, E> {
+pub(super) struct ColumnsTransposed<'a, E> {
     pub source: Source<'a, E>,
     pub pixels: Pixels,
     pub step: [usize; 2],
@@ -143,7 +143,7 @@ pub(super) struct GatherTransposed<'a, E> {
 
 /// A tile's rows as runs: rows `row .. row + len` read consecutive elements at a pixel.
 #[derive(Clone, Copy, Default)]
-struct Run {
+struct ChannelRun {
     row: usize,
     len: usize,
     /// The first element's tap, and the last's.
@@ -153,7 +153,7 @@ struct Run {
     offset: isize,
 }
 
-impl<E: Element> Lhs<E> for GatherTransposed<'_, E> {
+impl<E: Element> Lhs<E> for ColumnsTransposed<'_, E> {
     fn packed(&self) -> bool {
         true
     }
@@ -179,13 +179,13 @@ impl<E: Element> Lhs<E> for GatherTransposed<'_, E> {
         block: &DepthBlock,
         strips: &mut [RowStrip<E>],
     ) {
-        E::dispatch_on(isa, Columns { gather: self, row, count, mr, block, strips });
+        E::dispatch_on(isa, CopyStrips { columns: self, row, count, mr, block, strips });
     }
 }
 
-/// [`Lhs::strips`] of a transposed gather.
-struct Columns<'a, 'b, E> {
-    gather: &'a GatherTransposed<'b, E>,
+/// [`Lhs::strips`] of transposed columns.
+struct CopyStrips<'a, 'b, E> {
+    columns: &'a ColumnsTransposed<'b, E>,
     row: usize,
     count: usize,
     mr: usize,
@@ -193,25 +193,25 @@ struct Columns<'a, 'b, E> {
     strips: &'a mut [RowStrip<E>],
 }
 
-impl<E: Element> Kernel<E> for Columns<'_, '_, E> {
+impl<E: Element> Kernel<E> for CopyStrips<'_, '_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let Columns { gather, row, count, mr, block, strips } = self;
+        let CopyStrips { columns, row, count, mr, block, strips } = self;
         let len = block.steps.len();
         for (j, strip) in strips.iter_mut().enumerate() {
             let row = row + j * mr;
-            let mut runs = [Run::default(); MAX_PACKED];
-            let runs = gather.runs(row, mr.min(count - j * mr), &mut runs);
+            let mut runs = [ChannelRun::default(); MAX_PACKED];
+            let runs = columns.runs(row, mr.min(count - j * mr), &mut runs);
             let mut dst = strip.room(block.segments.len() * len, mr);
             for (i, segment) in block.segments.clone().enumerate() {
-                let from = segment * gather.segments().1 + block.steps.start;
+                let from = segment * columns.segments().1 + block.steps.start;
                 // SAFETY: the scratch has room for every step of the block.
                 let any = unsafe {
-                    if gather.pixels.images_inner {
-                        gather.images(s, from, len, runs, dst, mr)
+                    if columns.pixels.images_inner {
+                        columns.images(s, from, len, runs, dst, mr)
                     } else {
-                        gather.raster(s, from, len, runs, dst, mr);
+                        columns.raster(s, from, len, runs, dst, mr);
                         true
                     }
                 };
@@ -225,10 +225,10 @@ impl<E: Element> Kernel<E> for Columns<'_, '_, E> {
     }
 }
 
-impl<E: Element> GatherTransposed<'_, E> {
+impl<E: Element> ColumnsTransposed<'_, E> {
     /// The runs of rows `row .. row + count`.
     #[inline(always)]
-    fn runs<'r>(&self, row: usize, count: usize, runs: &'r mut [Run; MAX_PACKED]) -> &'r [Run] {
+    fn runs<'r>(&self, row: usize, count: usize, runs: &'r mut [ChannelRun; MAX_PACKED]) -> &'r [ChannelRun] {
         let x = &self.source;
         let mut n = 0;
         for i in 0..count {
@@ -240,7 +240,7 @@ impl<E: Element> GatherTransposed<'_, E> {
                     (r.len, r.x[1]) = (r.len + 1, tx)
                 }
                 _ => {
-                    runs[n] = Run { row: i, len: 1, y: ty, x: [tx, tx], offset };
+                    runs[n] = ChannelRun { row: i, len: 1, y: ty, x: [tx, tx], offset };
                     n += 1;
                 }
             }
@@ -250,7 +250,15 @@ impl<E: Element> GatherTransposed<'_, E> {
 
     /// Copies steps `from .. from + len` of pixels in raster order.
     #[inline(always)]
-    unsafe fn raster<S: Simd<E>>(&self, s: S, from: usize, len: usize, runs: &[Run], dst: *mut E, mr: usize) {
+    unsafe fn raster<S: Simd<E>>(
+        &self,
+        s: S,
+        from: usize,
+        len: usize,
+        runs: &[ChannelRun],
+        dst: *mut E,
+        mr: usize,
+    ) {
         let w = self.pixels.extent[1];
         let mut t = 0;
         while t < len {
@@ -273,7 +281,7 @@ impl<E: Element> GatherTransposed<'_, E> {
         (n, p): (usize, usize),
         q: usize,
         end: usize,
-        run: &Run,
+        run: &ChannelRun,
         dst: *mut E,
         mr: usize,
     ) {
@@ -312,7 +320,7 @@ impl<E: Element> GatherTransposed<'_, E> {
 
     /// The channel of a run's first element.
     #[inline(always)]
-    fn phase(&self, run: &Run) -> usize {
+    fn phase(&self, run: &ChannelRun) -> usize {
         let x = &self.source;
         (run.offset - (run.y * x.w as isize + run.x[0]) * x.ld as isize) as usize
     }
@@ -324,7 +332,7 @@ impl<E: Element> GatherTransposed<'_, E> {
         s: S,
         from: usize,
         len: usize,
-        runs: &[Run],
+        runs: &[ChannelRun],
         dst: *mut E,
         mr: usize,
     ) -> bool {
