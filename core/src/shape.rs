@@ -61,6 +61,21 @@ impl Shape {
         assert!((-rank..rank).contains(&axis), "axis {axis} of shape {self:?}");
         axis.rem_euclid(rank) as usize
     }
+
+    /// The shape seen around an axis.
+    pub(crate) fn around(&self, axis: usize) -> Around {
+        let (outer, rest) = self.split_at(axis);
+        Around { outer: outer.iter().product(), n: rest[0], inner: rest[1..].iter().product() }
+    }
+}
+
+/// A shape seen as [outer, n, inner] around an axis of n: `outer · inner` lines of n elements that lie `inner`
+/// apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Around {
+    pub outer: usize,
+    pub n: usize,
+    pub inner: usize,
 }
 
 impl Deref for Shape {

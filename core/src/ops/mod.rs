@@ -17,6 +17,7 @@ mod resize;
 pub mod roi_align;
 mod separable;
 mod softmax;
+mod taps;
 #[cfg(test)]
 mod testing;
 mod window;

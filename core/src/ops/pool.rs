@@ -7,8 +7,8 @@
 //!
 //! Average: windows [start, end) and divisors factor over the axes, so that it is a separable map.
 
-use super::separable::Taps;
-use super::window::{Window, room};
+use super::taps::Taps;
+use super::window::Window;
 use crate::buffer::{Indices, Word};
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
@@ -104,9 +104,8 @@ struct MaxRow<'a, E, T, const KEEP: bool> {
     x: &'a [E],
     /// What the row's windows see of the image's rows: (the row's first pixel, the number of its first tap).
     rows: &'a [(usize, usize)],
-    /// What each window sees of a row: (column, tap of the row), for output q up to ends[q].
-    columns: &'a [(usize, usize)],
-    ends: &'a [usize],
+    /// What each output's window sees of a row: (column, tap of the row).
+    columns: &'a Taps<usize>,
     c: usize,
     activation: Activation,
     y: &'a mut [E],
@@ -117,10 +116,9 @@ impl<E: Element, T: TapNumber, const KEEP: bool> Kernel<E> for MaxRow<'_, E, T, 
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(mut self, _: S) {
-        let mut start = 0;
-        for (q, &end) in self.ends.iter().enumerate() {
-            let columns = &self.columns[start..end];
-            start = end;
+        let columns = self.columns;
+        for q in 0..columns.outputs() {
+            let columns = columns.row(q);
             let mut c = 0;
             while c + 64 <= self.c {
                 self.channels::<64>(columns, q, c);
@@ -185,19 +183,13 @@ fn max_forward<E: Element, T: TapNumber, const KEEP: bool>(
     let winners = parallel::Shared::new(&mut best);
     let image = h * w * c;
     let [down, across] = [spec.window(0, h), spec.window(1, w)];
-    let seen = (0..ow).map(|q| across.inputs(q).len()).sum();
-    let (mut columns, mut ends) = (room("max_pool2d", seen), Vec::with_capacity(ow));
-    for q in 0..ow {
-        columns.extend(across.inputs(q));
-        ends.push(columns.len());
-    }
+    let columns = &Taps::new("max_pool2d", w, ow, |q| across.inputs(q));
     parallel::chunks(y.data_mut(), ow * c, |i, y| {
         let rows: Vec<_> = down.inputs(i % oh).map(|(y, r)| (y * w, r * spec.kernel[1])).collect();
         // SAFETY: one part for each output row.
         let best = unsafe { winners.slice(if KEEP { i * ow * c..(i + 1) * ow * c } else { 0..0 }) };
         let x = &x.data()[i / oh * image..][..image];
-        let (rows, columns, ends) = (&rows, &columns, &ends);
-        E::dispatch(MaxRow::<E, T, KEEP> { x, rows, columns, ends, c, activation, y, best });
+        E::dispatch(MaxRow::<E, T, KEEP> { x, rows: &rows, columns, c, activation, y, best });
     });
     (y, best)
 }
@@ -253,18 +245,12 @@ fn max_backward<E: Element, T: TapNumber>(
     d
 }
 
-/// The windows of average pooling along one axis as taps of weight 1 / divisor.
-#[track_caller]
-fn average_taps<E: Element>(
-    op: &str,
-    inputs: usize,
-    outputs: usize,
-    window: impl Fn(usize) -> (usize, usize, usize),
-) -> Taps<E> {
-    Taps::new(op, inputs, outputs, |o| {
-        let (start, end, divisor) = window(o);
-        (start..end).map(move |i| (i, 1.0 / divisor as f64))
-    })
+/// Taps of equal weight: the mean of what each of them reads, as if that were `divisor` numbers.
+fn mean<E: Element>(
+    read: impl ExactSizeIterator<Item = usize>,
+    divisor: usize,
+) -> impl ExactSizeIterator<Item = (usize, E)> {
+    read.map(move |i| (i, E::from_f64(1.0 / divisor as f64)))
 }
 
 impl<E: Element> Tape<E> {
@@ -333,11 +319,11 @@ impl<E: Element> Tape<E> {
         let out = spec.out_hw([h, w]);
         let y = Tensor::result("avg_pool2d", &[n, out[0], out[1], c]);
         let taps = |a: usize, size: usize| {
-            average_taps("avg_pool2d", size, out[a], |o| {
-                let (first, p) = (o * spec.stride[a], spec.padding[a]);
-                let last = (first + spec.kernel[a]).min(size + 2 * p);
-                let (start, end) = (first.saturating_sub(p), last.saturating_sub(p).min(size));
-                (start, end, if count_include_pad { last - first } else { end.saturating_sub(start) })
+            let window = spec.window(a, size);
+            Taps::new("avg_pool2d", size, out[a], |o| {
+                let inputs = window.inputs(o).map(|(i, _)| i);
+                let divisor = if count_include_pad { window.places(o) } else { inputs.len() };
+                mean(inputs, divisor)
             })
         };
         self.separable("avg_pool2d", x, y, taps(0, h), taps(1, w))
@@ -352,11 +338,11 @@ impl<E: Element> Tape<E> {
         assert!(h > 0 && w > 0, "adaptive_avg_pool2d: {:?} to {output_size:?}", x.shape());
         let y = Tensor::result("adaptive_avg_pool2d", &[n, p, q, c]);
         let taps = |n: usize, o: usize| {
-            average_taps("adaptive_avg_pool2d", n, o, |i| {
+            Taps::new("adaptive_avg_pool2d", n, o, |i| {
                 let wide = |n: usize| n as u128;
                 let start = (wide(i) * wide(n) / wide(o)) as usize;
                 let end = (wide(i + 1) * wide(n)).div_ceil(wide(o)) as usize;
-                (start, end, end - start)
+                mean(start..end, end - start)
             })
         };
         self.separable("adaptive_avg_pool2d", x, y, taps(h, p), taps(w, q))

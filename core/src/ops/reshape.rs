@@ -4,6 +4,7 @@
 //! [outer, n, inner], and neighbours that stay neighbours move together.
 
 use crate::parallel::{self, GRAIN, Shared};
+use crate::shape::Around;
 use crate::simd::{Kernel, Simd};
 use crate::{Element, Shape, Tape, Tensor, Var, profile};
 
@@ -149,24 +150,6 @@ impl<E: Element> Kernel<E> for Transpose<'_, '_, E> {
 /// A stretch of indices along an axis: (first, length).
 type IndexRun = (usize, usize);
 
-/// A tensor seen as [outer, n, inner] around an axis.
-#[derive(Clone, Copy)]
-struct Around {
-    outer: usize,
-    n: usize,
-    inner: usize,
-}
-
-impl Around {
-    fn new(shape: &Shape, axis: usize) -> Self {
-        Around {
-            outer: shape[..axis].iter().product(),
-            n: shape[axis],
-            inner: shape[axis + 1..].iter().product(),
-        }
-    }
-}
-
 /// Calls `f(place in whole, place in part, length)` for each stretch of elements that the runs select, where
 /// the part is [outer, Σ lengths, inner].
 fn stretches(around: Around, runs: &[IndexRun], outer: usize, mut f: impl FnMut(usize, usize, usize)) {
@@ -293,7 +276,7 @@ impl<E: Element> Tape<E> {
             dims[axis] = dims[axis].saturating_add(p.shape()[axis]);
         }
         let mut y = Tensor::result("concat", &dims);
-        let around = Around::new(y.shape(), axis);
+        let around = y.shape().around(axis);
         let (mut start, mut pieces) = (0, Vec::with_capacity(parts.len()));
         let whole = Shared::new(y.data_mut());
         for p in &parts {
@@ -325,7 +308,7 @@ impl<E: Element> Tape<E> {
     fn select_runs(&mut self, name: &'static str, x: Var<E>, axis: usize, runs: Vec<IndexRun>) -> Var<E> {
         let _span = profile::span(name, "forward");
         let (node, shape) = (x.node, *x.shape());
-        let around = Around::new(&shape, axis);
+        let around = shape.around(axis);
         let mut dims = shape.to_vec();
         dims[axis] = runs.iter().map(|r| r.1).sum();
         let mut y = Tensor::result(name, &dims);

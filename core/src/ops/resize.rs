@@ -6,7 +6,7 @@
 //! size is copied); nearest takes input ⌊i n / o⌋, with the quotient n / o rounded to f32 as PyTorch does:
 //! for one pair of sizes in a hundred, such as 2 to 82, that is one input below the exact one.
 
-use super::separable::Taps;
+use super::taps::Taps;
 use crate::{Element, Tape, Tensor, Var};
 
 #[track_caller]
@@ -16,14 +16,14 @@ fn bilinear<E: Element>(n: usize, o: usize) -> Taps<E> {
         let low = (s as usize).min(n - 1);
         let pair = [(low, 1.0 - (s - low as f64)), (low + 1, s - low as f64)];
         let alone = n == o || low + 1 == n;
-        if alone { vec![(low, 1.0)] } else { pair.to_vec() }
+        if alone { vec![(low, E::ONE)] } else { pair.map(|(i, w)| (i, E::from_f64(w))).to_vec() }
     })
 }
 
 #[track_caller]
 fn nearest<E: Element>(n: usize, o: usize) -> Taps<E> {
     let ratio = n as f32 / o as f32;
-    Taps::new("resize_nearest", n, o, |i| [(((i as f32 * ratio) as usize).min(n - 1), 1.0)])
+    Taps::new("resize_nearest", n, o, |i| [(((i as f32 * ratio) as usize).min(n - 1), E::ONE)])
 }
 
 /// The size of an image scaled by a factor: ⌊n · factor⌋ on each axis, the ratio used then being that of the

@@ -17,6 +17,7 @@
 //! cache meanwhile, about: the order of a pixel's additions is that of the regions, however the bands are
 //! cut.
 
+use super::taps::Taps;
 use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd};
 use crate::{Element, Tape, Tensor, Var, profile};
@@ -50,57 +51,42 @@ pub struct Roi<E> {
     pub bounds: [E; 4],
 }
 
-/// The weights of one axis: for each bin the positions that it reads.
-#[derive(Debug)]
-struct Taps<E> {
-    /// Where each bin's taps begin; one more at the end.
-    starts: Vec<usize>,
-    taps: Vec<(usize, E)>,
-}
-
-impl<E: Element> Taps<E> {
-    /// `start` and `size` of the region and the `extent` of the map are in its pixels.
-    fn new(start: E, size: E, extent: usize, bins: usize, sampling: usize) -> Self {
-        let bin = size / E::from_usize(bins);
-        let samples = if sampling > 0 { sampling } else { bin.to_f64().ceil().max(0.0) as usize };
-        let readable = (start + size).is_finite() && samples < SAMPLES && extent > 0;
-        let samples = if readable { samples } else { 0 };
-        let share = E::ONE / E::from_usize(samples.max(1));
-        let (mut starts, mut taps) = (vec![0], Vec::<(usize, E)>::new());
-        for b in 0..bins {
-            let first = taps.len();
-            let place = |s: usize| {
-                let step = (E::from_usize(s) + E::from_f64(0.5)) * bin / E::from_usize(samples);
-                start + E::from_usize(b) * bin + step
-            };
-            let (low, high) = (-E::ONE, E::from_usize(extent));
-            // Of a region with its ends exchanged places fall.
-            let inside = if bin > E::ZERO {
-                first_of(samples, |s| place(s) >= low)..first_of(samples, |s| place(s) > high)
-            } else {
-                0..samples
-            };
-            for at in inside.map(place).filter(|&at| at >= low && at <= high) {
-                let at = at.max(E::ZERO);
-                let low = (at.to_f64() as usize).min(extent - 1);
-                let high = (low + 1).min(extent - 1);
-                let part = if high == low { E::ZERO } else { at - E::from_usize(low) };
-                for (position, weight) in [(low, (E::ONE - part) * share), (high, part * share)] {
-                    match taps[first..].iter_mut().find(|t| t.0 == position) {
-                        Some(tap) => tap.1 += weight,
-                        None => taps.push((position, weight)),
-                    }
+/// The weights of one axis: for each bin the positions that it reads. `start` and `size` of the region and the
+/// `extent` of the map are in the map's pixels.
+fn bin_taps<E: Element>(start: E, size: E, extent: usize, bins: usize, sampling: usize) -> Taps<E> {
+    let bin = size / E::from_usize(bins);
+    let samples = if sampling > 0 { sampling } else { bin.to_f64().ceil().max(0.0) as usize };
+    let readable = (start + size).is_finite() && samples < SAMPLES && extent > 0;
+    let samples = if readable { samples } else { 0 };
+    let share = E::ONE / E::from_usize(samples.max(1));
+    let (mut taps, mut of_bin) = (Taps::none(extent), Vec::<(usize, E)>::new());
+    for b in 0..bins {
+        let place = |s: usize| {
+            let step = (E::from_usize(s) + E::from_f64(0.5)) * bin / E::from_usize(samples);
+            start + E::from_usize(b) * bin + step
+        };
+        let (low, high) = (-E::ONE, E::from_usize(extent));
+        // Of a region with its ends exchanged places fall.
+        let inside = if bin > E::ZERO {
+            first_of(samples, |s| place(s) >= low)..first_of(samples, |s| place(s) > high)
+        } else {
+            0..samples
+        };
+        for at in inside.map(place).filter(|&at| at >= low && at <= high) {
+            let at = at.max(E::ZERO);
+            let low = (at.to_f64() as usize).min(extent - 1);
+            let high = (low + 1).min(extent - 1);
+            let part = if high == low { E::ZERO } else { at - E::from_usize(low) };
+            for (position, weight) in [(low, (E::ONE - part) * share), (high, part * share)] {
+                match of_bin.iter_mut().find(|t| t.0 == position) {
+                    Some(tap) => tap.1 += weight,
+                    None => of_bin.push((position, weight)),
                 }
             }
-            starts.push(taps.len());
         }
-        Taps { starts, taps }
+        taps.push(of_bin.drain(..));
     }
-
-    #[inline(always)]
-    fn bin(&self, b: usize) -> &[(usize, E)] {
-        &self.taps[self.starts[b]..self.starts[b + 1]]
-    }
+    taps
 }
 
 /// The first of 0..n from which on `holds` is true, n if there is none.
@@ -130,8 +116,8 @@ impl<E: Element> RoiWeights<E> {
         RoiWeights {
             level: roi.level,
             image: roi.image,
-            rows: Taps::new(at[1], side(at[3] - at[1]), h, down, align.sampling),
-            columns: Taps::new(at[0], side(at[2] - at[0]), w, across, align.sampling),
+            rows: bin_taps(at[1], side(at[3] - at[1]), h, down, align.sampling),
+            columns: bin_taps(at[0], side(at[2] - at[0]), w, across, align.sampling),
         }
     }
 
@@ -139,12 +125,12 @@ impl<E: Element> RoiWeights<E> {
     /// the pixel's first channel, counted from the rows' first one, and its weight.
     #[inline(always)]
     fn bins(&self, rows: Range<usize>, [w, c]: [usize; 2], mut f: impl FnMut(usize, &[(usize, E)])) {
-        let (down, across) = (self.rows.starts.len() - 1, self.columns.starts.len() - 1);
+        let (down, across) = (self.rows.outputs(), self.columns.outputs());
         let mut cells = Vec::new();
         for bin in 0..down * across {
             cells.clear();
-            for &(i, u) in self.rows.bin(bin / across).iter().filter(|(i, _)| rows.contains(i)) {
-                let row = self.columns.bin(bin % across).iter();
+            for &(i, u) in self.rows.row(bin / across).iter().filter(|(i, _)| rows.contains(i)) {
+                let row = self.columns.row(bin % across).iter();
                 cells.extend(row.map(|&(j, v)| (((i - rows.start) * w + j) * c, u * v)));
             }
             f(bin, &cells);
@@ -261,7 +247,7 @@ impl<E: Element> Kernel<E> for RoiBackward<'_, E> {
         dx.fill(E::ZERO);
         for (region, dy) in regions.iter().zip(dy.chunks_exact(each)) {
             let here = (region.level, region.image) == (level, image);
-            if here && region.rows.taps.iter().any(|(i, _)| rows.contains(i)) {
+            if here && region.rows.read().any(|i| rows.contains(&i)) {
                 region.bins(rows.clone(), [w, c], |bin, cells| {
                     if !cells.is_empty() {
                         BinGradient { dy: &dy[bin * c..][..c], cells, dx }.all(s, c);

@@ -4,50 +4,33 @@
 //! Backward, with ⟨·⟩ the sum along the axis: y (g - ⟨g y⟩) for softmax, g - e^y ⟨g⟩ for its logarithm.
 
 use crate::parallel::{self, Shared};
-use crate::{Element, Shape, Tape, Tensor, Var, profile};
+use crate::shape::Around;
+use crate::{Element, Tape, Tensor, Var, profile};
 
 /// Elements of one task: exponentials cost about ten times a memory access.
 const PIECE: usize = 2048;
 /// Neighbouring lines along the axis that are worked on together.
-const LINES: usize = 32;
+const WIDTH: usize = 32;
 
-/// A tensor seen as [outer, n, inner]: n runs along the axis.
-#[derive(Clone, Copy)]
-struct Lines {
-    outer: usize,
-    n: usize,
-    inner: usize,
-}
-
-impl Lines {
-    #[track_caller]
-    fn new(shape: &Shape, axis: isize) -> Self {
-        let axis = shape.axis(axis);
-        Lines {
-            outer: shape[..axis].iter().product(),
-            n: shape[axis],
-            inner: shape[axis + 1..].iter().product(),
-        }
-    }
-
-    /// Calls `f(d, s)` for bundles of up to [`LINES`] neighbouring lines, on all threads: `f` reads and
-    /// writes element i of the bundle's lines as `d(i)`, and reads those of `src` as `s(i)`.
-    fn for_each<E: Element>(self, dst: &mut [E], src: &[E], f: impl Fn(&mut Bundle<'_, E>) + Send + Sync) {
-        let Lines { outer, n, inner } = self;
-        let bundles = inner.div_ceil(LINES);
-        let together = (PIECE / (n * inner.min(LINES)).max(1)).max(1);
+impl Around {
+    /// Calls `f` for bundles of up to [`WIDTH`] neighbouring lines, on all threads. `f` reads and writes `dst`
+    /// through the bundle, and reads `src`, of the same shape or empty.
+    fn bundles<E: Element>(self, dst: &mut [E], src: &[E], f: impl Fn(&mut Bundle<'_, E>) + Send + Sync) {
+        let Around { outer, n, inner } = self;
+        let bundles = inner.div_ceil(WIDTH);
+        let together = (PIECE / (n * inner.min(WIDTH)).max(1)).max(1);
         let dst = Shared::new(dst);
         parallel::ranges(outer * bundles, together, |range| {
             for task in range {
-                let first = task % bundles * LINES;
+                let first = task % bundles * WIDTH;
                 let start = task / bundles * n * inner + first;
-                f(&mut Bundle { dst, src, start, stride: inner, n, width: LINES.min(inner - first) });
+                f(&mut Bundle { dst, src, start, stride: inner, n, width: WIDTH.min(inner - first) });
             }
         });
     }
 }
 
-/// Up to [`LINES`] neighbouring lines.
+/// Up to [`WIDTH`] neighbouring lines.
 struct Bundle<'a, E> {
     dst: Shared<'a, E>,
     src: &'a [E],
@@ -71,8 +54,8 @@ impl<E: Element> Bundle<'_, E> {
     }
 
     /// m of each line.
-    fn max(&mut self) -> [E; LINES] {
-        let mut m = [E::NEG_INFINITY; LINES];
+    fn max(&mut self) -> [E; WIDTH] {
+        let mut m = [E::NEG_INFINITY; WIDTH];
         for i in 0..self.n {
             m.iter_mut().zip(self.dst(i)).for_each(|(m, x)| *m = x.max(*m));
         }
@@ -81,9 +64,9 @@ impl<E: Element> Bundle<'_, E> {
 }
 
 /// softmax in place.
-fn softmax<E: Element>(x: &mut Tensor<E>, lines: Lines) {
-    lines.for_each(x.data_mut(), &[], |b| {
-        let (m, mut s) = (b.max(), [E::ZERO; LINES]);
+fn softmax<E: Element>(x: &mut Tensor<E>, around: Around) {
+    around.bundles(x.data_mut(), &[], |b| {
+        let (m, mut s) = (b.max(), [E::ZERO; WIDTH]);
         for i in 0..b.n {
             for ((x, &m), s) in b.dst(i).iter_mut().zip(&m).zip(&mut s) {
                 *x = (*x - m).exp();
@@ -97,9 +80,9 @@ fn softmax<E: Element>(x: &mut Tensor<E>, lines: Lines) {
 }
 
 /// log softmax in place.
-fn log_softmax<E: Element>(x: &mut Tensor<E>, lines: Lines) {
-    lines.for_each(x.data_mut(), &[], |b| {
-        let (m, mut s) = (b.max(), [E::ZERO; LINES]);
+fn log_softmax<E: Element>(x: &mut Tensor<E>, around: Around) {
+    around.bundles(x.data_mut(), &[], |b| {
+        let (m, mut s) = (b.max(), [E::ZERO; WIDTH]);
         for i in 0..b.n {
             s.iter_mut().zip(b.dst(i)).zip(&m).for_each(|((s, x), &m)| *s += (*x - m).exp());
         }
@@ -111,9 +94,9 @@ fn log_softmax<E: Element>(x: &mut Tensor<E>, lines: Lines) {
 }
 
 /// y (g - ⟨g y⟩), in place of g.
-fn softmax_backward<E: Element>(g: &mut Tensor<E>, y: &Tensor<E>, lines: Lines) {
-    lines.for_each(g.data_mut(), y.data(), |b| {
-        let mut dot = [E::ZERO; LINES];
+fn softmax_backward<E: Element>(g: &mut Tensor<E>, y: &Tensor<E>, around: Around) {
+    around.bundles(g.data_mut(), y.data(), |b| {
+        let mut dot = [E::ZERO; WIDTH];
         for i in 0..b.n {
             for (k, d) in dot.iter_mut().enumerate().take(b.width) {
                 *d += b.dst(i)[k] * b.src(i)[k];
@@ -128,9 +111,9 @@ fn softmax_backward<E: Element>(g: &mut Tensor<E>, y: &Tensor<E>, lines: Lines) 
 }
 
 /// g - e^y ⟨g⟩, in place of g.
-fn log_softmax_backward<E: Element>(g: &mut Tensor<E>, y: &Tensor<E>, lines: Lines) {
-    lines.for_each(g.data_mut(), y.data(), |b| {
-        let mut sum = [E::ZERO; LINES];
+fn log_softmax_backward<E: Element>(g: &mut Tensor<E>, y: &Tensor<E>, around: Around) {
+    around.bundles(g.data_mut(), y.data(), |b| {
+        let mut sum = [E::ZERO; WIDTH];
         for i in 0..b.n {
             sum.iter_mut().zip(b.dst(i)).for_each(|(s, g)| *s += *g);
         }
@@ -147,14 +130,14 @@ impl<E: Element> Tape<E> {
     #[track_caller]
     pub fn softmax(&mut self, x: Var<E>, axis: isize) -> Var<E> {
         let _span = profile::span("softmax", "forward");
-        let lines = Lines::new(x.shape(), axis);
+        let around = x.shape().around(x.shape().axis(axis));
         let Var { value: mut y, node } = x;
-        softmax(&mut y, lines);
+        softmax(&mut y, around);
         let kept = self.records(&[node]).then(|| y.clone());
         self.record("softmax", y, &[node], move |mut g, slots| {
             let Some(y) = kept else { return };
             slots.add(node, || {
-                softmax_backward(&mut g, &y, lines);
+                softmax_backward(&mut g, &y, around);
                 g
             });
         })
@@ -165,14 +148,14 @@ impl<E: Element> Tape<E> {
     #[track_caller]
     pub fn log_softmax(&mut self, x: Var<E>, axis: isize) -> Var<E> {
         let _span = profile::span("log_softmax", "forward");
-        let lines = Lines::new(x.shape(), axis);
+        let around = x.shape().around(x.shape().axis(axis));
         let Var { value: mut y, node } = x;
-        log_softmax(&mut y, lines);
+        log_softmax(&mut y, around);
         let kept = self.records(&[node]).then(|| y.clone());
         self.record("log_softmax", y, &[node], move |mut g, slots| {
             let Some(y) = kept else { return };
             slots.add(node, || {
-                log_softmax_backward(&mut g, &y, lines);
+                log_softmax_backward(&mut g, &y, around);
                 g
             });
         })

@@ -10,15 +10,7 @@
 //! than any tensor is refused. Offsets are those of windows whose sizes were found.
 
 use crate::shape::MOST;
-
-/// Room for what n taps see. Large windows a step apart see far more than there are pixels: panics, naming
-/// the op, where there is no memory for them.
-#[track_caller]
-pub(crate) fn room<T>(op: &str, n: usize) -> Vec<T> {
-    let mut list = Vec::new();
-    assert!(list.try_reserve_exact(n).is_ok(), "{op}: no memory for {n} taps of all windows");
-    list
-}
+use std::ops::Range;
 
 /// One axis, and the window on it.
 #[derive(Clone, Copy, Debug)]
@@ -86,12 +78,24 @@ impl Window {
         at.checked_sub(self.padding[0]).filter(|&i| i < self.input)
     }
 
+    /// The taps of output p that see an input, not padding.
+    fn seeing(&self, p: usize) -> Range<usize> {
+        let (padding, at) = (self.padding[0], p * self.stride);
+        let first = padding.saturating_sub(at).div_ceil(self.dilation);
+        first..(self.input + padding).saturating_sub(at).div_ceil(self.dilation).min(self.taps)
+    }
+
     /// The inputs that output p sees, by taps in order: (input, tap).
     pub fn inputs(&self, p: usize) -> impl ExactSizeIterator<Item = (usize, usize)> + use<> {
         let (dilation, padding, at) = (self.dilation, self.padding[0], p * self.stride);
-        let first = padding.saturating_sub(at).div_ceil(dilation);
-        let end = (self.input + padding).saturating_sub(at).div_ceil(dilation).min(self.taps);
-        (first..end).map(move |r| (at + r * dilation - padding, r))
+        self.seeing(p).map(move |r| (at + r * dilation - padding, r))
+    }
+
+    /// How many taps of output p see the axis or its padding: all of them, but where `ceil` let a last window
+    /// exceed both.
+    pub fn places(&self, p: usize) -> usize {
+        let end = self.input + self.padding[0] + self.padding[1];
+        (end - p * self.stride).div_ceil(self.dilation).min(self.taps)
     }
 
     /// The outputs, of so many, that see input i, by taps in order: (output, tap).
@@ -151,6 +155,10 @@ mod tests {
             seen.sort_unstable();
             all.sort_unstable();
             prop_assert_eq!(&all, &seen);
+            for p in 0..w.outputs(true).unwrap_or(0) {
+                let places = (0..taps).filter(|r| p * stride + r * dilation < padded).count();
+                prop_assert_eq!(w.places(p), places);
+            }
             let mut seen = Vec::new();
             for (residue, (r, first)) in (0..stride).flat_map(|q| w.residue(q).map(move |tap| (q, tap))) {
                 for (n, i) in (residue..input).step_by(stride).enumerate() {

@@ -16,8 +16,10 @@
 
 use super::{ConvSpec, winograd};
 use crate::buffer::Buffer;
+use crate::ops::window::Window;
 use crate::parallel;
 use crate::{Element, Epilogue};
+use std::ops::Range;
 
 /// Outputs on an axis of a tile, and taps.
 const M: usize = 4;
@@ -37,33 +39,34 @@ pub fn unstrided(spec: &ConvSpec) -> ConvSpec {
     ConvSpec::square([spec.n, oh + TAPS - 1, ow + TAPS - 1, s * s * spec.c_in], spec.c_out, TAPS, 1, 0)
 }
 
-/// For a line (n, i) of x' and a row of phases a: the line of x, as a range of its elements.
-fn line(spec: &ConvSpec, row: usize, a: usize) -> Option<std::ops::Range<usize>> {
-    let lines = unstrided(spec).h;
-    let y = (row % lines * spec.stride[0] + a).checked_sub(spec.padding[0]).filter(|&y| y < spec.h)?;
-    let at = (row / lines * spec.h + y) * spec.w * spec.c_in;
-    Some(at..at + spec.w * spec.c_in)
+/// The squares along an axis, as the window that the pixels of x' are the outputs of.
+fn squares(spec: &ConvSpec, axis: usize) -> Window {
+    Window { taps: spec.stride[axis], ..spec.window(axis) }
 }
 
-/// For the j-th pixel of x', whose row of phases is a run of s·c_in elements: where they lie in a line of x,
-/// and the first one's place in the run.
-fn run(spec: &ConvSpec, j: usize) -> (std::ops::Range<usize>, usize) {
-    let (len, zeros) = (spec.stride[1] * spec.c_in, spec.padding[1] * spec.c_in);
-    let (from, end) = (j * len, spec.w * spec.c_in + zeros);
-    let range = from.clamp(zeros, end)..(from + len).clamp(zeros, end);
-    (range.start - zeros..range.end - zeros, range.start.saturating_sub(from).min(len))
+/// For each pixel of a line of x', whose row of phases is a run of s·c_in elements: which elements of a line of x
+/// it holds, and the first one's place in the run; the others are zeros.
+fn runs(spec: &ConvSpec) -> Vec<(Range<usize>, usize)> {
+    let (squares, c) = (squares(spec, 1), spec.c_in);
+    let run = |j| {
+        let mut inputs = squares.inputs(j);
+        let len = inputs.len();
+        let (x, phase) = inputs.next().unwrap_or((0, 0));
+        (x * c..(x + len) * c, phase * c)
+    };
+    (0..unstrided(spec).w).map(run).collect()
 }
 
 /// x'
 fn split<E: Element>(spec: &ConvSpec, x: &[E]) -> Buffer<E> {
-    let (inner, len) = (unstrided(spec), spec.stride[1] * spec.c_in);
+    let (inner, len, width) = (unstrided(spec), spec.stride[1] * spec.c_in, spec.w * spec.c_in);
+    let (squares, runs) = (squares(spec, 0), runs(spec));
     let mut phases = Buffer::zeros(inner.x_len());
     parallel::chunks(&mut phases, inner.w * inner.c_in, |row, to| {
-        for a in 0..spec.stride[0] {
-            let Some(line) = line(spec, row, a) else { continue };
-            for (j, pixel) in to.chunks_exact_mut(inner.c_in).enumerate() {
-                let (from, first) = run(spec, j);
-                pixel[a * len + first..][..from.len()].copy_from_slice(&x[line.clone()][from]);
+        for (y, a) in squares.inputs(row % inner.h) {
+            let line = &x[(row / inner.h * spec.h + y) * width..][..width];
+            for (pixel, (from, first)) in to.chunks_exact_mut(inner.c_in).zip(&runs) {
+                pixel[a * len + first..][..from.len()].copy_from_slice(&line[from.clone()]);
             }
         }
     });
@@ -99,20 +102,15 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
     let inner = unstrided(spec);
     let mut phases = Buffer::stale(inner.x_len());
     winograd::backward_data(M, &inner, dy, &split_taps(spec, w), &mut phases);
-    let (s, len) = (spec.stride[0], spec.stride[1] * spec.c_in);
-    let width = spec.w * spec.c_in;
-    parallel::chunks(dx, width, |i, to| {
-        let (n, y) = (i / spec.h, i % spec.h + spec.padding[0]);
-        // A line that no tap reaches has no gradient.
+    let (squares, runs, len) = (squares(spec, 0), runs(spec), spec.stride[1] * spec.c_in);
+    parallel::chunks(dx, spec.w * spec.c_in, |i, to| {
+        // A pixel that no tap reaches has no gradient.
         to.fill(E::ZERO);
-        if y / s >= inner.h {
-            return;
-        }
-        let line = &phases[(n * inner.h + y / s) * inner.w * inner.c_in..][..inner.w * inner.c_in];
-        for (j, pixel) in line.chunks_exact(inner.c_in).enumerate() {
-            let (at, first) = run(spec, j);
-            let from = &pixel[y % s * len + first..][..at.len()];
-            to[at].copy_from_slice(from);
+        let (n, y) = (i / spec.h, i % spec.h);
+        let Some((row, a)) = squares.readers(y, inner.h).next() else { return };
+        let line = &phases[(n * inner.h + row) * inner.w * inner.c_in..][..inner.w * inner.c_in];
+        for (pixel, (at, first)) in line.chunks_exact(inner.c_in).zip(&runs) {
+            to[at.clone()].copy_from_slice(&pixel[a * len + first..][..at.len()]);
         }
     });
 }
