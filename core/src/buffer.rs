@@ -87,6 +87,12 @@ impl<E: Element> Drop for Buffer<E> {
     }
 }
 
+/// to += from, as far as the shorter goes.
+#[inline]
+pub(crate) fn add_to<E: Element>(to: &mut [E], from: &[E]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
+}
+
 /// An integer that [`Indices`] holds.
 pub trait Word: Copy + Send + Sync + 'static + private::Sealed {}
 impl Word for u8 {}

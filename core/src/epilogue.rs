@@ -105,6 +105,11 @@ impl<E> Epilogue<'_, E> {
 }
 
 impl<E: Element> Epilogue<'_, E> {
+    /// The epilogue of a part of the result: of its `len` elements, whole rows of channels, from `at` on.
+    pub(crate) fn of_rows(&self, at: usize, len: usize) -> Self {
+        Epilogue { residual: self.residual.map(|r| &r[at..][..len]), ..*self }
+    }
+
     /// The epilogue of n <= LANES elements of channels c .. c + n, which lie at `at` in the result.
     ///
     /// # Safety
@@ -125,6 +130,21 @@ impl<E: Element> Epilogue<'_, E> {
             }
         }
         self.activation.vector(s, v)
+    }
+
+    /// Writes the epilogue of n <= LANES elements of channels c .. c + n to their places from `at` on in `y`.
+    ///
+    /// # Safety
+    /// Scale and bias hold at least c + n elements, the residual and `y` at least at + n; nobody else writes to
+    /// these places of `y`.
+    #[inline(always)]
+    pub(crate) unsafe fn store<S: Simd<E>>(&self, s: S, acc: S::V, c: usize, at: usize, n: usize, y: *mut E) {
+        // SAFETY: what this function asks of scale, bias and residual is what `vector` asks, and `at + n` is at
+        // most the length of `y`.
+        unsafe {
+            let (v, p) = (self.vector(s, acc, c, at, n), y.add(at));
+            if n == S::LANES { s.store(p, v) } else { s.store_n(p, v, n) }
+        }
     }
 }
 

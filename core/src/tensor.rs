@@ -4,7 +4,7 @@
 //! writing to a shared one copies it first. Images are NHWC, convolution weights HWIO, linear weights [in,
 //! out].
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, add_to};
 use crate::{Element, Shape};
 use std::fmt;
 use std::sync::Arc;
@@ -150,8 +150,7 @@ impl<E: Element> Tensor<E> {
         assert_eq!(self.shape, other.shape, "add_assign");
         let src = other.data();
         crate::parallel::chunks(self.data_mut(), crate::parallel::GRAIN, |i, dst| {
-            let src = &src[i * crate::parallel::GRAIN..][..dst.len()];
-            dst.iter_mut().zip(src).for_each(|(d, s)| *d += *s);
+            add_to(dst, &src[i * crate::parallel::GRAIN..][..dst.len()]);
         });
     }
 }

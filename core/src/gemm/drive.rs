@@ -14,7 +14,7 @@ use super::output::{Finish, Output, RowMap};
 use super::plan::{Engine, FEW_ROWS, Plan};
 use super::rhs::{PackedRhs, Rhs, StackedRhs};
 use crate::Element;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, add_to};
 use crate::cut::{Cut, is_even, share};
 use crate::parallel::{self, Shared};
 use std::ops::Range;
@@ -323,8 +323,7 @@ pub(crate) fn multiply_deep<E: Element>(
             let out = unsafe { c.slice(i * ldc..i * ldc + cols) };
             out.copy_from_slice(&sums[i * cols..][..cols]);
             for p in 1..pieces {
-                let part = &sums[(p * rows + i) * cols..][..cols];
-                out.iter_mut().zip(part).for_each(|(o, s)| *o += *s);
+                add_to(out, &sums[(p * rows + i) * cols..][..cols]);
             }
         }
     });

@@ -5,6 +5,7 @@
 //! residual = dz, dP = scale · dz, d bias = Σ_rows dP: one sweep over dy, in place where its buffer has no
 //! other owner. The sums are cut into pieces by shape alone.
 
+use crate::buffer::{Buffer, add_to};
 use crate::epilogue::is_between;
 use crate::simd::{Kernel, Simd};
 use crate::{Activation, Element, Epilogue, NodeId, Slots, Tensor, Var, parallel};
@@ -94,8 +95,18 @@ impl<E: Element> Tail<E> {
     }
 
     /// y of a product that is there, in its place.
-    pub fn apply(&self, product: Tensor<E>) -> Tensor<E> {
-        apply(product, &self.epilogue())
+    pub fn apply(&self, mut product: Tensor<E>) -> Tensor<E> {
+        let epilogue = self.epilogue();
+        if epilogue.is_identity() {
+            return product;
+        }
+        let c = *product.shape().last().expect("an epilogue on a scalar");
+        let piece = parallel::GRAIN.next_multiple_of(c.max(1));
+        parallel::chunks(product.data_mut(), piece, |i, y| {
+            let epilogue = epilogue.of_rows(i * piece, y.len());
+            E::dispatch(Apply { y, c, epilogue });
+        });
+        product
     }
 
     /// Whose gradients y leads to, beside those of what was multiplied.
@@ -109,20 +120,6 @@ impl<E: Element> Tail<E> {
         let cut = (activation != Activation::None).then(|| (y.clone(), activation.bounds()));
         TailBack { cut, scale, to_bias, to_residual, wants_product }
     }
-}
-
-/// y = act(scale · P + bias + residual), in place.
-fn apply<E: Element>(mut product: Tensor<E>, epilogue: &Epilogue<'_, E>) -> Tensor<E> {
-    if epilogue.is_identity() {
-        return product;
-    }
-    let c = *product.shape().last().expect("an epilogue on a scalar");
-    let piece = parallel::GRAIN.next_multiple_of(c.max(1));
-    parallel::chunks(product.data_mut(), piece, |i, y| {
-        let residual = epilogue.residual.map(|r| &r[i * piece..][..y.len()]);
-        E::dispatch(Apply { y, c, epilogue: Epilogue { residual, ..*epilogue } });
-    });
-    product
 }
 
 struct Apply<'a, E> {
@@ -232,15 +229,12 @@ fn column_sums<E: Element>(g: &Tensor<E>) -> Tensor<E> {
     }
     let piece = (g.len() / c).div_ceil(64).max(parallel::GRAIN.div_ceil(c)) * c;
     let parts = parallel::map(g.len().div_ceil(piece), |i| {
-        let mut sums = crate::buffer::Buffer::zeros(c);
+        let mut sums = Buffer::zeros(c);
         let rows = &g.data()[i * piece..g.len().min((i + 1) * piece)];
         E::dispatch(SumRows { rows, sums: &mut sums });
         sums
     });
-    let sums = total.data_mut();
-    for part in &parts {
-        sums.iter_mut().zip(&part[..]).for_each(|(s, p)| *s += *p);
-    }
+    parts.iter().for_each(|part| add_to(total.data_mut(), part));
     total
 }
 

@@ -13,7 +13,7 @@
 mod axis;
 
 use super::ConvSpec;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, add_to};
 use crate::parallel;
 use crate::simd::{Kernel, Simd, prefetch};
 use crate::{Element, Epilogue};
@@ -70,8 +70,7 @@ impl<'a> GatherAxes<'a> {
         let line = self.output[1] * self.spec.c_in;
         let (lines, far) = (PIECE.div_ceil(line.max(1)), out.len() >= FAR);
         parallel::chunks(out, lines * line, |i, out| {
-            let residual = epilogue.residual.map(|r| &r[i * lines * line..][..out.len()]);
-            let epilogue = Epilogue { residual, ..*epilogue };
+            let epilogue = epilogue.of_rows(i * lines * line, out.len());
             E::dispatch(GatherLines { axes: self, first: i * lines, input, weights, out, far, epilogue });
         });
     }
@@ -101,8 +100,7 @@ impl<E: Element> Kernel<E> for GatherLines<'_, E> {
             let (n, y) = ((self.first + at) / g.output[0], (self.first + at) % g.output[0]);
             let rows = &g.rows[y % g.rows[0].step];
             let whole = &mut self.out[at * line..][..line];
-            let residual = self.epilogue.residual.map(|r| &r[at * line..][..line]);
-            let epilogue = Epilogue { residual, ..self.epilogue };
+            let epilogue = self.epilogue.of_rows(at * line, line);
             // The residues take turns, so that their pixels meet in the first cache.
             for from in (0..g.columns[0].0.len).step_by(TURN) {
                 for (columns, stretches) in &g.columns {
@@ -426,7 +424,5 @@ fn tap_sums<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
         sums
     });
     dw.fill(E::ZERO);
-    for part in &parts {
-        dw.iter_mut().zip(&part[..]).for_each(|(d, p)| *d += *p);
-    }
+    parts.iter().for_each(|part| add_to(dw, part));
 }

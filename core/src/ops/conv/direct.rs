@@ -14,8 +14,10 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::ConvSpec;
-use super::product::{Ahead, MAX_ROWS, RowStarts, SmallProduct, accumulate, tile_rows, tile_vectors};
-use crate::buffer::Buffer;
+use super::product::{
+    Ahead, MAX_ROWS, RowStarts, SmallProduct, accumulate, of_tile_shape, tile_rows, tile_vectors,
+};
+use crate::buffer::{Buffer, add_to};
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
 use crate::{Element, Epilogue};
@@ -153,8 +155,7 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
     let line = runs.width * spec.c_out;
     let lines = (PIECE / (line * rows).max(1)).max(1);
     parallel::chunks(y, lines * line, |i, y| {
-        let residual = epilogue.residual.map(|r| &r[i * lines * line..][..y.len()]);
-        let epilogue = Epilogue { residual, ..*epilogue };
+        let epilogue = epilogue.of_rows(i * lines * line, y.len());
         E::dispatch(LineOutputs { runs: &runs, first: i * lines, x, w: &w, epilogue, y });
     });
 }
@@ -179,16 +180,7 @@ impl<E: Element> Kernel<E> for LineOutputs<'_, E> {
             held.load(self.x, self.first + at);
             for panel in 0..self.w.vectors.div_ceil(self.w.panel_vectors) {
                 let vectors = self.w.panel_vectors.min(self.w.vectors - panel * self.w.panel_vectors);
-                match (tile_rows(S::REGISTERS, vectors), vectors) {
-                    (6, 4) => self.line::<S, 6, 4>(s, &held, at, panel),
-                    (8, 3) => self.line::<S, 8, 3>(s, &held, at, panel),
-                    (8, 2) => self.line::<S, 8, 2>(s, &held, at, panel),
-                    (8, 1) => self.line::<S, 8, 1>(s, &held, at, panel),
-                    (6, 2) => self.line::<S, 6, 2>(s, &held, at, panel),
-                    (6, 1) => self.line::<S, 6, 1>(s, &held, at, panel),
-                    (4, 1) => self.line::<S, 4, 1>(s, &held, at, panel),
-                    (rows, vectors) => unreachable!("a tile of {rows} rows and {vectors} vectors"),
-                }
+                of_tile_shape!(S, vectors, |R, V| self.line::<S, R, V>(s, &held, at, panel));
             }
         }
     }
@@ -239,11 +231,7 @@ impl<E: Element> LineOutputs<'_, E> {
                 let (to, len) = ((at * width + q + i) * c_out + c, S::LANES.min(c_out - c));
                 debug_assert!(to + len <= self.y.len());
                 // SAFETY: output q + i of the line exists, c .. c + len are channels.
-                unsafe {
-                    let sum = self.epilogue.vector(s, acc[i][v], c, to, len);
-                    let p = self.y.as_mut_ptr().add(to);
-                    if len == S::LANES { s.store(p, sum) } else { s.store_n(p, sum, len) }
-                }
+                unsafe { self.epilogue.store(s, acc[i][v], c, to, len, self.y.as_mut_ptr()) };
             }
         }
     }
@@ -369,7 +357,7 @@ pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut 
     dw.fill(E::ZERO);
     for (sums, ld) in &parts {
         for (to, from) in dw.chunks_exact_mut(spec.c_out).zip(sums.chunks_exact(*ld)) {
-            to.iter_mut().zip(from).for_each(|(d, s)| *d += *s);
+            add_to(to, from);
         }
     }
 }

@@ -37,6 +37,25 @@ pub(super) fn tile_vectors(registers: usize, lanes: usize, columns: usize) -> us
     }
 }
 
+/// Runs what was compiled for the register tile that the instruction set S has for `vectors` vectors: of R rows
+/// and V vectors.
+macro_rules! of_tile_shape {
+    ($s:ident, $vectors:expr, |$r:ident, $v:ident| $run:expr) => {
+        of_tile_shape!($s, $vectors, |$r, $v| $run, (6, 4), (8, 3), (8, 2), (8, 1), (6, 2), (6, 1), (4, 1))
+    };
+    ($s:ident, $vectors:expr, |$r:ident, $v:ident| $run:expr, $(($rows:literal, $columns:literal)),+) => {
+        match (tile_rows($s::REGISTERS, $vectors), $vectors) {
+            $(($rows, $columns) => {
+                const $r: usize = $rows;
+                const $v: usize = $columns;
+                $run
+            })+
+            (rows, vectors) => unreachable!("a tile of {rows} rows and {vectors} vectors"),
+        }
+    };
+}
+pub(super) use of_tile_shape;
+
 /// Where A's rows begin.
 #[derive(Clone, Copy)]
 pub(super) enum RowStarts<'a> {
@@ -86,16 +105,7 @@ impl<E: Element> SmallProduct<'_, E> {
                 let c = self.c.add(done * S::LANES);
                 let last = done + vectors == self.vectors;
                 let next = if last { self.next } else { b.wrapping_add(self.panel) };
-                match (tile_rows(S::REGISTERS, vectors), vectors) {
-                    (6, 4) => self.panel::<S, 6, 3, 4>(s, b, c, next),
-                    (8, 3) => self.panel::<S, 8, 4, 3>(s, b, c, next),
-                    (8, 2) => self.panel::<S, 8, 4, 2>(s, b, c, next),
-                    (8, 1) => self.panel::<S, 8, 4, 1>(s, b, c, next),
-                    (6, 2) => self.panel::<S, 6, 3, 2>(s, b, c, next),
-                    (6, 1) => self.panel::<S, 6, 3, 1>(s, b, c, next),
-                    (4, 1) => self.panel::<S, 4, 2, 1>(s, b, c, next),
-                    (rows, vectors) => unreachable!("a tile of {rows} rows and {vectors} vectors"),
-                }
+                of_tile_shape!(S, vectors, |R, V| self.panel::<S, R, { R / 2 }, V>(s, b, c, next));
                 done += vectors;
                 b = b.add(self.panel);
             }

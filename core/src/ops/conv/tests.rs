@@ -7,7 +7,6 @@
 mod choice;
 
 use super::*;
-use crate::gemm::Precision;
 use crate::{Activation, Rng};
 use proptest::prelude::*;
 
@@ -154,18 +153,9 @@ fn any_spec() -> impl Strategy<Value = ConvSpec> {
         1..20usize,
         1..20usize,
     )
-        .prop_map(|(n, [h, w], kernel, stride, padding, dilation, groups, ci, co)| ConvSpec {
-            n,
-            h,
-            w,
-            c_in: ci * groups,
-            c_out: co * groups,
-            kernel,
-            stride,
-            padding,
-            dilation,
-            groups,
-            precision: Precision::F32,
+        .prop_map(|(n, [h, w], kernel, stride, padding, dilation, groups, ci, co)| {
+            let plain = ConvSpec::square([n, h, w, ci * groups], co * groups, 1, 1, 0);
+            ConvSpec { kernel, stride, padding, dilation, groups, ..plain }
         })
         .prop_filter("the kernel fits", fits)
 }
@@ -192,15 +182,8 @@ fn winograd_spec() -> impl Strategy<Value = ConvSpec> {
     let taps = (0..2usize).prop_flat_map(|five| (Just(3 + 2 * five), [0..3 + 2 * five, 0..3 + 2 * five]));
     (any_spec(), taps, 1..14usize, 1..70usize, 1..70usize)
         .prop_map(|(s, (kernel, padding), h, c_in, c_out)| ConvSpec {
-            h,
-            c_in,
-            c_out,
-            kernel: [kernel; 2],
-            stride: [1; 2],
             padding,
-            dilation: [1; 2],
-            groups: 1,
-            ..s
+            ..ConvSpec::square([s.n, h, s.w, c_in], c_out, kernel, 1, 0)
         })
         .prop_filter("the kernel fits", fits)
 }
@@ -210,15 +193,8 @@ fn phases_spec() -> impl Strategy<Value = ConvSpec> {
     let taps = (2..5usize).prop_flat_map(|stride| (Just(stride), 2 * stride + 1..=3 * stride));
     (any_spec(), taps, 1..30usize, 1..30usize, 1..20usize, 1..40usize)
         .prop_map(|(s, (stride, kernel), h, w, c_in, c_out)| ConvSpec {
-            h,
-            w,
-            c_in,
-            c_out,
-            kernel: [kernel; 2],
-            stride: [stride; 2],
-            dilation: [1; 2],
-            groups: 1,
-            ..s
+            padding: s.padding,
+            ..ConvSpec::square([s.n, h, w, c_in], c_out, kernel, stride, 0)
         })
         .prop_filter("the kernel fits", fits)
 }

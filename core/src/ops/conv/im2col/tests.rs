@@ -1,7 +1,6 @@
 //! The three passes against a direct sum over pixels, taps and channels.
 
 use super::*;
-use crate::gemm::Precision;
 use crate::gemm::lhs::Lhs;
 use crate::{Activation, Rng};
 use proptest::prelude::*;
@@ -75,18 +74,9 @@ fn specs() -> impl Strategy<Value = ConvSpec> {
     let image = (prop_oneof![1usize..4, 15usize..20], 1usize..12, 1usize..12);
     let channels = (1usize..20, 1usize..20, prop_oneof![Just(1usize), 1usize..4]);
     (image, channels, pair(1..5), pair(1..4), pair(0..4), pair(1..3))
-        .prop_map(|((n, h, w), (ci, co, groups), kernel, stride, padding, dilation)| ConvSpec {
-            n,
-            h,
-            w,
-            c_in: ci * groups,
-            c_out: co * groups,
-            kernel,
-            stride,
-            padding,
-            dilation,
-            groups,
-            precision: Precision::F32,
+        .prop_map(|((n, h, w), (ci, co, groups), kernel, stride, padding, dilation)| {
+            let plain = ConvSpec::square([n, h, w, ci * groups], co * groups, 1, 1, 0);
+            ConvSpec { kernel, stride, padding, dilation, groups, ..plain }
         })
         .prop_filter("the kernel fits", |s| {
             (0..2).all(|a| [s.h, s.w][a] + 2 * s.padding[a] > s.dilation[a] * (s.kernel[a] - 1))

@@ -448,11 +448,7 @@ impl<E: Element, const M: usize, const R: usize> TileBlock<'_, E, M, R> {
             let at = at + channel;
             debug_assert!(at + len <= self.y.len());
             // SAFETY: the output is this tile's alone; channel + len <= c_out.
-            unsafe {
-                let v = self.epilogue.vector(s, x[i][j], channel, at, len);
-                let p = self.y.as_mut_ptr().add(at);
-                if len == S::LANES { s.store(p, v) } else { s.store_n(p, v, len) }
-            }
+            unsafe { self.epilogue.store(s, x[i][j], channel, at, len, self.y.as_mut_ptr()) };
         }
     }
 }
