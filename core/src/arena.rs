@@ -36,7 +36,8 @@ fn prefer_huge_pages(ptr: *mut u8, bytes: usize) {
             ) -> std::ffi::c_int;
         }
         const MADV_HUGEPAGE: std::ffi::c_int = 14;
-        // SAFETY: the range was just allocated, and begins at a page; the advice changes no contents.
+        // SAFETY: `bytes` bytes from `ptr` on were just allocated, `ptr` is a multiple of a page, and the
+        // advice changes no contents.
         unsafe { madvise(ptr.cast(), bytes, MADV_HUGEPAGE) };
     }
     #[cfg(not(all(target_os = "linux", not(miri))))]
@@ -54,7 +55,7 @@ struct Chunk {
     touched: usize,
 }
 
-// SAFETY: it owns its memory, as a Vec does.
+// SAFETY: it owns its block of memory as a Vec does, and nothing about a block belongs to a thread.
 unsafe impl Send for Chunk {}
 
 impl Chunk {
@@ -62,9 +63,9 @@ impl Chunk {
     fn new(size: usize) -> Option<Chunk> {
         // The alignment is made by hand: the system's zeros are untouched only where it is not asked for one.
         let layout = Layout::from_size_align(size.checked_add(HUGE)?, 16).ok()?;
-        // SAFETY: the layout's size is not 0.
+        // SAFETY: the layout's size is HUGE at least, and so not 0.
         let block = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        // SAFETY: less than HUGE bytes ahead, in a block of `size` more.
+        // SAFETY: `align_offset(HUGE)` is less than HUGE, and the block has HUGE + size bytes.
         let start = unsafe { block.add(block.align_offset(HUGE)) };
         prefer_huge_pages(start.as_ptr(), size);
         Some(Chunk { block, layout, start, size, touched: 0 })
@@ -73,7 +74,7 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout.
+        // SAFETY: the block was allocated in `new`, with this layout, and is freed here alone.
         unsafe { dealloc(self.block.as_ptr(), self.layout) }
     }
 }
@@ -131,7 +132,7 @@ impl Ranges {
             chunk.touched = place.offset + size;
             self.allocations += 1;
         }
-        // SAFETY: the range lies in the chunk.
+        // SAFETY: a free range lies in its chunk: place.offset + size <= chunk.size.
         Some((place, unsafe { chunk.start.add(place.offset) }))
     }
 
@@ -255,7 +256,7 @@ pub(crate) struct Memory<E> {
     place: Place,
 }
 
-// SAFETY: it owns its range, as a Vec does.
+// SAFETY: it owns its range of elements as a Vec does: no other `Memory` has any of them.
 unsafe impl<E: Send> Send for Memory<E> {}
 // SAFETY: as above.
 unsafe impl<E: Sync> Sync for Memory<E> {}

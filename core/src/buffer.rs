@@ -62,7 +62,8 @@ impl<E: Element> Deref for Buffer<E> {
     type Target = [E];
     #[inline(always)]
     fn deref(&self) -> &[E] {
-        // SAFETY: the range holds len elements, all initialised.
+        // SAFETY: the memory was taken for len elements, is initialised, and belongs to this buffer alone
+        // until it is dropped.
         unsafe { std::slice::from_raw_parts(self.memory.ptr.as_ptr(), self.len) }
     }
 }
@@ -70,7 +71,7 @@ impl<E: Element> Deref for Buffer<E> {
 impl<E: Element> DerefMut for Buffer<E> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [E] {
-        // SAFETY: the range holds len elements, all initialised; &mut self is unique.
+        // SAFETY: as in `deref`; &mut self is the only reference to it.
         unsafe { std::slice::from_raw_parts_mut(self.memory.ptr.as_ptr(), self.len) }
     }
 }
@@ -123,7 +124,8 @@ impl<T: Word> Deref for Indices<T> {
     type Target = [T];
     #[inline(always)]
     fn deref(&self) -> &[T] {
-        // SAFETY: the memory is aligned to 64 bytes, initialised and holds len words; any bits are a word.
+        // SAFETY: `stale` took memory for len words, it is initialised and aligned to 64 bytes, and any bits
+        // are a word, since T is u8 or u32 ([`Word`] is sealed).
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast(), self.len) }
     }
 }
@@ -131,7 +133,8 @@ impl<T: Word> Deref for Indices<T> {
 impl<T: Word> DerefMut for Indices<T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as in `deref`, any bits are an f32, and &mut self is unique.
+        // SAFETY: as in `deref`; &mut self is the only reference to it, and whatever is written is an f32
+        // again.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().cast(), self.len) }
     }
 }

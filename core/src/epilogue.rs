@@ -112,12 +112,13 @@ impl<E: Element> Epilogue<'_, E> {
 
     /// The epilogue of n <= LANES elements of channels c .. c + n, which lie at `at` in the result.
     ///
-    /// # Safety
-    /// Scale and bias hold c + n elements, the residual at + n.
+    /// # Safety n <= LANES. Scale and bias, where they are there, hold at least c + n elements, the residual
+    /// at least at + n.
     #[inline(always)]
     pub(crate) unsafe fn vector<S: Simd<E>>(&self, s: S, acc: S::V, c: usize, at: usize, n: usize) -> S::V {
         let mut v = acc;
-        // SAFETY: the caller's.
+        // SAFETY: c + n is at most the length of scale and of bias, at + n that of the residual, and n <=
+        // LANES.
         unsafe {
             if let Some(scale) = self.scale {
                 v = s.mul(v, load(s, scale.as_ptr().add(c), n));
@@ -134,13 +135,12 @@ impl<E: Element> Epilogue<'_, E> {
 
     /// Writes the epilogue of n <= LANES elements of channels c .. c + n to their places from `at` on in `y`.
     ///
-    /// # Safety
-    /// Scale and bias hold at least c + n elements, the residual and `y` at least at + n; nobody else writes to
-    /// these places of `y`.
+    /// # Safety As for [`Epilogue::vector`]; besides, `y` has at least at + n elements, of which nobody else
+    /// reads or writes these n meanwhile.
     #[inline(always)]
     pub(crate) unsafe fn store<S: Simd<E>>(&self, s: S, acc: S::V, c: usize, at: usize, n: usize, y: *mut E) {
-        // SAFETY: what this function asks of scale, bias and residual is what `vector` asks, and `at + n` is at
-        // most the length of `y`.
+        // SAFETY: scale, bias and residual are as `vector` asks; at + n is at most the length of `y`, and
+        // `store` writes LANES elements where these are n.
         unsafe {
             let (v, p) = (self.vector(s, acc, c, at, n), y.add(at));
             if n == S::LANES { s.store(p, v) } else { s.store_n(p, v, n) }
@@ -148,10 +148,12 @@ impl<E: Element> Epilogue<'_, E> {
     }
 }
 
+/// n elements.
+///
 /// # Safety
-/// p .. p + n is readable.
+/// n <= LANES, and `p .. p + n` is readable.
 #[inline(always)]
 unsafe fn load<S: Simd<E>, E: Element>(s: S, p: *const E, n: usize) -> S::V {
-    // SAFETY: the caller's.
+    // SAFETY: `load` reads LANES elements, where these are n, and `load_n` reads n.
     unsafe { if n == S::LANES { s.load(p) } else { s.load_n(p, n) } }
 }

@@ -164,7 +164,7 @@ pub fn chunks<T: Send>(data: &mut [T], piece: usize, f: impl Fn(usize, &mut [T])
     let (len, piece) = (data.len(), piece.max(1));
     let data = Shared::new(data);
     for_each(len.div_ceil(piece), |i| {
-        // SAFETY: chunks are apart.
+        // SAFETY: the ranges of different i do not overlap, and `for_each` calls each i once.
         f(i, unsafe { data.slice(i * piece..len.min((i + 1) * piece)) })
     });
 }
@@ -176,7 +176,7 @@ pub fn map<T: Send>(n: usize, f: impl Fn(usize) -> T + Send + Sync) -> Vec<T> {
     results.into_iter().flatten().collect()
 }
 
-/// A slice that threads write to at places that the caller keeps apart.
+/// A slice that several threads write to, each at places of its own.
 #[derive(Clone, Copy)]
 pub struct Shared<'a, T> {
     ptr: *mut T,
@@ -184,9 +184,11 @@ pub struct Shared<'a, T> {
     life: std::marker::PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: it stands for a `&mut [T]`; `slice` hands its disjointness to the caller.
+// SAFETY: it stands for a `&mut [T]`, which may go to another thread where T may. Elements are reached
+// through it by `slice`, `part` and the raw pointer alone, and whoever uses these answers for it that no two
+// threads meet.
 unsafe impl<T: Send> Send for Shared<'_, T> {}
-// SAFETY: as above.
+// SAFETY: as above: a shared reference gives no more than a copy does.
 unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
 impl<'a, T> Shared<'a, T> {
@@ -203,14 +205,15 @@ impl<'a, T> Shared<'a, T> {
     #[inline(always)]
     pub unsafe fn slice(&self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "part outside of the slice");
-        // SAFETY: in bounds by the assertion; the caller keeps parts apart.
+        // SAFETY: the range lies in the slice by the assertion, and by the contract no other reference to any
+        // of its elements is alive.
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(range.start), range.end - range.start) }
     }
 
     /// A part of it, for shared writing as well. Panics if the range is outside.
     ///
-    /// # Safety
-    /// Nothing outside of the part is written through it, and users of overlapping parts keep apart.
+    /// # Safety Whoever reads or writes through this part, and whoever does through the whole or another part
+    /// that overlaps it, keep to different elements.
     pub unsafe fn part(&self, range: Range<usize>) -> Shared<'a, T> {
         assert!(range.start <= range.end && range.end <= self.len, "part outside of the slice");
         Shared { ptr: self.ptr.wrapping_add(range.start), len: range.end - range.start, life: self.life }

@@ -69,8 +69,8 @@ impl Shape {
     }
 }
 
-/// A shape seen as [outer, n, inner] around an axis of n: `outer · inner` lines of n elements that lie `inner`
-/// apart.
+/// A shape seen as [outer, n, inner] around an axis of n: `outer · inner` lines of n elements that lie
+/// `inner` apart.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Around {
     pub outer: usize,

@@ -136,8 +136,8 @@ impl<E: Element> Kernel<E> for Apply<'_, E> {
         for (row, y) in y.chunks_exact_mut(c).enumerate() {
             for k in (0..c).step_by(S::LANES) {
                 let n = S::LANES.min(c - k);
-                // SAFETY: n elements of the row from channel k on; scale and bias hold c, the residual as
-                // many as y.
+                // SAFETY: k + n <= c: these are n elements of the row; scale and bias hold c numbers, the
+                // residual as many as y.
                 unsafe {
                     let p = y.as_mut_ptr().add(k);
                     s.store_n(p, epilogue.vector(s, s.load_n(p, n), k, row * c + k, n), n);

@@ -62,7 +62,7 @@ fn multiply_stacks<E: Element>(
     used.iter().enumerate().for_each(|(place, &matrix)| places[matrix].push(place));
     let c = Shared::new(c);
     parallel::for_each(count, |i| {
-        // SAFETY: matrices are apart.
+        // SAFETY: matrix i of C is this call's alone.
         let c = unsafe { c.slice(i * m * n..(i + 1) * m * n) };
         match places[i].split_first() {
             None => c.fill(E::ZERO),

@@ -104,7 +104,7 @@ fn moments<E: Element>(x: &[E], c: usize) -> (Vec<f64>, Vec<f64>) {
     let mut partial = Tensor::<E>::stale([n, 3 * c]);
     let out = Shared::new(partial.data_mut());
     blocks(rows, c, |b, range| {
-        // SAFETY: one part for each block.
+        // SAFETY: block b's part is this call's alone.
         let (mean, sums) = unsafe { out.slice(b * 3 * c..(b + 1) * 3 * c) }.split_at_mut(c);
         let (rest, m2) = sums.split_at_mut(c);
         E::dispatch(BlockMoments { x: &x[range], mean, rest, m2 });

@@ -186,7 +186,7 @@ fn max_forward<E: Element, T: TapNumber, const KEEP: bool>(
     let columns = &Taps::new("max_pool2d", w, ow, |q| across.inputs(q));
     parallel::chunks(y.data_mut(), ow * c, |i, y| {
         let rows: Vec<_> = down.inputs(i % oh).map(|(y, r)| (y * w, r * spec.kernel[1])).collect();
-        // SAFETY: one part for each output row.
+        // SAFETY: i is an output row of one image, and its winners are this call's alone.
         let best = unsafe { winners.slice(if KEEP { i * ow * c..(i + 1) * ow * c } else { 0..0 }) };
         let x = &x.data()[i / oh * image..][..image];
         E::dispatch(MaxRow::<E, T, KEEP> { x, rows: &rows, columns, c, activation, y, best });

@@ -87,7 +87,7 @@ impl Permutation {
                     rest /= n;
                 }
                 if copies {
-                    // SAFETY: tasks write to disjoint rows.
+                    // SAFETY: each task names another row of the result.
                     unsafe { dst.slice(to..to + self.k) }.copy_from_slice(&src[from..from + self.k]);
                     continue;
                 }
@@ -173,7 +173,7 @@ fn select<E: Element>(x: &[E], around: Around, runs: &[IndexRun], part: &mut [E]
     parallel::ranges(around.outer, slabs(around), |range| {
         for o in range {
             stretches(around, runs, o, |from, to, len| {
-                // SAFETY: each outer index has its own part.
+                // SAFETY: the part of each outer index is its own.
                 unsafe { part.slice(to..to + len) }.copy_from_slice(&x[from..from + len]);
             });
         }
@@ -202,7 +202,7 @@ fn scatter<E: Element>(part: &[E], around: Around, runs: &[IndexRun], shape: Sha
     let slab = around.n * around.inner;
     parallel::ranges(around.outer, slabs(around), |range| {
         for o in range {
-            // SAFETY: each outer index has its own slab.
+            // SAFETY: the slab of each outer index is its own.
             let slab_of = unsafe { whole.slice(o * slab..(o + 1) * slab) };
             slab_of.fill(E::ZERO);
             stretches(around, runs, o, |to, from, len| {
@@ -285,7 +285,8 @@ impl<E: Element> Tape<E> {
             parallel::ranges(around.outer, slabs(around), |range| {
                 for o in range {
                     stretches(around, &[(start, n)], o, |to, from, len| {
-                        // SAFETY: each part and each outer index has its own place in the whole.
+                        // SAFETY: parts are copied one after the other, and the place of each outer index is
+                        // its own.
                         unsafe { whole.slice(to..to + len) }.copy_from_slice(&data[from..from + len]);
                     });
                 }

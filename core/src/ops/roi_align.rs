@@ -51,8 +51,8 @@ pub struct Roi<E> {
     pub bounds: [E; 4],
 }
 
-/// The weights of one axis: for each bin the positions that it reads. `start` and `size` of the region and the
-/// `extent` of the map are in the map's pixels.
+/// The weights of one axis: for each bin the positions that it reads. `start` and `size` of the region and
+/// the `extent` of the map are in the map's pixels.
 fn bin_taps<E: Element>(start: E, size: E, extent: usize, bins: usize, sampling: usize) -> Taps<E> {
     let bin = size / E::from_usize(bins);
     let samples = if sampling > 0 { sampling } else { bin.to_f64().ceil().max(0.0) as usize };
@@ -314,7 +314,7 @@ impl<E: Element> Tape<E> {
                         let (image, from) = (i / bands, i % bands * band);
                         let rows = from..h.min(from + band);
                         let row = |i: usize| (image * h + i) * w * c;
-                        // SAFETY: bands are apart.
+                        // SAFETY: these rows of this image are in no other band.
                         let dx = unsafe { shared.slice(row(rows.start)..row(rows.end)) };
                         E::dispatch(RoiBackward {
                             regions: &regions,

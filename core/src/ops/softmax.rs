@@ -13,8 +13,8 @@ const PIECE: usize = 2048;
 const WIDTH: usize = 32;
 
 impl Around {
-    /// Calls `f` for bundles of up to [`WIDTH`] neighbouring lines, on all threads. `f` reads and writes `dst`
-    /// through the bundle, and reads `src`, of the same shape or empty.
+    /// Calls `f` for bundles of up to [`WIDTH`] neighbouring lines, on all threads. `f` reads and writes
+    /// `dst` through the bundle, and reads `src`, of the same shape or empty.
     fn bundles<E: Element>(self, dst: &mut [E], src: &[E], f: impl Fn(&mut Bundle<'_, E>) + Send + Sync) {
         let Around { outer, n, inner } = self;
         let bundles = inner.div_ceil(WIDTH);
@@ -44,7 +44,8 @@ impl<E: Element> Bundle<'_, E> {
     /// Element i of each line.
     fn dst(&mut self, i: usize) -> &mut [E] {
         let at = self.start + i * self.stride;
-        // SAFETY: bundles are disjoint, and the borrow of self keeps other parts of this one away.
+        // SAFETY: bundles have no line in common, and while the borrow of self lasts nothing else is borrowed
+        // of this one.
         unsafe { self.dst.slice(at..at + self.width) }
     }
 

@@ -1,8 +1,8 @@
 //! What each output along an axis reads: a sparse matrix by rows.
 //!
-//! Pooling, resizing and RoIAlign are lists of taps. Row o holds the inputs that output o reads, in the order in
-//! which they are added up, and with each what the op knows of it: a weight, or the number of the tap. All rows
-//! lie one after the other in one list, since a list for each output would be one allocation for each.
+//! Pooling, resizing and RoIAlign are lists of taps. Row o holds the inputs that output o reads, in the order
+//! in which they are added up, and with each what the op knows of it: a weight, or the number of the tap. All
+//! rows lie one after the other in one list, since a list for each output would be one allocation for each.
 
 /// For each output along an axis the inputs it reads, and what belongs to each of them.
 #[derive(Debug)]

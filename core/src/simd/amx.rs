@@ -46,22 +46,25 @@ fn permitted() -> bool {
     false
 }
 
-/// The calling thread's tiles, all of 16 rows of 64 bytes, until dropped.
+/// The calling thread's tile registers, configured as 16 rows of 64 bytes each, until this is dropped.
 pub(crate) struct ConfiguredTiles(PhantomData<*const ()>);
 
 #[repr(C, align(64))]
 struct Palette([u8; 64]);
 
 impl ConfiguredTiles {
+    /// Configures them.
+    ///
     /// # Safety
-    /// The machine has tiles; the thread has configured none.
+    /// [`is_available`] is true of this machine, and no other value of this type is alive on this thread.
     pub unsafe fn configure() -> ConfiguredTiles {
         let mut palette = Palette([0; 64]);
         palette.0[0] = 1;
         for tile in 0..8 {
             (palette.0[16 + 2 * tile], palette.0[48 + tile]) = (64, 16);
         }
-        // SAFETY: the instruction reads 64 bytes.
+        // SAFETY: the processor has the instruction by the contract; it reads the 64 bytes of the palette,
+        // which is one that it accepts: number 1, and 8 tiles of 16 rows of 64 bytes.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &palette, options(nostack, readonly)) };
         ConfiguredTiles(PhantomData)
     }
@@ -69,7 +72,7 @@ impl ConfiguredTiles {
 
 impl Drop for ConfiguredTiles {
     fn drop(&mut self) {
-        // SAFETY: the machine has tiles.
+        // SAFETY: a value of this type exists only where the processor has tiles.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
     }
 }
@@ -163,15 +166,19 @@ macro_rules! over_chunks {
 /// out = left · right over the chunks, for `halves` tiles of 16 rows and `vectors` of 16 columns; what lies
 /// beyond them in `out` is 0.
 ///
-/// # Safety
-/// The thread's tiles are configured. Both operands hold every chunk, `out` 32 x 32 numbers.
+/// # Safety The thread holds [`ConfiguredTiles`]. For each number q of `chunks` the 2·TILE bytes of `left`
+/// from q·2·TILE on are readable, and the vectors·TILE bytes of `right` from q·vectors·TILE on. `out` has
+/// 32·32 numbers, which nobody else reads or writes meanwhile.
 #[inline]
 pub(crate) unsafe fn tile_product(job: Job<'_>, halves: usize, vectors: usize) {
     if job.chunks.is_empty() {
-        // SAFETY: the caller's.
+        // SAFETY: `out` has 32·32 numbers.
         return unsafe { job.out.write_bytes(0, 32 * 32) };
     }
-    // SAFETY: the caller's; every address is a whole tile of a chunk, or of `out`.
+    // SAFETY: the tiles are configured. The loop runs once for each of the chunks, of which there is one at
+    // least; its loads read one or two whole tiles from the chunk's place in `left` and in `right`, as the
+    // contract has them. The stores write 16 rows of 64 bytes, 128 bytes apart, from (0, 0), (0, 16), (16, 0)
+    // and (16, 16) of the 32 x 32 numbers of `out` on.
     unsafe {
         match (halves, vectors) {
             (2, 2) => over_chunks!(job, "2048", a2!(), b2!(), t22!()),

@@ -3,21 +3,23 @@
 use super::Simd;
 use std::arch::x86_64::*;
 
-/// Proof that AVX2 and FMA may be used: only `dispatch` makes one.
+/// Proof that AVX2 and FMA may be used: only `dispatch` makes one, once it has found them on this processor.
 #[derive(Clone, Copy)]
 pub struct Avx2(pub(super) ());
 
-/// All ones in the first n lanes: a window into 8 ones followed by 8 zeros.
+/// All ones in the first n lanes, n <= 8: eight words of eight -1 followed by eight 0.
 #[inline(always)]
 fn mask(n: usize) -> __m256i {
     const WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
     debug_assert!(n <= 8);
-    // SAFETY: the token of the caller proves AVX; 8 - n .. 16 - n lies in the window for n <= 8.
+    // SAFETY: only methods of the token call this, so that AVX is there; 8 - n .. 16 - n lies in the window,
+    // since n.min(8) <= 8.
     unsafe { _mm256_loadu_si256(WINDOW.as_ptr().add(8 - n.min(8)).cast()) }
 }
 
-// SAFETY of every block below: the token proves that the instructions exist; pointers are the caller's
-// warrant.
+// SAFETY of every block below: the token proves that the processor has the instructions. Those that take a
+// pointer touch the elements that the method's contract names, `p .. p + 8` or `p .. p + n`, and no others: a
+// lane that is masked out is neither read nor written.
 impl Simd<f32> for Avx2 {
     type V = __m256;
     type M = __m256;

@@ -3,27 +3,32 @@
 use super::Simd;
 use std::arch::x86_64::*;
 
-/// Proof that AVX-512 F, BW, DQ, VL may be used: only `dispatch` makes one.
+/// Proof that AVX-512 F, BW, DQ, VL may be used: `dispatch` makes one, once it has found them on this
+/// processor.
 #[derive(Clone, Copy)]
 pub struct Avx512(pub(super) ());
 
 impl Avx512 {
+    /// The token, for kernels that were chosen by their instruction set and not by `dispatch`.
+    ///
     /// # Safety
-    /// The machine has these instructions.
+    /// The processor has AVX-512 F, BW, DQ and VL.
     #[inline(always)]
     pub(crate) unsafe fn assume() -> Self {
         Avx512(())
     }
 }
 
+/// Ones for the first n lanes, n <= 16.
 #[inline(always)]
 fn mask(n: usize) -> __mmask16 {
     debug_assert!(n <= 16);
     ((1u32 << n) - 1) as __mmask16
 }
 
-// SAFETY of every block below: the token proves that the instructions exist; pointers are the caller's
-// warrant.
+// SAFETY of every block below: the token proves that the processor has the instructions. Those that take a
+// pointer touch the elements that the method's contract names, `p .. p + 16` or `p .. p + n`, and no others:
+// a lane that is masked out is neither read nor written.
 impl Simd<f32> for Avx512 {
     type V = __m512;
     type M = __mmask16;
@@ -104,8 +109,9 @@ impl Simd<f32> for Avx512 {
     }
     #[inline(always)]
     unsafe fn transpose(self, src: *const f32, src_ld: usize, dst: *mut f32, dst_ld: usize) {
-        // SAFETY: the caller warrants both blocks. In three steps: pairs of rows, then fours, then all
-        // sixteen.
+        // Pairs of rows are interleaved first, then fours, then all sixteen.
+        // SAFETY: rows j of the source and 4 q + c of the result, all below 16 = LANES, are those of the
+        // contract.
         unsafe {
             let mut rows = [_mm512_setzero_ps(); 16];
             for (j, row) in rows.iter_mut().enumerate() {

@@ -16,14 +16,15 @@ const GROUP: usize = 8;
 /// out = left · right over the chunks, for `rows` rows (the last group of 8 filled up) and `vectors` vectors
 /// of 16 columns. What lies beyond them in `out` is left as it was.
 ///
-/// # Safety
-/// The machine has AVX512-BF16. Both operands hold every chunk, `out` 32 x 32 numbers; at most 32 rows, one
-/// vector or two.
+/// # Safety The processor has AVX512-BF16. There are at most 32 rows, and one vector or two. For each number
+/// q of `chunks` the 2·TILE bytes of `left` from q·2·TILE on are readable, and the vectors·TILE bytes of
+/// `right` from q·vectors·TILE on. `out` has 32·32 numbers, which nobody else reads or writes meanwhile.
 #[target_feature(enable = "avx512f,avx512bf16")]
 pub(crate) unsafe fn dot_product(job: Job<'_>, rows: usize, vectors: usize) {
     debug_assert!(rows <= 32 && (1..=2).contains(&vectors));
     for first in (0..rows).step_by(GROUP) {
-        // SAFETY: the caller's.
+        // SAFETY: first < rows <= 32 is a multiple of GROUP, and V is `vectors`; the rest is this function's
+        // own contract.
         unsafe {
             match vectors {
                 1 => group::<1>(job, first),
@@ -36,13 +37,14 @@ pub(crate) unsafe fn dot_product(job: Job<'_>, rows: usize, vectors: usize) {
 /// Rows `first .. first + GROUP`.
 ///
 /// # Safety
-/// As for [`dot_product`]; the rows lie in `out`, the operands have V vectors.
+/// As for [`dot_product`] of V vectors; `first` is a multiple of GROUP below 32.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn group<const V: usize>(job: Job<'_>, first: usize) {
     let mut sums = [[_mm512_setzero_ps(); V]; GROUP];
     for &chunk in job.chunks {
-        // SAFETY: the caller's: chunks of 2 tiles of 16 rows of 64 bytes, and of V tiles.
+        // SAFETY: `left` is read at rows first + i < 32 of the chunk's 32 rows of 16 pairs, 64 bytes each,
+        // and `right` at t < 16 of the 16 rows of each of the chunk's V tiles.
         unsafe {
             let left = job.left.add(chunk as usize * 2 * TILE + first * 64).cast::<i32>();
             let right = job.right.add(chunk as usize * V * TILE);
@@ -62,7 +64,7 @@ unsafe fn group<const V: usize>(job: Job<'_>, first: usize) {
     }
     for (i, row) in sums.iter().enumerate() {
         for (v, &sum) in row.iter().enumerate() {
-            // SAFETY: the caller's: rows of 32 numbers.
+            // SAFETY: row first + i < 32 of `out` has 32 numbers, and v < V <= 2 vectors of 16 are within.
             unsafe { _mm512_storeu_ps(job.out.add((first + i) * 32 + v * 16), sum) };
         }
     }
@@ -71,6 +73,6 @@ unsafe fn group<const V: usize>(job: Job<'_>, first: usize) {
 /// The same bits, as pairs of bf16.
 #[inline(always)]
 fn pairs(x: __m512) -> __m512bh {
-    // SAFETY: both are 64 bytes of which any bits are a value.
+    // SAFETY: both types are 64 bytes, and any bits are a value of either.
     unsafe { std::mem::transmute(x) }
 }

@@ -59,8 +59,8 @@ pub trait Kernel<E> {
 
 /// A token that stands for an instruction set, and the vectors it works on.
 ///
-/// `load`, `store` and their partial forms take raw pointers: the caller warrants the range. All else is
-/// safe.
+/// A token exists only where its instructions do, so that its methods are safe. Those that take raw pointers
+/// are not: each of them says which elements must be readable or writable.
 pub trait Simd<E>: Copy + Send + Sync + 'static {
     /// A vector of `LANES` elements.
     type V: Copy;
@@ -91,7 +91,7 @@ pub trait Simd<E>: Copy + Send + Sync + 'static {
     /// As `store`.
     #[inline(always)]
     unsafe fn stream(self, p: *mut E, v: Self::V) {
-        // SAFETY: the caller's.
+        // SAFETY: `p .. p + LANES` is writable by the contract, which is that of `store`.
         unsafe { self.store(p, v) }
     }
     /// Orders what was streamed before what follows.
@@ -100,12 +100,12 @@ pub trait Simd<E>: Copy + Send + Sync + 'static {
     /// Reads n <= LANES elements; the other lanes are 0, and their memory is not touched.
     ///
     /// # Safety
-    /// `p .. p + n` is readable.
+    /// n <= LANES, and `p .. p + n` is readable.
     unsafe fn load_n(self, p: *const E, n: usize) -> Self::V;
     /// Writes the first n <= LANES lanes; the memory behind them is not touched.
     ///
     /// # Safety
-    /// `p .. p + n` is writable.
+    /// n <= LANES, and `p .. p + n` is writable.
     unsafe fn store_n(self, p: *mut E, v: Self::V, n: usize);
 
     /// a + b
@@ -132,12 +132,12 @@ pub trait Simd<E>: Copy + Send + Sync + 'static {
     ///
     /// # Safety
     /// Rows `src + j·src_ld .. + LANES` are readable, rows `dst + i·dst_ld .. + LANES` writable, for all i,
-    /// j < LANES.
+    /// j < LANES, and no row of the one overlaps a row of the other.
     #[inline(always)]
     unsafe fn transpose(self, src: *const E, src_ld: usize, dst: *mut E, dst_ld: usize) {
         for i in 0..Self::LANES {
             for j in 0..Self::LANES {
-                // SAFETY: i, j < LANES; the caller warrants both blocks.
+                // SAFETY: since i, j < LANES, both are elements of the rows that the contract names.
                 unsafe { std::ptr::copy_nonoverlapping(src.add(j * src_ld + i), dst.add(i * dst_ld + j), 1) }
             }
         }
@@ -158,7 +158,7 @@ pub trait Simd<E>: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn read(self, s: &[E]) -> Self::V {
         assert!(s.len() >= Self::LANES);
-        // SAFETY: the slice holds LANES elements.
+        // SAFETY: by the assertion the slice holds LANES elements.
         unsafe { self.load(s.as_ptr()) }
     }
 
@@ -166,21 +166,21 @@ pub trait Simd<E>: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn write(self, s: &mut [E], v: Self::V) {
         assert!(s.len() >= Self::LANES);
-        // SAFETY: the slice holds LANES elements.
+        // SAFETY: by the assertion the slice holds LANES elements.
         unsafe { self.store(s.as_mut_ptr(), v) }
     }
 
     /// A slice's first min(LANES, len) elements, else 0.
     #[inline(always)]
     fn read_tail(self, s: &[E]) -> Self::V {
-        // SAFETY: n is no more than the slice's length.
+        // SAFETY: n is no more than LANES, nor than the slice's length.
         unsafe { self.load_n(s.as_ptr(), s.len().min(Self::LANES)) }
     }
 
     /// Writes a slice's first min(LANES, len) elements.
     #[inline(always)]
     fn write_tail(self, s: &mut [E], v: Self::V) {
-        // SAFETY: n is no more than the slice's length.
+        // SAFETY: n is no more than LANES, nor than the slice's length.
         unsafe { self.store_n(s.as_mut_ptr(), v, s.len().min(Self::LANES)) }
     }
 }

@@ -26,24 +26,24 @@ impl<E: Element> Simd<E> for Portable {
     }
     #[inline(always)]
     unsafe fn load(self, p: *const E) -> Self::V {
-        // SAFETY: the caller warrants LANES readable elements.
+        // SAFETY: `p .. p + LANES` is readable by the contract; no alignment is asked for.
         unsafe { p.cast::<[E; LANES]>().read_unaligned() }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut E, v: Self::V) {
-        // SAFETY: the caller warrants LANES writable elements.
+        // SAFETY: `p .. p + LANES` is writable by the contract; no alignment is asked for.
         unsafe { p.cast::<[E; LANES]>().write_unaligned(v) }
     }
     #[inline(always)]
     unsafe fn load_n(self, p: *const E, n: usize) -> Self::V {
         let mut v = [E::ZERO; LANES];
-        // SAFETY: the caller warrants n readable elements, no more than LANES.
+        // SAFETY: `p .. p + n` is readable by the contract, and v has LANES >= n.min(LANES) elements.
         unsafe { std::ptr::copy_nonoverlapping(p, v.as_mut_ptr(), n.min(LANES)) }
         v
     }
     #[inline(always)]
     unsafe fn store_n(self, p: *mut E, v: Self::V, n: usize) {
-        // SAFETY: the caller warrants n writable elements, no more than LANES.
+        // SAFETY: `p .. p + n` is writable by the contract, and v has LANES >= n.min(LANES) elements.
         unsafe { std::ptr::copy_nonoverlapping(v.as_ptr(), p, n.min(LANES)) }
     }
     #[inline(always)]

@@ -178,9 +178,10 @@ impl<E: Element> GatherStretch<'_, E> {
             let at = (t.at + (i * self.axis.stride) as isize) as usize * self.c + c;
             debug_assert!(at + (B - 1) * step + n <= self.input.len());
             debug_assert!((t.weight * self.c) + c + n <= self.weights.len());
-            // SAFETY: `Axis::source` found the pixels that this tap reads, for each position of the stretch,
-            // inside of the image; c .. c + n are its channels; the weights have a row of c channels for each
-            // tap.
+            // SAFETY: positions i .. i + B lie in the stretch that the taps were found for, at all of which
+            // `Axis::source` has this tap inside of the image; from c on a pixel has n channels more at
+            // least, LANES unless TAIL. The weights have a row of as many channels for each tap of the
+            // kernel.
             unsafe {
                 let w = load::<S, E, TAIL>(s, self.weights.as_ptr().add(t.weight * self.c + c), n);
                 let x = self.input.as_ptr().add(at);
@@ -197,7 +198,9 @@ impl<E: Element> GatherStretch<'_, E> {
         for (b, &v) in acc.iter().enumerate() {
             let at = ((i + b) * self.axis.step + self.axis.residue) * self.c + c;
             debug_assert!(at + n <= self.out.len());
-            // SAFETY: the pixel lies in the line, and so in the residual; c .. c + n are channels.
+            // SAFETY: position i + b is below the axis' length, so that its pixel lies in the line of the
+            // output and of the residual; c + n is at most the number of channels, and n is LANES unless
+            // TAIL.
             unsafe {
                 let v = self.epilogue.vector(s, v, c, at, n);
                 store::<S, E, TAIL>(s, self.out.as_mut_ptr().add(at), v, n, self.far);
@@ -209,20 +212,20 @@ impl<E: Element> GatherStretch<'_, E> {
 /// LANES elements, or the n < LANES of the last vector.
 ///
 /// # Safety
-/// p .. p + n is readable.
+/// `p .. p + n` is readable, and n is LANES unless TAIL.
 #[inline(always)]
 unsafe fn load<S: Simd<E>, E: Element, const TAIL: bool>(s: S, p: *const E, n: usize) -> S::V {
-    // SAFETY: the caller's.
+    // SAFETY: `load_n` reads n elements, and `load` LANES, which are n.
     unsafe { if TAIL { s.load_n(p, n) } else { s.load(p) } }
 }
 
-/// Streams where the result is `far`.
+/// Writes LANES elements, or the n < LANES of the last vector; streams whole ones where the result is `far`.
 ///
 /// # Safety
-/// p .. p + n is writable.
+/// `p .. p + n` is writable, and n is LANES unless TAIL.
 #[inline(always)]
 unsafe fn store<S: Simd<E>, E: Element, const TAIL: bool>(s: S, p: *mut E, v: S::V, n: usize, far: bool) {
-    // SAFETY: the caller's.
+    // SAFETY: `store_n` writes n elements, `stream` and `store` LANES, which are n.
     unsafe {
         match (TAIL, far) {
             (true, _) => s.store_n(p, v, n),
@@ -321,8 +324,9 @@ impl<E: Element> PixelBlock<'_, E> {
             let at = (tap.at + (start * self.stride) as isize) as usize * self.c + c;
             debug_assert!(at + (end - 1 - start) * step + n <= self.x.len());
             debug_assert!(end * self.c <= self.dy.len() && (tap.weight + 1) * self.c <= self.sums.len());
-            // SAFETY: `Axis::source` found this tap's pixels inside of the image; the sums have a row for
-            // each tap.
+            // SAFETY: the pixels lie in the stretch that the taps were found for, at all of which
+            // `Axis::source` has this tap inside of the image; the sums have a row of channels for each tap
+            // of the kernel; from c on there are n channels more at least, LANES unless TAIL.
             unsafe {
                 x[t] = x[t].add(at);
                 acc[t] = load::<S, E, TAIL>(s, self.sums.as_ptr().add(tap.weight * self.c + c), n);
@@ -338,7 +342,8 @@ impl<E: Element> PixelBlock<'_, E> {
         }
         let next_dy = self.dy.as_ptr().wrapping_add(self.block * self.c + c);
         for i in start..end {
-            // SAFETY: as above; pixel i lies in the line of dy.
+            // SAFETY: `start <= i < end`: pixel i lies in the line of dy, and x[t] is at the pixel that tap t
+            // reads for `start`, so that (i - start)·step further on is the one that it reads for i.
             unsafe {
                 let d = load::<S, E, TAIL>(s, self.dy.as_ptr().add(i * self.c + c), n);
                 prefetch(next_dy.wrapping_add(i * self.c));
@@ -351,7 +356,7 @@ impl<E: Element> PixelBlock<'_, E> {
             }
         }
         for (t, tap) in taps.iter().enumerate() {
-            // SAFETY: as above.
+            // SAFETY: the place that was loaded from above.
             unsafe {
                 store::<S, E, TAIL>(s, self.sums.as_mut_ptr().add(tap.weight * self.c + c), acc[t], n, false)
             };

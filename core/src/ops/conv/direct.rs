@@ -200,7 +200,9 @@ impl<E: Element> LineOutputs<'_, E> {
         for q in (0..runs.width).step_by(R) {
             let mut acc = [[s.zero(); V]; R];
             for (r, &place) in held.places.iter().enumerate() {
-                // SAFETY: a line has room for the runs of whole tiles; the panel has a row for each tap.
+                // SAFETY: q + i < width + MAX_ROWS, and `TapRuns::new` gave a line room for the runs of as
+                // many outputs. The panel has kh·len rows of V vectors at least, of which these are `len`
+                // from r·len on.
                 unsafe {
                     let mut rows = [held.data.as_ptr().add(place); R];
                     for (i, p) in rows.iter_mut().enumerate() {
@@ -230,7 +232,8 @@ impl<E: Element> LineOutputs<'_, E> {
                 let c = panel * self.w.width + v * S::LANES;
                 let (to, len) = ((at * width + q + i) * c_out + c, S::LANES.min(c_out - c));
                 debug_assert!(to + len <= self.y.len());
-                // SAFETY: output q + i of the line exists, c .. c + len are channels.
+                // SAFETY: q + i < width and c + len <= c_out: these are channels of an output of line `at` of
+                // y, and so of the residual.
                 unsafe { self.epilogue.store(s, acc[i][v], c, to, len, self.y.as_mut_ptr()) };
             }
         }
@@ -297,7 +300,9 @@ impl<E: Element> Kernel<E> for BandGradient<'_, E> {
                     &row
                 }
             };
-            // SAFETY: dy and t have MAX_ROWS rows more than outputs; t's rows hold all panels' vectors.
+            // SAFETY: dy, or its copy, has width + MAX_ROWS rows of c_out numbers; w is packed in c_out rows
+            // of whole panels; t, which is this thread's, has width + MAX_ROWS rows of ld numbers, all
+            // vectors.
             unsafe {
                 let product = SmallProduct {
                     a: dy.as_ptr(),
@@ -325,7 +330,9 @@ impl<E: Element> Kernel<E> for BandGradient<'_, E> {
                     let (from, to) = (&t[q * ld + run..], &mut sums[line + q * runs.step..]);
                     for c in (0..runs.len).step_by(S::LANES) {
                         let n = S::LANES.min(runs.len - c);
-                        // SAFETY: line has a vector more than the last run, and t than its last row.
+                        // SAFETY: c < len. Run q < width ends in its line at q·step + len, and `sums` has a
+                        // vector more for each line; t's row q holds len numbers from `run` on, n of them
+                        // from c on.
                         unsafe {
                             let (from, to) = (from.as_ptr().add(c), to.as_mut_ptr().add(c));
                             let sum = s.add(s.load(to), s.load_n(from, n));
@@ -338,7 +345,7 @@ impl<E: Element> Kernel<E> for BandGradient<'_, E> {
         let whole = spec.w * spec.c_in;
         for (y, sums) in lines.zip(sums.chunks_exact(line)) {
             let at = (self.n * spec.h + y) * whole;
-            // SAFETY: a piece writes its lines alone.
+            // SAFETY: line y of image n is in the band of this piece and in no other.
             let to = unsafe { self.dx.slice(at..at + whole) };
             to.copy_from_slice(&sums[spec.padding[1] * spec.c_in..][..whole]);
         }
@@ -395,8 +402,10 @@ impl<E: Element> Kernel<E> for RunSums<'_, E> {
                     to[..c_out].copy_from_slice(from);
                 }
             }
-            // SAFETY: the lines hold the runs of all outputs; dy's rows are whole vectors, or copied to such;
-            // the sums have MAX_ROWS rows more than are used.
+            // SAFETY: A's row (r, j) is element j of the runs of the r-th line that is held, which has room
+            // for those of all outputs, `step` apart; the MAX_ROWS rows beyond begin at 0, the first line. B
+            // is `width` rows of ld numbers, dy itself or its copy; the sums, this thread's own, have rows +
+            // MAX_ROWS rows of ld.
             unsafe {
                 let b = if ld == c_out { dy.as_ptr() } else { row.as_ptr() };
                 let product = SmallProduct {

@@ -83,7 +83,7 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
         let columns = Columns { source, pixels, step: spec.stride, taps: &taps, zeros: &zeros };
         let w = Matrix::strided(&w[(g * co).min(w.len())..], taps.len() * ci, co, spec.c_out);
         let c = spec.c_out;
-        // SAFETY: groups follow each other; each has its own columns.
+        // SAFETY: groups are computed one after the other, and each writes its own columns of every row.
         let part = unsafe { y.part(g * co..y.len()) };
         let map = RowMap::Grid { pixels, base: 0, image: oh * ow * c, row: ow * c, col: c };
         let epilogue = group_epilogue(epilogue, g * co);
@@ -127,7 +127,8 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
                 parts.push(Matrix::new(&[], 0, ci));
             }
             let (c, base) = (spec.c_in, (py * spec.w + px) * spec.c_in);
-            // SAFETY: groups follow each other; each has its own columns.
+            // SAFETY: phases and groups are computed one after the other, and each writes its own columns of
+            // its own pixels.
             let part = unsafe { dx.part(g * ci..dx.len()) };
             let map =
                 RowMap::Grid { pixels, base, image: spec.h * spec.w * c, row: sy * spec.w * c, col: sx * c };

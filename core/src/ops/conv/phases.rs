@@ -44,8 +44,8 @@ fn squares(spec: &ConvSpec, axis: usize) -> Window {
     Window { taps: spec.stride[axis], ..spec.window(axis) }
 }
 
-/// For each pixel of a line of x', whose row of phases is a run of s·c_in elements: which elements of a line of x
-/// it holds, and the first one's place in the run; the others are zeros.
+/// For each pixel of a line of x', whose row of phases is a run of s·c_in elements: which elements of a line
+/// of x it holds, and the first one's place in the run; the others are zeros.
 fn runs(spec: &ConvSpec) -> Vec<(Range<usize>, usize)> {
     let (squares, c) = (squares(spec, 1), spec.c_in);
     let run = |j| {

@@ -37,8 +37,8 @@ pub(super) fn tile_vectors(registers: usize, lanes: usize, columns: usize) -> us
     }
 }
 
-/// Runs what was compiled for the register tile that the instruction set S has for `vectors` vectors: of R rows
-/// and V vectors.
+/// Runs what was compiled for the register tile that the instruction set S has for `vectors` vectors: of R
+/// rows and V vectors.
 macro_rules! of_tile_shape {
     ($s:ident, $vectors:expr, |$r:ident, $v:ident| $run:expr) => {
         of_tile_shape!($s, $vectors, |$r, $v| $run, (6, 4), (8, 3), (8, 2), (8, 1), (6, 2), (6, 1), (4, 1))
@@ -91,28 +91,34 @@ pub(super) struct SmallProduct<'a, E> {
 impl<E: Element> SmallProduct<'_, E> {
     /// Computes it.
     ///
-    /// # Safety
-    /// A has rows up to the next multiple of `MAX_ROWS` readable, B whole vectors, C the same rows and
-    /// vectors writable, by this thread alone.
+    /// # Safety For all i < rows + MAX_ROWS − 1 and t < depth, element t·step of A's row i is readable, and
+    /// C's row i has `vectors` whole vectors that are initialised and nobody else's. For all t < depth B's
+    /// panel p has a row of whole vectors at `p·panel + t·ld`: `panel_vectors`, the last panel what is left
+    /// of `vectors`. `panel_vectors` is what [`tile_vectors`] gives for this instruction set.
     #[inline(always)]
     pub unsafe fn run<S: Simd<E>>(&self, s: S) {
         let mut done = 0;
         let mut b = self.b;
         while done < self.vectors {
             let vectors = self.panel_vectors.min(self.vectors - done);
-            // SAFETY: the caller's.
+            // SAFETY: done + vectors <= self.vectors, so that the panel at b has these vectors, and C's rows
+            // have them from `done` on. A row of tiles touches at most MAX_ROWS − 1 rows beyond the last.
             unsafe {
                 let c = self.c.add(done * S::LANES);
                 let last = done + vectors == self.vectors;
                 let next = if last { self.next } else { b.wrapping_add(self.panel) };
                 of_tile_shape!(S, vectors, |R, V| self.panel::<S, R, { R / 2 }, V>(s, b, c, next));
                 done += vectors;
-                b = b.add(self.panel);
+                // Behind the last panel there need be nothing.
+                b = b.wrapping_add(self.panel);
             }
         }
     }
 
     /// Tiles of R rows, the last one of half as many, H, if these do.
+    ///
+    /// # Safety As for [`SmallProduct::run`], of a panel of V vectors at `b` whose columns begin at `c` in
+    /// C's first row; H <= R <= MAX_ROWS.
     #[inline(always)]
     unsafe fn panel<S: Simd<E>, const R: usize, const H: usize, const V: usize>(
         &self,
@@ -125,7 +131,7 @@ impl<E: Element> SmallProduct<'_, E> {
         let share = (V * S::LANES).div_ceil(self.rows.div_ceil(R));
         for (k, i) in (0..self.rows).step_by(R).enumerate() {
             let next = next.wrapping_add(k * self.depth * share);
-            // SAFETY: the caller's.
+            // SAFETY: i < rows, and the tile's rows reach to i + R − 1 <= rows + MAX_ROWS − 2.
             unsafe {
                 let c = c.add(i * self.c_row);
                 if self.rows - i > H {
@@ -137,6 +143,10 @@ impl<E: Element> SmallProduct<'_, E> {
         }
     }
 
+    /// The tile of rows `first .. first + R`.
+    ///
+    /// # Safety As for [`SmallProduct::run`], of a panel of V vectors at `b` whose columns begin at `c` in
+    /// C's row `first`; first + R < rows + MAX_ROWS.
     #[inline(always)]
     unsafe fn tile<S: Simd<E>, const R: usize, const V: usize>(
         &self,
@@ -147,7 +157,8 @@ impl<E: Element> SmallProduct<'_, E> {
         next: *const E,
         share: usize,
     ) {
-        // SAFETY: the caller's.
+        // SAFETY: first + i < rows + MAX_ROWS − 1 for all i < R: these rows of A have `depth` elements, and
+        // those of C V vectors at c, of which each is read, where it is added to, and written.
         unsafe {
             let mut rows = [self.a; R];
             for (i, p) in rows.iter_mut().enumerate() {
@@ -178,7 +189,7 @@ pub(super) struct Ahead<E> {
 /// acc_iv += Σ_t rows_i[t·step] · b[t·ld + v]
 ///
 /// # Safety
-/// Each row has `depth` elements, B as many rows of V vectors.
+/// For all t < depth, element t·step of each row is readable, and so are the V vectors of B at `b + t·ld`.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
 pub(super) unsafe fn accumulate<S: Simd<E>, E: Element, const R: usize, const V: usize>(
@@ -194,7 +205,7 @@ pub(super) unsafe fn accumulate<S: Simd<E>, E: Element, const R: usize, const V:
     let Ahead { mut next, share } = ahead;
     let mut at = 0;
     for _ in 0..depth {
-        // SAFETY: the caller's.
+        // SAFETY: in the t-th turn, t < depth, b is at row t and `at` is t·step.
         unsafe {
             let mut bv = [s.zero(); V];
             for (v, bv) in bv.iter_mut().enumerate() {
@@ -206,8 +217,9 @@ pub(super) unsafe fn accumulate<S: Simd<E>, E: Element, const R: usize, const V:
                     acc[i][v] = s.fma(x, bv[v], acc[i][v]);
                 }
             }
-            b = b.add(ld);
         }
+        // Behind the last row there need be nothing.
+        b = b.wrapping_add(ld);
         prefetch_far(next);
         next = next.wrapping_add(share);
         at += step;

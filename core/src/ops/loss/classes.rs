@@ -176,7 +176,7 @@ impl<E: Element> Tape<E> {
                         E::ZERO
                     }
                 };
-                // SAFETY: each row belongs to one chunk.
+                // SAFETY: each row belongs to one chunk of logits, and so to this call.
                 let out = unsafe { out.slice(row..row + 1) };
                 out[0] = loss;
             }

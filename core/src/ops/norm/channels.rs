@@ -53,7 +53,7 @@ impl<E: Element> Channels<E> {
         let mut partial = Tensor::<E>::stale([n, 2 * c]);
         let out = Shared::new(partial.data_mut());
         blocks(rows, c, |b, range| {
-            // SAFETY: one part for each block.
+            // SAFETY: block b's part is this call's alone.
             let (sum, dot) = unsafe { out.slice(b * 2 * c..(b + 1) * 2 * c) }.split_at_mut(c);
             E::dispatch(BlockSums { at: self, x: &x.data()[range.clone()], g: &g.data()[range], sum, dot });
         });

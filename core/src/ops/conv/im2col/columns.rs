@@ -206,7 +206,9 @@ impl<E: Element> Kernel<E> for CopyStrips<'_, '_, E> {
             let mut dst = strip.room(block.segments.len() * len, mr);
             for (i, segment) in block.segments.clone().enumerate() {
                 let from = segment * columns.segments().1 + block.steps.start;
-                // SAFETY: the scratch has room for every step of the block.
+                // SAFETY: the scratch has room for all steps of the block, `mr` elements each, of which those
+                // of the i-th segment at most are behind dst; the runs are those of at most `mr` rows, and mr
+                // <= LANES.
                 let any = unsafe {
                     if columns.pixels.images_inner {
                         columns.images(s, from, len, runs, dst, mr)
@@ -249,6 +251,9 @@ impl<E: Element> ColumnsTransposed<'_, E> {
     }
 
     /// Copies steps `from .. from + len` of pixels in raster order.
+    ///
+    /// # Safety
+    /// `dst` has room for len·mr elements. The runs are those of at most `mr` rows, and mr <= LANES.
     #[inline(always)]
     unsafe fn raster<S: Simd<E>>(
         &self,
@@ -265,14 +270,17 @@ impl<E: Element> ColumnsTransposed<'_, E> {
             let (n, p, q) = self.pixels.at(from + t);
             let end = w.min(q + len - t);
             for run in runs {
-                // SAFETY: the caller's: room for len steps.
+                // SAFETY: steps t .. t + end - q are below len, so that there is room for them.
                 unsafe { self.row_of_pixels(s, (n, p), q, end, run, dst.add(t * mr + run.row), mr) };
             }
             t += end - q;
         }
     }
 
-    /// Copies a run at pixels q .. end of the grid's row p.
+    /// Copies a run at pixels q .. end of row p of image n of the grid, to places `mr` apart.
+    ///
+    /// # Safety For each of these pixels `dst + (pixel - q)·mr` has room for the run's elements, of which
+    /// there are at most LANES.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     unsafe fn row_of_pixels<S: Simd<E>>(
@@ -297,7 +305,9 @@ impl<E: Element> ColumnsTransposed<'_, E> {
         } else {
             (end, end)
         };
-        // SAFETY: addresses are read only where the image contains them; steps q .. end have room.
+        // SAFETY: what is read are elements of pixels that the image contains: one by one where that is asked
+        // of each tap, and as whole runs for pixels first .. last, where the first tap and the last lie in
+        // the image's row, and so all between. What is written is the run's elements at the pixels q .. end.
         unsafe {
             for j in (q..first).chain(last..end) {
                 let to = dst.add((j - q) * mr);
@@ -326,6 +336,9 @@ impl<E: Element> ColumnsTransposed<'_, E> {
     }
 
     /// Copies steps of one pixel of consecutive images; says whether any run lies in the image.
+    ///
+    /// # Safety
+    /// As for [`ColumnsTransposed::raster`].
     #[inline(always)]
     unsafe fn images<S: Simd<E>>(
         &self,
@@ -347,7 +360,7 @@ impl<E: Element> ColumnsTransposed<'_, E> {
         if any {
             for i in 0..len {
                 for run in runs {
-                    // SAFETY: the caller's: room for len steps.
+                    // SAFETY: i < len, so that there is room for this step.
                     unsafe {
                         self.row_of_pixels(s, (n + i, p), q, q + 1, run, dst.add(i * mr + run.row), mr)
                     };

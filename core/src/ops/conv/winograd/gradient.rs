@@ -122,7 +122,10 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for PointSums<'_, E, 
             self.x.map::<InputMap, S, M, R>(s, tiles.clone(), &mut v);
             self.dy.map::<OutputGradientMap, S, M, R>(s, tiles.clone(), &mut z);
             for k in 0..points {
-                // SAFETY: the planes have room for whole register tiles.
+                // SAFETY: A's rows are the channels of v, `rows` of them and up to MAX_ROWS − 1 beyond, which
+                // lie in the next tile's row or behind the plane, where `Planes::new` left as many; its steps
+                // are the tiles of the block. z and the sums have whole vectors in each row, and the sums,
+                // this piece's own, MAX_ROWS rows more than channels.
                 unsafe {
                     let product = SmallProduct {
                         a: v.data.as_ptr().add(k * v.plane),
@@ -177,7 +180,8 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for TapGradients<'_, 
             for i in 0..R {
                 for j in 0..R {
                     let at = ((i * R + j) * c_in + self.row) * c_out + o;
-                    // SAFETY: a piece writes its input channel's row alone.
+                    // SAFETY: channel `row` of the input and these columns of the output are this piece's
+                    // alone.
                     s.write_tail(unsafe { self.dw.slice(at..at + S::LANES.min(c_out - o)) }, g[i][j]);
                 }
             }

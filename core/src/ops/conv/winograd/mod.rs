@@ -237,7 +237,8 @@ impl<E: Element> Points<'_, E> {
                 if end - c < S::LANES {
                     copies = [[[E::ZERO; 16]; POINTS]; POINTS];
                     for (i, j) in (0..extent * extent).map(|k| (k / extent, k % extent)) {
-                        // SAFETY: the patch's addresses have the range's channels.
+                        // SAFETY: each address is that of a pixel's channels or of `zeros`, which are as many
+                        // at least (`Images::patch`); the range is one of these channels, and c < end.
                         let from = unsafe { std::slice::from_raw_parts(patch[i][j].add(c), end - c) };
                         copies[i][j][..end - c].copy_from_slice(from);
                         patch[i][j] = copies[i][j].as_ptr().wrapping_sub(c);
@@ -246,8 +247,9 @@ impl<E: Element> Points<'_, E> {
                 for line in &coming[..extent] {
                     line[extent - M..extent].iter().for_each(|p| prefetch(p.wrapping_add(c)));
                 }
-                // SAFETY: the patch's addresses have LANES channels from c on; the row has room for whole
-                // vectors.
+                // SAFETY: the patch's addresses have LANES numbers from c on: channels, or the copy of the
+                // last ones. `ld` is a multiple of LANES, so that the row holds a whole vector from c - start
+                // on, and by the assertion all rows lie in the plane of each point.
                 unsafe {
                     let to_row = to.data.as_mut_ptr().add(row * to.ld + c - start);
                     vector_of_points::<L, S, E, M, R>(s, &patch, c, to_row, to.plane);
@@ -259,9 +261,8 @@ impl<E: Element> Points<'_, E> {
 
 /// Maps LANES channels of a patch.
 ///
-/// # Safety
-/// The patch's addresses have c + LANES elements; every point's LANES elements at `to + k·plane` are
-/// writable.
+/// # Safety The LANES elements from c on of each address of the patch, `extent` by `extent` of them, are
+/// readable. Those at `to + k·plane` are writable for each point k, and nobody else's.
 #[inline(always)]
 unsafe fn vector_of_points<L: AxisMap, S: Simd<E>, E: Element, const M: usize, const R: usize>(
     s: S,
@@ -274,14 +275,14 @@ unsafe fn vector_of_points<L: AxisMap, S: Simd<E>, E: Element, const M: usize, c
     let mut x = [[s.zero(); POINTS]; POINTS];
     for i in 0..extent {
         for j in 0..extent {
-            // SAFETY: the caller's.
+            // SAFETY: i, j < extent: the address has LANES elements from c on.
             x[i][j] = unsafe { s.load(patch[i][j].wrapping_add(c)) };
         }
     }
     both_axes::<L, S, E, M, R>(s, &mut x);
     for (i, row) in x.iter().enumerate().take(points) {
         for (j, &v) in row.iter().enumerate().take(points) {
-            // SAFETY: the caller's.
+            // SAFETY: i, j < points: number i·points + j is that of a point.
             unsafe { s.store(to.add((i * points + j) * plane), v) };
         }
     }
@@ -366,7 +367,8 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for TileBlock<'_, E, 
         let mut m = Planes::<E>::new(points, rows, columns, S::LANES);
         self.points.map::<InputMap, S, M, R>(s, self.tiles.clone(), &mut v);
         for k in 0..points {
-            // SAFETY: the planes have room for whole register tiles, U for whole panels.
+            // SAFETY: `Planes::new` made room for rows + MAX_ROWS rows of whole vectors in each plane of v
+            // and m, which are this thread's; plane k of U has c_in rows of `width` numbers for each panel.
             unsafe {
                 let product = SmallProduct {
                     a: v.data.as_ptr().add(k * v.plane),
@@ -438,7 +440,8 @@ impl<E: Element, const M: usize, const R: usize> TileBlock<'_, E, M, R> {
         let points = points(M, R);
         for i in 0..points {
             for j in 0..points {
-                // SAFETY: row and channel lie in the plane, whose rows are whole vectors.
+                // SAFETY: `row` is that of a tile of the block and c < columns, so that the vector from c on
+                // lies in the row, whose length is a multiple of LANES.
                 x[i][j] = unsafe { s.load(m.data.as_ptr().add((i * points + j) * m.plane + row * m.ld + c)) };
             }
         }
@@ -447,7 +450,8 @@ impl<E: Element, const M: usize, const R: usize> TileBlock<'_, E, M, R> {
         for (i, j, at) in outputs.each() {
             let at = at + channel;
             debug_assert!(at + len <= self.y.len());
-            // SAFETY: the output is this tile's alone; channel + len <= c_out.
+            // SAFETY: `Outputs` are those of this tile that lie in the image, each of c_out channels, of
+            // which this block, and no other, has channel .. channel + len.
             unsafe { self.epilogue.store(s, x[i][j], channel, at, len, self.y.as_mut_ptr()) };
         }
     }

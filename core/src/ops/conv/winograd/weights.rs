@@ -77,7 +77,7 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for MapWeights<'_, E,
                 for i in 0..points {
                     for j in 0..points {
                         let at = (i * points + j) * self.plane + at;
-                        // SAFETY: a piece writes its input channels' rows of its panel alone.
+                        // SAFETY: these input channels' rows of this panel are this piece's alone.
                         s.write(unsafe { self.u.slice(at..at + S::LANES) }, g[i][j]);
                     }
                 }
