@@ -194,7 +194,7 @@ impl<'a, E: Element> Task<'a, E> {
             let Step { panels, k, block } = step;
             let (left, right) = (LhsBlock { a: self.a, block }, RhsPanels { b, panels, k, col: 0 });
             let sweep = Sweep { left, right, rows: self.rows.clone(), out, passing: Passing::NOTHING };
-            // SAFETY: a task's; nothing is packed in passing.
+            // SAFETY: rows and panels are a task's, as [`Task`] has them; nothing is packed in passing.
             unsafe { E::sweep(sweep) };
         }
     }
@@ -247,7 +247,8 @@ impl<E: Element> FreshPanels<'_, E> {
         let panels = 0..b.widths().count;
         let left = LhsBlock { a: self.task.a, block: self.block };
         let right = RhsPanels { b, panels, k: self.k, col: self.col };
-        // SAFETY: a task's; copies are the places of panels of this width and depth.
+        // SAFETY: rows and panels are a task's, as [`Task`] has them; copies are places of `packed`, which
+        // has room for panels of this width and depth.
         unsafe { E::sweep(Sweep { left, right, rows, out: self.out, passing }) };
     }
 
@@ -301,7 +302,8 @@ pub(crate) fn multiply_deep<E: Element>(
     let down = rows.div_ceil(step);
     parallel::for_each(down * pieces, |i| {
         let (r, piece) = (i % down * step, i / down);
-        // SAFETY: pieces are apart; within one, tasks write distinct rows.
+        // SAFETY: the parts of different pieces do not overlap; tasks of one piece write different rows of
+        // it.
         let c = unsafe { shared.part(piece * rows * cols..(piece + 1) * rows * cols) };
         for (j, block) in blocks[share(piece, pieces, blocks.len())].iter().enumerate() {
             let from = block.segments.start * len + block.steps.start;
@@ -319,7 +321,7 @@ pub(crate) fn multiply_deep<E: Element>(
     let c = Shared::new(c);
     parallel::ranges(rows, (parallel::GRAIN / cols).max(1), |range| {
         for i in range {
-            // SAFETY: rows are apart.
+            // SAFETY: row i of C is in one range alone, and rows do not overlap, since ldc >= cols.
             let out = unsafe { c.slice(i * ldc..i * ldc + cols) };
             out.copy_from_slice(&sums[i * cols..][..cols]);
             for p in 1..pieces {

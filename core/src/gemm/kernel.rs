@@ -167,7 +167,7 @@ pub(super) unsafe fn multiply_row_of_tiles<S: Simd<E>, E: Element, const PACKED:
     row: &Row<'_, E>,
 ) {
     for p in 0..row.panels.len() {
-        // SAFETY: the caller's.
+        // SAFETY: p is the number of a panel, and each arm's MR is no less than the height.
         unsafe {
             match (row.c.height, tile_shape(S::REGISTERS).0) {
                 (1, _) => tile_of_rows::<S, E, PACKED, 1>(s, row, p),
@@ -191,7 +191,7 @@ unsafe fn tile_of_rows<S: Simd<E>, E: Element, const PACKED: bool, const MR: usi
     row: &Row<'_, E>,
     p: usize,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: each arm's NV is the number of the panel's vectors.
     unsafe {
         match (row.panels[p].vectors, tile_shape(S::REGISTERS).1) {
             (1, _) => tile_of::<S, E, PACKED, MR, 1>(s, row, p),
@@ -244,14 +244,14 @@ unsafe fn tile_of<'a, S: Simd<E>, E: Element, const PACKED: bool, const MR: usiz
             done += segment.len;
         }
     }
-    // SAFETY: the caller's.
+    // SAFETY: b and c are a panel and the target of the row.
     unsafe { finish(s, acc, b, c) }
 }
 
 /// acc_iv += Σ_t rows[i][t·stride] · b[t][v] over a segment, after `done` steps of others.
 ///
-/// # Safety
-/// Each row has the segment's elements, the panel its rows; a copy has room for them.
+/// # Safety Element t·stride of each row is readable for all t < len, and so are the panel's rows k .. k +
+/// len, of NV vectors each; a copy, where there is one, has room for them.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
 unsafe fn accumulate<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
@@ -268,7 +268,7 @@ unsafe fn accumulate<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     let (mut b, ld) = (panel.ptr.wrapping_add(k * panel.ld), panel.ld);
     let mut t = 0;
     while far && t < len {
-        // SAFETY: t < len.
+        // SAFETY: t < len, and b is at row k + t, of NV vectors; the copy has room for row k + t.
         unsafe {
             for v in 0..NV {
                 prefetch_far(b.wrapping_add(FAR * ld + v * S::LANES));
@@ -285,14 +285,14 @@ unsafe fn accumulate<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
         let to = from + lines.count * MAX_MR;
         while t < len && done + t < to {
             prefetch(lines.line(rows_ahead, done + t - from));
-            // SAFETY: t < len.
+            // SAFETY: t < len, and b is at row k + t.
             acc = unsafe { step(s, acc, &rows, t * stride, b) };
             (b, t) = (b.wrapping_add(ld), t + 1);
         }
         from = to;
     }
     while t < len {
-        // SAFETY: t < len.
+        // SAFETY: t < len, and b is at row k + t.
         acc = unsafe { step(s, acc, &rows, t * stride, b) };
         (b, t) = (b.wrapping_add(ld), t + 1);
     }
@@ -302,7 +302,7 @@ unsafe fn accumulate<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
 /// acc_iv += rows[i][at] · b[v]
 ///
 /// # Safety
-/// Each row has more than `at` elements, B NV vectors.
+/// Element `at` of each row is readable, and so are NV vectors at b.
 #[inline(always)]
 unsafe fn step<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     s: S,
@@ -311,7 +311,7 @@ unsafe fn step<S: Simd<E>, E: Element, const MR: usize, const NV: usize>(
     at: usize,
     b: *const E,
 ) -> [[S::V; NV]; MR] {
-    // SAFETY: the caller's.
+    // SAFETY: vector v < NV of b is read, and element `at` of row i < MR.
     unsafe {
         let mut bv = [s.zero(); NV];
         for v in 0..NV {

@@ -128,7 +128,7 @@ macro_rules! engines {
             }
 
             unsafe fn sweep(sweep: Sweep<'_, Self>) {
-                // SAFETY: the caller's.
+                // SAFETY: the engine's contract is this method's.
                 unsafe { $sweep(sweep) }
             }
         }
@@ -143,7 +143,8 @@ engines!(f64, false, |_: &_| None, vectors::sweep);
 /// # Safety
 /// As for [`Engines::sweep`].
 unsafe fn sweep_f32(sweep: Sweep<'_, f32>) {
-    // SAFETY: the caller's.
+    // SAFETY: the rows and panels are as each engine asks, and a plan has pairs only where the processor has
+    // them.
     unsafe {
         match sweep.right.b.plan().engine {
             Engine::Vectors => vectors::sweep(sweep),

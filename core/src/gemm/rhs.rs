@@ -187,7 +187,8 @@ impl<'a, E: Element> PackedRhs<'a, E> {
             Form::Pairs(buffer) => {
                 let part = E::as_f32(part).expect("pairs are made of f32");
                 let (len, out) = (buffer.len(), Shared::new(buffer));
-                // SAFETY: ranges of rows are apart, and so are parts; the plan found the instructions.
+                // SAFETY: ranges of rows do not overlap, nor do parts, which lie below one another; a plan
+                // has pairs only where the processor has the instructions.
                 let pack = |rows| unsafe { pairs::pack_rows(&part, widths, rows, depth, above, out) };
                 return piecewise(len, &pack);
             }

@@ -56,8 +56,8 @@ impl<E: Element> Kernel<E> for OnVectors<'_, E> {
 impl<E: Element> Sweep<'_, E> {
     /// Multiplies the strips of some rows.
     ///
-    /// # Safety
-    /// As for [`multiply_row_of_tiles`], for each strip and panel.
+    /// # Safety As for [`multiply_row_of_tiles`], for each strip, as the left operand of `mr` of the rows,
+    /// and all panels.
     #[inline(always)]
     unsafe fn strips_by_panels<S: Simd<E>>(
         &self,
@@ -98,7 +98,7 @@ impl<E: Element> Sweep<'_, E> {
                 (runs, &of_coming[..])
             });
             let row = Row { a: strip, panels, c: &target, first: top == self.rows.start, next, coming };
-            // SAFETY: the caller's.
+            // SAFETY: strip j holds rows top .. top + mr, of which `target` has those that there are.
             unsafe {
                 if packed {
                     multiply_row_of_tiles::<S, E, true>(s, &row);

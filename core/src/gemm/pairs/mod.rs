@@ -24,7 +24,7 @@ struct Sums([f32; PAIR_ROWS * 32]);
 ///
 /// # Safety
 /// The rows and the panels' columns lie in C and in the epilogue's parts, and nobody else writes them
-/// meanwhile. The machine has the unit.
+/// meanwhile. The processor has AVX-512 and the unit.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub(super) unsafe fn sweep(unit: PairUnit, sweep: Sweep<'_, f32>) {
     let (a, block) = (sweep.left.a, sweep.left.block);
@@ -35,7 +35,10 @@ pub(super) unsafe fn sweep(unit: PairUnit, sweep: Sweep<'_, f32>) {
     let chunks = (shift + depth).div_ceil(CHUNK);
     let (mut left, mut live) = (PairedRows::new(chunks), Vec::with_capacity(chunks));
     let mut sums = Sums([0.0; PAIR_ROWS * 32]);
-    // SAFETY: the caller's; strips have the block's steps, and sums 32 rows of 32.
+    // SAFETY: the processor has the instructions, and this function alone configures tiles. Strips have the
+    // block's steps for `mr` rows each, at most 32 together; `left` has the block's chunks, as each panel has
+    // from the first of them on; the sums are 32 rows of 32; rows and columns of the targets are those of the
+    // contract.
     unsafe {
         let s = Avx512::assume();
         let _tiles = (unit == PairUnit::Tiles).then(|| ConfiguredTiles::configure());
@@ -82,10 +85,10 @@ fn fetch(targets: &[Target<'_, f32>], panel: &Panel<f32>) {
 /// Finishes at most MAX_MR rows of one or two vectors, whose sums lie in memory, rows of 32.
 ///
 /// # Safety
-/// The sums are readable; the panel and the target are as for [`finish`].
+/// MAX_MR·32 sums are readable; the panel and the target are as for [`finish`].
 #[inline(always)]
 unsafe fn finish_stored(s: Avx512, sums: *const f32, b: &Panel<f32>, c: &Target<'_, f32>) {
-    // SAFETY: the caller's.
+    // SAFETY: the panel has one vector or two, and `stored` reads those of MAX_MR rows of 32.
     unsafe {
         match b.vectors {
             1 => finish::<_, _, MAX_MR, 1>(s, stored(s, sums), b, c),
@@ -97,13 +100,13 @@ unsafe fn finish_stored(s: Avx512, sums: *const f32, b: &Panel<f32>, c: &Target<
 /// The first NV vectors of MAX_MR rows of 32 sums.
 ///
 /// # Safety
-/// They are readable.
+/// NV is 1 or 2, and MAX_MR·32 sums are readable.
 #[inline(always)]
 unsafe fn stored<const NV: usize>(s: Avx512, sums: *const f32) -> [[<Avx512 as Simd<f32>>::V; NV]; MAX_MR] {
     let mut acc = [[s.zero(); NV]; MAX_MR];
     for i in 0..MAX_MR {
         for v in 0..NV {
-            // SAFETY: the caller's.
+            // SAFETY: i < MAX_MR and v < NV <= 2: the vector lies in row i of 32 sums.
             acc[i][v] = unsafe { s.load(sums.add(i * 32 + v * 16)) };
         }
     }

@@ -51,7 +51,7 @@ unsafe fn store_pairs(low: __m512, high: __m512, to: *mut u16) {
         rounded(high),
         _mm512_set1_epi32(HIGH),
     );
-    // SAFETY: the caller's.
+    // SAFETY: 64 bytes are writable at `to`.
     unsafe { _mm512_storeu_si512(to.cast(), pair) };
 }
 
@@ -69,7 +69,7 @@ unsafe fn store_some(x: __m512, mask: __mmask16, upper: bool, to: *mut u16) {
     }
     let x = rounded(x);
     let (x, m) = if upper { (x, m << 1) } else { (_mm512_srli_epi32::<16>(x), m) };
-    // SAFETY: the caller's.
+    // SAFETY: the 32 halves of words at `to` are writable; those that are masked out are left alone.
     unsafe { _mm512_mask_storeu_epi16(to.cast(), m, x) };
 }
 
@@ -94,8 +94,8 @@ pub(in crate::gemm) fn empty(widths: PanelWidths, depth: usize) -> Buffer<f32> {
 /// Packs some rows of a part that lies below `above` rows of the right operand, into every panel.
 ///
 /// # Safety
-/// The panels are those of [`empty`], with room for the part; no other call writes these rows. The machine
-/// has AVX-512.
+/// The panels are those of [`empty`] for these widths and this depth; no other call writes rows above + rows
+/// meanwhile. The processor has AVX-512.
 pub(in crate::gemm) unsafe fn pack_rows(
     part: &Matrix<'_, f32>,
     widths: PanelWidths,
@@ -114,7 +114,8 @@ pub(in crate::gemm) unsafe fn pack_rows(
         for p in 0..widths.count {
             let (col, cols, vectors) = widths.extent(p);
             let src = part.block(row, len, col, cols);
-            // SAFETY: the caller's; rows `above + row ..` lie in the panel.
+            // SAFETY: panel p begins so many words behind the first, and holds rows up to `depth`, to which
+            // above + rows.end reaches at most by the assertion; these rows are this call's.
             unsafe {
                 let panel = panels.as_mut_ptr().add(panel_len(depth, widths.start(p)));
                 pack_block(&src, above + row, vectors, panel.cast());
@@ -130,7 +131,7 @@ pub(in crate::gemm) unsafe fn pack_rows(
 /// The panel holds the rows, and no other call writes them. The machine has AVX-512.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 unsafe fn pack_block(src: &Matrix<'_, f32>, at: usize, vectors: usize, panel: *mut u16) {
-    // SAFETY: the caller's.
+    // SAFETY: the processor has AVX-512 by the contract.
     let s = unsafe { Avx512::assume() };
     let end = at + src.rows;
     let mut copy = [0f32; CHUNK * 16];
@@ -140,7 +141,9 @@ unsafe fn pack_block(src: &Matrix<'_, f32>, at: usize, vectors: usize, panel: *m
         let row = chunk * CHUNK + from - at;
         for v in 0..vectors {
             let n = src.cols.saturating_sub(16 * v).min(16);
-            // SAFETY: rows row .. row + to - from and n columns from 16 v on lie in the block.
+            // SAFETY: rows row .. row + to - from and the n columns from 16 v on lie in the block, and other
+            // lanes are masked out. Of the chunk's vector v, 16 rows of 64 bytes, rows t < 16 are written;
+            // the panel has it, since chunk·CHUNK < at + rows.
             unsafe {
                 let dst = panel.add((chunk * vectors + v) * TILE / 2);
                 let (mut block, mut ld) = (src.data.as_ptr().wrapping_add(row * src.ld + 16 * v), src.ld);
@@ -175,7 +178,7 @@ unsafe fn pack_block(src: &Matrix<'_, f32>, at: usize, vectors: usize, panel: *m
 /// copy[t·16 + j] = src[j·ld + t] for t < rows <= 32, j < cols <= 16.
 ///
 /// # Safety
-/// They are readable.
+/// These elements of src are readable, rows is at most 32 and cols at most 16.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 unsafe fn transpose_into(
@@ -187,7 +190,8 @@ unsafe fn transpose_into(
     copy: &mut [f32; CHUNK * 16],
 ) {
     for t in (0..rows).step_by(16) {
-        // SAFETY: the caller's; the copy has 32 rows of 16.
+        // SAFETY: elements j·ld + t with j < cols and t < rows are read; a whole block of 16 x 16 only where
+        // there is one. The copy has 32 rows of 16.
         unsafe {
             if cols == 16 && t + 16 <= rows {
                 s.transpose(src.add(t), ld, copy.as_mut_ptr().add(t * 16), 16);
@@ -242,9 +246,9 @@ impl PairedRows {
     /// Writes strips of `mr` rows each, whose steps begin at step `shift` of the first chunk, and lists the
     /// chunks that any of them fills.
     ///
-    /// # Safety
-    /// The strips are readable, `mr` rows of each; they have no steps but shift .. shift + depth of the
-    /// operand's chunks. The machine has AVX-512.
+    /// # Safety The strips' addresses hold the steps of their segments for `mr` rows each, `strips.len()·mr`
+    /// is at most 32, and no segment reaches beyond step `depth`, nor shift + depth beyond the chunks there
+    /// is room for; packed strips have 16 rows. The processor has AVX-512.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     pub unsafe fn fill(
         &mut self,
@@ -255,7 +259,8 @@ impl PairedRows {
     ) {
         live.clear();
         let (mut all, mut seen) = (false, vec![false; self.chunks]);
-        // SAFETY: the caller's.
+        // SAFETY: row j·mr + i is below 32, step k + segment.len at most shift + depth; both are in the
+        // operand, and the address of row i, or of all 16, holds the segment's steps.
         unsafe {
             let s = Avx512::assume();
             for (j, strip) in strips.iter().enumerate() {
@@ -288,8 +293,7 @@ impl PairedRows {
     /// Writes elements k .. k + len of a row.
     ///
     /// # Safety
-    /// The run is readable; the operand holds the chunks of steps k .. k + len, and the row. The machine has
-    /// AVX-512.
+    /// `src .. src + len` is readable, k + len <= chunks·CHUNK and row < 32. The processor has AVX-512.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     unsafe fn put_run(&mut self, row: usize, k: usize, src: *const f32, len: usize) {
@@ -297,7 +301,8 @@ impl PairedRows {
         while t < len {
             let (chunk, at) = ((k + t) / CHUNK, (k + t) % CHUNK);
             let to = self.row(chunk, row);
-            // SAFETY: the caller's: the run is readable, the chunk is there.
+            // SAFETY: elements t .. t + CHUNK <= len of the run are read, or those of lanes lane .. lane + n,
+            // which are t .. t + n; row `row` of the chunk of step k + t has 64 bytes.
             unsafe {
                 if at == 0 && len - t >= CHUNK {
                     let (low, high) = (_mm512_loadu_ps(src.add(t)), _mm512_loadu_ps(src.add(t + 16)));
@@ -317,9 +322,8 @@ impl PairedRows {
 
     /// Writes elements k .. k + len of rows row .. row + 16, from src[t·16 + i].
     ///
-    /// # Safety
-    /// `len` times 16 elements are readable; the operand holds the chunks of steps k .. k + len, and the
-    /// rows. The machine has AVX-512.
+    /// # Safety `src .. src + 16·len` is readable, k + len <= chunks·CHUNK and row + 16 <= 32. The processor
+    /// has AVX-512.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     unsafe fn put_columns(&mut self, s: Avx512, row: usize, k: usize, src: *const f32, len: usize) {
@@ -327,7 +331,9 @@ impl PairedRows {
         let mut t = 0;
         while t < len {
             let (chunk, at) = ((k + t) / CHUNK, (k + t) % CHUNK);
-            // SAFETY: the caller's: the columns are readable, the chunk is there.
+            // SAFETY: steps t .. t + CHUNK <= len, or t .. t + n, of 16 elements each are read; `rows` has 16
+            // rows of CHUNK, `steps` 16 of 16, of which lane + n <= 16 are filled; rows row + i of the chunk
+            // of step k + t have 64 bytes each.
             unsafe {
                 if at == 0 && len - t >= CHUNK {
                     for half in 0..2 {
