@@ -112,7 +112,8 @@ impl<E: Element> Epilogue<'_, E> {
 
     /// The epilogue of n <= LANES elements of channels c .. c + n, which lie at `at` in the result.
     ///
-    /// # Safety n <= LANES. Scale and bias, where they are there, hold at least c + n elements, the residual
+    /// # Safety
+    /// n <= LANES. Scale and bias, where they are there, hold at least c + n elements, the residual
     /// at least at + n.
     #[inline(always)]
     pub(crate) unsafe fn vector<S: Simd<E>>(&self, s: S, acc: S::V, c: usize, at: usize, n: usize) -> S::V {
@@ -135,7 +136,8 @@ impl<E: Element> Epilogue<'_, E> {
 
     /// Writes the epilogue of n <= LANES elements of channels c .. c + n to their places from `at` on in `y`.
     ///
-    /// # Safety As for [`Epilogue::vector`]; besides, `y` has at least at + n elements, of which nobody else
+    /// # Safety
+    /// As for [`Epilogue::vector`]; besides, `y` has at least at + n elements, of which nobody else
     /// reads or writes these n meanwhile.
     #[inline(always)]
     pub(crate) unsafe fn store<S: Simd<E>>(&self, s: S, acc: S::V, c: usize, at: usize, n: usize, y: *mut E) {

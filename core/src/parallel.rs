@@ -212,7 +212,8 @@ impl<'a, T> Shared<'a, T> {
 
     /// A part of it, for shared writing as well. Panics if the range is outside.
     ///
-    /// # Safety Whoever reads or writes through this part, and whoever does through the whole or another part
+    /// # Safety
+    /// Whoever reads or writes through this part, and whoever does through the whole or another part
     /// that overlaps it, keep to different elements.
     pub unsafe fn part(&self, range: Range<usize>) -> Shared<'a, T> {
         assert!(range.start <= range.end && range.end <= self.len, "part outside of the slice");

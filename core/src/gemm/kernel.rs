@@ -250,7 +250,8 @@ unsafe fn tile_of<'a, S: Simd<E>, E: Element, const PACKED: bool, const MR: usiz
 
 /// acc_iv += Σ_t rows[i][t·stride] · b[t][v] over a segment, after `done` steps of others.
 ///
-/// # Safety Element t·stride of each row is readable for all t < len, and so are the panel's rows k .. k +
+/// # Safety
+/// Element t·stride of each row is readable for all t < len, and so are the panel's rows k .. k +
 /// len, of NV vectors each; a copy, where there is one, has room for them.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]

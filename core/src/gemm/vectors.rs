@@ -56,7 +56,8 @@ impl<E: Element> Kernel<E> for OnVectors<'_, E> {
 impl<E: Element> Sweep<'_, E> {
     /// Multiplies the strips of some rows.
     ///
-    /// # Safety As for [`multiply_row_of_tiles`], for each strip, as the left operand of `mr` of the rows,
+    /// # Safety
+    /// As for [`multiply_row_of_tiles`], for each strip, as the left operand of `mr` of the rows,
     /// and all panels.
     #[inline(always)]
     unsafe fn strips_by_panels<S: Simd<E>>(

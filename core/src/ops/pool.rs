@@ -52,7 +52,7 @@ impl PoolSpec {
     #[track_caller]
     pub fn out_hw(&self, size: [usize; 2]) -> [usize; 2] {
         let places = |a: usize| {
-            let window = self.window(a, size[a]);
+            let window = self.window(a, size);
             match window.reach() {
                 _ if size[a] == 0 => Err("an image without pixels"),
                 Some(reach) if self.padding[a] > reach / 2 => Err("more padding than half of the window"),
@@ -65,10 +65,9 @@ impl PoolSpec {
         }
     }
 
-    /// The window along axis a of an image of this size.
-    fn window(&self, a: usize, input: usize) -> Window {
-        let (taps, stride, padding) = (self.kernel[a], self.stride[a], [self.padding[a]; 2]);
-        Window { input, taps, stride, padding, dilation: self.dilation[a] }
+    /// The window along axis a of images of [height, width].
+    fn window(&self, a: usize, size: [usize; 2]) -> Window {
+        Window::along(a, size, self.kernel, self.stride, self.padding, self.dilation)
     }
 }
 
@@ -182,7 +181,7 @@ fn max_forward<E: Element, T: TapNumber, const KEEP: bool>(
     let mut best = Indices::<T>::stale(if KEEP { y.len() } else { 0 });
     let winners = parallel::Shared::new(&mut best);
     let image = h * w * c;
-    let [down, across] = [spec.window(0, h), spec.window(1, w)];
+    let [down, across] = [0, 1].map(|a| spec.window(a, [h, w]));
     let columns = &Taps::new("max_pool2d", w, ow, |q| across.inputs(q));
     parallel::chunks(y.data_mut(), ow * c, |i, y| {
         let rows: Vec<_> = down.inputs(i % oh).map(|(y, r)| (y * w, r * spec.kernel[1])).collect();
@@ -234,7 +233,7 @@ fn max_backward<E: Element, T: TapNumber>(
     let [_, oh, ow, _] = g.dims("max_pool2d");
     let mut d = Tensor::stale([n, h, w, c]);
     let image = oh * ow * c;
-    let [down, across] = [spec.window(0, h), spec.window(1, w)];
+    let [down, across] = [0, 1].map(|a| spec.window(a, [h, w]));
     let columns: Vec<_> = (0..w).flat_map(|x| across.readers(x, ow).map(move |(q, s)| (x, q, s))).collect();
     parallel::chunks(d.data_mut(), w * c, |i, d| {
         let rows = down.readers(i % h, oh).map(|(p, r)| (p * ow, r * spec.kernel[1]));
@@ -292,7 +291,7 @@ impl<E: Element> Tape<E> {
         let (y, best) = forward(&x.value, spec, activation);
         if let Some(indices) = indices {
             let [_, oh, ow, _] = y.dims("max_pool2d");
-            let [down, across] = [spec.window(0, h), spec.window(1, w)];
+            let [down, across] = [0, 1].map(|a| spec.window(a, [h, w]));
             let place = |(i, &tap): (usize, &T)| {
                 if tap == T::NONE {
                     return 0;
@@ -318,15 +317,15 @@ impl<E: Element> Tape<E> {
         let [n, h, w, c] = x.value.dims("avg_pool2d");
         let out = spec.out_hw([h, w]);
         let y = Tensor::result("avg_pool2d", &[n, out[0], out[1], c]);
-        let taps = |a: usize, size: usize| {
-            let window = spec.window(a, size);
-            Taps::new("avg_pool2d", size, out[a], |o| {
+        let taps = |a: usize| {
+            let window = spec.window(a, [h, w]);
+            Taps::new("avg_pool2d", window.input, out[a], |o| {
                 let inputs = window.inputs(o).map(|(i, _)| i);
                 let divisor = if count_include_pad { window.places(o) } else { inputs.len() };
                 mean(inputs, divisor)
             })
         };
-        self.separable("avg_pool2d", x, y, taps(0, h), taps(1, w))
+        self.separable("avg_pool2d", x, y, taps(0), taps(1))
     }
 
     /// The mean over a grid of bins ⌊i n / o⌋ .. ⌈(i + 1) n / o⌉ on each axis: [N, H, W, C] to [N, P, Q, C].

@@ -26,6 +26,8 @@ use std::ops::Range;
 /// Elements of a map, about, that one task of backward takes.
 const BAND: usize = 256 * 1024;
 
+const OP: &str = "roi_align";
+
 /// A bin has fewer samples than this along an axis.
 const SAMPLES: usize = 1 << 24;
 
@@ -264,23 +266,10 @@ impl<E: Element> Tape<E> {
     /// gradient. Panics where a region names no map or image.
     #[track_caller]
     pub fn roi_align(&mut self, maps: &[Var<E>], scales: &[f64], rois: &[Roi<E>], align: RoiAlign) -> Var<E> {
-        const OP: &str = "roi_align";
         let _span = profile::span(OP, "forward");
-        assert!(
-            !maps.is_empty() && maps.len() == scales.len(),
-            "{OP}: {} maps, {} scales",
-            maps.len(),
-            scales.len()
-        );
         let shapes: Vec<[usize; 4]> = maps.iter().map(|m| m.value.dims(OP)).collect();
-        let [n, _, _, c] = shapes[0];
-        assert!(shapes.iter().all(|s| s[0] == n && s[3] == c), "{OP}: maps {shapes:?}");
-        assert!(
-            rois.iter().all(|r| r.level < maps.len() && r.image < n),
-            "{OP}: a region of no map or image"
-        );
-        assert!(align.sampling < SAMPLES, "{OP}: {} samples of a bin", align.sampling);
-        let [down, across] = align.output;
+        check(&shapes, scales, rois, &align);
+        let ([down, across], c) = (align.output, shapes[0][3]);
         let mut y = Tensor::result(OP, &[rois.len(), down, across, c]);
         let region = |r: &Roi<E>| {
             let [_, h, w, _] = shapes[r.level];
@@ -302,37 +291,47 @@ impl<E: Element> Tape<E> {
         }
         let to = parents.clone();
         self.record(OP, y, &parents, move |dy, slots| {
-            for (level, &[n, h, w, c]) in shapes.iter().enumerate() {
-                slots.add(to[level], || {
-                    if dy.is_empty() || n * h * w * c == 0 {
-                        return Tensor::zeros([n, h, w, c]);
-                    }
-                    let mut dx = Tensor::stale([n, h, w, c]);
-                    let band = (BAND / (w * c)).min((n * h).div_ceil(2 * parallel::threads())).clamp(1, h);
-                    let (bands, shared) = (h.div_ceil(band), Shared::new(dx.data_mut()));
-                    parallel::for_each(n * bands, |i| {
-                        let (image, from) = (i / bands, i % bands * band);
-                        let rows = from..h.min(from + band);
-                        let row = |i: usize| (image * h + i) * w * c;
-                        // SAFETY: these rows of this image are in no other band.
-                        let dx = unsafe { shared.slice(row(rows.start)..row(rows.end)) };
-                        E::dispatch(RoiBackward {
-                            regions: &regions,
-                            dy: dy.data(),
-                            each,
-                            level,
-                            image,
-                            rows,
-                            w,
-                            c,
-                            dx,
-                        });
-                    });
-                    dx
-                });
+            for (level, &shape) in shapes.iter().enumerate() {
+                slots.add(to[level], || map_gradient(&regions, dy.data(), each, level, shape));
             }
         })
     }
+}
+
+/// Panics where a region names no map or image, or the maps do not fit each other.
+#[track_caller]
+fn check<E>(shapes: &[[usize; 4]], scales: &[f64], rois: &[Roi<E>], align: &RoiAlign) {
+    let maps = shapes.len();
+    assert!(maps > 0 && maps == scales.len(), "{OP}: {maps} maps, {} scales", scales.len());
+    let [n, _, _, c] = shapes[0];
+    assert!(shapes.iter().all(|s| s[0] == n && s[3] == c), "{OP}: maps {shapes:?}");
+    assert!(rois.iter().all(|r| r.level < maps && r.image < n), "{OP}: a region of no map or image");
+    assert!(align.sampling < SAMPLES, "{OP}: {} samples of a bin", align.sampling);
+}
+
+/// The gradient of a map of this shape, from all regions' gradients of `each` elements.
+fn map_gradient<E: Element>(
+    regions: &[RoiWeights<E>],
+    dy: &[E],
+    each: usize,
+    level: usize,
+    [n, h, w, c]: [usize; 4],
+) -> Tensor<E> {
+    if dy.is_empty() || n * h * w * c == 0 {
+        return Tensor::zeros([n, h, w, c]);
+    }
+    let mut dx = Tensor::stale([n, h, w, c]);
+    let band = (BAND / (w * c)).min((n * h).div_ceil(2 * parallel::threads())).clamp(1, h);
+    let (bands, shared) = (h.div_ceil(band), Shared::new(dx.data_mut()));
+    parallel::for_each(n * bands, |i| {
+        let (image, from) = (i / bands, i % bands * band);
+        let rows = from..h.min(from + band);
+        let row = |i: usize| (image * h + i) * w * c;
+        // SAFETY: these rows of this image are in no other band.
+        let dx = unsafe { shared.slice(row(rows.start)..row(rows.end)) };
+        E::dispatch(RoiBackward { regions, dy, each, level, image, rows, w, c, dx });
+    });
+    dx
 }
 
 #[cfg(test)]

@@ -25,6 +25,20 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// The window along axis a, vertical 0 or horizontal 1, of pairs [vertical, horizontal], with equal
+    /// padding before and behind. Convolution and pooling make theirs here, and nowhere else.
+    pub fn along(
+        a: usize,
+        input: [usize; 2],
+        taps: [usize; 2],
+        stride: [usize; 2],
+        padding: [usize; 2],
+        dilation: [usize; 2],
+    ) -> Window {
+        let (input, taps, stride, dilation) = (input[a], taps[a], stride[a], dilation[a]);
+        Window { input, taps, stride, padding: [padding[a]; 2], dilation }
+    }
+
     /// What it covers, dilation·(taps - 1) + 1, if that is no more than a tensor has elements.
     pub fn reach(&self) -> Option<usize> {
         let reach = self.dilation as u128 * (self.taps as u128).saturating_sub(1) + 1;

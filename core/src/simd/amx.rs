@@ -166,7 +166,8 @@ macro_rules! over_chunks {
 /// out = left · right over the chunks, for `halves` tiles of 16 rows and `vectors` of 16 columns; what lies
 /// beyond them in `out` is 0.
 ///
-/// # Safety The thread holds [`ConfiguredTiles`]. For each number q of `chunks` the 2·TILE bytes of `left`
+/// # Safety
+/// The thread holds [`ConfiguredTiles`]. For each number q of `chunks` the 2·TILE bytes of `left`
 /// from q·2·TILE on are readable, and the vectors·TILE bytes of `right` from q·vectors·TILE on. `out` has
 /// 32·32 numbers, which nobody else reads or writes meanwhile.
 #[inline]

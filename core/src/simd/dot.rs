@@ -16,7 +16,8 @@ const GROUP: usize = 8;
 /// out = left · right over the chunks, for `rows` rows (the last group of 8 filled up) and `vectors` vectors
 /// of 16 columns. What lies beyond them in `out` is left as it was.
 ///
-/// # Safety The processor has AVX512-BF16. There are at most 32 rows, and one vector or two. For each number
+/// # Safety
+/// The processor has AVX512-BF16. There are at most 32 rows, and one vector or two. For each number
 /// q of `chunks` the 2·TILE bytes of `left` from q·2·TILE on are readable, and the vectors·TILE bytes of
 /// `right` from q·vectors·TILE on. `out` has 32·32 numbers, which nobody else reads or writes meanwhile.
 #[target_feature(enable = "avx512f,avx512bf16")]

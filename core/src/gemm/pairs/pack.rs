@@ -246,7 +246,8 @@ impl PairedRows {
     /// Writes strips of `mr` rows each, whose steps begin at step `shift` of the first chunk, and lists the
     /// chunks that any of them fills.
     ///
-    /// # Safety The strips' addresses hold the steps of their segments for `mr` rows each, `strips.len()·mr`
+    /// # Safety
+    /// The strips' addresses hold the steps of their segments for `mr` rows each, `strips.len()·mr`
     /// is at most 32, and no segment reaches beyond step `depth`, nor shift + depth beyond the chunks there
     /// is room for; packed strips have 16 rows. The processor has AVX-512.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
@@ -322,7 +323,8 @@ impl PairedRows {
 
     /// Writes elements k .. k + len of rows row .. row + 16, from src[t·16 + i].
     ///
-    /// # Safety `src .. src + 16·len` is readable, k + len <= chunks·CHUNK and row + 16 <= 32. The processor
+    /// # Safety
+    /// `src .. src + 16·len` is readable, k + len <= chunks·CHUNK and row + 16 <= 32. The processor
     /// has AVX-512.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]

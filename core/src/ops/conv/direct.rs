@@ -272,7 +272,7 @@ impl<E: Element> Kernel<E> for BandGradient<'_, E> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
-        let (runs, spec, lines) = (self.runs, self.runs.spec, self.lines);
+        let (runs, spec, lines) = (self.runs, self.runs.spec, self.lines.clone());
         let (c_out, width, oh) = (spec.c_out, runs.width, spec.out_hw()[0]);
         let ld = self.w.vectors * S::LANES;
         // One vector more, so that a run can be added in whole vectors.
@@ -283,12 +283,8 @@ impl<E: Element> Kernel<E> for BandGradient<'_, E> {
         let mut places = Vec::with_capacity(spec.kernel[0]);
         for p in 0..oh {
             let at = self.n * oh + p;
-            // Where the rows of taps that reach these lines are added.
-            let source =
-                |tap: usize| runs.source(at, tap).map(|y| y - self.n * spec.h).filter(|y| lines.contains(y));
-            let place = |tap: usize| source(tap).map(|y| (tap * runs.len, (y - lines.start) * line));
             places.clear();
-            places.extend((0..spec.kernel[0]).filter_map(place));
+            places.extend(self.places(at, line));
             if places.is_empty() {
                 continue;
             }
@@ -322,25 +318,7 @@ impl<E: Element> Kernel<E> for BandGradient<'_, E> {
                 };
                 product.run(s);
             }
-            // Runs that overlap would wait for each other: first every `apart`th, then their neighbours. One
-            // number for all instruction sets, so that bits are the same on all.
-            let apart = runs.len.next_multiple_of(16).div_ceil(runs.step);
-            for q in (0..apart).flat_map(|first| (first..width).step_by(apart)) {
-                for &(run, line) in &places {
-                    let (from, to) = (&t[q * ld + run..], &mut sums[line + q * runs.step..]);
-                    for c in (0..runs.len).step_by(S::LANES) {
-                        let n = S::LANES.min(runs.len - c);
-                        // SAFETY: c < len. Run q < width ends in its line at q·step + len, and `sums` has a
-                        // vector more for each line; t's row q holds len numbers from `run` on, n of them
-                        // from c on.
-                        unsafe {
-                            let (from, to) = (from.as_ptr().add(c), to.as_mut_ptr().add(c));
-                            let sum = s.add(s.load(to), s.load_n(from, n));
-                            s.store(to, sum);
-                        }
-                    }
-                }
-            }
+            add_runs(s, runs, &t, ld, &places, &mut sums);
         }
         let whole = spec.w * spec.c_in;
         for (y, sums) in lines.zip(sums.chunks_exact(line)) {
@@ -348,6 +326,51 @@ impl<E: Element> Kernel<E> for BandGradient<'_, E> {
             // SAFETY: line y of image n is in the band of this piece and in no other.
             let to = unsafe { self.dx.slice(at..at + whole) };
             to.copy_from_slice(&sums[spec.padding[1] * spec.c_in..][..whole]);
+        }
+    }
+}
+
+impl<E: Element> BandGradient<'_, E> {
+    /// Of output line `at`, the rows of taps that reach this band: where each begins in a row of run
+    /// gradients, and where its line begins in sums of lines of `line` elements.
+    #[inline(always)]
+    fn places(&self, at: usize, line: usize) -> impl Iterator<Item = (usize, usize)> {
+        let (runs, spec) = (self.runs, self.runs.spec);
+        (0..spec.kernel[0]).filter_map(move |tap| {
+            let y = runs.source(at, tap)? - self.n * spec.h;
+            self.lines.contains(&y).then(|| (tap * runs.len, (y - self.lines.start) * line))
+        })
+    }
+}
+
+/// Adds the run gradients of a line of outputs, rows of `ld` elements, where the runs lie: for each of the
+/// places (run, line) the `len` elements from `run` on of row q to those from `line + q·step` on.
+#[inline(always)]
+fn add_runs<S: Simd<E>, E: Element>(
+    s: S,
+    runs: &TapRuns<'_>,
+    gradients: &[E],
+    ld: usize,
+    places: &[(usize, usize)],
+    sums: &mut [E],
+) {
+    // A sum that is read while the store before it is still under way waits, and runs of neighbours overlap.
+    // So every `apart`th run is added first, then their neighbours. The distance is the same for all
+    // instruction sets, because it makes the order of the sums, and thereby the bits.
+    let apart = runs.len.next_multiple_of(16).div_ceil(runs.step);
+    for q in (0..apart).flat_map(|first| (first..runs.width).step_by(apart)) {
+        for &(run, line) in places {
+            let (from, to) = (&gradients[q * ld + run..], &mut sums[line + q * runs.step..]);
+            for c in (0..runs.len).step_by(S::LANES) {
+                let n = S::LANES.min(runs.len - c);
+                // SAFETY: c < len. Run q < width ends in its line at q·step + len, and `sums` has a vector
+                // more for each line; row q holds len numbers from `run` on, n of them from c on.
+                unsafe {
+                    let (from, to) = (from.as_ptr().add(c), to.as_mut_ptr().add(c));
+                    let sum = s.add(s.load(to), s.load_n(from, n));
+                    s.store(to, sum);
+                }
+            }
         }
     }
 }

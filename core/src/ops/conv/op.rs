@@ -41,21 +41,16 @@ impl Conv {
         Conv { dilation: [dilation; 2], ..self }
     }
 
-    /// The convolution of an input [n, h, w, c_in] with weights [kh, kw, c_in / groups, c_out].
-    #[track_caller]
-    fn spec<E: Element>(&self, op: &str, x: &Tensor<E>, w: &Tensor<E>, precision: Precision) -> ConvSpec {
-        let ([n, h, width, c_in], [kh, kw, group_in, c_out]) = (x.dims(op), w.dims(op));
+    /// The convolution of inputs [n, h, w, c_in] to c_out channels.
+    pub(super) fn spec(
+        &self,
+        [n, h, w, c_in]: [usize; 4],
+        c_out: usize,
+        kernel: [usize; 2],
+        precision: Precision,
+    ) -> ConvSpec {
         let Conv { stride, padding, dilation, groups } = *self;
-        assert!(
-            groups > 0 && group_in * groups == c_in && c_out.is_multiple_of(groups),
-            "{op}: input {:?}, weight {:?}, {groups} groups",
-            x.shape(),
-            w.shape()
-        );
-        let kernel = [kh, kw];
-        let spec =
-            ConvSpec { n, h, w: width, c_in, c_out, kernel, stride, padding, dilation, groups, precision };
-        spec.clipped()
+        ConvSpec { n, h, w, c_in, c_out, kernel, stride, padding, dilation, groups, precision }.clipped()
     }
 }
 
@@ -74,7 +69,15 @@ impl<E: Element> Tape<E> {
     ) -> Var<E> {
         const OP: &str = "conv2d";
         let _span = profile::span(OP, "forward");
-        let spec = geometry.spec(OP, &x.value, &weight.value, self.precision());
+        let (input @ [_, _, _, c_in], [kh, kw, group_in, c_out]) = (x.value.dims(OP), weight.value.dims(OP));
+        let groups = geometry.groups;
+        assert!(
+            groups > 0 && group_in * groups == c_in && c_out.is_multiple_of(groups),
+            "{OP}: input {:?}, weight {:?}, {groups} groups",
+            x.shape(),
+            weight.shape()
+        );
+        let spec = geometry.spec(input, c_out, [kh, kw], self.precision());
         let [oh, ow] = spec.out_hw();
         let mut y = Tensor::result(OP, &[spec.n, oh, ow, spec.c_out]);
         let tail = fused.tail(OP, bias, &y);
@@ -94,8 +97,7 @@ impl<E: Element> Tape<E> {
             // In this order, since x's buffer may then serve its gradient.
             if let Some(x) = x {
                 slots.add(to_w, || {
-                    let [kh, kw] = spec.kernel;
-                    let mut dw = Tensor::stale([kh, kw, spec.group_in(), spec.c_out]);
+                    let mut dw = Tensor::stale([kh, kw, group_in, spec.c_out]);
                     let algorithm = choose(&spec, Pass::BackwardWeight);
                     backward_weight(algorithm, &spec, x.get().data(), dp.data(), dw.data_mut());
                     dw

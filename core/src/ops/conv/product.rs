@@ -91,7 +91,8 @@ pub(super) struct SmallProduct<'a, E> {
 impl<E: Element> SmallProduct<'_, E> {
     /// Computes it.
     ///
-    /// # Safety For all i < rows + MAX_ROWS − 1 and t < depth, element t·step of A's row i is readable, and
+    /// # Safety
+    /// For all i < rows + MAX_ROWS − 1 and t < depth, element t·step of A's row i is readable, and
     /// C's row i has `vectors` whole vectors that are initialised and nobody else's. For all t < depth B's
     /// panel p has a row of whole vectors at `p·panel + t·ld`: `panel_vectors`, the last panel what is left
     /// of `vectors`. `panel_vectors` is what [`tile_vectors`] gives for this instruction set.
@@ -117,7 +118,8 @@ impl<E: Element> SmallProduct<'_, E> {
 
     /// Tiles of R rows, the last one of half as many, H, if these do.
     ///
-    /// # Safety As for [`SmallProduct::run`], of a panel of V vectors at `b` whose columns begin at `c` in
+    /// # Safety
+    /// As for [`SmallProduct::run`], of a panel of V vectors at `b` whose columns begin at `c` in
     /// C's first row; H <= R <= MAX_ROWS.
     #[inline(always)]
     unsafe fn panel<S: Simd<E>, const R: usize, const H: usize, const V: usize>(
@@ -145,7 +147,8 @@ impl<E: Element> SmallProduct<'_, E> {
 
     /// The tile of rows `first .. first + R`.
     ///
-    /// # Safety As for [`SmallProduct::run`], of a panel of V vectors at `b` whose columns begin at `c` in
+    /// # Safety
+    /// As for [`SmallProduct::run`], of a panel of V vectors at `b` whose columns begin at `c` in
     /// C's row `first`; first + R < rows + MAX_ROWS.
     #[inline(always)]
     unsafe fn tile<S: Simd<E>, const R: usize, const V: usize>(

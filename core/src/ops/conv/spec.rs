@@ -77,13 +77,7 @@ impl ConvSpec {
 
     /// The window on the vertical axis, 0, or the horizontal one, 1.
     pub(crate) fn window(&self, a: usize) -> Window {
-        Window {
-            input: [self.h, self.w][a],
-            taps: self.kernel[a],
-            stride: self.stride[a],
-            padding: [self.padding[a]; 2],
-            dilation: self.dilation[a],
-        }
+        Window::along(a, [self.h, self.w], self.kernel, self.stride, self.padding, self.dilation)
     }
 
     /// Panics, naming the spec, when the groups do not divide the channels, or a number is too large: then

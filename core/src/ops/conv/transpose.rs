@@ -6,13 +6,34 @@
 //! weights with the roles of x and dy exchanged. C's weights [kh, kw, out / groups, in] are these, [kh, kw,
 //! in, out / groups], with two axes swapped.
 
-use super::{Conv, ConvSpec, Fused, Pass, backward_data, backward_weight, choose, forward};
+use super::{Conv, Fused, Pass, backward_data, backward_weight, choose, forward};
 use crate::ops::window::Window;
 use crate::{Element, Epilogue, Shape, Tape, Tensor, Var, profile};
 
+const OP: &str = "conv_transpose2d";
+
+impl Conv {
+    /// The height and width of what this convolution takes to an input [n, h, w, c], with `output_padding`
+    /// more at the end. Panics where that is too much padding, or nothing is left.
+    #[track_caller]
+    fn covered(&self, input: &Shape, kernel: [usize; 2], output_padding: [usize; 2]) -> [usize; 2] {
+        let Conv { stride, padding, dilation, .. } = *self;
+        assert!(
+            (0..2).all(|a| stride[a] > 0 && output_padding[a] < stride[a].max(dilation[a])),
+            "{OP}: output_padding {output_padding:?}, stride {stride:?}, dilation {dilation:?}"
+        );
+        std::array::from_fn(|a| {
+            let window = Window::along(a, [0; 2], kernel, stride, padding, dilation);
+            window.covering(input[1 + a], output_padding[a]).unwrap_or_else(|| {
+                panic!("{OP}: input {input:?}, kernel {kernel:?}, padding {padding:?}: nothing is left")
+            })
+        })
+    }
+}
+
 /// Swaps the last two axes of [kh, kw, a, b].
 fn swap_channels<E: Element>(w: &Tensor<E>) -> Tensor<E> {
-    let [kh, kw, a, b] = w.dims("conv_transpose2d");
+    let [kh, kw, a, b] = w.dims(OP);
     let mut out = Tensor::stale([kh, kw, b, a]);
     for (to, from) in
         out.data_mut().chunks_exact_mut((a * b).max(1)).zip(w.data().chunks_exact((a * b).max(1)))
@@ -39,28 +60,16 @@ impl<E: Element> Tape<E> {
         output_padding: [usize; 2],
         fused: Fused<E>,
     ) -> Var<E> {
-        const OP: &str = "conv_transpose2d";
         let _span = profile::span(OP, "forward");
         let ([n, h, w, c], [kh, kw, c_in, group_out]) = (x.value.dims(OP), weight.value.dims(OP));
-        let Conv { stride, padding, dilation, groups } = geometry;
+        let Conv { stride, groups, .. } = geometry;
         assert!(
             c == c_in && groups > 0 && c_in.is_multiple_of(groups),
             "{OP}: input {:?}, weight {:?}, {groups} groups",
             x.shape(),
             weight.shape()
         );
-        let kernel = [kh, kw];
-        assert!(
-            (0..2).all(|a| stride[a] > 0 && output_padding[a] < stride[a].max(dilation[a])),
-            "{OP}: output_padding {output_padding:?}, stride {stride:?}, dilation {dilation:?}"
-        );
-        let out: [usize; 2] = std::array::from_fn(|a| {
-            let (stride, padding, dilation) = (stride[a], [padding[a]; 2], dilation[a]);
-            let window = Window { input: 0, taps: kernel[a], stride, padding, dilation };
-            window.covering([h, w][a], output_padding[a]).unwrap_or_else(|| {
-                panic!("{OP}: input {:?}, kernel {kernel:?}, padding {padding:?}: nothing is left", x.shape())
-            })
-        });
+        let out = geometry.covered(x.shape(), [kh, kw], output_padding);
         let c_out = group_out.saturating_mul(groups);
         let shape = Shape::of_result(OP, &[n, out[0], out[1], c_out]);
         // A whole stride of output padding is the reach of a zero more at the input's end.
@@ -73,21 +82,8 @@ impl<E: Element> Tape<E> {
         }
         let mut y = Tensor::result(OP, &shape);
         // C: from the result's extents to the input's.
-        let spec = ConvSpec {
-            n,
-            h: out[0],
-            w: out[1],
-            c_in: c_out,
-            c_out: c,
-            kernel,
-            stride,
-            padding,
-            dilation,
-            groups,
-            precision: self.precision(),
-        };
+        let spec = geometry.spec([n, out[0], out[1], c_out], c, [kh, kw], self.precision());
         assert_eq!(spec.out_hw(), [h, w], "{OP}: {spec:?}");
-        let spec = spec.clipped();
 
         let swapped = swap_channels(&weight.value);
         backward_data(choose(&spec, Pass::BackwardData), &spec, x.value.data(), swapped.data(), y.data_mut());

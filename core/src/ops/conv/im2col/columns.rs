@@ -279,7 +279,8 @@ impl<E: Element> ColumnsTransposed<'_, E> {
 
     /// Copies a run at pixels q .. end of row p of image n of the grid, to places `mr` apart.
     ///
-    /// # Safety For each of these pixels `dst + (pixel - q)·mr` has room for the run's elements, of which
+    /// # Safety
+    /// For each of these pixels `dst + (pixel - q)·mr` has room for the run's elements, of which
     /// there are at most LANES.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]

@@ -36,17 +36,9 @@ fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
     }
     let (lanes, _) = E::dispatch(Registers);
     let tiles = OutputTiles::new(spec, M);
-    let even = |c: usize| c.div_ceil(c.div_ceil(RANGE)).next_multiple_of(lanes);
-    let (rows, columns) = (even(spec.c_in), even(spec.c_out));
-    let (down, across) = (spec.c_in.div_ceil(rows), spec.c_out.div_ceil(columns));
     let points = points(M, R) * points(M, R);
-    let block = tiles.block(most_tiles(R), rows.max(columns));
-    // Parts: enough pieces of work, each of a few blocks, within the room for partial sums.
-    let sums = points * spec.c_in * spec.c_out;
-    let parts = PARTS.min(PARTIAL_LEN / sums).min(PIECES.div_ceil(down * across)).min(tiles.total / block);
-    let part = tiles.total.div_ceil(parts.max(1)).next_multiple_of(block);
+    let GradientCut { block, part, rows, columns } = GradientCut::new(spec, &tiles, most_tiles(R), lanes);
     let parts = tiles.total.div_ceil(part);
-    let (rows, columns) = even_ranges(spec, parts, rows, columns, lanes);
     let (down, across) = (spec.c_in.div_ceil(rows), spec.c_out.div_ceil(columns));
     let range = |i: usize, step: usize, end: usize| i * step..end.min((i + 1) * step);
     let zeros = Buffer::zeros(spec.c_in.max(spec.c_out));
@@ -86,6 +78,33 @@ fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
             E::dispatch(TapGradients::<E, M, R> { spec, sums: &sums, row, first: row % rows, columns, dw });
         }
     });
+}
+
+/// How the work is cut: the tiles into parts, these into blocks, the channels into ranges.
+struct GradientCut {
+    /// Tiles of a block, and of a part, which is whole blocks.
+    block: usize,
+    part: usize,
+    /// Input channels of a range, and output channels.
+    rows: usize,
+    columns: usize,
+}
+
+impl GradientCut {
+    /// Blocks and parts make the bits, and depend on the shape alone; ranges do not, and may depend on the
+    /// threads.
+    fn new(spec: &ConvSpec, tiles: &OutputTiles, most: usize, lanes: usize) -> GradientCut {
+        let even = |c: usize| c.div_ceil(c.div_ceil(RANGE)).next_multiple_of(lanes);
+        let (rows, columns) = (even(spec.c_in), even(spec.c_out));
+        let ranges = spec.c_in.div_ceil(rows) * spec.c_out.div_ceil(columns);
+        let block = tiles.block(most, rows.max(columns));
+        // Parts: enough pieces of work, each of a few blocks, within the room for partial sums.
+        let sums = tiles.points * tiles.points * spec.c_in * spec.c_out;
+        let parts = PARTS.min(PARTIAL_LEN / sums).min(PIECES.div_ceil(ranges)).min(tiles.total / block);
+        let part = tiles.total.div_ceil(parts.max(1)).next_multiple_of(block);
+        let (rows, columns) = even_ranges(spec, tiles.total.div_ceil(part), rows, columns, lanes);
+        GradientCut { block, part, rows, columns }
+    }
 }
 
 /// Ranges of input and output channels, smaller where pieces of the given ones would leave threads idle. The

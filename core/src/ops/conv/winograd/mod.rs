@@ -43,7 +43,7 @@ use transform::{
     AxisMap, InputMap, OutputGradientMap, OutputMap, POINTS, Tile, WeightGradientMap, WeightMap, both_axes,
     points,
 };
-use weights::MappedWeights;
+use weights::{MappedWeights, adjoint};
 
 /// Whether tiles of m x m outputs serve this convolution.
 pub fn applies(m: usize, spec: &ConvSpec) -> bool {
@@ -261,7 +261,8 @@ impl<E: Element> Points<'_, E> {
 
 /// Maps LANES channels of a patch.
 ///
-/// # Safety The LANES elements from c on of each address of the patch, `extent` by `extent` of them, are
+/// # Safety
+/// The LANES elements from c on of each address of the patch, `extent` by `extent` of them, are
 /// readable. Those at `to + k·plane` are writable for each point k, and nobody else's.
 #[inline(always)]
 unsafe fn vector_of_points<L: AxisMap, S: Simd<E>, E: Element, const M: usize, const R: usize>(
@@ -472,29 +473,4 @@ impl Outputs {
         let Outputs { first, extent: [rows, columns], steps } = self;
         (0..rows).flat_map(move |i| (0..columns).map(move |j| (i, j, first + i * steps[0] + j * steps[1])))
     }
-}
-
-/// The convolution whose forward pass is this one's gradient of the input, and its taps: turned around,
-/// channels exchanged.
-fn adjoint<E: Element>(spec: &ConvSpec, w: &[E]) -> (ConvSpec, Buffer<E>) {
-    let ConvSpec { c_in, c_out, .. } = *spec;
-    let [h, width] = spec.out_hw();
-    let taps = spec.kernel[0] * spec.kernel[1];
-    let padding = spec.padding.map(|p| spec.kernel[0] - 1 - p);
-    let back = ConvSpec { h, w: width, c_in: c_out, c_out: c_in, padding, ..*spec };
-    let mut turned = Buffer::stale(w.len());
-    // Strips of output channels, so that reads and writes both stay in few lines.
-    const STRIP: usize = 16;
-    let tap = c_in * c_out;
-    for (t, to) in turned.chunks_exact_mut(tap.max(1)).enumerate() {
-        let from = &w[(taps - 1 - t) * tap..][..tap];
-        parallel::chunks(to, STRIP * c_in, |strip, to| {
-            for (i, row) in from.chunks_exact(c_out).enumerate() {
-                for (o, &v) in row[strip * STRIP..].iter().take(STRIP).enumerate() {
-                    to[o * c_in + i] = v;
-                }
-            }
-        });
-    }
-    (back, turned)
 }

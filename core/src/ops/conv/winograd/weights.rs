@@ -85,3 +85,28 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for MapWeights<'_, E,
         }
     }
 }
+
+/// The convolution whose forward pass is this one's gradient of the input, and its taps: turned around,
+/// channels exchanged.
+pub(super) fn adjoint<E: Element>(spec: &ConvSpec, w: &[E]) -> (ConvSpec, Buffer<E>) {
+    let ConvSpec { c_in, c_out, .. } = *spec;
+    let [h, width] = spec.out_hw();
+    let taps = spec.kernel[0] * spec.kernel[1];
+    let padding = spec.padding.map(|p| spec.kernel[0] - 1 - p);
+    let back = ConvSpec { h, w: width, c_in: c_out, c_out: c_in, padding, ..*spec };
+    let mut turned = Buffer::stale(w.len());
+    // Strips of output channels, so that reads and writes both stay in few lines.
+    const STRIP: usize = 16;
+    let tap = c_in * c_out;
+    for (t, to) in turned.chunks_exact_mut(tap.max(1)).enumerate() {
+        let from = &w[(taps - 1 - t) * tap..][..tap];
+        parallel::chunks(to, STRIP * c_in, |strip, to| {
+            for (i, row) in from.chunks_exact(c_out).enumerate() {
+                for (o, &v) in row[strip * STRIP..].iter().take(STRIP).enumerate() {
+                    to[o * c_in + i] = v;
+                }
+            }
+        });
+    }
+    (back, turned)
+}
