@@ -20,7 +20,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const LINE: usize = 64;
 /// A huge page, in bytes.
 const HUGE: usize = 2 << 20;
-/// Requests below this size, in bytes, are small.
+/// Requests below this size, in bytes, are small. Never tuned, nor were the sizes of chunks: 128 MiB, and 4
+/// MiB for small requests.
 const SMALL: usize = 256 << 10;
 
 /// Asks the system to back fresh memory with huge pages: their first touch costs one fault and not 512, and

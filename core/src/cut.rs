@@ -55,7 +55,8 @@ impl Extents {
     }
 
     /// One task below four million multiply-adds, which take less time than a thread to wake; else tasks of
-    /// about a million, at most 64.
+    /// about a million, at most 64. Measured on two threads: 128^3, two million, took 96 us there and takes
+    /// 21 on one.
     fn tasks(&self) -> usize {
         if self.millions() < 4 { 1 } else { self.millions().min(64) }
     }
@@ -82,7 +83,9 @@ impl Cut {
     /// 256 by a large right operand, but there are as many as threads if 64 rows are left to each. Panels are
     /// shared out where this leaves tasks of more than four million multiply-adds, or less than four for a
     /// thread; 32 tasks in all. Where strips of the left operand are made (`copied`), each serves at least
-    /// six panels, to pay for it.
+    /// six panels, to pay for it: measured in bf16, 256 x 1024 x 4096 took 5.4 ms with two panels and 3.2 to
+    /// 4.2 with six. The other numbers were not measured
+    /// one by one.
     pub fn of_packed(of: Extents, threads: usize, copied: bool) -> Cut {
         let tasks = of.tasks();
         let least = if of.cols * of.depth > 1 << 18 { 256 } else { 64 };
@@ -104,6 +107,8 @@ impl Cut {
         let across = 1 << (of.panels / 5).clamp(1, tasks.min(16)).ilog2();
         let down = tasks.div_ceil(across).min(of.rows.div_ceil(1024).max(threads.min(4) / across));
         // Packing twice takes as long as some 16 rows: less than a thread may wait for another's last panel.
+        // Measured: 700 x 512 x 2048 on two threads, 11 panels, took 3.20 ms in two tasks and takes 3.05 in
+        // four.
         let (whole, half) =
             (of.rows.next_multiple_of(of.tile), of.rows.div_ceil(2).next_multiple_of(of.tile));
         let busiest = |down| busiest(of.panels, across, down, threads);

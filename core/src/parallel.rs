@@ -11,7 +11,8 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-/// Below this many elements of light work, threads cost more than they give.
+/// Below this many elements of light work, threads cost more than they give. Not tuned: reading and
+/// writing so many takes a few microseconds, and waking a thread that sleeps took 28 where that was measured.
 pub const GRAIN: usize = 16 * 1024;
 
 thread_local! {
@@ -68,9 +69,9 @@ mod team {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     /// How often the caller looks whether its helpers are done before it goes to sleep: tens of microseconds,
-    /// about what waking up takes.
+    /// about what waking up takes (28 were measured). The number itself was not tuned.
     const LOOKS: usize = 1000;
-    /// Turns of each member, where the pieces are many.
+    /// Turns of each member, where the pieces are many. Measured: 16 are as good.
     const TURNS: usize = 64;
 
     struct Team<'a> {

@@ -72,7 +72,7 @@ pub struct Profile {
     pub events: Vec<Event>,
 }
 
-/// Spans that are kept one by one; all are counted in the totals.
+/// Spans that are kept one by one; all are counted in the totals. A bound of memory: some 20 MB.
 pub const MOST_EVENTS: usize = 200_000;
 
 static ON: AtomicBool = AtomicBool::new(false);

@@ -40,10 +40,11 @@ pub(super) fn product<E: Element>(
     if a.transposed { times_b(&ColumnMajor(a)) } else { times_b(&RowMajor(a)) }
 }
 
-/// Elements of B up to which it stays in the second cache as a whole.
+/// Elements of B up to which it stays in the second cache as a whole: 768 KiB of f32.
 const SMALL: usize = 192 * 1024;
-/// Rows of A up to which a small B that lies plain is read in place. Packing it, which the caller does alone,
-/// would let the other threads fall asleep.
+/// Rows of A up to which a small B that lies plain is read in place. Packing it, which one thread does alone,
+/// would let the others fall asleep: measured on two threads, 256^3 took 91 us with a packed B and takes 77,
+/// 192^3 64 and 40. Tall ones gain from packing: 12544 x 64 x 256 took 3 % longer in place.
 const LOW: usize = 4096;
 
 /// C = finish(A · B) for a B that nobody packed, on all threads. A large one is packed by the tasks, unless
@@ -146,7 +147,8 @@ impl<E: Element> Sweep<'_, E> {
     }
 }
 
-/// Elements of B that a task keeps in the second cache, of 6 bytes each or less.
+/// Elements of B that a task keeps in the second cache: 768 KiB of f32. Measured: groups of 4 to 11 panels
+/// are within 1 % of each other, 22 panels, 1 MiB, 1 to 2 % slower.
 const B_BLOCK: usize = 192 * 1024;
 
 /// Rows by panels over the whole depth: what one thread does by itself. Tasks that run together have distinct
@@ -271,9 +273,10 @@ impl<E: Element> FreshPanels<'_, E> {
     }
 }
 
-/// Depth below which cutting it costs more, in sums of partial results, than threads give.
+/// Depth below which cutting it costs more, in sums of partial results, than threads give. It makes the bits;
+/// not measured.
 const LEAST_PIECE: usize = 2048;
-/// Tasks that a deep product is cut into.
+/// Tasks that a deep product is cut into: two for each of 16 threads. They make the bits; not measured.
 const DEEP_TASKS: usize = 32;
 
 /// C = A · B for a small C and a large depth (a gradient of weights): the depth is cut into pieces by shape,

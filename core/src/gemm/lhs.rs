@@ -13,7 +13,9 @@ use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 
 /// The depth of a block. Sums are ordered by it: one number for every machine, so that bits are the same on
-/// all.
+/// all. Measured: blocks of 1024 steps are 0 to 3.5 % faster, but sums then err as those term by term do
+/// (1.0, for 0.71 with 512), and with a transposed A they are 10 % slower on another machine; 352 steps are 2
+/// % slower.
 pub(super) const KC: usize = 512;
 
 /// A part of the depth: whole segments, or a part of one.

@@ -152,9 +152,10 @@ impl PanelWidths {
     }
 }
 
-/// The rows of the left operand up to which the right one is read in place, and no tile of 32 x 32 is of use.
+/// The rows of the left operand up to which the right one is read in place, and no tile of 32 x 32 is of use:
+/// two tiles of rows, or half of one of pairs. Not measured.
 pub(super) const FEW_ROWS: usize = 16;
-/// The depth below which pairs are not worth their packing: little more than one chunk.
+/// The depth below which pairs are not worth their packing: little more than one chunk. Not measured.
 #[cfg(target_arch = "x86_64")]
 const LEAST_DEPTH: usize = 35;
 /// Steps of the depth that pairs multiply together, the rows, and the vectors of columns.

@@ -126,11 +126,13 @@ enum Form<'a, E: Element> {
     Pairs(Buffer<f32>),
 }
 
-/// Elements below which packing stays on the calling thread.
+/// Elements below which packing stays on the calling thread: 256 KiB of f32. Not measured.
 const GRAIN: usize = 64 * 1024;
-/// Rows that one task packs.
+/// Rows that one task packs. Not measured.
 const PIECE: usize = 64;
-/// Rows that are packed into one panel after the other.
+/// Rows that are packed into one panel after the other, so that a plain source is read as it lies. Not
+/// measured by itself; a transposed one is packed over all of its depth (39.4 to 36.4 ms for 256 x 4096 x
+/// 4096).
 const STRIPE: usize = 32;
 
 impl<'a, E: Element> PackedRhs<'a, E> {

@@ -19,7 +19,7 @@ struct Mask {
     threshold: u32,
 }
 
-/// Elements that are worked on together: 16 draws.
+/// Elements that are worked on together: 16 draws, four vectors of the widest instruction set. Not measured.
 const GROUP: usize = 64;
 
 impl Mask {

@@ -39,10 +39,13 @@ impl<E: Element> Fold<E> for Max {
     }
 }
 
-/// Terms in a block: of a contiguous row, and of rows of channels.
+/// Terms in a block: of a contiguous row, and of rows of channels. They bound the error, which grows with a
+/// block's length: a row is summed in 32 strands, so that 4096 terms are chains of 128 in either case. They
+/// make the bits. Speed was not measured over them.
 const ROW_BLOCK: usize = 4096;
 const BLOCK: usize = 128;
-/// The widest stretch of channels that one task works on.
+/// The widest stretch of channels that one task works on: 16 KiB of f32, so that the sums stay in the first
+/// cache while rows pass. Not measured.
 const STRETCH: usize = 4096;
 
 /// [outer, r, inner] → [outer, inner].

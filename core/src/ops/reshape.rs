@@ -110,7 +110,8 @@ impl Permutation {
     }
 }
 
-/// Rows and columns that are transposed together.
+/// Rows and columns that are transposed together: a cache line of f32 each way. Other sizes were not
+/// measured.
 const TILE: usize = 16;
 
 /// out[k][m] = src[m · m_stride + k] for up to TILE rows of m.

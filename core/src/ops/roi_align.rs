@@ -23,7 +23,9 @@ use crate::simd::{Kernel, Simd};
 use crate::{Element, Tape, Tensor, Var, profile};
 use std::ops::Range;
 
-/// Elements of a map, about, that one task of backward takes.
+/// Elements of a map, about, that one task of backward takes: 1 MiB of f32, about what the second cache holds
+/// while the regions pass. Measured: bands took RoIAlign's gradient from 44 to 16 ms of Mask R-CNN's step;
+/// other sizes of them were not measured.
 const BAND: usize = 256 * 1024;
 
 const OP: &str = "roi_align";

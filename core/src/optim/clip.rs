@@ -8,7 +8,8 @@
 use crate::finite::all_finite;
 use crate::{Element, Gradients, Module, NotFinite, Tensor, parallel};
 
-/// Elements whose squares are summed in one go.
+/// Elements whose squares are summed in one go, 64 KiB of f32. It makes the order of the sum, and so the
+/// bits; speed was not measured over it.
 const PIECE: usize = 16 * 1024;
 
 /// Σ t², in an order that the length alone decides.

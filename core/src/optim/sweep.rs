@@ -4,7 +4,9 @@
 use crate::simd::{Kernel, Simd};
 use crate::{Element, parallel};
 
-/// Elements of a block: its four arrays stay in a core's second-level cache.
+/// Elements of a block. Its arrays, five with AMSGrad and 640 KiB of f32 then, fit a core's second cache;
+/// smaller or larger blocks were not measured. A step is bound by memory (620 MB of AlexNet's at 59 GB/s),
+/// and no block changes that.
 pub(super) const BLOCK: usize = 32 * 1024;
 
 /// A part of one parameter, its gradient and its state (empty where the rule keeps less).

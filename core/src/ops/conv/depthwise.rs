@@ -20,16 +20,21 @@ use crate::{Element, Epilogue};
 use axis::{Axis, LineTap, Stretch, line_taps};
 use std::ops::Range;
 
-/// Pixels whose sums are in registers together.
+/// Pixels whose sums are in registers together: AVX2 has 16, of which the sums leave some for a weight and a
+/// pixel. Other numbers were not measured.
 const BLOCK: usize = 8;
-/// Positions of a line that are done for one residue before the next has its turn.
+/// Positions of a line that are done for one residue before the next has its turn. Measured for a gradient of
+/// stride 2: 7.7 ms without turns, 7.2 with these.
 const TURN: usize = 4 * BLOCK;
-/// Pixels of the input over which the weights' sums stay in registers. Measured: with the next ones, of a
-/// hundred channels, they must not be more than the first cache holds.
+/// Pixels of the input over which the weights' sums stay in registers. With the next ones, which are fetched
+/// meanwhile, of a hundred channels, they must not be more than the first cache holds. Measured with stride 2
+/// on one thread: 3.8 ms, and 5.2 with blocks of twice as many pixels of the input.
 const SUM_BLOCK: usize = 16;
-/// Elements of a result that the caches do not hold until it is read.
+/// Elements of a result that the caches do not hold until it is read: 8 MiB of f32. Measured on a result of
+/// 21 MB: written past the caches, with the next block fetched, 2.3 to 2.9 ms, and 3.1 to 4.3 written through
+/// them. From which size on that pays depends on the machine's last cache, and was not measured.
 const FAR: usize = 2 * 1024 * 1024;
-/// Elements of one piece of work.
+/// Elements of one piece of work: some of them for each thread of a layer of a usual size. Not measured.
 const PIECE: usize = 64 * 1024;
 
 /// Whether it serves this convolution.
@@ -414,7 +419,8 @@ pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut 
     }
 }
 
-/// At most this many partial sums, so that they stay small beside x and dy.
+/// At most this many partial sums, so that they stay small beside x and dy. They make the bits; speed was not
+/// measured over them.
 const PARTS: usize = 64;
 
 fn tap_sums<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {

@@ -132,7 +132,8 @@ fn has_few_pixels(spec: &ConvSpec) -> bool {
 }
 
 /// The one with fewest multiplications, among the tilings with tiles enough to pay for the map of the
-/// weights.
+/// weights. Measured: of r50_l4_3x3, 63 tiles of 4x4 outputs, the map of the weights is a third of the time;
+/// 96 is a round number above, not the least that pays.
 fn tiling(spec: &ConvSpec) -> Algorithm {
     const ENOUGH: usize = 96;
     // Pairs of an output and a tap inside of the image, on an axis.

@@ -102,6 +102,7 @@ impl ConvSpec {
     /// The same convolution with strides that do not exceed the padded axes by far: a longer step leads out
     /// of them as well.
     pub(crate) fn clipped(mut self) -> Self {
+        // More than any stride in use, so that those stay what they are.
         const LEAST: usize = 1 << 16;
         for a in 0..2 {
             self.stride[a] = self.stride[a].min(self.window(a).padded().unwrap_or(LEAST).max(LEAST));

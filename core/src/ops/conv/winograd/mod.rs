@@ -91,13 +91,16 @@ pub fn backward_data<E: Element>(m: usize, spec: &ConvSpec, dy: &[E], w: &[E], d
 }
 
 /// A block's tiles, at most: enough that U, read once a block, costs little, and few enough for the second
-/// cache.
+/// cache. Measured from 24 to 256 on CIFAR's AlexNet and ResNet-50: 48 was best or equal everywhere.
 const BLOCK: usize = 48;
-/// A block's tiles, at least, about.
+/// A block's tiles, at least, about. Measured as blocks of all convolutions, 24 tiles cost 1 to 4 % on large
+/// maps, and help small ones, of which few blocks come, to keep the threads busy.
 const LEAST_BLOCK: usize = 24;
-/// Elements of a block's points on one side, at most, if that leaves so many tiles.
+/// Elements of a block's points on one side, at most, if that leaves so many tiles: they bound a thread's
+/// memory where channels are thousands. Not measured.
 const BLOCK_LEN: usize = 4 * 1024 * 1024;
-/// Pieces of work, at least, where there are fewer threads.
+/// Pieces of work, at least, where there are fewer threads. Measured on two threads: with 16 pieces
+/// r50_l3_3x3 mapped its input four times and took 3.60 ms, with four 2.95.
 const PIECES: usize = 4;
 
 /// Lanes and registers of the instruction set in use.

@@ -24,6 +24,9 @@ pub(super) const POINTS: usize = 6;
 /// A tile of vectors; the maps use its first rows and columns.
 pub(super) type Tile<V> = [[V; POINTS]; POINTS];
 
+/// The points ±a, ±b. Measured, for 64 channels of uniform numbers, root mean square error of F(4x4) relative
+/// to a direct sum: ±1, ±2 4.2; ±1/2, ±2 2.6; ±1/√2, ±√2 1.9; ±2/3, ±3/2 1.7; ±5/8, ±3/2 1.8, exact in binary
+/// as 2/3 is not.
 const A: f64 = 0.625;
 const B: f64 = 1.5;
 const A2: f64 = A * A;
