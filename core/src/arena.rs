@@ -9,7 +9,6 @@
 //! Memory is always initialised: fresh memory is zero, returned memory holds what its last owner left. Fresh
 //! memory is untouched: the part of a chunk that nobody has asked for costs no page.
 
-use crate::Element;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
@@ -194,7 +193,7 @@ pub struct Arena<E> {
     element: PhantomData<fn(E)>,
 }
 
-impl<E: Element> Default for Arena<E> {
+impl<E> Default for Arena<E> {
     fn default() -> Self {
         Self::new()
     }
@@ -205,7 +204,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<E: Element> Arena<E> {
+impl<E> Arena<E> {
     /// An empty arena.
     pub const fn new() -> Self {
         Arena {

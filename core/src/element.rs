@@ -1,20 +1,33 @@
 //! The numbers a tensor is made of: f32, which runs, and f64, which proves.
 
-use crate::buffer::Arena;
-use crate::gemm::Engines;
-use crate::ops::conv::Passes;
+use crate::arena::Arena;
 use crate::simd::{Isa, Kernel, dispatch_f32_on, dispatch_f64_on};
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
+/// What only this crate can implement.
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// A type that is written over an element, such as a matrix: [`Element::own`] hands one on.
+#[doc(hidden)]
+pub trait Over {
+    /// The type over E.
+    type Of<E: Element>;
+}
+
 /// f32 or f64. Every op is written once, generic over it: in f32 the intrinsics run, in f64 the portable
 /// path.
 ///
-/// It has no other implementations, and nobody else can write one: kernels hand out memory of the arena as
-/// elements, whatever bits it holds, and read f32 where an instruction set asks for it.
+/// It is sealed: kernels hand out memory of the arena as elements, whatever bits it holds, and read f32 where
+/// an instruction set asks for it. Both are sound for f32 and f64, and would not be for any type.
 pub trait Element:
-    Copy
+    sealed::Sealed
+    + Copy
     + Default
     + Debug
     + Display
@@ -33,8 +46,6 @@ pub trait Element:
     + MulAssign
     + DivAssign
     + Sum
-    + Engines
-    + Passes
 {
     /// 0
     const ZERO: Self;
@@ -96,12 +107,22 @@ pub trait Element:
     }
     /// Runs a kernel compiled for `isa`, or for the portable path where this machine or element lacks it.
     fn dispatch_on<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
+    /// Hands what is over this element to the function for its own type.
+    ///
+    /// A generic function is compiled anew in every crate that uses it. Where the two functions are not
+    /// generic, they are compiled in the crate that has them, and whoever depends on it compiles no kernel.
+    #[doc(hidden)]
+    fn own<T: Over, R>(
+        of: T::Of<Self>,
+        on_f32: impl FnOnce(T::Of<f32>) -> R,
+        on_f64: impl FnOnce(T::Of<f64>) -> R,
+    ) -> R;
     /// The arena that buffers of this element come from and return to.
     fn arena() -> &'static Arena<Self>;
 }
 
 macro_rules! element {
-    ($t:ident, $dispatch:ident) => {
+    ($t:ident, $dispatch:ident, $own:ident of ($on_f32:pat_param, $on_f64:pat_param)) => {
         impl Element for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -161,6 +182,14 @@ macro_rules! element {
             fn dispatch_on<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output {
                 $dispatch(isa, kernel)
             }
+            #[inline(always)]
+            fn own<T: Over, R>(
+                of: T::Of<Self>,
+                $on_f32: impl FnOnce(T::Of<f32>) -> R,
+                $on_f64: impl FnOnce(T::Of<f64>) -> R,
+            ) -> R {
+                $own(of)
+            }
             fn arena() -> &'static Arena<Self> {
                 static ARENA: Arena<$t> = Arena::new();
                 &ARENA
@@ -169,5 +198,5 @@ macro_rules! element {
     };
 }
 
-element!(f32, dispatch_f32_on);
-element!(f64, dispatch_f64_on);
+element!(f32, dispatch_f32_on, own of (own, _));
+element!(f64, dispatch_f64_on, own of (_, own));

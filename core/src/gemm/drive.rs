@@ -7,12 +7,13 @@
 //! when it is read. Every sum is made by one task, in an order that does not depend on the cut: results have
 //! the same bits on any number of threads.
 
-use super::kernel::Panel;
 use super::lhs::{ColumnMajor, DepthBlock, KC, Lhs, RowMajor, blocks};
 use super::matrix::Matrix;
 use super::output::{Finish, Output, RowMap};
 use super::plan::{Engine, FEW_ROWS, Plan};
 use super::rhs::{PackedRhs, Rhs, StackedRhs};
+use super::sweep::Sweep;
+use super::vectors;
 use crate::Element;
 use crate::buffer::{Buffer, add_to};
 use crate::cut::{Cut, is_even, share};
@@ -93,58 +94,34 @@ pub(crate) fn multiply<E: Element>(a: &dyn Lhs<E>, b: Rhs<'_, E>, out: Output<'_
     });
 }
 
-/// The left operand over a block of the depth.
-#[derive(Clone, Copy)]
-pub(super) struct LhsBlock<'a, E> {
-    pub a: &'a dyn Lhs<E>,
-    pub block: &'a DepthBlock,
+/// Multiplies rows by panels, by the engine of the plan.
+///
+/// # Safety
+/// The rows and the panels' columns lie in C and in the epilogue's parts, and nobody else writes them
+/// meanwhile. Panels are of a right operand that lives; where one is packed in passing, its place has room.
+unsafe fn sweep<E: Element>(sweep: Sweep<'_, E>) {
+    // SAFETY: this function's contract is that of each.
+    E::own::<Sweep<'_, f32>, _>(sweep, |s| unsafe { sweep_f32(s) }, |s| unsafe { sweep_f64(s) });
 }
 
-/// Panels of the right operand.
-#[derive(Clone)]
-pub(super) struct RhsPanels<'a, E: Element> {
-    pub b: &'a PackedRhs<'a, E>,
-    pub panels: Range<usize>,
-    /// B's row where the block begins.
-    pub k: usize,
-    /// C's column where B's first one is.
-    pub col: usize,
-}
-
-/// What vectors do in passing.
-#[derive(Clone, Copy)]
-pub(super) struct Passing<'a, E> {
-    /// Where panels that are read in place are packed, or none; by one tile of rows alone.
-    pub copies: &'a [*mut E],
-    /// What is packed next, where it lies in one matrix: it is fetched while tiles are multiplied.
-    pub coming: Option<Matrix<'a, E>>,
-}
-
-impl<E> Passing<'_, E> {
-    pub const NOTHING: Self = Passing { copies: &[], coming: None };
-}
-
-/// Rows by panels, over one block of the depth.
-pub struct Sweep<'a, E: Element> {
-    pub(super) left: LhsBlock<'a, E>,
-    pub(super) right: RhsPanels<'a, E>,
-    pub(super) rows: Range<usize>,
-    pub(super) out: Output<'a, E>,
-    pub(super) passing: Passing<'a, E>,
-}
-
-impl<E: Element> Sweep<'_, E> {
-    /// The panels and where they go; from the block's first row on, but of pairs, which have `ld` 0.
-    pub(super) fn panels(&self) -> Vec<Panel<E>> {
-        let RhsPanels { b, ref panels, k, col } = self.right;
-        let places = self.passing.copies.iter().copied().chain(std::iter::repeat(std::ptr::null_mut()));
-        let of_block = |(p, copy): (usize, *mut E)| {
-            let panel = b.panel(p);
-            let ptr = panel.ptr.wrapping_add(k * panel.ld);
-            Panel { ptr, far: panel.far || !copy.is_null(), copy, col: col + panel.col, ..panel }
-        };
-        panels.clone().zip(places).map(of_block).collect()
+/// # Safety
+/// As for [`sweep`].
+unsafe fn sweep_f32(sweep: Sweep<'_, f32>) {
+    // SAFETY: as for `sweep`; a plan of pairs was made where the machine has the unit.
+    unsafe {
+        match sweep.plan.engine {
+            Engine::Vectors => vectors::sweep(sweep),
+            #[cfg(target_arch = "x86_64")]
+            Engine::Pairs(unit) => super::pairs::sweep(unit, sweep),
+        }
     }
+}
+
+/// # Safety
+/// As for [`sweep`].
+unsafe fn sweep_f64(sweep: Sweep<'_, f64>) {
+    // SAFETY: as for `sweep`. Pairs are made of f32, so that f64 has one engine.
+    unsafe { vectors::sweep(sweep) }
 }
 
 /// Elements of B that a task keeps in the second cache: 768 KiB of f32. Measured: groups of 4 to 11 panels
@@ -194,10 +171,10 @@ impl<'a, E: Element> Task<'a, E> {
         for step in self.steps(b.widths().widest()) {
             let out = self.out_of(&step, b.depth());
             let Step { panels, k, block } = step;
-            let (left, right) = (LhsBlock { a: self.a, block }, RhsPanels { b, panels, k, col: 0 });
-            let sweep = Sweep { left, right, rows: self.rows.clone(), out, passing: Passing::NOTHING };
+            let (plan, rows) = (*b.plan(), self.rows.clone());
+            let panels = &b.panels(panels, k, 0, &[]);
             // SAFETY: rows and panels are a task's, as [`Task`] has them; nothing is packed in passing.
-            unsafe { E::sweep(sweep) };
+            unsafe { sweep(Sweep { plan, a: self.a, block, panels, k, rows, out, coming: None }) };
         }
     }
 
@@ -228,7 +205,7 @@ impl<'a, E: Element> Task<'a, E> {
                         let rows = next.k..next.k + next.block.depth();
                         stack.part(rows, widths.columns(next.panels.clone()))
                     });
-                    fresh.multiply(&stack.pack(rows, columns), Passing { copies: &[], coming });
+                    fresh.sweep(&stack.pack(rows, columns), &[], self.rows.clone(), coming);
                 }
             }
         }
@@ -245,31 +222,32 @@ struct FreshPanels<'a, E: Element> {
 }
 
 impl<E: Element> FreshPanels<'_, E> {
-    fn sweep(&self, b: &PackedRhs<'_, E>, rows: Range<usize>, passing: Passing<'_, E>) {
-        let panels = 0..b.widths().count;
-        let left = LhsBlock { a: self.task.a, block: self.block };
-        let right = RhsPanels { b, panels, k: self.k, col: self.col };
-        // SAFETY: rows and panels are a task's, as [`Task`] has them; copies are places of `packed`, which
-        // has room for panels of this width and depth.
-        unsafe { E::sweep(Sweep { left, right, rows, out: self.out, passing }) };
-    }
-
-    /// All rows by panels that are there.
-    fn multiply(&self, b: &PackedRhs<'_, E>, passing: Passing<'_, E>) {
-        self.sweep(b, self.task.rows.clone(), passing);
+    /// Some rows by all panels, each packed in passing at its place, where there is one.
+    fn sweep(
+        &self,
+        b: &PackedRhs<'_, E>,
+        places: &[*mut E],
+        rows: Range<usize>,
+        coming: Option<Matrix<'_, E>>,
+    ) {
+        let &FreshPanels { task: &Task { a, .. }, block, out, k, col } = self;
+        let (plan, panels) = (*b.plan(), &b.panels(0..b.widths().count, k, col, places));
+        // SAFETY: rows and panels are a task's, as [`Task`] has them; places have room for panels of this
+        // width and depth.
+        unsafe { sweep(Sweep { plan, a, block, panels, k, rows, out, coming }) };
     }
 
     /// A single tile of rows: packing is for those who read twice.
     fn read_in_place(&self, b: &PackedRhs<'_, E>) {
-        self.multiply(b, Passing::NOTHING);
+        self.sweep(b, &[], self.task.rows.clone(), None);
     }
 
     /// The first tile of rows packs in passing what the others read.
     fn pack_in_passing(&self, b: &PackedRhs<'_, E>) {
         let (rows, mut packed) = (self.task.rows.clone(), b.room());
         let first = rows.start..rows.start + b.plan().rows;
-        self.sweep(b, first.clone(), Passing { copies: &packed.places(), coming: None });
-        self.sweep(&packed, first.end..rows.end, Passing::NOTHING);
+        self.sweep(b, &packed.places(), first.clone(), None);
+        self.sweep(&packed, &[], first.end..rows.end, None);
     }
 }
 
@@ -314,11 +292,9 @@ pub(crate) fn multiply_deep<E: Element>(
             let b = &PackedRhs::in_place(plan, b.block(from, block.depth(), 0, cols), false);
             let out =
                 Output { c, map: RowMap::Even { ld: cols }, finish: Finish::SET.of_block(j == 0, false) };
-            let (left, right) =
-                (LhsBlock { a, block }, RhsPanels { b, panels: 0..b.widths().count, k: 0, col: 0 });
-            let sweep = Sweep { left, right, rows: r..rows.min(r + step), out, passing: Passing::NOTHING };
+            let (panels, rows) = (&b.panels(0..b.widths().count, 0, 0, &[]), r..rows.min(r + step));
             // SAFETY: the part holds the rows, which are this task's; nothing is packed in passing.
-            unsafe { E::sweep(sweep) };
+            unsafe { sweep(Sweep { plan, a, block, panels, k: 0, rows, out, coming: None }) };
         }
     });
     let c = Shared::new(c);

@@ -2,6 +2,8 @@
 //! read the other way.
 
 use super::kernel::{CacheLines, MAX_MR, RowPointers};
+use crate::Element;
+use crate::element::Over;
 
 /// A matrix in memory, row-major or its transpose.
 #[derive(Clone, Copy, Debug)]
@@ -80,4 +82,8 @@ impl<'a, E> Matrix<'a, E> {
         let start = if rows == 0 || cols == 0 { 0 } else { start };
         Matrix { data: &self.data[start..], rows, cols, ..*self }
     }
+}
+
+impl<'a> Over for Matrix<'a, f32> {
+    type Of<E: Element> = Matrix<'a, E>;
 }

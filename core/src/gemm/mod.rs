@@ -17,16 +17,17 @@ mod pairs;
 pub mod peak;
 pub(crate) mod plan;
 pub(crate) mod rhs;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod vectors;
 
+use crate::element::Over;
 use crate::{Element, Epilogue, profile};
-use drive::Sweep;
 pub use matrix::Matrix;
 use output::Finish;
+use plan::Plan;
 pub use plan::Precision;
-use plan::{Engine, Plan};
 
 fn span<E: Element>(a: &Matrix<'_, E>, b: &Matrix<'_, E>) -> profile::Span {
     profile::span("gemm", "").work(|| {
@@ -71,85 +72,27 @@ pub(crate) fn run<E: Element>(
     let _span = span(&a, &b);
     assert_eq!(a.cols, b.rows, "gemm: {} x {} times {} x {}", a.rows, a.cols, b.rows, b.cols);
     assert_eq!(c.len(), a.rows * b.cols, "gemm: the result is {} x {}", a.rows, b.cols);
-    E::product(Plan::new::<E>(precision, [a.rows, b.rows, b.cols]), a, b, c, finish);
+    let plan = Plan::new::<E>(precision, [a.rows, b.rows, b.cols]);
+    E::own::<Product<'_, f32>, _>(Product { plan, a, b, c, finish }, product_f32, product_f64);
 }
 
-/// The engines that an element has: f32 both, f64 vectors alone.
-///
-/// A generic function is compiled anew in every crate that uses it; what is called through this trait is
-/// compiled here, once for each element, so that whoever depends on this crate compiles no kernel. It speaks
-/// of types that cannot be named outside of the crate, and therefore nobody else can make an [`Element`]:
-/// kernels rely on what f32 and f64 are.
-#[doc(hidden)]
-pub trait Engines: Sized {
-    /// Whether mixed precision rounds it.
-    const ROUNDS: bool;
-
-    /// A matrix of f32, if it is one.
-    fn as_f32<'a>(m: &Matrix<'a, Self>) -> Option<Matrix<'a, f32>>;
-
-    /// C = finish(A · B) by a plan.
-    fn product(
-        plan: Plan,
-        a: Matrix<'_, Self>,
-        b: Matrix<'_, Self>,
-        c: &mut [Self],
-        finish: Finish<'_, Self>,
-    ) where
-        Self: Element;
-
-    /// Multiplies rows by panels.
-    ///
-    /// # Safety
-    /// The rows, and the panels' columns, lie in C and in the epilogue's parts, and nobody else writes them
-    /// meanwhile. Where panels are packed in passing, each place has room for the panel.
-    unsafe fn sweep(sweep: Sweep<'_, Self>)
-    where
-        Self: Element;
+/// What [`drive::product`] takes.
+struct Product<'a, E> {
+    plan: Plan,
+    a: Matrix<'a, E>,
+    b: Matrix<'a, E>,
+    c: &'a mut [E],
+    finish: Finish<'a, E>,
 }
 
-macro_rules! engines {
-    ($t:ty, $rounds:literal, $as_f32:expr, $sweep:expr) => {
-        impl Engines for $t {
-            const ROUNDS: bool = $rounds;
-
-            fn as_f32<'a>(m: &Matrix<'a, Self>) -> Option<Matrix<'a, f32>> {
-                $as_f32(m)
-            }
-
-            fn product(
-                plan: Plan,
-                a: Matrix<'_, Self>,
-                b: Matrix<'_, Self>,
-                c: &mut [Self],
-                finish: Finish<'_, Self>,
-            ) {
-                drive::product(plan, a, b, c, finish);
-            }
-
-            unsafe fn sweep(sweep: Sweep<'_, Self>) {
-                // SAFETY: the engine's contract is this method's.
-                unsafe { $sweep(sweep) }
-            }
-        }
-    };
+impl<'a> Over for Product<'a, f32> {
+    type Of<E: Element> = Product<'a, E>;
 }
 
-engines!(f32, true, |m: &_| Some(*m), sweep_f32);
-engines!(f64, false, |_: &_| None, vectors::sweep);
+fn product_f32(Product { plan, a, b, c, finish }: Product<'_, f32>) {
+    drive::product(plan, a, b, c, finish);
+}
 
-/// A sweep by the engine of its plan.
-///
-/// # Safety
-/// As for [`Engines::sweep`].
-unsafe fn sweep_f32(sweep: Sweep<'_, f32>) {
-    // SAFETY: the rows and panels are as each engine asks, and a plan has pairs only where the processor has
-    // them.
-    unsafe {
-        match sweep.right.b.plan().engine {
-            Engine::Vectors => vectors::sweep(sweep),
-            #[cfg(target_arch = "x86_64")]
-            Engine::Pairs(unit) => pairs::sweep(unit, sweep),
-        }
-    }
+fn product_f64(Product { plan, a, b, c, finish }: Product<'_, f64>) {
+    drive::product(plan, a, b, c, finish);
 }

@@ -18,6 +18,7 @@ use crate::Element;
 use crate::buffer::Buffer;
 use crate::parallel;
 use crate::simd::{Isa, Kernel, Simd, isa};
+use std::any::TypeId;
 use std::ops::{Deref, Range};
 
 /// The precision of products' operands. It belongs to what computes: a [`Tape`](crate::Tape) has one.
@@ -50,7 +51,7 @@ impl Precision {
 
     /// An operand of this precision: the slice itself, or a rounded copy.
     pub(crate) fn operand<E: Element>(self, x: &[E]) -> Operand<'_, E> {
-        if self == Precision::F32 || !E::ROUNDS {
+        if self == Precision::F32 || !rounds::<E>() {
             return Operand::AsItIs(x);
         }
         let mut rounded = Buffer::copy_of(x);
@@ -61,6 +62,11 @@ impl Precision {
         });
         Operand::Rounded(rounded)
     }
+}
+
+/// Whether mixed precision rounds the element: f32 alone.
+fn rounds<E: Element>() -> bool {
+    TypeId::of::<E>() == TypeId::of::<f32>()
 }
 
 /// An operand, or its copy in bf16.
@@ -168,7 +174,7 @@ impl Plan {
     pub(crate) fn new<E: Element>(precision: Precision, [rows, depth, cols]: [usize; 3]) -> Plan {
         #[cfg(target_arch = "x86_64")]
         if precision == Precision::Bf16
-            && E::ROUNDS
+            && rounds::<E>()
             && rows > FEW_ROWS
             && depth >= LEAST_DEPTH
             && cols >= 16

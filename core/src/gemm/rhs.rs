@@ -187,7 +187,8 @@ impl<'a, E: Element> PackedRhs<'a, E> {
             Form::Panels(buffer) => (0, buffer),
             #[cfg(target_arch = "x86_64")]
             Form::Pairs(buffer) => {
-                let part = E::as_f32(part).expect("pairs are made of f32");
+                let part =
+                    E::own::<Matrix<'_, f32>, _>(*part, Some, |_| None).expect("pairs are made of f32");
                 let (len, out) = (buffer.len(), Shared::new(buffer));
                 // SAFETY: ranges of rows do not overlap, nor do parts, which lie below one another; a plan
                 // has pairs only where the processor has the instructions.
@@ -225,8 +226,25 @@ impl<'a, E: Element> PackedRhs<'a, E> {
         (0..widths.count).map(|p| buffer.wrapping_add(depth * widths.start(p) * widths.lanes)).collect()
     }
 
-    /// A panel.
-    pub(super) fn panel(&self, p: usize) -> Panel<E> {
+    /// Some panels for a sweep: from row k on, but of pairs, which have `ld` 0; in C from column `col` on; each
+    /// to be packed at its place, where there is one.
+    pub(super) fn panels(
+        &self,
+        panels: Range<usize>,
+        k: usize,
+        col: usize,
+        places: &[*mut E],
+    ) -> Vec<Panel<E>> {
+        let places = places.iter().copied().chain(std::iter::repeat(std::ptr::null_mut()));
+        let from_row = |(p, copy): (usize, *mut E)| {
+            let panel = self.panel(p);
+            let ptr = panel.ptr.wrapping_add(k * panel.ld);
+            Panel { ptr, far: panel.far || !copy.is_null(), copy, col: col + panel.col, ..panel }
+        };
+        panels.zip(places).map(from_row).collect()
+    }
+
+    fn panel(&self, p: usize) -> Panel<E> {
         let &PackedRhs { depth, widths, ref form, .. } = self;
         let (col, cols, vectors) = widths.extent(p);
         let packed = |buffer: &Buffer<E>, first: usize| {

@@ -67,16 +67,8 @@ impl Problem {
         let (scale, bias) = (random::<E>(n, 4), random::<E>(n, 5));
         let (mut c, residual) = (random::<E>(ldc * m, 6), random::<E>(ldc * m, 7));
         let before = c.clone();
-        let a = if self.a_transposed {
-            Matrix::strided(&da, k, m, lda).t()
-        } else {
-            Matrix::strided(&da, m, k, lda)
-        };
-        let b = if self.b_transposed {
-            Matrix::strided(&db, n, k, ldb).t()
-        } else {
-            Matrix::strided(&db, k, n, ldb)
-        };
+        let (a, b) =
+            (matrix(&da, [m, k], lda, self.a_transposed), matrix(&db, [k, n], ldb, self.b_transposed));
         let plain = Epilogue::default();
         let full = Epilogue {
             scale: Some(&scale),
@@ -106,33 +98,32 @@ impl Problem {
         let out = Output { c: Shared::new(&mut c), map: RowMap::Even { ld: ldc }, finish };
         let left: &dyn Lhs<E> = if a.transposed { &ColumnMajor(a) } else { &RowMajor(a) };
         multiply(left, right, out);
-        let u = E::UNIT_ROUNDOFF;
         for i in 0..m {
             for j in 0..n {
-                let (mut want, mut size) = (0.0, 0.0);
-                for t in 0..k {
-                    let x = at(&a, i, t) * at(&b, t, j);
-                    want += x;
-                    size += x.abs();
-                }
-                let old = before[i * ldc + j].to_f64();
-                match self.finish {
-                    0 => (want, size) = (want + old, size + old.abs()),
-                    1 => {}
-                    _ => {
-                        let (s, t) = (scale[j].to_f64(), bias[j].to_f64());
-                        let r = residual[i * ldc + j].to_f64();
-                        size = size * s.abs() + t.abs() + r.abs();
-                        want = (want * s + t + r).clamp(0.0, 6.0);
-                    }
-                }
+                let terms = (0..k).map(|t| at(&a, i, t) * at(&b, t, j));
+                let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()));
+                let [s, t] = [&scale, &bias].map(|of| of[j].to_f64());
+                let [old, r] = [&before, &residual].map(|of| of[i * ldc + j].to_f64());
+                let (want, size) = match self.finish {
+                    0 => (sum + old, size + old.abs()),
+                    1 => (sum, size),
+                    _ => ((sum * s + t + r).clamp(0.0, 6.0), size * s.abs() + t.abs() + r.abs()),
+                };
                 let got = c[i * ldc + j].to_f64();
-                let n = (k + 6) as f64;
-                let bound = n * u / (1.0 - n * u) * size + f64::MIN_POSITIVE;
+                let nu = (k + 6) as f64 * E::UNIT_ROUNDOFF;
+                let bound = nu / (1.0 - nu) * size + f64::MIN_POSITIVE;
                 assert!((got - want).abs() <= bound, "{self:?} C[{i}, {j}]: {got}, not {want} +- {bound}");
             }
             assert_eq!(c[i * ldc + n..(i + 1) * ldc], before[i * ldc + n..(i + 1) * ldc], "{self:?}");
         }
+    }
+}
+
+/// A matrix whose rows, or columns, are `ld` apart.
+fn matrix<E>(data: &[E], [rows, cols]: [usize; 2], ld: usize, transposed: bool) -> Matrix<'_, E> {
+    match transposed {
+        true => Matrix::strided(data, cols, rows, ld).t(),
+        false => Matrix::strided(data, rows, cols, ld),
     }
 }
 

@@ -4,8 +4,8 @@
 //! Meanwhile the lines that are needed next are fetched, a line a step, so that no tile waits for memory: the
 //! next strip, and what is packed next.
 
-use super::drive::Sweep;
-use super::kernel::{CacheLines, Panel, Row, RowStrip, multiply_row_of_tiles};
+use super::kernel::{CacheLines, Row, RowStrip, multiply_row_of_tiles};
+use super::sweep::Sweep;
 use crate::Element;
 use crate::simd::{Kernel, Simd};
 use std::ops::Range;
@@ -22,9 +22,9 @@ struct OnVectors<'a, E: Element>(Sweep<'a, E>);
 ///
 /// # Safety
 /// The rows and the panels' columns lie in C and in the epilogue's parts, and nobody else writes them
-/// meanwhile. Where panels are packed in passing, each place has room for the panel.
+/// meanwhile. Panels are of a right operand that lives; where one is packed in passing, its place has room.
 pub(super) unsafe fn sweep<E: Element>(sweep: Sweep<'_, E>) {
-    E::dispatch_on(sweep.right.b.plan().isa, OnVectors(sweep));
+    E::dispatch_on(sweep.plan.isa, OnVectors(sweep));
 }
 
 impl<E: Element> Kernel<E> for OnVectors<'_, E> {
@@ -32,12 +32,11 @@ impl<E: Element> Kernel<E> for OnVectors<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) {
         let sweep = self.0;
-        let (a, block, plan) = (sweep.left.a, sweep.left.block, sweep.right.b.plan());
+        let &Sweep { plan, a, block, panels, .. } = &sweep;
         let mr = plan.rows;
         let mut strips: [RowStrip<E>; GROUP] = std::array::from_fn(|_| RowStrip::new());
-        let nothing_else = sweep.passing.copies.is_empty() || sweep.rows.len() <= mr;
+        let nothing_else = panels.iter().all(|p| p.copy.is_null()) || sweep.rows.len() <= mr;
         debug_assert!(nothing_else, "one tile of rows packs, the others do not");
-        let panels = sweep.panels();
         let group = mr * if a.packed() { GROUP_COPIED } else { GROUP };
         for first in sweep.rows.clone().step_by(group) {
             let rows = first..sweep.rows.end.min(first + group);
@@ -48,7 +47,7 @@ impl<E: Element> Kernel<E> for OnVectors<'_, E> {
                 if !block.segments.is_empty() {
                     a.strips(plan.isa, first, rows.len(), mr, block, strips);
                 }
-                sweep.strips_by_panels(s, strips, &panels, rows);
+                sweep.strips_by_panels(s, strips, rows);
             }
         }
     }
@@ -61,16 +60,11 @@ impl<E: Element> Sweep<'_, E> {
     /// As for [`multiply_row_of_tiles`], for each strip, as the left operand of `mr` of the rows,
     /// and all panels.
     #[inline(always)]
-    unsafe fn strips_by_panels<S: Simd<E>>(
-        &self,
-        s: S,
-        strips: &[RowStrip<E>],
-        panels: &[Panel<E>],
-        rows: Range<usize>,
-    ) {
-        let (a, mr, count) = (self.left.a, self.right.b.plan().rows, panels.len());
+    unsafe fn strips_by_panels<S: Simd<E>>(&self, s: S, strips: &[RowStrip<E>], rows: Range<usize>) {
+        let &Sweep { a, panels, .. } = self;
+        let (mr, count) = (self.plan.rows, panels.len());
         let packed = a.packed();
-        let (runs, coming) = (a.runs(), self.passing.coming.as_ref().map(|m| (m, m.runs())));
+        let (runs, coming) = (a.runs(), self.coming.as_ref().map(|m| (m, m.runs())));
         // Of each panel, and for how long a strip.
         let (mut of_next, mut of_coming, mut shared) = (Vec::new(), Vec::new(), None);
         for (j, strip) in strips.iter().enumerate() {
@@ -114,7 +108,7 @@ impl<E: Element> Sweep<'_, E> {
     /// The rows and steps whose strips are copied after those of these rows: the rows below, or the first
     /// ones of the next block.
     fn copied_next(&self, rows: &Range<usize>) -> (Range<usize>, Range<usize>) {
-        let steps = &self.left.block.steps;
+        let steps = &self.block.steps;
         let below = rows.end..self.rows.end.min(rows.end + rows.len());
         if below.is_empty() {
             (self.rows.start..self.rows.start + rows.len(), steps.end..steps.end + steps.len())

@@ -1,7 +1,6 @@
 //! Vectors as arrays, on any machine and for any element: loops of fixed length that LLVM vectorises.
 
 use super::Simd;
-use crate::Element;
 
 /// The token of the portable path: always at hand.
 #[derive(Clone, Copy)]
@@ -10,84 +9,91 @@ pub struct Portable;
 const LANES: usize = 8;
 
 #[inline(always)]
-fn map<E: Element>(a: [E; LANES], b: [E; LANES], f: impl Fn(E, E) -> E) -> [E; LANES] {
+fn map<E: Copy>(a: [E; LANES], b: [E; LANES], f: impl Fn(E, E) -> E) -> [E; LANES] {
     std::array::from_fn(|i| f(a[i], b[i]))
 }
 
-impl<E: Element> Simd<E> for Portable {
-    type V = [E; LANES];
-    type M = [bool; LANES];
-    const LANES: usize = LANES;
-    const REGISTERS: usize = 8;
+macro_rules! portable {
+    ($t:ident) => {
+        impl Simd<$t> for Portable {
+            type V = [$t; LANES];
+            type M = [bool; LANES];
+            const LANES: usize = LANES;
+            const REGISTERS: usize = 8;
 
-    #[inline(always)]
-    fn splat(self, x: E) -> Self::V {
-        [x; LANES]
-    }
-    #[inline(always)]
-    unsafe fn load(self, p: *const E) -> Self::V {
-        // SAFETY: `p .. p + LANES` is readable by the contract; no alignment is asked for.
-        unsafe { p.cast::<[E; LANES]>().read_unaligned() }
-    }
-    #[inline(always)]
-    unsafe fn store(self, p: *mut E, v: Self::V) {
-        // SAFETY: `p .. p + LANES` is writable by the contract; no alignment is asked for.
-        unsafe { p.cast::<[E; LANES]>().write_unaligned(v) }
-    }
-    #[inline(always)]
-    unsafe fn load_n(self, p: *const E, n: usize) -> Self::V {
-        let mut v = [E::ZERO; LANES];
-        // SAFETY: `p .. p + n` is readable by the contract, and v has LANES >= n.min(LANES) elements.
-        unsafe { std::ptr::copy_nonoverlapping(p, v.as_mut_ptr(), n.min(LANES)) }
-        v
-    }
-    #[inline(always)]
-    unsafe fn store_n(self, p: *mut E, v: Self::V, n: usize) {
-        // SAFETY: `p .. p + n` is writable by the contract, and v has LANES >= n.min(LANES) elements.
-        unsafe { std::ptr::copy_nonoverlapping(v.as_ptr(), p, n.min(LANES)) }
-    }
-    #[inline(always)]
-    fn add(self, a: Self::V, b: Self::V) -> Self::V {
-        map(a, b, |x, y| x + y)
-    }
-    #[inline(always)]
-    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
-        map(a, b, |x, y| x - y)
-    }
-    #[inline(always)]
-    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
-        map(a, b, |x, y| x * y)
-    }
-    #[inline(always)]
-    fn div(self, a: Self::V, b: Self::V) -> Self::V {
-        map(a, b, |x, y| x / y)
-    }
-    #[inline(always)]
-    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        std::array::from_fn(|i| a[i] * b[i] + c[i])
-    }
-    #[inline(always)]
-    fn max(self, a: Self::V, b: Self::V) -> Self::V {
-        map(a, b, |x, y| if x > y { x } else { y })
-    }
-    #[inline(always)]
-    fn min(self, a: Self::V, b: Self::V) -> Self::V {
-        map(a, b, |x, y| if x < y { x } else { y })
-    }
-    #[inline(always)]
-    fn sqrt(self, a: Self::V) -> Self::V {
-        a.map(E::sqrt)
-    }
-    #[inline(always)]
-    fn gt(self, a: Self::V, b: Self::V) -> Self::M {
-        std::array::from_fn(|i| a[i] > b[i])
-    }
-    #[inline(always)]
-    fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V {
-        std::array::from_fn(|i| if m[i] { a[i] } else { b[i] })
-    }
-    #[inline(always)]
-    fn sum(self, v: Self::V) -> E {
-        ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
-    }
+            #[inline(always)]
+            fn splat(self, x: $t) -> Self::V {
+                [x; LANES]
+            }
+            #[inline(always)]
+            unsafe fn load(self, p: *const $t) -> Self::V {
+                // SAFETY: `p .. p + LANES` is readable by the contract; no alignment is asked for.
+                unsafe { p.cast::<[$t; LANES]>().read_unaligned() }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t, v: Self::V) {
+                // SAFETY: `p .. p + LANES` is writable by the contract; no alignment is asked for.
+                unsafe { p.cast::<[$t; LANES]>().write_unaligned(v) }
+            }
+            #[inline(always)]
+            unsafe fn load_n(self, p: *const $t, n: usize) -> Self::V {
+                let mut v = [0.0; LANES];
+                // SAFETY: `p .. p + n` is readable by the contract, and v has LANES >= n.min(LANES) elements.
+                unsafe { std::ptr::copy_nonoverlapping(p, v.as_mut_ptr(), n.min(LANES)) }
+                v
+            }
+            #[inline(always)]
+            unsafe fn store_n(self, p: *mut $t, v: Self::V, n: usize) {
+                // SAFETY: `p .. p + n` is writable by the contract, and v has LANES >= n.min(LANES) elements.
+                unsafe { std::ptr::copy_nonoverlapping(v.as_ptr(), p, n.min(LANES)) }
+            }
+            #[inline(always)]
+            fn add(self, a: Self::V, b: Self::V) -> Self::V {
+                map(a, b, |x, y| x + y)
+            }
+            #[inline(always)]
+            fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+                map(a, b, |x, y| x - y)
+            }
+            #[inline(always)]
+            fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+                map(a, b, |x, y| x * y)
+            }
+            #[inline(always)]
+            fn div(self, a: Self::V, b: Self::V) -> Self::V {
+                map(a, b, |x, y| x / y)
+            }
+            #[inline(always)]
+            fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] * b[i] + c[i])
+            }
+            #[inline(always)]
+            fn max(self, a: Self::V, b: Self::V) -> Self::V {
+                map(a, b, |x, y| if x > y { x } else { y })
+            }
+            #[inline(always)]
+            fn min(self, a: Self::V, b: Self::V) -> Self::V {
+                map(a, b, |x, y| if x < y { x } else { y })
+            }
+            #[inline(always)]
+            fn sqrt(self, a: Self::V) -> Self::V {
+                a.map($t::sqrt)
+            }
+            #[inline(always)]
+            fn gt(self, a: Self::V, b: Self::V) -> Self::M {
+                std::array::from_fn(|i| a[i] > b[i])
+            }
+            #[inline(always)]
+            fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| if m[i] { a[i] } else { b[i] })
+            }
+            #[inline(always)]
+            fn sum(self, v: Self::V) -> $t {
+                ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+            }
+        }
+    };
 }
+
+portable!(f32);
+portable!(f64);

@@ -8,9 +8,9 @@
 
 pub(super) mod pack;
 
-use super::drive::Sweep;
 use super::kernel::{MAX_MR, MAX_PACKED, Panel, RowStrip, Target, finish};
 use super::plan::{CHUNK, PAIR_ROWS, PairUnit};
+use super::sweep::Sweep;
 use crate::simd::amx::{self, ConfiguredTiles};
 use crate::simd::avx512::Avx512;
 use crate::simd::{Simd, dot, prefetch};
@@ -24,14 +24,14 @@ struct Sums([f32; PAIR_ROWS * 32]);
 ///
 /// # Safety
 /// The rows and the panels' columns lie in C and in the epilogue's parts, and nobody else writes them
-/// meanwhile. The processor has AVX-512 and the unit.
+/// meanwhile. Panels are of a right operand that lives. The processor has AVX-512 and the unit.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub(super) unsafe fn sweep(unit: PairUnit, sweep: Sweep<'_, f32>) {
-    let (a, block) = (sweep.left.a, sweep.left.block);
+    let &Sweep { plan, a, block, panels, k, .. } = &sweep;
     let mr = if a.packed() { MAX_PACKED } else { MAX_MR };
     let mut strips: [RowStrip<f32>; PAIR_ROWS / MAX_MR] = std::array::from_fn(|_| RowStrip::new());
-    let (panels, depth) = (sweep.panels(), block.depth());
-    let (first_chunk, shift) = (sweep.right.k / CHUNK, sweep.right.k % CHUNK);
+    let depth = block.depth();
+    let (first_chunk, shift) = (k / CHUNK, k % CHUNK);
     let chunks = (shift + depth).div_ceil(CHUNK);
     let (mut left, mut live) = (PairedRows::new(chunks), Vec::with_capacity(chunks));
     let mut sums = Sums([0.0; PAIR_ROWS * 32]);
@@ -50,10 +50,10 @@ pub(super) unsafe fn sweep(unit: PairUnit, sweep: Sweep<'_, f32>) {
                 |g: usize| sweep.out.target(first + g * MAX_MR, MAX_MR.min(count.saturating_sub(g * MAX_MR)));
             let targets: [_; PAIR_ROWS / MAX_MR] = std::array::from_fn(target);
             if depth > 0 {
-                a.strips(sweep.right.b.plan().isa, first, count, mr, block, strips);
+                a.strips(plan.isa, first, count, mr, block, strips);
             }
             left.fill(strips, (a.packed(), mr), (shift, depth), &mut live);
-            for panel in &panels {
+            for panel in panels {
                 fetch(&targets, panel);
                 let right = panel.ptr.wrapping_add(panel_len(first_chunk * CHUNK, panel.vectors));
                 let job = amx::Job {

@@ -23,6 +23,7 @@ pub use super::fused::{Affine, Fused};
 pub use op::Conv;
 pub use spec::ConvSpec;
 
+use crate::element::Over;
 use crate::{Element, Epilogue, profile};
 use std::sync::OnceLock;
 
@@ -196,8 +197,7 @@ pub fn forward<E: Element>(
     }
     // Sums of nothing: the one that makes them of any spec.
     let algorithm = if x.is_empty() || w.is_empty() { Algorithm::Im2col } else { algorithm };
-    let _span = kernel::<E>(algorithm, spec, Pass::Forward);
-    E::forward(algorithm, spec, x, w, epilogue, y);
+    Work { algorithm, spec, operands: Operands::Forward { x, w, epilogue, y } }.run();
 }
 
 fn forward_by<E: Element>(
@@ -233,8 +233,7 @@ pub fn backward_data<E: Element>(algorithm: Algorithm, spec: &ConvSpec, dy: &[E]
     if dy.is_empty() || w.is_empty() || dx.is_empty() {
         return dx.fill(E::ZERO);
     }
-    let _span = kernel::<E>(algorithm, spec, Pass::BackwardData);
-    E::backward_data(algorithm, spec, dy, w, dx);
+    Work { algorithm, spec, operands: Operands::BackwardData { dy, w, dx } }.run();
 }
 
 fn backward_data_by<E: Element>(algorithm: Algorithm, spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
@@ -261,8 +260,7 @@ pub fn backward_weight<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E
     if x.is_empty() || dy.is_empty() || dw.is_empty() {
         return dw.fill(E::ZERO);
     }
-    let _span = kernel::<E>(algorithm, spec, Pass::BackwardWeight);
-    E::backward_weight(algorithm, spec, x, dy, dw);
+    Work { algorithm, spec, operands: Operands::BackwardWeight { x, dy, dw } }.run();
 }
 
 fn backward_weight_by<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
@@ -277,46 +275,49 @@ fn backward_weight_by<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E]
     }
 }
 
-/// The passes, compiled in this crate once for each element (see [`Engines`](crate::gemm::Engines)).
-#[doc(hidden)]
-pub trait Passes: Sized {
-    /// [`forward`] of what was checked.
-    fn forward(
-        a: Algorithm,
-        spec: &ConvSpec,
-        x: &[Self],
-        w: &[Self],
-        epilogue: &Epilogue<'_, Self>,
-        y: &mut [Self],
-    );
-    /// [`backward_data`] of what was checked.
-    fn backward_data(a: Algorithm, spec: &ConvSpec, dy: &[Self], w: &[Self], dx: &mut [Self]);
-    /// [`backward_weight`] of what was checked.
-    fn backward_weight(a: Algorithm, spec: &ConvSpec, x: &[Self], dy: &[Self], dw: &mut [Self]);
+/// A pass by an algorithm, over operands whose lengths were checked.
+struct Work<'a, E> {
+    algorithm: Algorithm,
+    spec: &'a ConvSpec,
+    operands: Operands<'a, E>,
 }
 
-macro_rules! passes {
-    ($t:ty) => {
-        impl Passes for $t {
-            fn forward(
-                a: Algorithm,
-                spec: &ConvSpec,
-                x: &[$t],
-                w: &[$t],
-                epilogue: &Epilogue<'_, $t>,
-                y: &mut [$t],
-            ) {
-                forward_by(a, spec, x, w, epilogue, y);
-            }
-            fn backward_data(a: Algorithm, spec: &ConvSpec, dy: &[$t], w: &[$t], dx: &mut [$t]) {
-                backward_data_by(a, spec, dy, w, dx);
-            }
-            fn backward_weight(a: Algorithm, spec: &ConvSpec, x: &[$t], dy: &[$t], dw: &mut [$t]) {
-                backward_weight_by(a, spec, x, dy, dw);
-            }
-        }
-    };
+/// What a pass reads and writes.
+enum Operands<'a, E> {
+    Forward { x: &'a [E], w: &'a [E], epilogue: &'a Epilogue<'a, E>, y: &'a mut [E] },
+    BackwardData { dy: &'a [E], w: &'a [E], dx: &'a mut [E] },
+    BackwardWeight { x: &'a [E], dy: &'a [E], dw: &'a mut [E] },
 }
 
-passes!(f32);
-passes!(f64);
+impl<'a> Over for Work<'a, f32> {
+    type Of<E: Element> = Work<'a, E>;
+}
+
+impl<E: Element> Work<'_, E> {
+    /// Does it, by code that is compiled in this crate.
+    fn run(self) {
+        let pass = match self.operands {
+            Operands::Forward { .. } => Pass::Forward,
+            Operands::BackwardData { .. } => Pass::BackwardData,
+            Operands::BackwardWeight { .. } => Pass::BackwardWeight,
+        };
+        let _span = kernel::<E>(self.algorithm, self.spec, pass);
+        E::own::<Work<'_, f32>, _>(self, run_f32, run_f64);
+    }
+}
+
+fn run_f32(work: Work<'_, f32>) {
+    run(work);
+}
+
+fn run_f64(work: Work<'_, f64>) {
+    run(work);
+}
+
+fn run<E: Element>(Work { algorithm, spec, operands }: Work<'_, E>) {
+    match operands {
+        Operands::Forward { x, w, epilogue, y } => forward_by(algorithm, spec, x, w, epilogue, y),
+        Operands::BackwardData { dy, w, dx } => backward_data_by(algorithm, spec, dy, w, dx),
+        Operands::BackwardWeight { x, dy, dw } => backward_weight_by(algorithm, spec, x, dy, dw),
+    }
+}
