@@ -86,21 +86,30 @@ fn a_run_leaves_its_folder_and_is_evaluated_used_and_compared() {
     ] {
         assert!(run.join(file).is_file(), "{file}");
     }
-    // What evaluates is what was trained: the same twelve numbers, for boxes and for masks.
     let run = run.to_str().unwrap();
+    evaluates_as_it_trained(run, data, &summary);
+    let tiny = &detects_in_odd_pictures(run, folder.path());
+    compares_with_itself(run, data, tiny, &summary, folder.path());
+    refuses_what_does_not_fit(run, data, tiny, folder.path());
+}
+
+/// What evaluates is what was trained: the same twelve numbers, for boxes and for masks.
+fn evaluates_as_it_trained(run: &str, data: &str, summary: &Value) {
     let evaluated = json_of(&["evaluate", run, "--data", data, "--json"]);
     assert_eq!((&evaluated["box"], &evaluated["mask"]), (&summary["test"]["box"], &summary["test"]["mask"]));
     assert_eq!((evaluated["split"].as_str(), evaluated["images"].as_u64()), (Some("test"), Some(1)));
     let trained_on = json_of(&["evaluate", run, "--data", data, "--split", "train", "--json"]);
     assert_eq!(trained_on["images"].as_u64(), Some(5));
+}
 
-    // One pixel, and a strip of 20,000; the same name twice.
-    let (tiny, strip) = (folder.path().join("a.png"), folder.path().join("b"));
+/// One pixel, and a strip of 20,000; the same name twice. The one of a pixel is returned.
+fn detects_in_odd_pictures(run: &str, folder: &Path) -> String {
+    let (tiny, strip) = (folder.join("a.png"), folder.join("b"));
     fs::create_dir(&strip).unwrap();
     let strip = strip.join("a.png");
     Image::filled(1, 1, [200, 30, 30]).save_png(&tiny).unwrap();
     Image::filled(20_000, 3, [30, 200, 30]).save_png(&strip).unwrap();
-    let found = folder.path().join("found");
+    let found = folder.join("found");
     let out = found.to_str().unwrap();
     let [tiny, strip] = [&tiny, &strip].map(|p| p.to_str().unwrap());
     let detected = json_of(&["detect", run, tiny, strip, "-o", out, "--score", "0", "--json"]);
@@ -116,8 +125,11 @@ fn a_run_leaves_its_folder_and_is_evaluated_used_and_compared() {
         detected.as_array().unwrap().iter().map(|i| i["detections"].as_array().unwrap().len()).sum();
     assert_eq!(results.as_array().unwrap().len(), total);
     fails(2, &["detect", run, tiny, "-o", out], &["holds detections already", "--force"]);
+    tiny.to_string()
+}
 
-    let compared = folder.path().join("compared");
+fn compares_with_itself(run: &str, data: &str, tiny: &str, summary: &Value, folder: &Path) {
+    let compared = folder.join("compared");
     let out = compared.to_str().unwrap();
     let both = json_of(&["compare", run, run, "--data", data, "--image", tiny, "-o", out, "--json"]);
     for side in ["a", "b"] {
@@ -137,10 +149,12 @@ fn a_run_leaves_its_folder_and_is_evaluated_used_and_compared() {
     for file in ["index.html", "comparison.json", "losses.png", "ap.png", "a.png"] {
         assert!(compared.join(file).is_file(), "{file}");
     }
+}
 
-    // Nothing is overwritten; other classes, other data and weights of another network are refused by name.
+/// Nothing is overwritten; other classes, other data and weights of another network are refused by name.
+fn refuses_what_does_not_fit(run: &str, data: &str, tiny: &str, folder: &Path) {
     fails(2, &small(data, Path::new(run), &["--epochs", "1"]), &["holds a run already", "--resume"]);
-    let two = coco(folder.path(), "two", &|_, instances| {
+    let two = coco(folder, "two", &|_, instances| {
         instances["categories"] = json!([{"id": 1, "name": "person"}, {"id": 7, "name": "train"}]);
     });
     fails(
@@ -150,7 +164,7 @@ fn a_run_leaves_its_folder_and_is_evaluated_used_and_compared() {
     );
     fails(2, &["compare", run, run, "--data", &two, "-o", "x"], &["is not the data"]);
     let best = format!("{run}/weights/best.safetensors");
-    let other = folder.path().join("other");
+    let other = folder.join("other");
     let args = ["train", "detector", "--data", data, "--test-split", "last:1", "--backbone", "resnet18-fpn"];
     let weights = ["--out", other.to_str().unwrap(), "--weights", &best];
     fails(2, &[&args[..], &weights].concat(), &["best.safetensors", "backbone"]);

@@ -258,7 +258,16 @@ fn zip(path: &Path, names: &[&str]) {
 #[test]
 fn other_files_and_folders_are_called_what_they_are() {
     let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
+    let folder = folder.path();
+    make_other_things(folder);
+    in_the_place_of_data(folder);
+    remedies_are_for_what_was_expected(folder);
+    in_the_place_of_weights_and_pictures(folder);
+}
+
+/// Archives, files and data sets of other programs.
+fn make_other_things(folder: &Path) {
+    let path = |name: &str| folder.join(name);
     tar_gz(&path("cifar-10-python.tar.gz"), &["cifar-10-batches-py/data_batch_4"]);
     tar_gz(&path("cifar-100-binary.tar.gz"), &["cifar-100-binary/train.bin"]);
     zip(&path("photos.zip"), &["photos/a.jpg", "photos/b.png"]);
@@ -276,6 +285,10 @@ fn other_files_and_folders_are_called_what_they_are() {
         fs::create_dir_all(path(name).parent().unwrap()).unwrap();
         fs::write(path(name), "").unwrap();
     }
+}
+
+fn in_the_place_of_data(folder: &Path) {
+    let path = |name: &str| folder.join(name);
     let train = |task: &str, name: &str, words: &[&str]| {
         let out = path("run");
         refused(&["train", task, "--data", str(&path(name)), "--out", str(&out)], &[&[name], words].concat());
@@ -292,12 +305,15 @@ fn other_files_and_folders_are_called_what_they_are() {
     // What a data set has to be told of is not hidden by a file that lies beside its classes.
     for name in ["classes/a/1.png", "classes/b/1.png"] {
         fs::create_dir_all(path(name).parent().unwrap()).unwrap();
-        fs::copy(picture(folder.path()), path(name)).unwrap();
+        fs::copy(picture(folder), path(name)).unwrap();
     }
     fs::write(path("classes/b/bad.jpg"), "text").unwrap();
     fs::write(path("classes/model.pth"), "weights").unwrap();
     train("alexnet", "classes", &["b/bad.jpg", "--skip-bad"]);
-    // A remedy is for what was expected.
+}
+
+fn remedies_are_for_what_was_expected(folder: &Path) {
+    let path = |name: &str| folder.join(name);
     fs::write(path("paper.pdf"), "%PDF-1.7").unwrap();
     for name in ["net.onnx", "train-images-idx3-ubyte", "paper.pdf"] {
         let (_, _, weights) = gradus(&["predict", str(&path(name)), "x.png"]);
@@ -312,6 +328,10 @@ fn other_files_and_folders_are_called_what_they_are() {
             "{data}"
         );
     }
+}
+
+fn in_the_place_of_weights_and_pictures(folder: &Path) {
+    let path = |name: &str| folder.join(name);
     let predict = |name: &str, words: &[&str]| {
         refused(&["predict", str(&path(name)), "x.png"], &[&[name], words].concat());
     };
