@@ -1,13 +1,16 @@
-//! Memory asked of the system in large chunks and handed out in ranges.
+//! Memory that is asked of the system in large chunks and handed out in ranges.
 //!
-//! A request takes the smallest free range that holds it, the first in place of several equal ones, and
-//! leaves the rest of it free; a range that comes back is joined to its free neighbours (best fit with
-//! coalescing: Knuth, "The art of computer programming" 1, 2.5). What lies free in many pieces then serves
-//! the next large request, whatever sizes were asked for before. Small requests have chunks of their own:
-//! they live long or shortly, and would cut the others' ranges to pieces.
+//! A training step asks for the same buffers again and again, from some bytes to hundreds of megabytes. Kept
+//! in classes of size, each would lie idle until its own size is asked for again: a step of Faster R-CNN held
+//! 2365 MiB so, of which 1697 were ever in use at once. Here a request takes the smallest free range that
+//! holds it, the first of several equal ones, and leaves the rest of it free; a range that comes back is
+//! joined to its free neighbours (best fit with coalescing: Knuth, "The art of computer programming" 1, 2.5).
+//! Memory that became free in many pieces can then serve the next large request, whatever was asked for
+//! before. Small requests have chunks of their own, because some of them live long and some shortly, and they
+//! would cut the large ranges to pieces.
 //!
-//! Memory is always initialised: fresh memory is zero, returned memory holds what its last owner left. Fresh
-//! memory is untouched: the part of a chunk that nobody has asked for costs no page.
+//! Memory is always initialised: fresh memory is zero, and memory that was returned holds what its last owner
+//! left there. The part of a chunk that nobody has asked for yet is untouched, and costs no page.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +26,9 @@ const HUGE: usize = 2 << 20;
 /// MiB for small requests.
 const SMALL: usize = 256 << 10;
 
-/// Asks the system to back fresh memory with huge pages: their first touch costs one fault and not 512, and
-/// they fill one place of the address translation's cache and not 512. A wish: nothing depends on it.
+/// Asks the system to back fresh memory with huge pages. The first touch of one costs one fault where pages
+/// of 4 KiB cost 512, and it takes one place in the processor's cache of translated addresses, not 512. The
+/// system may decline, and nothing depends on its answer.
 fn prefer_huge_pages(ptr: *mut u8, bytes: usize) {
     #[cfg(all(target_os = "linux", not(miri)))]
     {
@@ -44,7 +48,7 @@ fn prefer_huge_pages(ptr: *mut u8, bytes: usize) {
     let _ = (ptr, bytes);
 }
 
-/// Memory of the system.
+/// A block of the system's memory.
 struct Chunk {
     block: NonNull<u8>,
     layout: Layout,
@@ -61,7 +65,8 @@ unsafe impl Send for Chunk {}
 impl Chunk {
     /// `size` bytes of zeros, or `None` where the system has none.
     fn new(size: usize) -> Option<Chunk> {
-        // The alignment is made by hand: the system's zeros are untouched only where it is not asked for one.
+        // Zeros come untouched from the system only where it is not asked for an alignment, so that the chunk
+        // is aligned by hand.
         let layout = Layout::from_size_align(size.checked_add(HUGE)?, 16).ok()?;
         // SAFETY: the layout's size is HUGE at least, and so not 0.
         let block = NonNull::new(unsafe { alloc_zeroed(layout) })?;
@@ -86,12 +91,13 @@ struct Place {
     offset: usize,
 }
 
-/// Chunks and what is free of them.
+/// Some chunks, and what is free of them.
 struct Ranges {
     /// The least size of a chunk, in bytes.
     least: usize,
     chunks: Vec<Chunk>,
-    /// Free ranges, no two of them neighbours: bytes by place, and the same by size.
+    /// The free ranges, of which no two are neighbours: how many bytes there are at each place, and the same
+    /// ordered by size.
     by_place: BTreeMap<Place, usize>,
     by_size: BTreeSet<(usize, Place)>,
     allocations: usize,
@@ -118,7 +124,7 @@ impl Ranges {
         self.by_size.remove(&(size, place));
     }
 
-    /// A range, or `None` where there is none and the system has no memory.
+    /// A range of this size, or `None` where none is free and the system has no memory.
     fn take(&mut self, size: usize) -> Option<(Place, NonNull<u8>)> {
         let least = (size, Place { chunk: 0, offset: 0 });
         let found = self.by_size.range(least..).next().copied();
@@ -146,6 +152,7 @@ impl Ranges {
         Some(found)
     }
 
+    /// Takes a range back, and joins it to its free neighbours.
     fn put(&mut self, mut place: Place, mut size: usize) {
         let before = self.by_place.range(..place).next_back().map(|(&p, &n)| (p, n));
         if let Some((p, n)) = before.filter(|&(p, n)| p.chunk == place.chunk && p.offset + n == place.offset)
@@ -169,9 +176,9 @@ impl Ranges {
 /// Counts of an arena's traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArenaStats {
-    /// How often a request was served from memory that was fresh, since the start.
+    /// How many requests since the start needed fresh memory.
     pub allocations: usize,
-    /// Bytes that were ever handed out, in use or waiting.
+    /// Bytes that were ever handed out, whether they are in use now or free again.
     pub bytes: usize,
     /// Bytes in use now.
     pub in_use: usize,
@@ -185,7 +192,7 @@ struct Use {
     peak: usize,
 }
 
-/// Memory of the system for elements, and what is free of it.
+/// Memory for elements, and what is free of it.
 pub struct Arena<E> {
     small: Mutex<Ranges>,
     large: Mutex<Ranges>,
@@ -199,7 +206,8 @@ impl<E> Default for Arena<E> {
     }
 }
 
-/// Every lock is left with whole tables, also by a panic elsewhere.
+/// A lock whose holder panicked is taken all the same: nothing in here panics while its tables are half
+/// written.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -229,7 +237,7 @@ impl<E> Arena<E> {
         Some(Memory { ptr: ptr.cast(), size, place })
     }
 
-    /// Takes memory of this arena back; its owner does not use it from here on.
+    /// Takes memory of this arena back, which its owner does not use from here on.
     pub(crate) fn put(&self, &Memory { size, place, .. }: &Memory<E>) {
         lock(&self.used).now -= size;
         self.ranges(size).put(place, size);

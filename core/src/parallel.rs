@@ -1,12 +1,16 @@
-//! Work spread over threads. Sums are cut by the shape of the work and never by the number of threads, so
-//! that results have the same bits on any number of them; who makes a sum may depend on it. Without the
-//! feature `rayon` the same pieces run one after the other.
+//! Work that is spread over threads.
 //!
-//! Whoever shares work out takes part in it: a team is the caller and helpers from rayon's pool, and each
-//! takes the next piece until none is left. So the caller begins at once, while helpers wake each other in a
-//! tree, and a helper that is late costs nothing but its share. Who waits for its team may help another
-//! meanwhile. A thread outside of the pool takes part in its own team: what loads images ahead computes
-//! beside the threads that were asked for.
+//! The bits of a result may not depend on how many threads made it. Sums are therefore cut by the shape of
+//! the work alone; which thread makes which part is free. Without the feature `rayon` the calling thread does
+//! the same pieces one after the other.
+//!
+//! rayon's own iterators let a caller from outside of its pool sleep while others work. Here the caller takes
+//! part: it forms a team with helpers from the pool and begins at once, while the helpers wake each other in
+//! a tree. Each member first does a share of neighbouring pieces, because who made the neighbours of what it
+//! made before finds them in its cache, and then takes pieces of the others' shares until none is left. A
+//! helper that wakes late costs no more than the work it did not do. Whoever has to wait for its team may
+//! help another one meanwhile. A thread from outside of the pool, such as the one that loads images ahead, is
+//! a member of its own team beside the threads that were asked for.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -28,7 +32,8 @@ pub fn threads() -> usize {
     1
 }
 
-/// Whether the caller is at a piece of work that was shared out.
+/// Whether the calling thread is at a piece of shared work. What it shares out in turn may find no helper,
+/// since all of them are at pieces of their own.
 pub fn is_worker() -> bool {
     AT_WORK.get()
 }
@@ -71,25 +76,25 @@ mod team {
     /// How often the caller looks whether its helpers are done before it goes to sleep: tens of microseconds,
     /// about what waking up takes (28 were measured). The number itself was not tuned.
     const LOOKS: usize = 1000;
-    /// Turns of each member, where the pieces are many. Measured: 16 are as good.
+    /// In how many turns a member takes its share, where the pieces are many. Measured: 16 are as good.
     const TURNS: usize = 64;
 
     struct Team<'a> {
         f: &'a (dyn Fn(usize) + Sync),
-        /// A share for each member, consecutive pieces: who makes the neighbours of what it made before finds
-        /// them in its cache.
+        /// The consecutive pieces that each member does first.
         shares: Vec<Share>,
-        /// Helpers that have begun and are not done.
+        /// How many helpers have begun and are not done.
         busy: AtomicUsize,
     }
 
-    /// On lines of their own: members count in them all the time.
+    /// The pieces of a member. Members count in their shares all the time, so that each has cache lines of
+    /// its own, two because processors fetch them in pairs.
     #[repr(align(128))]
     struct Share {
         /// The first piece that nobody took.
         next: AtomicUsize,
         end: usize,
-        /// Pieces that are taken at once.
+        /// How many pieces are taken at once.
         turn: usize,
     }
 
@@ -104,7 +109,8 @@ mod team {
         rayon::in_place_scope(|scope| {
             team.call(scope, 1..members);
             team.work(0);
-            // Inside of other shared work, those who could help may all be busy.
+            // Whoever sleeps must be woken, which takes its time, so that it pays to look for a while first.
+            // Inside of other shared work it does not: those who could help may all be busy there.
             if !super::is_worker() {
                 let done = |_: &usize| team.busy.load(Relaxed) == 0;
                 (0..LOOKS).inspect(|_| spin_loop()).find(done);
@@ -113,7 +119,7 @@ mod team {
     }
 
     impl Team<'_> {
-        /// Wakes these helpers: the first, who wakes the others by two more.
+        /// Wakes these helpers: the first, who wakes the others in two halves before it begins to work.
         fn call<'s>(&'s self, scope: &rayon::Scope<'s>, members: Range<usize>) {
             if members.is_empty() {
                 return;
@@ -132,7 +138,8 @@ mod team {
             });
         }
 
-        /// Takes pieces until there are none: of one's own share, then of the next members'.
+        /// Does pieces until there are none: those of the member's own share, then those that the next
+        /// members left.
         fn work(&self, me: usize) {
             let _at_work = AtWork::new();
             let (before, own) = self.shares.split_at(me);

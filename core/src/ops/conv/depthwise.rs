@@ -1,14 +1,18 @@
-//! Depthwise convolution: each channel alone, groups = c_in. Bound by memory: every pass reads each operand
-//! once.
+//! Depthwise convolution: each channel by itself, groups = c_in.
+//!
+//! There are few multiply-adds for each number that is read, so that memory bounds it, and every pass reads
+//! each operand once.
 //!
 //! On one axis, forward reads input i·stride + t·dilation − padding for output i and tap t. The gradient of
-//! the input reads, for position j = i·stride + r, output i + (r + padding − t·dilation) / stride where that
-//! is whole. Both are the same gather, out\[i·a + r\] = Σ_t in\[i·b + offset_t\] · w\[t\], one for each
-//! residue r < a. A line of it runs over blocks of pixels and, inside, over vectors of channels: memory is
-//! read in order, and a weight is loaded once a block. The gradient of the weights is the same walk with a
-//! sum for each tap in registers.
+//! the input at position j = i·stride + r reads output i + (r + padding − t·dilation) / stride, for the taps
+//! t where that is whole. Both are the same gather, out\[i·a + r\] = Σ_t in\[i·b + offset_t\] · w\[t\], one
+//! for each residue r < a: forward has a = 1 and b = stride, the gradient a = stride and b = 1. A line of it
+//! is computed in blocks of pixels and, within them, vectors of channels, so that memory is read in order and
+//! a weight is loaded once a block. The gradient of the weights is the same walk, with a sum for each tap in
+//! registers.
 //!
-//! With a multiplier m = c_out / c_in above 1, the input's channels are repeated m times, which leaves m = 1.
+//! Where there are m = c_out / c_in > 1 outputs for each channel, the input's channels are repeated m times,
+//! which leaves the case m = 1.
 
 mod axis;
 
@@ -42,12 +46,12 @@ pub fn applies(spec: &ConvSpec) -> bool {
     spec.groups == spec.c_in && spec.c_in > 0
 }
 
-/// The axes of a gather, by residue, with the horizontal ones' stretches.
+/// Both axes of a gather: the vertical one for each residue, the horizontal one with its stretches besides.
 struct GatherAxes<'a> {
     spec: &'a ConvSpec,
     rows: Vec<Axis>,
     columns: Vec<(Axis, Vec<Stretch>)>,
-    /// Extents of an image that is read, of one that is written.
+    /// Height and width of an image that is read, and of one that is written.
     input: [usize; 2],
     output: [usize; 2],
 }
@@ -70,7 +74,7 @@ impl<'a> GatherAxes<'a> {
         GatherAxes { spec, rows, columns, input: spec.out_hw(), output: [spec.h, spec.w] }
     }
 
-    /// Computes every line; pieces are whole lines.
+    /// Computes every line. A piece of work is whole lines.
     fn run<E: Element>(&self, input: &[E], weights: &[E], epilogue: &Epilogue<'_, E>, out: &mut [E]) {
         let line = self.output[1] * self.spec.c_in;
         let (lines, far) = (PIECE.div_ceil(line.max(1)), out.len() >= FAR);
@@ -106,7 +110,8 @@ impl<E: Element> Kernel<E> for GatherLines<'_, E> {
             let rows = &g.rows[y % g.rows[0].step];
             let whole = &mut self.out[at * line..][..line];
             let epilogue = self.epilogue.of_rows(at * line, line);
-            // The residues take turns, so that their pixels meet in the first cache.
+            // Pixels of all residues lie side by side in the result: the residues take turns, so that they
+            // meet in the first cache.
             for from in (0..g.columns[0].0.len).step_by(TURN) {
                 for (columns, stretches) in &g.columns {
                     for stretch in stretches {
@@ -190,8 +195,8 @@ impl<E: Element> GatherStretch<'_, E> {
             unsafe {
                 let w = load::<S, E, TAIL>(s, self.weights.as_ptr().add(t.weight * self.c + c), n);
                 let x = self.input.as_ptr().add(at);
-                // What the next block reads, since each row of taps and each vector of channels is a run of
-                // its own.
+                // The processor would have to learn the run of each row of taps and of each vector of
+                // channels anew, so that what the next block reads is fetched here.
                 if B > 1 {
                     (0..B).for_each(|b| prefetch(x.wrapping_add((b + B) * step)));
                 }
@@ -337,7 +342,8 @@ impl<E: Element> PixelBlock<'_, E> {
                 acc[t] = load::<S, E, TAIL>(s, self.sums.as_ptr().add(tap.weight * self.c + c), n);
             }
         }
-        // What the next block reads for the first time, of a 3x3 kernel: the last taps of its last rows.
+        // What the next block reads and this one does not are, of a 3x3 kernel, the last taps of its last
+        // rows.
         let (mut new, mut count) = ([x[T - 1]; 4], 0);
         for t in (0..T).rev() {
             if (T - 1 - t) / 3 < self.stride && (T - 1 - t) % 3 < self.stride && count < new.len() {

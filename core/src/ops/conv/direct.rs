@@ -1,16 +1,19 @@
 //! Convolution of few input channels: the first layer of a network.
 //!
-//! In NHWC a kernel's row of taps over few channels is one contiguous run of kw·c_in numbers, and the runs of
-//! neighbouring outputs begin stride·c_in apart. So the input is a matrix of columns as it lies, once its
-//! rows are copied between zeros:
+//! In NHWC a kernel's row of taps over few channels is one run of kw·c_in numbers in memory, and the runs of
+//! neighbouring outputs begin stride·c_in numbers apart. So the input, once its lines are copied between
+//! zeros, is the matrix of columns as it lies: its rows overlap, and nothing is gathered. With run(y, q) the
+//! q-th run of line y:
 //!
 //! ```text
-//! forward              y[p, q, :] = Σ_r run(p·stride + r·dilation, q) · w[r]: products with rows stride·c_in apart
-//! gradient of input    run gradients t = dy[p] · wᵀ, a product for each line p, added where the runs lie
-//! gradient of weights  dw[r][j, :] += Σ_q run(.., q)[j] · dy[p, q, :]: a product for each line, sums cut by shape
+//! forward              y[p, q, :] = Σ_r run(p·stride + r·dilation, q) · w[r]
+//! gradient of input    t = dy[p] · wᵀ, a product for each line p, whose rows are added where the runs lie
+//! gradient of weights  dw[r][j, :] += Σ_q run(.., q)[j] · dy[p, q, :], a product for each line p
 //! ```
+//!
+//! The sums of the weights' gradient are cut into parts by the shape alone.
 
-// Indices of rows and vectors name the same place in two arrays: loops over them say so.
+// An index of a row or vector names the same place in two arrays, and a loop over it says so.
 #![allow(clippy::needless_range_loop)]
 
 use super::ConvSpec;
@@ -43,7 +46,7 @@ pub fn applies(spec: &ConvSpec) -> bool {
         && spec.dilation[0] <= APART
 }
 
-/// The runs of one line of the output: `kh` lines of the input between zeros.
+/// Where the runs of a line of the output lie, in lines of the input between zeros.
 struct TapRuns<'a> {
     spec: &'a ConvSpec,
     /// Elements of a run, and from one run to the next.
@@ -74,14 +77,14 @@ impl<'a> TapRuns<'a> {
     }
 }
 
-/// The input lines that a line of the output reads, each between zeros; lines that the next one reads too are
-/// kept.
+/// The input lines that a line of the output reads, each between zeros. Neighbouring lines of the output read
+/// some of the same lines, and these are kept from one to the next.
 struct HeldLines<'a, E: Element> {
     runs: &'a TapRuns<'a>,
     data: Buffer<E>,
-    /// Whose line each place holds.
+    /// Which line each place holds: its image, and its number between the padding.
     owners: Vec<Option<(usize, usize)>>,
-    /// Where each row of taps reads.
+    /// Where the line of each row of taps begins.
     places: Vec<usize>,
 }
 
@@ -248,8 +251,8 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
     let runs = TapRuns::new(spec);
     let columns = spec.kernel[0] * runs.len;
     let w = E::dispatch(Pack { rows: spec.c_out, columns, element: |o, t| w[t * spec.c_out + o] });
-    // A piece is a band of input lines of one image; outputs that reach over its edge are computed on both
-    // sides.
+    // A piece of work is a band of input lines of one image. Outputs that reach over its edge are computed on
+    // both sides, so that no two pieces add to one line.
     let reach = spec.dilation[0] * (spec.kernel[0] - 1) + 1;
     let bands = (spec.h / (4 * reach)).clamp(1, 16usize.div_ceil(spec.n.max(1)));
     let band = spec.h.div_ceil(bands).max(1);
@@ -278,7 +281,7 @@ impl<E: Element> Kernel<E> for BandGradient<'_, E> {
         let (runs, spec, lines) = (self.runs, self.runs.spec, self.lines.clone());
         let (c_out, width, oh) = (spec.c_out, runs.width, spec.out_hw()[0]);
         let ld = self.w.vectors * S::LANES;
-        // One vector more, so that a run can be added in whole vectors.
+        // A line has a vector more than its runs, so that the last one can be added in whole vectors.
         let line = runs.line + S::LANES;
         let mut sums = Buffer::<E>::zeros(lines.len() * line);
         let mut row = Buffer::<E>::zeros((width + MAX_ROWS) * c_out);
@@ -291,7 +294,8 @@ impl<E: Element> Kernel<E> for BandGradient<'_, E> {
             if places.is_empty() {
                 continue;
             }
-            // The last tile of rows may read beyond its line: of dy's last lines a copy.
+            // The last tile of rows reads up to MAX_ROWS pixels beyond its line. Behind dy's last lines there
+            // are none, and so these are copied to where there are.
             let dy = match self.dy[at * width * c_out..].get(..row.len()) {
                 Some(dy) => dy,
                 None => {

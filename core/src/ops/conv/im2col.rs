@@ -1,11 +1,15 @@
 //! Convolution as a matrix product whose columns are made inside of it.
 //!
-//! Forward: Y[pixel, o] = Σ_(tap, c) A[pixel, (tap, c)] W[(tap, c), o], with A the columns of x (`columns`).
-//! Gradient of x: the input's pixels with equal (y mod stride, x mod stride) see the same taps, and those
-//! alone; each such phase is a convolution of dy with step 1 and its taps' transposed weights. Gradient of w:
-//! dW = Aᵀ dY, the depth being all pixels of the batch. Where padding is a tenth of all taps or more (small
-//! images), rows are ordered by pixel first and image second, so that a tile's rows share their padding,
-//! which is then skipped.
+//! Forward, Y[pixel, o] = Σ_(tap, c) A[pixel, (tap, c)] W[(tap, c), o], where A are the columns of x: a row
+//! for each output pixel, with the input pixels that its taps see. They would take kh·kw times the memory of
+//! x, so that they are never written down, but found by address while the product reads them (`columns`).
+//!
+//! The gradient of x falls apart by phases: the input's pixels of equal (y mod stride, x mod stride) are seen
+//! by the same taps, and by those alone. So each phase is a convolution of dy with step 1 and its taps'
+//! transposed weights. The gradient of w is dW = Aᵀ dY, whose depth is all pixels of the batch.
+//!
+//! On small images padding is a tenth of all taps or more. Rows are then ordered by pixel first and image
+//! second, so that all rows of a tile see the same padding, which is skipped.
 
 mod columns;
 
@@ -21,7 +25,7 @@ use crate::parallel::Shared;
 use crate::{Element, Epilogue};
 use columns::{Columns, ColumnsTransposed, Source};
 
-/// Each tap's place in the input, from output pixel · stride; row by row.
+/// Where each tap lies in the input, seen from output pixel · stride, row by row of the kernel.
 fn forward_taps(spec: &ConvSpec) -> Vec<[isize; 2]> {
     let ([down, across], [kh, kw]) = ([0, 1].map(|a| spec.window(a)), spec.kernel);
     (0..kh * kw).map(|t| [down.offset(t / kw), across.offset(t % kw)]).collect()
@@ -48,7 +52,7 @@ fn images_inner(
     }
 }
 
-/// The epilogue of a group's columns.
+/// The epilogue of a group's columns, of which `channel` is the first.
 fn group_epilogue<'a, E>(e: &Epilogue<'a, E>, channel: usize) -> Epilogue<'a, E> {
     Epilogue {
         scale: e.scale.map(|s| &s[channel..]),
@@ -108,7 +112,8 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
     let (dy, w) = (&*plan.operand(dy), &*plan.operand(w));
     for phase in 0..sy.min(spec.h) * sx.min(spec.w) {
         let (py, px) = (phase / sx.min(spec.w), phase % sx.min(spec.w));
-        // Descending taps, ascending places.
+        // Taps are taken from the last to the first, so that the places they read ascend and their runs may
+        // join.
         let [rows, cols] =
             [(0, py), (1, px)].map(|(a, phase)| spec.window(a).residue(phase).rev().collect::<Vec<_>>());
         let taps: Vec<_> = rows.iter().flat_map(|r| cols.iter().map(|c| [r.1, c.1])).collect();

@@ -1,9 +1,12 @@
 //! Convolution: three passes, several algorithms, one choice.
 //!
-//! With P the product x ∗ w of [`spec`], the op is y = act(scale · (P + bias) + shift + residual). Its
-//! gradients, for dy = ∂L/∂y: dz = dy where the activation passes, the residual's gradient is dz, dP =
-//! scale · dz, the bias' gradient is dP summed over pixels, and dP goes through the transposed maps: dx =
-//! ∂⟨dP, P⟩/∂x, dw = ∂⟨dP, P⟩/∂w.
+//! With P the product x ∗ w of [`spec`], the op is y = act(scale · (P + bias) + shift + residual). Let dy be
+//! ∂L/∂y. Then dz = dy where the activation passes, and the residual's gradient is dz; dP = scale · dz, and
+//! the bias' gradient is dP summed over all pixels. dP goes back through the transposed maps: dx = ∂⟨dP,
+//! P⟩/∂x and dw = ∂⟨dP, P⟩/∂w.
+//!
+//! Each algorithm computes all three maps for the convolutions that it serves, and [`choose`] picks
+//! one for each pass. Im2col serves every convolution.
 
 pub mod depthwise;
 pub mod direct;
@@ -137,7 +140,7 @@ fn has_few_pixels(spec: &ConvSpec) -> bool {
 /// 96 is a round number above, not the least that pays.
 fn tiling(spec: &ConvSpec) -> Algorithm {
     const ENOUGH: usize = 96;
-    // Pairs of an output and a tap inside of the image, on an axis.
+    // How many pairs of an output and a tap lie inside of the image, on one axis.
     let taps = |out: usize, p: usize| (spec.kernel[0] * out).saturating_sub(p * (p + 1));
     let [oh, ow] = spec.out_hw();
     let direct = spec.n * taps(oh, spec.padding[0]) * taps(ow, spec.padding[1]);
@@ -167,8 +170,8 @@ fn asked() -> Option<Algorithm> {
     })
 }
 
-/// The span of a kernel: its multiply-adds by the definition, whatever the algorithm saves, and each tensor's
-/// bytes once.
+/// What a profile is told of a kernel: its multiply-adds by the definition, whatever the algorithm saves of
+/// them, and the bytes of each tensor once.
 fn kernel<E: Element>(algorithm: Algorithm, spec: &ConvSpec, pass: Pass) -> profile::Span {
     profile::span(algorithm.name(), pass.name()).work(|| {
         let elements = spec.x_len() + spec.w_len() + spec.y_len();
@@ -195,7 +198,7 @@ pub fn forward<E: Element>(
     if y.is_empty() {
         return;
     }
-    // Sums of nothing: the one that makes them of any spec.
+    // Where there is nothing to sum up, the epilogue of 0 is the result, and im2col makes it for any spec.
     let algorithm = if x.is_empty() || w.is_empty() { Algorithm::Im2col } else { algorithm };
     Work { algorithm, spec, operands: Operands::Forward { x, w, epilogue, y } }.run();
 }
@@ -208,8 +211,8 @@ fn forward_by<E: Element>(
     epilogue: &Epilogue<'_, E>,
     y: &mut [E],
 ) {
-    // Winograd's maps read what the precision says; products in columns round for themselves, the others are
-    // exact.
+    // Winograd's maps are given operands that are rounded already, where the precision says so. Products in
+    // columns round what they pack, and the other algorithms compute with operands as they are.
     let read = |operand| spec.precision.operand(operand);
     match algorithm {
         Algorithm::Im2col => im2col::forward(spec, x, w, epilogue, y),

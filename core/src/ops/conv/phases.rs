@@ -1,18 +1,19 @@
-//! Strided convolution as one of stride 1.
+//! A strided convolution as one of stride 1.
 //!
-//! An output of stride s meets tap r = s u + a at the input pixel s (p + u) + a − padding: a is the tap's
-//! phase. With the pixels of each s x s square, between zeros, as s² times as many channels, and the taps
-//! alike,
+//! An output of stride s meets tap r = s u + a at the input pixel s (p + u) + a − padding; a is the tap's
+//! phase. Let the s² pixels of each s x s square, between zeros, become one pixel with s² times as many
+//! channels, and the taps alike:
 //!
 //! ```text
-//! x'[i, j, (a, b, c)] = x[s i + a − padding, s j + b − padding, c]      w'[u, v, (a, b, c), o] = w[s u + a, s v + b, c, o]
-//! y[p, q, o] = Σ_{u, v, a, b, c} x'[p + u, q + v, (a, b, c)] w'[u, v, (a, b, c), o]
+//! x'[i, j, (a, b, c)]    = x[s i + a − padding, s j + b − padding, c]
+//! w'[u, v, (a, b, c), o] = w[s u + a, s v + b, c, o]
+//! y[p, q, o]             = Σ_{u, v, a, b, c} x'[p + u, q + v, (a, b, c)] w'[u, v, (a, b, c), o]
 //! ```
 //!
-//! is the same convolution, of stride 1 and ⌈k / s⌉ x ⌈k / s⌉ taps, those beyond the kernel zeros: 11x11 of
-//! stride 4 becomes 3x3 of 16 times as many channels, which Winograd's tiles of 4x4 outputs make with a
-//! fourth of the products. The gradients pass the same maps the other way. Nothing is rounded but by
-//! Winograd's transforms, so their bound holds.
+//! That is the same convolution, of stride 1 and ⌈k / s⌉ x ⌈k / s⌉ taps, of which those beyond the kernel are
+//! zeros. An 11x11 kernel of stride 4 becomes 3x3 of 16 times as many channels, which Winograd's tiles of 4x4
+//! outputs make with a fourth of the products. The gradients pass the same maps the other way. Nothing is
+//! rounded but by Winograd's transforms, so that their bound holds.
 
 use super::{ConvSpec, winograd};
 use crate::buffer::Buffer;
@@ -33,7 +34,7 @@ pub fn applies(spec: &ConvSpec) -> bool {
         && kh.div_ceil(stride) == TAPS
 }
 
-/// The convolution of the phases.
+/// The convolution of x' with w'.
 pub fn unstrided(spec: &ConvSpec) -> ConvSpec {
     let ([oh, ow], s) = (spec.out_hw(), spec.stride[0]);
     ConvSpec::square([spec.n, oh + TAPS - 1, ow + TAPS - 1, s * s * spec.c_in], spec.c_out, TAPS, 1, 0)
@@ -73,7 +74,7 @@ fn split<E: Element>(spec: &ConvSpec, x: &[E]) -> Buffer<E> {
     phases
 }
 
-/// Pairs of a tap of w and one of w', as places of their [c_in, c_out] numbers.
+/// For each tap of w, where its [c_in, c_out] numbers begin in w and in w'.
 fn taps(spec: &ConvSpec) -> impl Iterator<Item = (usize, usize)> + use<> {
     let (k, s, tap) = (spec.kernel[0], spec.stride[0], spec.c_in * spec.c_out);
     (0..k * k).map(move |t| {

@@ -1,11 +1,15 @@
-//! Small products inside of a piece of work: C = A B or C += A B, of scratch that its owner lays out with
-//! room for whole register tiles, so that none is ragged. A's rows are read where they lie.
+//! Products of small matrices inside of a piece of work: C = A B or C += A B.
+//!
+//! Winograd and the direct algorithm multiply matrices that they have just made, in memory that they laid out
+//! themselves. There is nothing to pack and no edge to look for: A's rows are read where they lie, B is in
+//! panels of whole vectors already, and each operand has room for whole register tiles, so that no tile is
+//! ragged.
 
 use crate::Element;
 use crate::simd::{Simd, prefetch_far};
 
-/// Rows of a register tile of `vectors` vectors: as many sums as leave registers for B's vectors and one of
-/// A.
+/// Rows of a register tile of `vectors` vectors: as many as leave registers for a row of B and one number of
+/// A beside the sums.
 #[inline(always)]
 pub(super) const fn tile_rows(registers: usize, vectors: usize) -> usize {
     match (registers, vectors) {
@@ -19,7 +23,8 @@ pub(super) const fn tile_rows(registers: usize, vectors: usize) -> usize {
 /// The most rows of a tile.
 pub(super) const MAX_ROWS: usize = 8;
 
-/// Vectors of a register tile for a matrix of `columns` columns: a divisor of its vectors, if it can be.
+/// Vectors of a register tile for a matrix of `columns` columns: a number that divides those of a row, if
+/// there is one, so that the last panel is as wide as the others.
 #[inline(always)]
 pub(super) fn tile_vectors(registers: usize, lanes: usize, columns: usize) -> usize {
     let vectors = columns.div_ceil(lanes);
@@ -79,7 +84,7 @@ pub(super) struct SmallProduct<'a, E> {
     /// C's rows; up to `MAX_ROWS − 1` more are read and written.
     pub rows: usize,
     pub depth: usize,
-    /// What is read next: fetched into the second cache meanwhile.
+    /// What the thread reads next. It is fetched into the second cache meanwhile.
     pub next: *const E,
     /// Vectors of a panel, and of C; the last panel may have fewer.
     pub panel_vectors: usize,
@@ -129,7 +134,7 @@ impl<E: Element> SmallProduct<'_, E> {
         c: *mut E,
         next: *const E,
     ) {
-        // Each row of tiles fetches its share of the next panel, the same number of elements a step.
+        // Each row of tiles fetches its share of the next panel, the same number of elements with each step.
         let share = (V * S::LANES).div_ceil(self.rows.div_ceil(R));
         for (k, i) in (0..self.rows).step_by(R).enumerate() {
             let next = next.wrapping_add(k * self.depth * share);

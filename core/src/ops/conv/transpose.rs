@@ -1,10 +1,10 @@
 //! Transposed convolution: the gradient of a convolution's input, as an op.
 //!
 //! Let C be the convolution with the same kernel, stride, padding, dilation and groups that takes `out`
-//! channels to `in`. It is linear in its input, x' ↦ C x'; the transposed convolution is x ↦ Cᵀ x. Hence each
-//! pass is a pass of C: forward is C's gradient of the input, dx is C itself, and dw is C's gradient of the
-//! weights with the roles of x and dy exchanged. C's weights [kh, kw, out / groups, in] are these, [kh, kw,
-//! in, out / groups], with two axes swapped.
+//! channels to `in`. It is linear in its input, x' ↦ C x', and the transposed convolution is x ↦ Cᵀ x. Each
+//! of its passes is therefore a pass of C: forward is C's gradient of the input, dx is C itself, and dw is
+//! C's gradient of the weights with the roles of x and dy exchanged. C's weights are [kh, kw, out / groups,
+//! in], which is this op's [kh, kw, in, out / groups] with two axes swapped.
 
 use super::{Conv, Fused, Pass, backward_data, backward_weight, choose, forward};
 use crate::ops::window::Window;
@@ -72,7 +72,8 @@ impl<E: Element> Tape<E> {
         let out = geometry.covered(x.shape(), [kh, kw], output_padding);
         let c_out = group_out.saturating_mul(groups);
         let shape = Shape::of_result(OP, &[n, out[0], out[1], c_out]);
-        // A whole stride of output padding is the reach of a zero more at the input's end.
+        // A whole stride of output padding is what one more zero at the input's end would reach, so that such
+        // zeros are appended, and what is left is less than a stride.
         let zeros: [usize; 2] = std::array::from_fn(|a| output_padding[a] / stride[a]);
         if zeros != [0, 0] {
             let x = self.concat(vec![x, Tensor::zeros([n, zeros[0], w, c]).into()], 1);
@@ -81,7 +82,7 @@ impl<E: Element> Tape<E> {
             return self.conv_transpose2d(x, weight, bias, geometry, rest, fused);
         }
         let mut y = Tensor::result(OP, &shape);
-        // C: from the result's extents to the input's.
+        // C goes from the result's extents to the input's.
         let spec = geometry.spec([n, out[0], out[1], c_out], c, [kh, kw], self.precision());
         assert_eq!(spec.out_hw(), [h, w], "{OP}: {spec:?}");
 

@@ -1,4 +1,8 @@
-//! Which inputs a position reads, axis by axis, and where the border cuts taps off.
+//! Which inputs a position reads along one axis, and where the border cuts taps off.
+//!
+//! Between the borders every position has all taps, so that an axis falls into stretches of equal taps: a few
+//! positions at each end, one by one, and all others in one. Inside of a stretch nobody asks for the border
+//! again.
 
 use super::super::ConvSpec;
 use std::ops::Range;
@@ -52,7 +56,8 @@ impl Axis {
         (0..self.limit as isize).contains(&at).then_some(at as usize)
     }
 
-    /// Cut where the set of taps that read inside changes: border positions one by one, and the interior.
+    /// The axis cut where the set of taps that read inside changes: positions at the border one by one, and
+    /// the interior.
     pub fn stretches(&self) -> Vec<Stretch> {
         let interior = self.interior();
         let middle = (!interior.is_empty()).then(|| interior.clone());

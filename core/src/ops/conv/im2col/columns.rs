@@ -1,10 +1,12 @@
 //! The columns of a convolution as a left operand: never written down, found by address.
 //!
-//! The matrix of columns has a row for each pixel of a grid and a run of channels for each tap: A[(n, p, q),
-//! (tap, c)] = x[n, p·step + tap_y, q·step + tap_x, c], 0 outside of the image. NHWC makes a tap's channels a
-//! run in memory, so that a row of A is a list of addresses ([`Columns`]); a tap that is padding for all rows
-//! of a tile is left out, neighbouring taps whose runs join are one segment. The transpose, for the gradient
-//! of the weights, has a row for each (tap, c) and the pixels as depth: strips are copied from channel runs
+//! The matrix of columns has a row for each pixel of a grid, and in it a run of channels for each tap: A[(n,
+//! p, q), (tap, c)] = x[n, p·step + tap_y, q·step + tap_x, c], which is 0 outside of the image. In NHWC the
+//! channels of a tap are neighbours in memory, so that a row of A is a list of addresses ([`Columns`]). A tap
+//! that is padding for all rows of a tile is left out, and neighbouring taps whose runs join are one segment.
+//!
+//! The transpose, for the gradient of the weights, has a row for each (tap, c), and the pixels are its depth.
+//! Its rows are no runs in memory, and so strips of them are copied, from runs of channels
 //! ([`ColumnsTransposed`]).
 
 use crate::Element;
@@ -118,8 +120,8 @@ impl<E: Element> Columns<'_, E> {
                 let there = origins[i].wrapping_offset(offset);
                 addresses[i] = if inside >> i & 1 == 1 { there } else { self.zeros.as_ptr() };
             }
-            // Joined to the segment before, where each row's run goes on in memory and B's rows go on as
-            // well.
+            // The tap is joined to the segment before it where each row's run goes on in memory, and B's rows
+            // go on too.
             match strip.segments.last_mut() {
                 Some(last) if addresses == end && last.k + last.len == j * len => last.len += len,
                 _ => {
@@ -355,7 +357,7 @@ impl<E: Element> ColumnsTransposed<'_, E> {
         for run in runs {
             let y = (p * self.step[0]) as isize + run.y;
             let [first, last] = run.x.map(|tap| (q * self.step[1]) as isize + tap);
-            // A run longer than the image is wide may begin and end outside of it.
+            // A run that is longer than the image is wide may begin and end outside of it.
             any |= (y as usize) < self.source.h && first < self.source.w as isize && last >= 0;
         }
         if any {

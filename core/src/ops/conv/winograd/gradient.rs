@@ -1,7 +1,10 @@
 //! The gradient of the weights: dw = Gᵀ (Σ_t V_tc ⊙ (A dy Aᵀ)_to) G.
 //!
-//! Ranges of input and output channels are pieces of work, and so are parts of the tiles where there are few
-//! ranges; the parts' sums are added in order, and mapped back to taps.
+//! The sum goes over all tiles, and its N² planes have a number for each pair of channels. A piece of work is
+//! a range of input channels by a range of output
+//! channels, whose sums are read and written once for each block of tiles.
+//! Where this leaves few pieces the tiles are cut into parts as well; the parts' sums are added in order, and
+//! then mapped back to taps.
 
 use super::*;
 

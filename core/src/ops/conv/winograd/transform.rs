@@ -7,10 +7,10 @@
 //! 3, M = 2 of R = 5) and n₀ = a²b², n_a = 2a²(a² − b²), n_b = 2b²(b² − a²):
 //!
 //! ```text
-//! Bᵀ d: a²b² d₀ − (a²+b²) d₂ + d₄            A y: y₀                                    G g: g₀ / n₀
-//!       (d₄ − b² d₂) ± a (d₃ − b² d₁)             Σ_k (±a)ᵏ y_k                              Σ_j (±a)ʲ g_j / n_a
-//!       (d₄ − a² d₂) ± b (d₃ − a² d₁)             Σ_k (±b)ᵏ y_k                              Σ_j (±b)ʲ g_j / n_b
-//!       a²b² d₁ − (a²+b²) d₃ + d₅                 y_{M−1}                                    g_{R−1}
+//! Bᵀ d: a²b² d₀ − (a²+b²) d₂ + d₄          A y: y₀                   G g: g₀ / n₀
+//!       (d₄ − b² d₂) ± a (d₃ − b² d₁)           Σ_k (±a)ᵏ y_k             Σ_j (±a)ʲ g_j / n_a
+//!       (d₄ − a² d₂) ± b (d₃ − a² d₁)           Σ_k (±b)ᵏ y_k             Σ_j (±b)ʲ g_j / n_b
+//!       a²b² d₁ − (a²+b²) d₃ + d₅               y_{M−1}                   g_{R−1}
 //! ```
 //!
 //! The passes need Aᵀ and Gᵀ as well. For M = 2 of R = 3 the points are 0, ±1, ∞. The usual a = 1, b = 2
