@@ -1,10 +1,11 @@
-//! What takes the time: spans of named work, while somebody asks.
+//! Where the time goes: spans of named work, while somebody asks.
 //!
-//! A span's own time is its length less that of the spans inside it, so own times add up to the time that is
-//! measured: T = Σ own + outside, whatever the nesting. Kernels say what they do (operations, least bytes
-//! moved), so that rate and arithmetic intensity follow. Off, a span costs one load of a flag. Spans count
-//! where work is shared out, not in the tasks it is shared to: a span lasts as long as whoever shared the
-//! work out waits for all threads.
+//! A span's own time is its length less that of the spans inside it. Own times therefore add up to the time
+//! that is measured, T = Σ own + outside, however spans are nested. Kernels say what they do (operations, and
+//! the least number of bytes that they must move), from which their rate and arithmetic intensity follow.
+//! While no profile is on a span costs one load of a flag. Spans count where work is shared out, and not in
+//! the tasks that it is shared to, so that a span lasts as long as whoever shared the work out waits for all
+//! threads.
 
 use crate::{Element, parallel};
 use std::cell::RefCell;

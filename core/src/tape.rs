@@ -3,7 +3,7 @@
 //! For y = f(x), backward turns ∂L/∂y into ∂L/∂x = (∂f/∂x)ᵀ ∂L/∂y. An op computes its value, and if any
 //! parent is live (leads to a parameter or an input whose gradient is wanted) records one closure that
 //! captures only what backward needs. `Tape::backward` runs the closures from the last to the first and drops
-//! each after use, so that buffers return to the pool as early as can be. The tape owns no values: a `Var`
+//! each after use, so that buffers return to the arena as early as can be. The tape owns no values: a `Var`
 //! moves into an op, and an op whose input's buffer has no other owner may work in place. A value that is
 //! cheap to make from what its own node keeps, as batch norm's from its input, need not be kept for the ops
 //! that read it: they make it again, to the same bits.

@@ -1,8 +1,9 @@
 //! The loop under every pointwise op: dᵢ ← f(dᵢ, aᵢ, bᵢ), where a and b broadcast to d's shape as in NumPy.
 //!
-//! Axes of the destination along which both operands move in the same manner are joined, so that equal shapes
-//! are one run, a channel vector is a run a row and a scalar operand one run again. Inside a run an operand
-//! is a slice or one value. What `f` does not look at is not read.
+//! Neighbouring axes of d along which both operands move in the same manner are joined to one. Then operands
+//! of equal shapes make a single run of all elements, so does an operand of one element, and a vector of
+//! channels makes one run for each row. Within a run an operand is a slice or a single value, and the loop is
+//! simple enough to be vectorised. What `f` does not look at is not read.
 
 use crate::parallel::{self, GRAIN};
 use crate::simd::{Kernel, Simd};

@@ -1,9 +1,10 @@
 //! What follows a product P [.., c]: y = act(scale · (P + bias) + shift + residual), forward and backward.
 //!
-//! A kernel that makes P applies it while P is in registers ([`Epilogue`]); where P is made otherwise,
-//! [`Tail::apply`] does in one sweep. Backward, dz = dy where the activation passes (seen from y), d
-//! residual = dz, dP = scale · dz, d bias = Σ_rows dP: one sweep over dy, in place where its buffer has no
-//! other owner. The sums are cut into pieces by shape alone.
+//! A kernel that makes P applies the tail while P is still in registers ([`Epilogue`]); where P is made
+//! otherwise, [`Tail::apply`] does so in one sweep over memory. Backward, dz = dy where the activation
+//! passes, which is seen from y. The residual's gradient is dz, dP = scale · dz, and the bias' gradient is
+//! Σ_rows dP. That is one sweep over dy, in its own place if its buffer has no other owner. The sums are cut
+//! into pieces by the shape alone.
 
 use crate::buffer::{Buffer, add_to};
 use crate::epilogue::is_between;

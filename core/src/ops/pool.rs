@@ -1,11 +1,12 @@
 //! Pooling of images [N, H, W, C].
 //!
-//! Maximum: y[p, q] = max over taps (r, s) of x[p·stride + r·dilation - padding, ..], padding being -∞. The
-//! first maximum in row-major order wins and receives the gradient; its tap is what backward keeps, one byte
-//! an output. Backward gathers: each input row looks at the outputs whose windows cover it, so that rows are
-//! independent.
+//! Maximum: y[p, q] = max over taps (r, s) of x[p·stride + r·dilation - padding, ..], where padding counts as
+//! -∞. The first maximum in row-major order wins and receives the gradient. Backward keeps which tap it was,
+//! in one byte for each output where the window is small enough. It gathers: each row of the input looks at
+//! the outputs whose windows cover it, so that rows can be computed independently.
 //!
-//! Average: windows [start, end) and divisors factor over the axes, so that it is a separable map.
+//! Average: what a window sees, and the number that the sum is divided by, are products of what they are on
+//! each axis, so that it is a separable map.
 
 use super::taps::Taps;
 use super::window::Window;

@@ -1,7 +1,8 @@
 //! Ops that move elements and compute nothing: reshape, permute, concatenate, slice, select, gather.
 //!
-//! Each is a linear map y_i = x_σ(i); its gradient adds g_i to ∂x_σ(i). A tensor cut along an axis is seen as
-//! [outer, n, inner], and neighbours that stay neighbours move together.
+//! Each is a linear map y_i = x_σ(i), and its gradient adds g_i to ∂x_σ(i). A tensor that is cut along an
+//! axis is seen as [outer, n, inner] around it, and elements that are neighbours before and after move
+//! together.
 
 use crate::parallel::{self, GRAIN, Shared};
 use crate::shape::Around;
@@ -37,9 +38,9 @@ impl<E: Element> Tensor<E> {
     }
 }
 
-/// A permutation as many transpositions [m, k] → [k, m]: k along the axis that is innermost in the source, m
-/// along the one that is innermost in the result. If that is the same axis, m is one and rows of k are
-/// copied.
+/// A permutation as many transpositions [m, k] → [k, m], where k runs along the axis that is innermost in the
+/// source, and m along the one that is innermost in the result. If that is the same axis, m is one and rows
+/// of k are copied.
 struct Permutation {
     /// (extent, stride in the source, stride in the result) of the other axes.
     outer: Vec<(usize, usize, usize)>,

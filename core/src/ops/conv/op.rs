@@ -1,4 +1,8 @@
-//! Convolution on the tape.
+//! Convolution on the tape: y = act(scale · (x ∗ w + bias) + shift + residual), recorded.
+//!
+//! Forward makes y in one pass over the product. Backward turns dy into dP with the tail that a linear layer
+//! has too (`ops::fused`), and dP into dw and dx by the other two passes of the convolution. dw comes first,
+//! so that x is free when dx needs memory.
 
 use super::{ConvSpec, Pass, backward_data, backward_weight, choose, forward};
 use crate::gemm::Precision;
