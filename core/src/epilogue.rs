@@ -105,6 +105,22 @@ impl<E> Epilogue<'_, E> {
 }
 
 impl<E: Element> Epilogue<'_, E> {
+    /// Panics, naming the op, where it is too short for so many channels, or for a result of `len` elements.
+    /// Kernels rely on it.
+    #[track_caller]
+    pub(crate) fn check(&self, op: &str, channels: usize, len: usize) {
+        for (name, vector) in [("scale", self.scale), ("bias", self.bias)] {
+            assert!(
+                vector.is_none_or(|v| v.len() >= channels),
+                "{op}: {name} is shorter than {channels} columns"
+            );
+        }
+        assert!(
+            self.residual.is_none_or(|r| r.len() >= len),
+            "{op}: the residual is smaller than the result"
+        );
+    }
+
     /// The epilogue of a part of the result: of its `len` elements, whole rows of channels, from `at` on.
     pub(crate) fn of_rows(&self, at: usize, len: usize) -> Self {
         Epilogue { residual: self.residual.map(|r| &r[at..][..len]), ..*self }

@@ -2,9 +2,7 @@
 //! not wrap, hang or ask for memory without end. And as many axes as a tensor can have.
 
 use gradus_core::ops::PoolSpec;
-use gradus_core::ops::conv::{
-    Algorithm, Conv, ConvSpec, Fused, backward_data, backward_weight, forward, winograd,
-};
+use gradus_core::ops::conv::{Algorithm, Conv, ConvSpec, Fused, backward_data, backward_weight, forward};
 use gradus_core::ops::roi_align::{Roi, RoiAlign};
 use gradus_core::{Activation, Epilogue, Tape, Tensor, Var};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -253,5 +251,5 @@ fn the_last_of_ten_million_places_is_still_in_the_image() {
 fn winograd_makes_no_channels_of_none() {
     let spec = ConvSpec::square([1, 8, 8, 16], 0, 3, 1, 1);
     let x = vec![1f32; spec.x_len()];
-    winograd::forward(4, &spec, &x, &[], &Epilogue::default(), &mut []);
+    forward(Algorithm::Winograd4, &spec, &x, &[], &Epilogue::default(), &mut []);
 }

@@ -123,12 +123,7 @@ impl<'a, E: Element> Output<'a, E> {
         let end = self.map.end(rows, cols);
         assert!(end <= self.c.len(), "gemm: the result needs {end} elements, has {}", self.c.len());
         if let Some(e) = self.finish.epilogue {
-            assert!(e.scale.is_none_or(|s| s.len() >= cols), "gemm: scale is shorter than {cols} columns");
-            assert!(e.bias.is_none_or(|b| b.len() >= cols), "gemm: bias is shorter than {cols} columns");
-            assert!(
-                e.residual.is_none_or(|r| r.len() >= end),
-                "gemm: the residual is smaller than the result"
-            );
+            e.check("gemm", cols, end);
         }
     }
 }

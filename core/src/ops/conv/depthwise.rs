@@ -42,7 +42,7 @@ const FAR: usize = 2 * 1024 * 1024;
 const PIECE: usize = 64 * 1024;
 
 /// Whether it serves this convolution.
-pub fn applies(spec: &ConvSpec) -> bool {
+pub(super) fn applies(spec: &ConvSpec) -> bool {
     spec.groups == spec.c_in && spec.c_in > 0
 }
 
@@ -393,7 +393,13 @@ fn repeated(spec: &ConvSpec) -> (ConvSpec, usize) {
 }
 
 /// y = act(scale · (x ∗ w) + bias + residual).
-pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogue<'_, E>, y: &mut [E]) {
+pub(super) fn forward<E: Element>(
+    spec: &ConvSpec,
+    x: &[E],
+    w: &[E],
+    epilogue: &Epilogue<'_, E>,
+    y: &mut [E],
+) {
     match repeated(spec) {
         (spec, 1) => GatherAxes::forward(&spec).run(x, w, epilogue, y),
         (spec, m) => GatherAxes::forward(&spec).run(&repeat(x, m), w, epilogue, y),
@@ -401,7 +407,7 @@ pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogu
 }
 
 /// dx = ∂⟨dy, x ∗ w⟩ / ∂x.
-pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
+pub(super) fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
     let (each, m) = repeated(spec);
     let axes = GatherAxes::backward(&each);
     if m == 1 {
@@ -418,7 +424,7 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
 }
 
 /// dw = ∂⟨dy, x ∗ w⟩ / ∂w.
-pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
+pub(super) fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
     match repeated(spec) {
         (spec, 1) => tap_sums(&spec, x, dy, dw),
         (spec, m) => tap_sums(&spec, &repeat(x, m), dy, dw),

@@ -38,7 +38,7 @@ const PARTS: usize = 32;
 const APART: usize = 64;
 
 /// Whether it serves this convolution.
-pub fn applies(spec: &ConvSpec) -> bool {
+pub(super) fn applies(spec: &ConvSpec) -> bool {
     spec.groups == 1
         && spec.dilation[1] == 1
         && spec.c_in <= 8
@@ -154,7 +154,13 @@ impl<E: Element, F: Fn(usize, usize) -> E> Kernel<E> for Pack<F> {
 }
 
 /// y = act(scale · (x ∗ w) + bias + residual).
-pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogue<'_, E>, y: &mut [E]) {
+pub(super) fn forward<E: Element>(
+    spec: &ConvSpec,
+    x: &[E],
+    w: &[E],
+    epilogue: &Epilogue<'_, E>,
+    y: &mut [E],
+) {
     let runs = TapRuns::new(spec);
     let rows = spec.kernel[0] * runs.len;
     let w = E::dispatch(Pack { rows, columns: spec.c_out, element: |t, o| w[t * spec.c_out + o] });
@@ -247,7 +253,7 @@ impl<E: Element> LineOutputs<'_, E> {
 }
 
 /// dx = ∂⟨dy, x ∗ w⟩ / ∂x.
-pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
+pub(super) fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
     let runs = TapRuns::new(spec);
     let columns = spec.kernel[0] * runs.len;
     let w = E::dispatch(Pack { rows: spec.c_out, columns, element: |o, t| w[t * spec.c_out + o] });
@@ -383,7 +389,7 @@ fn add_runs<S: Simd<E>, E: Element>(
 }
 
 /// dw = ∂⟨dy, x ∗ w⟩ / ∂w.
-pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
+pub(super) fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
     let runs = TapRuns::new(spec);
     let lines = spec.n * spec.out_hw()[0];
     let work = runs.width * spec.c_out * spec.kernel[0] * runs.len;

@@ -8,9 +8,9 @@
 //! Each algorithm computes all three maps for the convolutions that it serves, and [`choose`] picks
 //! one for each pass. Im2col serves every convolution.
 
-pub mod depthwise;
-pub mod direct;
-pub mod im2col;
+mod depthwise;
+mod direct;
+mod im2col;
 mod op;
 #[cfg(test)]
 mod op_tests;
@@ -179,7 +179,18 @@ fn kernel<E: Element>(algorithm: Algorithm, spec: &ConvSpec, pass: Pass) -> prof
     })
 }
 
-/// y = act(scale · (x ∗ w) + bias + residual).
+/// What the kernels rely on: the spec's numbers fit, the algorithm serves it, and the operands have its
+/// lengths.
+#[track_caller]
+fn check(algorithm: Algorithm, spec: &ConvSpec, x: usize, w: usize, y: usize) {
+    spec.check();
+    assert!(algorithm.applies(spec), "conv2d: {} does not serve {spec:?}", algorithm.name());
+    let want = (spec.x_len(), spec.w_len(), spec.y_len());
+    assert_eq!((x, w, y), want, "conv2d: elements of x, w and y, or of their gradients, for {spec:?}");
+}
+
+/// y = act(scale · (x ∗ w) + bias + residual). Panics when the operands' lengths do not fit the spec, or the
+/// algorithm does not serve it; so do the gradients.
 #[track_caller]
 pub fn forward<E: Element>(
     algorithm: Algorithm,
@@ -189,12 +200,8 @@ pub fn forward<E: Element>(
     epilogue: &Epilogue<'_, E>,
     y: &mut [E],
 ) {
-    spec.check();
-    assert_eq!(
-        (x.len(), w.len(), y.len()),
-        (spec.x_len(), spec.w_len(), spec.y_len()),
-        "conv2d: x, w, y of {spec:?}"
-    );
+    check(algorithm, spec, x.len(), w.len(), y.len());
+    epilogue.check("conv2d", spec.c_out, y.len());
     if y.is_empty() {
         return;
     }
@@ -203,82 +210,27 @@ pub fn forward<E: Element>(
     Work { algorithm, spec, operands: Operands::Forward { x, w, epilogue, y } }.run();
 }
 
-fn forward_by<E: Element>(
-    algorithm: Algorithm,
-    spec: &ConvSpec,
-    x: &[E],
-    w: &[E],
-    epilogue: &Epilogue<'_, E>,
-    y: &mut [E],
-) {
-    // Winograd's maps are given operands that are rounded already, where the precision says so. Products in
-    // columns round what they pack, and the other algorithms compute with operands as they are.
-    let read = |operand| spec.precision.operand(operand);
-    match algorithm {
-        Algorithm::Im2col => im2col::forward(spec, x, w, epilogue, y),
-        Algorithm::Depthwise => depthwise::forward(spec, x, w, epilogue, y),
-        Algorithm::Direct => direct::forward(spec, x, w, epilogue, y),
-        Algorithm::Winograd4 => winograd::forward(4, spec, &read(x), &read(w), epilogue, y),
-        Algorithm::Winograd2 => winograd::forward(2, spec, &read(x), &read(w), epilogue, y),
-        Algorithm::Phases => phases::forward(spec, &read(x), &read(w), epilogue, y),
-    }
-}
-
 /// dx = ∂⟨dy, x ∗ w⟩ / ∂x.
 #[track_caller]
 pub fn backward_data<E: Element>(algorithm: Algorithm, spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
-    spec.check();
-    assert_eq!(
-        (dy.len(), w.len(), dx.len()),
-        (spec.y_len(), spec.w_len(), spec.x_len()),
-        "conv2d: dy, w, dx of {spec:?}"
-    );
+    check(algorithm, spec, dx.len(), w.len(), dy.len());
     if dy.is_empty() || w.is_empty() || dx.is_empty() {
         return dx.fill(E::ZERO);
     }
     Work { algorithm, spec, operands: Operands::BackwardData { dy, w, dx } }.run();
 }
 
-fn backward_data_by<E: Element>(algorithm: Algorithm, spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
-    let read = |operand| spec.precision.operand(operand);
-    match algorithm {
-        Algorithm::Im2col => im2col::backward_data(spec, dy, w, dx),
-        Algorithm::Depthwise => depthwise::backward_data(spec, dy, w, dx),
-        Algorithm::Direct => direct::backward_data(spec, dy, w, dx),
-        Algorithm::Winograd4 => winograd::backward_data(4, spec, &read(dy), &read(w), dx),
-        Algorithm::Winograd2 => winograd::backward_data(2, spec, &read(dy), &read(w), dx),
-        Algorithm::Phases => phases::backward_data(spec, &read(dy), &read(w), dx),
-    }
-}
-
 /// dw = ∂⟨dy, x ∗ w⟩ / ∂w.
 #[track_caller]
 pub fn backward_weight<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
-    spec.check();
-    assert_eq!(
-        (x.len(), dy.len(), dw.len()),
-        (spec.x_len(), spec.y_len(), spec.w_len()),
-        "conv2d: x, dy, dw of {spec:?}"
-    );
+    check(algorithm, spec, x.len(), dw.len(), dy.len());
     if x.is_empty() || dy.is_empty() || dw.is_empty() {
         return dw.fill(E::ZERO);
     }
     Work { algorithm, spec, operands: Operands::BackwardWeight { x, dy, dw } }.run();
 }
 
-fn backward_weight_by<E: Element>(algorithm: Algorithm, spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
-    let read = |operand| spec.precision.operand(operand);
-    match algorithm {
-        Algorithm::Im2col => im2col::backward_weight(spec, x, dy, dw),
-        Algorithm::Depthwise => depthwise::backward_weight(spec, x, dy, dw),
-        Algorithm::Direct => direct::backward_weight(spec, x, dy, dw),
-        Algorithm::Winograd4 => winograd::backward_weight(4, spec, &read(x), &read(dy), dw),
-        Algorithm::Winograd2 => winograd::backward_weight(2, spec, &read(x), &read(dy), dw),
-        Algorithm::Phases => phases::backward_weight(spec, &read(x), &read(dy), dw),
-    }
-}
-
-/// A pass by an algorithm, over operands whose lengths were checked.
+/// A pass by an algorithm, of what was checked; no operand is empty, but x and w may be in im2col's forward.
 struct Work<'a, E> {
     algorithm: Algorithm,
     spec: &'a ConvSpec,
@@ -318,9 +270,33 @@ fn run_f64(work: Work<'_, f64>) {
 }
 
 fn run<E: Element>(Work { algorithm, spec, operands }: Work<'_, E>) {
+    // Winograd's maps are given operands that are rounded already, where the precision says so. Products in
+    // columns round what they pack, and the other algorithms compute with operands as they are.
+    let read = |operand| spec.precision.operand(operand);
     match operands {
-        Operands::Forward { x, w, epilogue, y } => forward_by(algorithm, spec, x, w, epilogue, y),
-        Operands::BackwardData { dy, w, dx } => backward_data_by(algorithm, spec, dy, w, dx),
-        Operands::BackwardWeight { x, dy, dw } => backward_weight_by(algorithm, spec, x, dy, dw),
+        Operands::Forward { x, w, epilogue, y } => match algorithm {
+            Algorithm::Im2col => im2col::forward(spec, x, w, epilogue, y),
+            Algorithm::Depthwise => depthwise::forward(spec, x, w, epilogue, y),
+            Algorithm::Direct => direct::forward(spec, x, w, epilogue, y),
+            Algorithm::Winograd4 => winograd::forward(4, spec, &read(x), &read(w), epilogue, y),
+            Algorithm::Winograd2 => winograd::forward(2, spec, &read(x), &read(w), epilogue, y),
+            Algorithm::Phases => phases::forward(spec, &read(x), &read(w), epilogue, y),
+        },
+        Operands::BackwardData { dy, w, dx } => match algorithm {
+            Algorithm::Im2col => im2col::backward_data(spec, dy, w, dx),
+            Algorithm::Depthwise => depthwise::backward_data(spec, dy, w, dx),
+            Algorithm::Direct => direct::backward_data(spec, dy, w, dx),
+            Algorithm::Winograd4 => winograd::backward_data(4, spec, &read(dy), &read(w), dx),
+            Algorithm::Winograd2 => winograd::backward_data(2, spec, &read(dy), &read(w), dx),
+            Algorithm::Phases => phases::backward_data(spec, &read(dy), &read(w), dx),
+        },
+        Operands::BackwardWeight { x, dy, dw } => match algorithm {
+            Algorithm::Im2col => im2col::backward_weight(spec, x, dy, dw),
+            Algorithm::Depthwise => depthwise::backward_weight(spec, x, dy, dw),
+            Algorithm::Direct => direct::backward_weight(spec, x, dy, dw),
+            Algorithm::Winograd4 => winograd::backward_weight(4, spec, &read(x), &read(dy), dw),
+            Algorithm::Winograd2 => winograd::backward_weight(2, spec, &read(x), &read(dy), dw),
+            Algorithm::Phases => phases::backward_weight(spec, &read(x), &read(dy), dw),
+        },
     }
 }

@@ -27,7 +27,7 @@ const M: usize = 4;
 const TAPS: usize = 3;
 
 /// Whether it serves this convolution.
-pub fn applies(spec: &ConvSpec) -> bool {
+pub(super) fn applies(spec: &ConvSpec) -> bool {
     let ([kh, kw], [stride, across]) = (spec.kernel, spec.stride);
     (kh, stride, spec.dilation, spec.groups) == (kw, across, [1; 2], 1)
         && stride > 1
@@ -94,12 +94,18 @@ fn split_taps<E: Element>(spec: &ConvSpec, w: &[E]) -> Buffer<E> {
 }
 
 /// y = act(scale · (x ∗ w) + bias + residual).
-pub fn forward<E: Element>(spec: &ConvSpec, x: &[E], w: &[E], epilogue: &Epilogue<'_, E>, y: &mut [E]) {
+pub(super) fn forward<E: Element>(
+    spec: &ConvSpec,
+    x: &[E],
+    w: &[E],
+    epilogue: &Epilogue<'_, E>,
+    y: &mut [E],
+) {
     winograd::forward(M, &unstrided(spec), &split(spec, x), &split_taps(spec, w), epilogue, y);
 }
 
 /// dx = ∂⟨dy, x ∗ w⟩ / ∂x.
-pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
+pub(super) fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
     let inner = unstrided(spec);
     let mut phases = Buffer::stale(inner.x_len());
     winograd::backward_data(M, &inner, dy, &split_taps(spec, w), &mut phases);
@@ -117,7 +123,7 @@ pub fn backward_data<E: Element>(spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E
 }
 
 /// dw = ∂⟨dy, x ∗ w⟩ / ∂w.
-pub fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
+pub(super) fn backward_weight<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
     let (inner, tap) = (unstrided(spec), spec.c_in * spec.c_out);
     let mut phases = Buffer::stale(inner.w_len());
     winograd::backward_weight(M, &inner, &split(spec, x), dy, &mut phases);

@@ -440,3 +440,45 @@ fn epilogues_are_what_they_say() {
         }
     }
 }
+
+/// Kernels read and write where the spec says, so that all of it is looked at before.
+#[test]
+fn what_does_not_fit_is_refused() {
+    let said = |algorithm: Algorithm, spec: ConvSpec, short: [usize; 5]| {
+        let operand = |n: usize, short: usize| vec![1.0f32; n - short];
+        let [x, w, dy] =
+            [(spec.x_len(), 0), (spec.w_len(), 1), (spec.y_len(), 2)].map(|(n, i)| operand(n, short[i]));
+        let (bias, residual) = (operand(spec.c_out, short[3]), operand(spec.y_len(), short[4]));
+        let epilogue = Epilogue { bias: Some(&bias), residual: Some(&residual), ..Epilogue::default() };
+        let passes: [&dyn Fn(); 3] = [
+            &|| forward(algorithm, &spec, &x, &w, &epilogue, &mut dy.clone()),
+            &|| backward_data(algorithm, &spec, &dy, &w, &mut x.clone()),
+            &|| backward_weight(algorithm, &spec, &x, &dy, &mut w.clone()),
+        ];
+        passes.map(|pass| {
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(pass)).err();
+            panic.map_or(String::new(), |p| p.downcast_ref::<String>().cloned().unwrap_or_default())
+        })
+    };
+    let (dense, strided) =
+        (ConvSpec::square([1, 9, 9, 6], 12, 3, 1, 1), ConvSpec::square([1, 9, 9, 3], 6, 3, 2, 1));
+    for (algorithm, spec) in [(Algorithm::Depthwise, dense), (Algorithm::Winograd4, strided)] {
+        for said in said(algorithm, spec, [0; 5]) {
+            assert!(said.contains(&format!("conv2d: {} does not serve", algorithm.name())), "{said}");
+        }
+    }
+    for algorithm in Algorithm::ALL.into_iter().filter(|a| a.applies(&dense)) {
+        for operand in 0..3 {
+            let short = std::array::from_fn(|i| usize::from(i == operand));
+            assert!(
+                said(algorithm, dense, short).iter().all(|s| s.contains("conv2d: elements of x, w and y"))
+            );
+        }
+        assert_eq!(said(algorithm, dense, [0, 0, 0, 1, 0])[0], "conv2d: bias is shorter than 12 columns");
+        assert_eq!(
+            said(algorithm, dense, [0, 0, 0, 0, 1])[0],
+            "conv2d: the residual is smaller than the result"
+        );
+        assert_eq!(said(algorithm, dense, [0; 5]), [""; 3]);
+    }
+}

@@ -29,7 +29,13 @@ const PIECES: usize = 64;
 const HALVINGS: usize = 3;
 
 /// dw = ∂⟨dy, x ∗ w⟩ / ∂w, in tiles of m x m outputs.
-pub fn backward_weight<E: Element>(m: usize, spec: &ConvSpec, x: &[E], dy: &[E], dw: &mut [E]) {
+pub(in crate::ops::conv) fn backward_weight<E: Element>(
+    m: usize,
+    spec: &ConvSpec,
+    x: &[E],
+    dy: &[E],
+    dw: &mut [E],
+) {
     tiled!(backward_weight_in_tiles(m, spec, x, dy, dw));
 }
 
@@ -39,9 +45,6 @@ fn backward_weight_in_tiles<E: Element, const M: usize, const R: usize>(
     dy: &[E],
     dw: &mut [E],
 ) {
-    if x.is_empty() || dy.is_empty() {
-        return dw.fill(E::ZERO);
-    }
     let (lanes, _) = E::dispatch(Registers);
     let tiles = OutputTiles::new(spec, M);
     let points = points(M, R) * points(M, R);

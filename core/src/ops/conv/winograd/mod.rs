@@ -29,7 +29,7 @@ mod gradient;
 mod transform;
 mod weights;
 
-pub use gradient::backward_weight;
+pub(super) use gradient::backward_weight;
 
 use super::ConvSpec;
 use super::product::{MAX_ROWS, RowStarts, SmallProduct, tile_rows, tile_vectors};
@@ -46,7 +46,7 @@ use transform::{
 use weights::{MappedWeights, adjoint};
 
 /// Whether tiles of m x m outputs serve this convolution.
-pub fn applies(m: usize, spec: &ConvSpec) -> bool {
+pub(super) fn applies(m: usize, spec: &ConvSpec) -> bool {
     let ConvSpec { kernel: [r, across], stride, padding, dilation, groups, .. } = *spec;
     matches!((m, r), (4 | 2, 3) | (2, 5))
         && (across, stride, dilation, groups) == (r, [1; 2], [1; 2], 1)
@@ -55,7 +55,7 @@ pub fn applies(m: usize, spec: &ConvSpec) -> bool {
 
 /// How many tiles of m x m outputs all images have, and points each of them: their product is the number of
 /// products for each pair of channels.
-pub fn products(m: usize, spec: &ConvSpec) -> (usize, usize) {
+pub(super) fn products(m: usize, spec: &ConvSpec) -> (usize, usize) {
     let tiles = OutputTiles::new(spec, m);
     (tiles.total, tiles.points * tiles.points)
 }
@@ -74,7 +74,7 @@ macro_rules! tiled {
 use tiled;
 
 /// y = act(scale · (x ∗ w) + bias + residual), in tiles of m x m outputs.
-pub fn forward<E: Element>(
+pub(super) fn forward<E: Element>(
     m: usize,
     spec: &ConvSpec,
     x: &[E],
@@ -86,7 +86,7 @@ pub fn forward<E: Element>(
 }
 
 /// dx = ∂⟨dy, x ∗ w⟩ / ∂x, in tiles of m x m.
-pub fn backward_data<E: Element>(m: usize, spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
+pub(super) fn backward_data<E: Element>(m: usize, spec: &ConvSpec, dy: &[E], w: &[E], dx: &mut [E]) {
     let (back, turned) = adjoint(spec, w);
     forward(m, &back, dy, &turned, &Epilogue::default(), dx);
 }
@@ -311,9 +311,6 @@ fn forward_in_tiles<E: Element, const M: usize, const R: usize>(
     epilogue: &Epilogue<'_, E>,
     y: &mut [E],
 ) {
-    if y.is_empty() || x.is_empty() {
-        return super::im2col::forward(spec, x, w, epilogue, y);
-    }
     let u = MappedWeights::new::<M, R>(w, spec.c_in, spec.c_out);
     let tiles = OutputTiles::new(spec, M);
     let block = tiles.block(BLOCK, spec.c_in.max(spec.c_out));
@@ -373,6 +370,8 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for TileBlock<'_, E, 
         let mut v = Planes::<E>::new(points, rows, spec.c_in, S::LANES);
         let mut m = Planes::<E>::new(points, rows, columns, S::LANES);
         self.points.map::<InputMap, S, M, R>(s, self.tiles.clone(), &mut v);
+        let at_point =
+            |k| u.data.as_ptr().wrapping_add(k * u.plane + self.panels.start * spec.c_in * u.width);
         for k in 0..points {
             // SAFETY: `Planes::new` made room for rows + MAX_ROWS rows of whole vectors in each plane of v
             // and m, which are this thread's; plane k of U has c_in rows of `width` numbers for each panel.
@@ -381,17 +380,14 @@ impl<E: Element, const M: usize, const R: usize> Kernel<E> for TileBlock<'_, E, 
                     a: v.data.as_ptr().add(k * v.plane),
                     a_rows: RowStarts::Every(v.ld),
                     step: 1,
-                    b: u.data.as_ptr().add(k * u.plane + self.panels.start * spec.c_in * u.width),
+                    b: at_point(k),
                     panel: spec.c_in * u.width,
                     ld: u.width,
                     c: m.data.as_mut_ptr().add(k * m.plane),
                     c_row: m.ld,
                     rows,
                     depth: spec.c_in,
-                    next: u
-                        .data
-                        .as_ptr()
-                        .wrapping_add((k + 1) * u.plane + self.panels.start * spec.c_in * u.width),
+                    next: at_point(k + 1),
                     panel_vectors: u.panel_vectors,
                     vectors: columns.div_ceil(S::LANES),
                     add: false,
