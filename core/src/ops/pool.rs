@@ -73,10 +73,9 @@ impl PoolSpec {
 }
 
 /// The number of a tap in its window, row-major; the largest number stands for "none": no gradient.
-trait TapNumber: Word + PartialEq {
+trait TapNumber: Word + PartialEq + Into<u32> {
     const NONE: Self;
     fn new(number: usize) -> Self;
-    fn number(self) -> usize;
 }
 impl TapNumber for u8 {
     const NONE: u8 = u8::MAX;
@@ -84,18 +83,12 @@ impl TapNumber for u8 {
     fn new(number: usize) -> u8 {
         number as u8
     }
-    fn number(self) -> usize {
-        usize::from(self)
-    }
 }
 impl TapNumber for u32 {
     const NONE: u32 = u32::MAX;
     #[inline(always)]
     fn new(number: usize) -> u32 {
         number as u32
-    }
-    fn number(self) -> usize {
-        self as usize
     }
 }
 
@@ -297,7 +290,7 @@ impl<E: Element> Tape<E> {
                 if tap == T::NONE {
                     return 0;
                 }
-                let (p, q, tap) = (i / c / ow % oh, i / c % ow, tap.number());
+                let (p, q, tap) = (i / c / ow % oh, i / c % ow, tap.into() as usize);
                 let seen = (down.source(p, tap / spec.kernel[1]), across.source(q, tap % spec.kernel[1]));
                 let (Some(row), Some(column)) = seen else { unreachable!("a maximum is in the image") };
                 row * w + column

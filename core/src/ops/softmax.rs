@@ -132,33 +132,34 @@ impl<E: Element> Tape<E> {
     /// The softmax along an axis (negative ones count from the back). Any shape of at least one axis.
     #[track_caller]
     pub fn softmax(&mut self, x: Var<E>, axis: isize) -> Var<E> {
-        let _span = profile::span("softmax", "forward");
-        let around = x.shape().around(x.shape().axis(axis));
-        let Var { value: mut y, node } = x;
-        softmax(&mut y, around);
-        let kept = self.records(&[node]).then(|| y.clone());
-        self.record("softmax", y, &[node], move |mut g, slots| {
-            let Some(y) = kept else { return };
-            slots.add(node, || {
-                softmax_backward(&mut g, &y, around);
-                g
-            });
-        })
+        self.along("softmax", x, axis, softmax, softmax_backward)
     }
 
     /// The logarithm of the softmax along an axis (negative ones count from the back). Any shape of at least
     /// one axis.
     #[track_caller]
     pub fn log_softmax(&mut self, x: Var<E>, axis: isize) -> Var<E> {
-        let _span = profile::span("log_softmax", "forward");
+        self.along("log_softmax", x, axis, log_softmax, log_softmax_backward)
+    }
+
+    #[track_caller]
+    fn along(
+        &mut self,
+        op: &'static str,
+        x: Var<E>,
+        axis: isize,
+        forward: fn(&mut Tensor<E>, Around),
+        backward: fn(&mut Tensor<E>, &Tensor<E>, Around),
+    ) -> Var<E> {
+        let _span = profile::span(op, "forward");
         let around = x.shape().around(x.shape().axis(axis));
         let Var { value: mut y, node } = x;
-        log_softmax(&mut y, around);
+        forward(&mut y, around);
         let kept = self.records(&[node]).then(|| y.clone());
-        self.record("log_softmax", y, &[node], move |mut g, slots| {
+        self.record(op, y, &[node], move |mut g, slots| {
             let Some(y) = kept else { return };
             slots.add(node, || {
-                log_softmax_backward(&mut g, &y, around);
+                backward(&mut g, &y, around);
                 g
             });
         })

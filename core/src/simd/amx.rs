@@ -90,44 +90,18 @@ pub(crate) struct Job<'a> {
     pub out: *mut f32,
 }
 
-/// The loads of one or two tiles of rows (`a`), one or two of columns (`b`), and their products.
-macro_rules! a1 {
-    () => {
-        "tileloadd tmm4, [{p} + {s}]"
-    };
-}
-macro_rules! a2 {
-    () => {
-        "tileloadd tmm4, [{p} + {s}]\ntileloadd tmm5, [{p} + {s} + 1024]"
-    };
-}
-macro_rules! b1 {
-    () => {
-        "tileloadd tmm6, [{q} + {s}]"
-    };
-}
-macro_rules! b2 {
-    () => {
-        "tileloadd tmm6, [{q} + {s}]\ntileloadd tmm7, [{q} + {s} + 1024]"
-    };
-}
-macro_rules! t11 {
-    () => {
-        "tdpbf16ps tmm0, tmm4, tmm6"
-    };
-}
-macro_rules! t12 {
-    () => {
-        "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7"
-    };
-}
-macro_rules! t21 {
-    () => {
-        "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm2, tmm5, tmm6"
-    };
-}
-macro_rules! t22 {
-    () => { "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7\ntdpbf16ps tmm2, tmm5, tmm6\ntdpbf16ps tmm3, tmm5, tmm7" };
+/// The loads of one or two tiles of rows (`a1`, `a2`), of one or two of columns (`b1`, `b2`), and their
+/// products.
+#[rustfmt::skip]
+macro_rules! code {
+    (a1) => { "tileloadd tmm4, [{p} + {s}]" };
+    (a2) => { "tileloadd tmm4, [{p} + {s}]\ntileloadd tmm5, [{p} + {s} + 1024]" };
+    (b1) => { "tileloadd tmm6, [{q} + {s}]" };
+    (b2) => { "tileloadd tmm6, [{q} + {s}]\ntileloadd tmm7, [{q} + {s} + 1024]" };
+    (a1 b1) => { "tdpbf16ps tmm0, tmm4, tmm6" };
+    (a1 b2) => { "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7" };
+    (a2 b1) => { "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm2, tmm5, tmm6" };
+    (a2 b2) => { concat!(code!(a1 b2), "\ntdpbf16ps tmm2, tmm5, tmm6\ntdpbf16ps tmm3, tmm5, tmm7") };
 }
 
 /// The loop over chunks around the products of one chunk.
@@ -182,10 +156,10 @@ pub(crate) unsafe fn tile_product(job: Job<'_>, halves: usize, vectors: usize) {
     // and (16, 16) of the 32 x 32 numbers of `out` on.
     unsafe {
         match (halves, vectors) {
-            (2, 2) => over_chunks!(job, "2048", a2!(), b2!(), t22!()),
-            (2, 1) => over_chunks!(job, "1024", a2!(), b1!(), t21!()),
-            (1, 2) => over_chunks!(job, "2048", a1!(), b2!(), t12!()),
-            (1, 1) => over_chunks!(job, "1024", a1!(), b1!(), t11!()),
+            (2, 2) => over_chunks!(job, "2048", code!(a2), code!(b2), code!(a2 b2)),
+            (2, 1) => over_chunks!(job, "1024", code!(a2), code!(b1), code!(a2 b1)),
+            (1, 2) => over_chunks!(job, "2048", code!(a1), code!(b2), code!(a1 b2)),
+            (1, 1) => over_chunks!(job, "1024", code!(a1), code!(b1), code!(a1 b1)),
             _ => unreachable!("one or two tiles each way"),
         }
     }
