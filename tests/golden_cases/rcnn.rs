@@ -7,11 +7,10 @@ use super::{Op, formula};
 use gradus_core::{Element, Rng, Tape, Tensor, Var};
 use gradus_models::detection::boxes::boxes;
 use gradus_models::detection::matcher::Match;
+use gradus_models::detection::roi_heads::{Selected, box_head, mask_head};
 use gradus_models::detection::rpn::Predictions;
 use gradus_models::detection::transform::resize_boxes;
-use gradus_models::detection::{
-    BackboneKind, Config, Detections, Detector, Target, mask_head, pooler, postprocess, roi_heads,
-};
+use gradus_models::detection::{BackboneKind, Config, Detections, Detector, Target, pooler};
 
 pub fn table<E: Element>() -> Vec<Op<E>> {
     // PyTorch's own f32 is off by 2.3e-6 in evaluation, 4.4e-7 in the losses and proposals of ResNet-50.
@@ -92,7 +91,7 @@ fn eval<E: Element>(run: &mut Run<E>) {
         let objectness = stored("objectness", &p.objectness);
         predictions.push(Predictions { objectness, deltas: stored("deltas", &p.deltas) });
     }
-    let anchors = net.anchors(&batch, &levels);
+    let anchors = net.rpn.anchors.over(batch.padded(), &levels);
     let corners = Tensor::from_slice([anchors.boxes.len(), 4], anchors.boxes.as_flattened());
     run.sampled("rpn.anchors", corners.shape(), &corners);
     for (k, p) in net.rpn.proposals(&predictions, &anchors, &batch.sizes, false).into_iter().enumerate() {
@@ -118,14 +117,14 @@ fn second_stage<E: Element>(
     images: &[Tensor<E>],
 ) {
     let g = &mut Tape::infer();
-    let maps = net.roi_levels(levels);
+    let maps = net.roi_heads.maps(levels);
     let proposals: Vec<Tensor<E>> =
         (0..images.len()).map(|k| stored(run, &format!("rpn.proposals.{k}"))).collect();
-    let pooled = pooler::pool(g, maps, sizes, &proposals, roi_heads::POOLED);
+    let pooled = pooler::pool(g, maps, sizes, &proposals, box_head::POOLED);
     put_images(run, "box.pooled", &pooled.value);
-    let features = net.roi_heads.features(g, pooled);
+    let features = net.roi_heads.boxes.features(g, pooled);
     run.sampled("box.head", features.shape(), &features.value);
-    let [logits, codes] = net.roi_heads.predict(g, features);
+    let [logits, codes] = net.roi_heads.boxes.predict(g, features);
     run.output_plain("box.class_logits", &logits);
     run.output_plain("box.box_regression", &codes);
 
@@ -135,7 +134,7 @@ fn second_stage<E: Element>(
         let end = start + proposals.shape()[0] as isize;
         let [logits, codes] = [&logits, &codes].map(|v| g.slice(v.clone(), 0, start, end, 1).value);
         start = end;
-        let d = postprocess::detections(net.config(), proposals, logits, &codes, size);
+        let d = net.roi_heads.keep.detections(proposals, logits, &codes, size);
         put_detections(run, "det", k, &d);
         found.push(d);
     }
@@ -246,20 +245,20 @@ fn what_is_trained_on<E: Element>(
     let batch = net.transform().batch(images);
     let g = &mut Tape::train(&mut Rng::seed(0));
     let levels = net.backbone.forward(g, batch.images.clone().into());
-    let anchors = net.anchors(&batch, &levels);
+    let anchors = net.rpn.anchors.over(batch.padded(), &levels);
     let predictions: Vec<_> = levels.iter().map(|l| net.rpn.head.forward(g, l.clone())).collect();
     let proposals = net.rpn.proposals(&predictions, &anchors, &batch.sizes, true);
     let mut counts = [0; 3];
     for (k, (p, target)) in proposals.into_iter().zip(targets).enumerate() {
         let target = net.transform().target(target, [images[k].shape()[0], images[k].shape()[1]]);
-        for m in net.rpn.assign(&anchors, boxes(&target.boxes)) {
+        for m in net.rpn.choice.matcher.boxes(boxes(&target.boxes), &anchors.boxes) {
             counts[match m {
                 Match::Object(_) => 0,
                 Match::Background => 1,
                 Match::Between => 2,
             }] += 1;
         }
-        let selected = net.roi_heads.select(&p.boxes, &target, &mut Rng::seed(0));
+        let selected = Selected::new(&net.roi_heads.choice, &p.boxes, &target, &mut Rng::seed(0));
         run.output_plain(&format!("rpn.proposals.{k}"), &p.boxes.into());
         for (name, list) in [("labels", selected.labels), ("matched_idxs", selected.matched)] {
             let list: Vec<i64> = list.into_iter().map(|v| v as i64).collect();

@@ -7,7 +7,7 @@
 //! ratio, size. Anchors are not clipped.
 
 use super::boxes::BBox;
-use gradus_core::Element;
+use gradus_core::{Element, Var};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The anchors of all levels, one after the other.
@@ -71,6 +71,13 @@ impl<E: Element> AnchorGenerator<E> {
                 anchors
             }
         }
+    }
+
+    /// [`AnchorGenerator::generate`] for the grids of these levels, [n, h, w, c].
+    #[track_caller]
+    pub fn over(&self, image: [usize; 2], levels: &[Var<E>]) -> Arc<Anchors<E>> {
+        let grids: Vec<[usize; 2]> = levels.iter().map(|l| [l.shape()[1], l.shape()[2]]).collect();
+        self.generate(image, &grids)
     }
 
     fn make(&self, image: [usize; 2], grids: &[[usize; 2]]) -> Anchors<E> {

@@ -218,6 +218,16 @@ pub fn boxes<E: Element>(t: &Tensor<E>) -> &[BBox<E>] {
     t.data().as_chunks().0
 }
 
+/// Some rows of a tensor [n, c].
+pub(super) fn rows<E: Element>(t: &Tensor<E>, which: &[usize]) -> Tensor<E> {
+    let [_, c] = t.dims("rows");
+    let mut out = Tensor::stale([which.len(), c]);
+    for (to, &i) in out.data_mut().chunks_exact_mut(c.max(1)).zip(which) {
+        to.copy_from_slice(&t.data()[i * c..][..c]);
+    }
+    out
+}
+
 /// Boxes moved into an image of that height and width (torchvision's `clip_boxes_to_image`); NaN stays NaN.
 #[track_caller]
 pub fn clip<E: Element>(t: Tensor<E>, [height, width]: [usize; 2]) -> Tensor<E> {

@@ -33,6 +33,9 @@ impl BoxCoder {
     /// For proposals: weights 10, 10, 5, 5.
     pub const PROPOSALS: BoxCoder = BoxCoder { weights: [10.0, 10.0, 5.0, 5.0] };
 
+    /// Where smooth L1 of codes turns from a parabola into a line, in both stages.
+    pub const BETA: f64 = 1.0 / 9.0;
+
     /// The greatest logarithm of a growth: ln(1000 / 16).
     pub fn most_growth() -> f64 {
         (1000.0f64 / 16.0).ln()

@@ -63,6 +63,18 @@ pub fn pool<E: Element>(
     g.roi_align(maps, &levels.scales, &rois, align)
 }
 
+/// Rows of all images' regions, such as [`pool`]'s, apart again: for each image as many as it has regions.
+#[track_caller]
+pub fn by_image<E: Element>(g: &mut Tape<E>, all: Var<E>, counts: &[usize]) -> Vec<Tensor<E>> {
+    let mut first = 0;
+    let own = counts.iter().map(|&n| {
+        let start = first;
+        first += n as isize;
+        g.slice(all.clone(), 0, start, first, 1).value
+    });
+    own.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,56 +2,84 @@
 //!
 //! Each class but the background makes of each proposal a candidate of its own, with the softmax's
 //! probability and the box that its code means, cut at the image's borders. Candidates above the score
-//! threshold and not tiny are suppressed within their class; the best of all stay.
+//! threshold and not tiny are suppressed within their class; the best of all stay. At the end boxes return to
+//! the pixels of the images as they were given.
 
-use super::boxes::{self, BBox};
+use super::boxes::{self, BBox, rows};
 use super::coder::BoxCoder;
 use super::nms::batched_nms;
-use super::{Config, Detections, rows};
+use super::target::Detections;
+use super::transform::{resize_boxes, size_of};
 use gradus_core::{Element, Tape, Tensor, profile};
 
 /// Detections of a side less than this are dropped, in pixels.
 const MIN_SIDE: f64 = 1e-2;
 
-/// The detections of an image of that size in the batch, from its proposals [n, 4], their class logits [n,
-/// classes] and codes [n, 4 classes]. Boxes stay in the pixels of the batch.
-#[track_caller]
-pub fn detections<E: Element>(
-    c: &Config,
-    proposals: &Tensor<E>,
-    logits: Tensor<E>,
-    codes: &Tensor<E>,
-    size: [usize; 2],
-) -> Detections<E> {
-    let _span = profile::span("detections", "");
-    let [_, classes] = logits.dims("detections");
-    let probabilities = Tape::infer().softmax(logits.into(), -1).value;
-    let codes: &[[E; 4]] = codes.data().as_chunks().0;
-    let threshold = E::from_f64(c.box_score_thresh);
-    let (mut found, mut scores, mut labels) = (Vec::<E>::new(), Vec::new(), Vec::new());
-    for (i, proposal) in boxes::boxes(proposals).iter().enumerate() {
-        for label in 1..classes {
-            let score = probabilities.data()[i * classes + label];
-            if score > threshold {
-                found.extend(BoxCoder::PROPOSALS.decode(&codes[i * classes + label], proposal));
-                scores.push(score);
-                labels.push(label);
+/// Which candidates become detections.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Keep {
+    /// Those of more than this probability, ...
+    pub score_thresh: f64,
+    /// ... which overlap no better one of their class by more than this IoU, ...
+    pub nms_thresh: f64,
+    /// ... and of an image's so many.
+    pub per_image: usize,
+}
+
+impl Keep {
+    /// The detections of an image of that size in the batch, from its proposals [n, 4], their class logits
+    /// [n, classes] and codes [n, 4 classes]. Boxes stay in the pixels of the batch.
+    #[track_caller]
+    pub fn detections<E: Element>(
+        &self,
+        proposals: &Tensor<E>,
+        logits: Tensor<E>,
+        codes: &Tensor<E>,
+        size: [usize; 2],
+    ) -> Detections<E> {
+        let _span = profile::span("detections", "");
+        let [_, classes] = logits.dims("detections");
+        let probabilities = Tape::infer().softmax(logits.into(), -1).value;
+        let codes: &[[E; 4]] = codes.data().as_chunks().0;
+        let threshold = E::from_f64(self.score_thresh);
+        let (mut found, mut scores, mut labels) = (Vec::<E>::new(), Vec::new(), Vec::new());
+        for (i, proposal) in boxes::boxes(proposals).iter().enumerate() {
+            for label in 1..classes {
+                let score = probabilities.data()[i * classes + label];
+                if score > threshold {
+                    found.extend(BoxCoder::PROPOSALS.decode(&codes[i * classes + label], proposal));
+                    scores.push(score);
+                    labels.push(label);
+                }
             }
         }
+        let found = boxes::clip(Tensor::from_slice([scores.len(), 4], &found), size);
+        let large = boxes::remove_small(&found, E::from_f64(MIN_SIDE));
+        let found = rows(&found, &large);
+        let scores: Vec<E> = large.iter().map(|&i| scores[i]).collect();
+        let labels: Vec<usize> = large.iter().map(|&i| labels[i]).collect();
+        let mut keep = batched_nms(&found, &scores, &labels, self.nms_thresh);
+        keep.truncate(self.per_image);
+        Detections {
+            boxes: rows(&found, &keep),
+            labels: keep.iter().map(|&i| labels[i]).collect(),
+            scores: keep.iter().map(|&i| scores[i]).collect(),
+            masks: None,
+        }
     }
-    let found = boxes::clip(Tensor::from_slice([scores.len(), 4], &found), size);
-    let large = boxes::remove_small(&found, E::from_f64(MIN_SIDE));
-    let found = rows(&found, &large);
-    let scores: Vec<E> = large.iter().map(|&i| scores[i]).collect();
-    let labels: Vec<usize> = large.iter().map(|&i| labels[i]).collect();
-    let mut keep = batched_nms(&found, &scores, &labels, c.box_nms_thresh);
-    keep.truncate(c.box_detections_per_img);
-    Detections {
-        boxes: rows(&found, &keep),
-        labels: keep.iter().map(|&i| labels[i]).collect(),
-        scores: keep.iter().map(|&i| scores[i]).collect(),
-        masks: None,
+}
+
+/// The detections of a batch, in which the images have these sizes, with boxes in the images' own pixels.
+#[track_caller]
+pub fn onto_images<E: Element>(
+    mut found: Vec<Detections<E>>,
+    sizes: &[[usize; 2]],
+    images: &[Tensor<E>],
+) -> Vec<Detections<E>> {
+    for ((d, image), &size) in found.iter_mut().zip(images).zip(sizes) {
+        d.boxes = resize_boxes(&d.boxes, size, size_of(image));
     }
+    found
 }
 
 /// A mask laid over a part of an image.

@@ -5,7 +5,7 @@
 //! backbone (`features.0...` is `backbone.0...` or `backbone.body.0...`, `layer1...` is
 //! `backbone.body.layer1...`), its last layer is left. [`Pretrained`] says what happened to every tensor.
 
-use super::Detector;
+use super::detector::Detector;
 use super::names::{BOX_PREDICTOR, CLASSES, MASK_PREDICTOR, modern_name, must_be_known, num_classes};
 use crate::checkpoint::{
     CheckpointError, LoadReport, Loaded, Problem, StateDict, load_key, load_matching, must_be_read, quote,

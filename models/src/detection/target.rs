@@ -122,6 +122,14 @@ pub struct Losses<E: Element = f32> {
 }
 
 impl<E: Element> Losses<E> {
+    /// Those of the first stage, and of the second with its masks.
+    pub(super) fn new(
+        [objectness, rpn_box_reg]: [Var<E>; 2],
+        ([classifier, box_reg], mask): ([Var<E>; 2], Option<Var<E>>),
+    ) -> Self {
+        Losses { objectness, rpn_box_reg, classifier, box_reg, mask }
+    }
+
     fn parts(&self) -> impl Iterator<Item = (&'static str, &Var<E>)> {
         [
             ("loss_objectness", Some(&self.objectness)),

@@ -6,7 +6,8 @@
 //! with zeros, right and below, to the greatest sizes, rounded up to a multiple of `size_divisible`.
 
 use super::boxes::boxes;
-use super::{Config, Masks, Target};
+use super::config::Config;
+use super::target::{Masks, Target};
 use gradus_core::{Element, Tape, Tensor, parallel, profile};
 
 /// Images made ready.
@@ -78,6 +79,17 @@ impl Transform {
             to.zip(scaled.data().chunks_exact(row)).for_each(|(to, from)| to[..row].copy_from_slice(from));
         }
         Batch { images: batch, sizes }
+    }
+
+    /// One batch of images, and their targets in the pixels of it. Panics as [`Transform::batch`] does.
+    #[track_caller]
+    pub fn training<E: Element>(
+        &self,
+        images: &[Tensor<E>],
+        targets: &[Target<E>],
+    ) -> (Batch<E>, Vec<Target<E>>) {
+        let targets = images.iter().zip(targets).map(|(image, t)| self.target(t, size_of(image)));
+        (self.batch(images), targets.collect())
     }
 
     /// Normalised and resized.

@@ -7,86 +7,28 @@
 //! without tiny ones, suppressed within a level, the best of all. They are values: no gradient passes through
 //! them.
 //!
-//! Trained on a sample of anchors ([`rpn_loss`](super::rpn_loss)): binary cross-entropy of the logits, and
+//! Trained on a sample of anchors (`training`): binary cross-entropy of the logits, and
 //! smooth L1 of the positives' codes, both divided by the number of anchors sampled.
 
+mod head;
+mod training;
+
+pub use head::{Predictions, RpnHead};
+
 use super::anchors::{AnchorGenerator, Anchors};
-use super::boxes::{self, BBox};
+use super::boxes::{self, rows};
+use super::choice::Choice;
 use super::coder::BoxCoder;
-use super::matcher::{Match, Matcher};
+use super::config::Config;
+use super::matcher::Matcher;
 use super::nms::batched_nms;
-use super::patches::patches;
-use super::sampler::{Sampler, Samples};
-use super::{Config, rows};
-use gradus_core::nn::Conv2d;
-use gradus_core::ops::conv::Conv;
-use gradus_core::{Activation, Element, Module, Rng, Tape, Tensor, Var, Visitor, init, parallel, profile};
+use super::sampler::Sampler;
+use super::target::Target;
+use super::transform::Batch;
+use gradus_core::{Element, Module, Rng, Tape, Tensor, Var, Visitor, parallel, profile};
 
 /// Proposals of a side less than this are dropped, in pixels.
 const MIN_SIDE: f64 = 1e-3;
-
-/// The three convolutions, shared by all levels.
-#[derive(Debug)]
-pub struct RpnHead<E: Element = f32> {
-    conv: Conv2d<E>,
-    cls_logits: Conv2d<E>,
-    bbox_pred: Conv2d<E>,
-}
-
-/// What the head says of a level: for each image and cell, A logits and A codes.
-#[derive(Clone, Debug)]
-pub struct Predictions<E: Element = f32> {
-    /// [n, h, w, A]
-    pub objectness: Var<E>,
-    /// [n, h, w, 4 A], anchor by anchor.
-    pub deltas: Var<E>,
-}
-
-impl<E: Element> RpnHead<E> {
-    /// For levels of so many channels and so many anchors a cell: weights normal with deviation 0.01, biases
-    /// 0.
-    pub fn new(channels: usize, anchors: usize, rng: &mut Rng) -> Self {
-        let mut layer = |k: usize, out: usize| {
-            let weight = init::normal([k, k, channels, out], 0.0, 0.01, rng);
-            Conv2d::new(weight, Conv::new(1, k / 2), true)
-        };
-        RpnHead { conv: layer(3, channels), cls_logits: layer(1, anchors), bbox_pred: layer(1, 4 * anchors) }
-    }
-
-    /// A level [n, h, w, c].
-    #[track_caller]
-    pub fn forward(&self, g: &mut Tape<E>, x: Var<E>) -> Predictions<E> {
-        let x = self.conv.forward(g, x, Activation::Relu);
-        let objectness = self.cls_logits.forward(g, x.clone(), Activation::None);
-        Predictions { objectness, deltas: self.bbox_pred.forward(g, x, Activation::None) }
-    }
-
-    /// At some cells of a level alone (flat indices into [n, h, w], in ascending order): [k, A] and [k, 4 A].
-    #[track_caller]
-    pub fn at(&self, g: &mut Tape<E>, x: Var<E>, cells: &[usize]) -> Predictions<E> {
-        let x = patches(g, x, cells);
-        let x = linear(g, &self.conv, x, Activation::Relu);
-        let objectness = linear(g, &self.cls_logits, x.clone(), Activation::None);
-        Predictions { objectness, deltas: linear(g, &self.bbox_pred, x, Activation::None) }
-    }
-}
-
-/// A convolution of patches that lie in rows.
-fn linear<E: Element>(g: &mut Tape<E>, conv: &Conv2d<E>, x: Var<E>, activation: Activation) -> Var<E> {
-    let [kh, kw, c_in, out] = conv.weight.value.dims("rpn");
-    let weight = g.param(&conv.weight);
-    let weight = g.reshape(weight, &[(kh * kw * c_in) as isize, out as isize]);
-    let bias = conv.bias.as_ref().map(|b| g.param(b));
-    g.linear(x, &weight, bias.as_ref(), activation)
-}
-
-impl<E: Element> Module<E> for RpnHead<E> {
-    fn visit(&mut self, v: &mut Visitor<'_, E>) {
-        v.child("conv.0.0", &mut self.conv);
-        v.child("cls_logits", &mut self.cls_logits);
-        v.child("bbox_pred", &mut self.bbox_pred);
-    }
-}
 
 /// An image's proposals, the surest first.
 #[derive(Clone, Debug)]
@@ -97,15 +39,15 @@ pub struct Proposals<E: Element = f32> {
     pub scores: Vec<E>,
 }
 
-/// The head, the anchors, and how proposals are chosen and trained.
+/// The first stage: the head, the anchors, and how proposals are chosen and trained.
 #[derive(Debug)]
 pub struct Rpn<E: Element = f32> {
     /// The network.
     pub head: RpnHead<E>,
     /// What it corrects.
     pub anchors: AnchorGenerator<E>,
-    matcher: Matcher,
-    sampler: Sampler,
+    /// Which anchors it learns from.
+    pub choice: Choice,
     pre_nms_top_n: (usize, usize),
     post_nms_top_n: (usize, usize),
     nms_thresh: f64,
@@ -125,15 +67,51 @@ impl<E: Element> Rpn<E> {
         Rpn {
             head: RpnHead::new(channels, per_location[0], rng),
             anchors,
-            matcher: Matcher { high: c.rpn_fg_iou_thresh, low: c.rpn_bg_iou_thresh, allow_low_quality: true },
-            sampler: Sampler {
-                batch_size: c.rpn_batch_size_per_image,
-                positive_fraction: c.rpn_positive_fraction,
+            choice: Choice {
+                matcher: Matcher {
+                    high: c.rpn_fg_iou_thresh,
+                    low: c.rpn_bg_iou_thresh,
+                    allow_low_quality: true,
+                },
+                sampler: Sampler {
+                    batch_size: c.rpn_batch_size_per_image,
+                    positive_fraction: c.rpn_positive_fraction,
+                },
             },
             pre_nms_top_n: c.rpn_pre_nms_top_n,
             post_nms_top_n: c.rpn_post_nms_top_n,
             nms_thresh: c.rpn_nms_thresh,
         }
+    }
+
+    /// In training: the proposals' boxes of each image, [k, 4] in the pixels of the batch, and the losses of
+    /// objectness and of boxes against the targets. The random stream chooses the anchors.
+    #[track_caller]
+    pub fn losses(
+        &self,
+        g: &mut Tape<E>,
+        batch: &Batch<E>,
+        levels: &[Var<E>],
+        targets: &[Target<E>],
+        rng: &Rng,
+    ) -> (Vec<Tensor<E>>, [Var<E>; 2]) {
+        let anchors = self.anchors.over(batch.padded(), levels);
+        let chosen = training::choose(&self.choice, &anchors, targets, rng);
+        let predictions = training::predict(&self.head, g, levels, &chosen);
+        let proposals = self.proposals(&predictions, &anchors, &batch.sizes, true);
+        let losses = training::losses(&self.head, g, levels, &predictions, &chosen);
+        (proposals.into_iter().map(|p| p.boxes).collect(), losses)
+    }
+
+    /// In detection: the proposals' boxes of each image, [k, 4] in the pixels of the batch, and whether all
+    /// that was predicted is finite.
+    #[track_caller]
+    pub fn propose(&self, g: &mut Tape<E>, batch: &Batch<E>, levels: &[Var<E>]) -> (Vec<Tensor<E>>, bool) {
+        let anchors = self.anchors.over(batch.padded(), levels);
+        let predictions: Vec<_> = levels.iter().map(|l| self.head.forward(g, l.clone())).collect();
+        let proposals = self.proposals(&predictions, &anchors, &batch.sizes, false);
+        let finite = predictions.iter().all(Predictions::is_finite);
+        (proposals.into_iter().map(|p| p.boxes).collect(), finite)
     }
 
     /// The proposals of each image, whose sizes in the batch are given; `training` chooses their number.
@@ -178,24 +156,6 @@ impl<E: Element> Rpn<E> {
         let mut keep = batched_nms(&found, &scores, &level_of, self.nms_thresh);
         keep.truncate(number(self.post_nms_top_n));
         Proposals { boxes: rows(&found, &keep), scores: keep.iter().map(|&i| scores[i]).collect() }
-    }
-
-    /// A: the anchors of a cell.
-    pub fn per_location(&self) -> usize {
-        self.anchors.cells[0].len()
-    }
-
-    /// Which anchors of an image with these objects are positive and which negative, and all that they answer
-    /// for.
-    pub fn assign(&self, anchors: &Anchors<E>, objects: &[BBox<E>]) -> Vec<Match> {
-        self.matcher.boxes(objects, &anchors.boxes)
-    }
-
-    pub(super) fn sample(&self, matches: &[Match], rng: &mut Rng) -> Samples {
-        let places =
-            |wanted: fn(&Match) -> bool| (0..matches.len()).filter(|&i| wanted(&matches[i])).collect();
-        let positive = places(|m| matches!(m, Match::Object(_)));
-        self.sampler.sample(positive, places(|m| *m == Match::Background), rng)
     }
 }
 

@@ -5,8 +5,10 @@
 //! mask alone: binary cross-entropy with the object's bitmap, resampled from the region by RoIAlign. To be
 //! drawn, a mask is resized bilinearly to its box.
 
-use super::boxes::BBox;
-use super::target::Masks;
+use super::selected::Selected;
+use crate::detection::boxes::{self, BBox, rows};
+use crate::detection::pooler::{self, pool};
+use crate::detection::target::{Detections, Masks, Target};
 use gradus_core::init::{self, Fan};
 use gradus_core::nn::Conv2d;
 use gradus_core::ops::conv::{Conv, Fused};
@@ -63,14 +65,55 @@ impl<E: Element> MaskHead<E> {
         self.mask_fcn_logits.forward(g, x, Activation::None)
     }
 
-    /// The loss of logits [k, 28, 28, classes] of regions of these classes against [k, 28, 28] in 0..1; 0 for
-    /// no regions.
+    /// The loss of the masks of all images' selected positives; 0 for none. Targets are in the pixels of the
+    /// batch and have masks.
     #[track_caller]
-    pub fn loss(&self, g: &mut Tape<E>, logits: Var<E>, labels: &[usize], want: Tensor<E>) -> Var<E> {
+    pub fn loss(
+        &self,
+        g: &mut Tape<E>,
+        maps: &[Var<E>],
+        sizes: &[[usize; 2]],
+        selected: &[Selected<E>],
+        targets: &[Target<E>],
+    ) -> Var<E> {
+        let (mut regions, mut labels, mut want) = (Vec::new(), Vec::new(), Vec::new());
+        for (s, t) in selected.iter().zip(targets) {
+            let positive = s.positive();
+            let own = rows(&s.boxes, &positive);
+            let matched: Vec<usize> = positive.iter().map(|&i| s.matched[i]).collect();
+            let masks = t.masks.as_ref().expect("masks were checked");
+            want.push(project_masks(masks, boxes::boxes(&own), &matched, SIDE).into());
+            labels.extend(positive.iter().map(|&i| s.labels[i]));
+            regions.push(own);
+        }
+        let want = Tape::infer().concat(want, 0).value;
         let n = want.len();
-        let own = own_class(g, logits, labels);
+        let pooled = pool(g, maps, sizes, &regions, POOLED);
+        let logits = self.forward(g, pooled);
+        let own = own_class(g, logits, &labels);
         let sum = g.bce_with_logits(own, want.reshape([n, 1]), BceWeights::default(), Reduction::Sum);
         g.div(sum, Tensor::scalar(E::from_usize(n.max(1))).into())
+    }
+
+    /// Gives each image's detections, whose boxes are in the pixels of the batch, their masks, and tells
+    /// whether all that was predicted is finite.
+    #[track_caller]
+    pub fn detect(
+        &self,
+        g: &mut Tape<E>,
+        maps: &[Var<E>],
+        sizes: &[[usize; 2]],
+        found: &mut [Detections<E>],
+    ) -> bool {
+        let regions: Vec<Tensor<E>> = found.iter().map(|d| d.boxes.clone()).collect();
+        let pooled = pool(g, maps, sizes, &regions, POOLED);
+        let logits = self.forward(g, pooled);
+        let finite = logits.value.is_finite();
+        let counts: Vec<usize> = found.iter().map(|d| d.labels.len()).collect();
+        for (d, own) in found.iter_mut().zip(pooler::by_image(g, logits, &counts)) {
+            d.masks = Some(probabilities(own, &d.labels));
+        }
+        finite
     }
 }
 
