@@ -55,7 +55,7 @@ pub fn detectors(page: &mut Page, folder: &Path, global: &Global) -> Result<Comp
         };
         let settings = Settings::new(config, SCENES, &*data, SPLIT, None, plan)?;
         *run = folder.join(kind.name());
-        detector::train(&settings, &data, run, Existing::Replace)?;
+        detector::train(&settings, None, &data, run, Existing::Replace)?;
     }
     let (train, test) = SPLIT.indices(&*data, seed)?;
     let photos = test.iter().take(2).map(|&i| {

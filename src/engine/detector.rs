@@ -18,8 +18,8 @@ use crate::plot::{self, Chart, Series};
 use crate::run::{Existing, Run};
 use gradus_core::gemm::Precision;
 use gradus_core::{Module, Rng, simd};
-use gradus_models::checkpoint::load_verbatim;
-use gradus_models::detection::{BackboneKind, Config, Detector, NORM_EPS, norm_eps, pretrain_key};
+use gradus_models::checkpoint::{CheckpointFile, load_verbatim};
+use gradus_models::detection::{BackboneKind, Config, Detector, NORM_EPS, norm_eps, pretrain_file};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
@@ -90,9 +90,10 @@ impl Settings {
         source: &str,
         data: &dyn DetectionDataset,
         split: TestSplit,
-        weights: Option<&Path>,
+        weights: Option<&CheckpointFile>,
         plan: Plan,
     ) -> Result<Self> {
+        let sha256 = weights.map(|w| w.sha256().map(String::from)).transpose();
         Ok(Settings {
             task: "detector".into(),
             model: if config.masks { "maskrcnn" } else { "fasterrcnn" }.into(),
@@ -103,8 +104,8 @@ impl Settings {
             data_checksum: data.checksum(),
             classes: data.classes().to_vec(),
             test_split: split.to_string(),
-            weights: weights.map(|w| w.display().to_string()),
-            weights_sha256: weights.map(crate::fetch::sha256).transpose()?,
+            weights: weights.map(|w| w.path().display().to_string()),
+            weights_sha256: sha256.map_err(checkpoint_error)?,
             weights_key: None,
             epochs: plan.epochs,
             batch: plan.batch,
@@ -180,10 +181,12 @@ impl fmt::Display for Summary {
 }
 
 /// Trains (or goes on training) in `folder`, judges the best weights on the test images, and leaves the
-/// pictures. Where it fails before its first step, it leaves no new folder. A run with a state goes on
-/// without the file of its first weights.
+/// pictures. `weights` is the file that the settings name, where it is open already. Where training fails
+/// before its first step, it leaves no new folder. A run with a state goes on without the file of its first
+/// weights.
 pub fn train(
     settings: &Settings,
+    weights: Option<&CheckpointFile>,
     data: &Arc<dyn DetectionDataset>,
     folder: &Path,
     existing: Existing,
@@ -196,7 +199,7 @@ pub fn train(
         data.without_mask(&train.indices).judge(Reading::default()).map_err(told)?;
     }
     let mut run = Run::open(folder, settings, existing)?;
-    let prepared = prepare(settings, [train, test.clone()], &mut run, existing);
+    let prepared = prepare(settings, weights, [train, test.clone()], &mut run, existing);
     let (mut trainer, weights) = prepared.inspect_err(|_| run.give_up())?;
     let trained = trainer.run(|position| record(&mut run, position));
     if trained.is_err() && !trainer.has_begun() {
@@ -229,6 +232,7 @@ pub fn train(
 /// read.
 fn prepare(
     settings: &Settings,
+    file: Option<&CheckpointFile>,
     [train, test]: [Part; 2],
     run: &mut Run,
     existing: Existing,
@@ -239,8 +243,10 @@ fn prepare(
     let mut weights = None;
     match (own, &settings.weights) {
         (Some(eps), _) => net.backbone.set_norm_eps(eps),
-        (None, Some(file)) => {
-            let loaded = pretrain_key(&mut net, file, settings.weights_key.as_deref());
+        (None, Some(path)) => {
+            let file = file.cloned().map_or_else(|| CheckpointFile::open(path), Ok);
+            let key = settings.weights_key.as_deref();
+            let loaded = file.and_then(|file| pretrain_file(&mut net, &file, key));
             weights = Some(loaded.map_err(checkpoint_error)?.to_string());
         }
         (None, None) => {}

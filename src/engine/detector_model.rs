@@ -10,7 +10,9 @@ use crate::image::Image;
 use crate::metrics::coco::Category;
 use gradus_core::Rng;
 use gradus_models::checkpoint::{self, Loaded, Metadata};
-use gradus_models::detection::names::{has_masks, is_detector, modernise, must_be_known, num_classes};
+use gradus_models::detection::names::{
+    has_masks, is_detector, modernise, must_be_known, num_classes, tells_detector,
+};
 use gradus_models::detection::{BackboneKind, Config, Detections, Detector, NORM_EPS, norm_eps};
 use std::collections::HashSet;
 use std::path::Path;
@@ -43,9 +45,7 @@ pub fn is_detector_at(path: &Path, key: Option<&str>) -> bool {
         let settings = crate::run::Run::settings::<serde_json::Value>(path);
         return settings.is_ok_and(|s| s["task"] == "detector");
     }
-    // Its biases tell, and are short.
-    let telling = |name: &str| name.starts_with("roi_heads.") && name.ends_with(".bias");
-    checkpoint::load_some(path, key, &telling).is_ok_and(|loaded| is_detector(&loaded.tensors))
+    checkpoint::load_some(path, key, &tells_detector).is_ok_and(|loaded| is_detector(&loaded.tensors))
 }
 
 impl DetectorModel {

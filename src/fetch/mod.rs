@@ -130,11 +130,6 @@ pub fn fetch(source: &Source, mirror: Option<&str>, folder: &Path, force: bool) 
     Ok(Fetched { name: source.name, path, bytes: hashes.bytes, sha256: hashes.sha256 })
 }
 
-/// The SHA-256 of a file, in hexadecimal.
-pub fn sha256(path: &Path) -> Result<String> {
-    Ok(Hashes::of(path)?.sha256)
-}
-
 /// A file that is there already must be the right one.
 fn found(source: &Source, file: &Path) -> Result<Hashes> {
     let hashes = Hashes::of(file)?;

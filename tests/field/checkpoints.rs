@@ -2,7 +2,7 @@
 
 use gradus_core::{Module, Rng, Tensor, Visitor};
 use gradus_models::MobileNetV2;
-use gradus_models::checkpoint::{self, Metadata, RawTensor, StateDict, state_dict};
+use gradus_models::checkpoint::{self, CheckpointFile, Metadata, RawTensor, StateDict, state_dict};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -198,7 +198,7 @@ fn a_date_in_a_name_is_no_hash() {
     let at = |name: &str| {
         let path = folder.path().join(name);
         save(&path, &dict(&[("w", tensor("FloatStorage", "0"))]), &[("0", &floats([1.0, 2.0]))]);
-        checkpoint::verify_name_hash(&path)
+        CheckpointFile::open(&path)?.verify_name()
     };
     assert!(!at("resnet-20240131.pth").unwrap());
     assert!(!at("resnet-31122024.pth").unwrap());

@@ -1,6 +1,6 @@
 //! What can be wrong with a checkpoint: [`CheckpointError`] says which file, what is wrong, and what to do.
 
-use super::Format;
+use super::format::Format;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};

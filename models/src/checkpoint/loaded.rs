@@ -1,7 +1,9 @@
 //! What a file held and what was done beyond reading it.
 
-use super::error::{quote, some};
-use super::{CheckpointError, Format, Metadata, Problem, StateDict, load_exact};
+use super::error::{CheckpointError, Problem, quote, some};
+use super::file::CheckpointFile;
+use super::format::{Format, Metadata, StateDict};
+use super::module::load_exact;
 use gradus_core::{Element, Module};
 use indexmap::IndexMap;
 use std::path::Path;
@@ -26,6 +28,8 @@ pub struct Loaded {
     pub ignored: Vec<String>,
     /// Tensors of kinds that are not read here: the name, and the kind, such as `float8_e4m3fn`.
     pub unread: IndexMap<String, String>,
+    /// The file, where it was one.
+    pub file: Option<CheckpointFile>,
 }
 
 impl Loaded {
@@ -39,6 +43,7 @@ impl Loaded {
             stripped: None,
             ignored: vec![],
             unread: IndexMap::new(),
+            file: None,
         }
     }
 

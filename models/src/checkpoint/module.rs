@@ -1,10 +1,11 @@
 //! A network's tensors to and from a [`StateDict`]: names as the module's visitor gives them, layouts as
 //! PyTorch has them (see [`gradus_core::Layout`]), numbers exact in float32.
 
-use super::error::some;
-use super::{CheckpointError, Dtype, Metadata, Problem, RawTensor, StateDict};
-use gradus_core::ParamId;
-use gradus_core::{Element, Layout, Module, Slot, Tensor};
+use super::error::{CheckpointError, Problem, some};
+use super::format::StateDict;
+use super::raw::{Dtype, RawTensor};
+use byteorder::{ByteOrder, LE};
+use gradus_core::{Element, Layout, Module, ParamId, Slot, Tensor};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
@@ -102,15 +103,15 @@ fn is_counter(name: &str) -> bool {
     name.ends_with("num_batches_tracked")
 }
 
-/// Bytes of the tensor in PyTorch's layout, each element by `encode`.
-fn encode<E: Element, const N: usize>(
+/// Bytes of the tensor in PyTorch's layout, N of each element, which `write` fills.
+fn encode<const N: usize, E: Element>(
     t: &Tensor<E>,
     layout: Layout,
-    encode: impl Fn(E) -> [u8; N],
+    write: impl Fn(&mut [u8], f64),
 ) -> Vec<u8> {
     let mut bytes = vec![0; t.len() * N];
     let elements = bytes.as_chunks_mut::<N>().0;
-    for_each_element(layout, t.shape(), |ours, theirs| elements[theirs] = encode(t.data()[ours]));
+    for_each_element(layout, t.shape(), |ours, theirs| write(&mut elements[theirs], t.data()[ours].to_f64()));
     bytes
 }
 
@@ -118,9 +119,9 @@ fn encode<E: Element, const N: usize>(
 pub fn to_raw<E: Element>(t: &Tensor<E>, layout: Layout) -> RawTensor {
     let shape = layout.torch_shape(t.shape());
     if E::NAME == "f64" {
-        RawTensor::new(Dtype::F64, shape, encode(t, layout, |v| v.to_f64().to_le_bytes()))
+        RawTensor::new(Dtype::F64, shape, encode::<8, E>(t, layout, LE::write_f64))
     } else {
-        RawTensor::new(Dtype::F32, shape, encode(t, layout, |v| (v.to_f64() as f32).to_le_bytes()))
+        RawTensor::new(Dtype::F32, shape, encode::<4, E>(t, layout, |b, v| LE::write_f32(b, v as f32)))
     }
 }
 
@@ -226,18 +227,6 @@ pub fn load_exact<E: Element>(
         None if report.is_exact() => Ok(()),
         None => Err(Problem::Mismatch(report.to_string()).at(path.as_ref())),
     }
-}
-
-/// Writes a network as safetensors that PyTorch loads; see [`super::save`].
-///
-/// # Errors
-/// As [`super::save`].
-pub fn save_module<E: Element>(
-    path: impl AsRef<Path>,
-    net: &mut impl Module<E>,
-    metadata: &Metadata,
-) -> Result<(), CheckpointError> {
-    super::save(path, &state_dict(net), metadata)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub(super) use input::Input;
 pub(super) use value::{Id, Pickle, Value};
 
 use super::error::{Problem, quote};
+use byteorder::{ByteOrder, LE};
 use std::collections::HashMap;
 use std::io::Read;
 
@@ -122,24 +123,17 @@ impl<R: Read> Machine<'_, R> {
     fn integer(&mut self, opcode: u8) -> Result<(), Problem> {
         let value = match opcode {
             b'K' => self.byte()?.into(),                            // BININT1
-            b'M' => u16::from_le_bytes(self.input.array()?).into(), // BININT2
-            b'J' => i32::from_le_bytes(self.input.array()?).into(), // BININT
+            b'M' => self.input.u16()?.into(),                       // BININT2
+            b'J' => LE::read_i32(&self.input.array::<4>()?).into(), // BININT
             _ => {
                 // LONG1, LONG4: two's complement of any length, of which 16 bytes are plenty for sizes.
-                let n = if opcode == 0x8a {
-                    self.byte()?.into()
-                } else {
-                    u32::from_le_bytes(self.input.array()?)
-                };
+                let n = if opcode == 0x8a { self.byte()?.into() } else { self.input.u32()? };
                 if n > 16 {
                     self.input.skip(n.into())?;
                     return self.push(Value::Inert("a large integer"));
                 }
                 let bytes = self.input.bytes(n.into())?;
-                let sign = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
-                let mut wide = [sign; 16];
-                wide[..bytes.len()].copy_from_slice(&bytes);
-                i128::from_le_bytes(wide)
+                if bytes.is_empty() { 0 } else { LE::read_int128(&bytes, bytes.len()) }
             }
         };
         self.push(Value::Int(value))
@@ -148,8 +142,8 @@ impl<R: Read> Machine<'_, R> {
     fn string(&mut self, opcode: u8) -> Result<(), Problem> {
         let n = match opcode {
             0x8c | b'U' => self.byte()?.into(), // SHORT_BINUNICODE, SHORT_BINSTRING
-            0x8d => u64::from_le_bytes(self.input.array()?), // BINUNICODE8
-            _ => u32::from_le_bytes(self.input.array()?).into(), // BINUNICODE, BINSTRING
+            0x8d => self.input.u64()?,          // BINUNICODE8
+            _ => self.input.u32()?.into(),      // BINUNICODE, BINSTRING
         };
         // What is not in UTF-8 is Python 2's bytes, or half a surrogate pair: no name of a tensor.
         let text = String::from_utf8(self.input.bytes(n)?);
@@ -158,9 +152,9 @@ impl<R: Read> Machine<'_, R> {
 
     fn bytes(&mut self, opcode: u8) -> Result<(), Problem> {
         let n = match opcode {
-            b'C' => self.byte()?.into(),                            // SHORT_BINBYTES
-            b'B' => u32::from_le_bytes(self.input.array()?).into(), // BINBYTES
-            _ => u64::from_le_bytes(self.input.array()?),           // BINBYTES8, BYTEARRAY8
+            b'C' => self.byte()?.into(),      // SHORT_BINBYTES
+            b'B' => self.input.u32()?.into(), // BINBYTES
+            _ => self.input.u64()?,           // BINBYTES8, BYTEARRAY8
         };
         self.input.skip(n)?;
         self.push(Value::Inert("bytes"))
@@ -219,9 +213,9 @@ impl<R: Read> Machine<'_, R> {
 
     fn memoise(&mut self, opcode: u8) -> Result<(), Problem> {
         let key = match opcode {
-            b'q' | b'h' => self.byte()?.into(),           // BINPUT, BINGET
-            0x94 => self.memo.len() as u32,               // MEMOIZE
-            _ => u32::from_le_bytes(self.input.array()?), // LONG_BINPUT, LONG_BINGET
+            b'q' | b'h' => self.byte()?.into(), // BINPUT, BINGET
+            0x94 => self.memo.len() as u32,     // MEMOIZE
+            _ => self.input.u32()?,             // LONG_BINPUT, LONG_BINGET
         };
         if matches!(opcode, b'h' | b'j') {
             let id = self.memo.get(&key).copied();

@@ -6,10 +6,13 @@
 //! storage keys, and then for each key its number of elements as `i64` and its bytes.
 
 use super::error::{Problem, quote};
+use super::format::Format;
+use super::loaded::Loaded;
 use super::looks;
 use super::pickle::{self, Id, Input, Pickle, Value};
+use super::select::How;
 use super::torch::{self, Storage, Storages};
-use super::{Format, How, Loaded};
+use byteorder::{LE, ReadBytesExt};
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom};
 use zip::read::{ArchiveOffset, Config};
@@ -180,10 +183,8 @@ fn place_storages(
         let (key, storage) = described(keys, id, storages).ok_or_else(|| {
             broken(format!("its list of storages holds {}, which no tensor uses", keys.describe(id)))
         })?;
-        let mut numel = [0; 8];
-        let read = input.reader.seek(SeekFrom::Start(at)).and_then(|_| input.reader.read_exact(&mut numel));
-        read.map_err(|e| Problem::reading(Format::TorchLegacy, e))?;
-        let numel = u64::from_le_bytes(numel);
+        let numel = input.reader.seek(SeekFrom::Start(at)).and_then(|_| input.reader.read_u64::<LE>());
+        let numel = numel.map_err(|e| Problem::reading(Format::TorchLegacy, e))?;
         let end = storage.bytes().and_then(|bytes| (at + 8).checked_add(bytes)).filter(|&end| end <= len);
         let (true, Some(end)) = (numel == storage.numel, end) else {
             return Err(broken(format!(

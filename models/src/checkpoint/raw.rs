@@ -4,6 +4,7 @@
 //! ...)`, row-major and little-endian. Keeping the bytes makes reading, gathering and writing independent of
 //! the element type and exact to the bit; numbers appear only when they are asked for.
 
+use byteorder::{ByteOrder, LE};
 use half::{bf16, f16};
 use std::fmt;
 
@@ -99,22 +100,29 @@ impl RawTensor {
         RawTensor { dtype, shape, bytes }
     }
 
+    #[track_caller]
+    fn encode<T>(dtype: Dtype, shape: &[usize], values: &[T], write: impl Fn(&[T], &mut [u8])) -> Self {
+        let mut bytes = vec![0; values.len() * dtype.size()];
+        write(values, &mut bytes);
+        Self::new(dtype, shape.to_vec(), bytes)
+    }
+
     /// A float32 tensor. Panics as [`RawTensor::new`] does.
     #[track_caller]
     pub fn from_f32(shape: &[usize], values: &[f32]) -> Self {
-        Self::new(Dtype::F32, shape.to_vec(), values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        Self::encode(Dtype::F32, shape, values, LE::write_f32_into)
     }
 
     /// A float64 tensor. Panics as [`RawTensor::new`] does.
     #[track_caller]
     pub fn from_f64(shape: &[usize], values: &[f64]) -> Self {
-        Self::new(Dtype::F64, shape.to_vec(), values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        Self::encode(Dtype::F64, shape, values, LE::write_f64_into)
     }
 
     /// An int64 tensor, as counters are. Panics as [`RawTensor::new`] does.
     #[track_caller]
     pub fn from_i64(shape: &[usize], values: &[i64]) -> Self {
-        Self::new(Dtype::I64, shape.to_vec(), values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        Self::encode(Dtype::I64, shape, values, LE::write_i64_into)
     }
 
     /// A uint8 tensor. Panics as [`RawTensor::new`] does.
@@ -147,7 +155,7 @@ impl RawTensor {
     /// bits, and rounded to nearest (through f64) otherwise. Booleans are 0 and 1.
     pub fn to_f32(&self) -> Vec<f32> {
         match self.dtype {
-            Dtype::F32 => self.decode(f32::from_le_bytes),
+            Dtype::F32 => self.decode::<4, _>(LE::read_f32),
             _ => self.to_f64().into_iter().map(|v| v as f32).collect(),
         }
     }
@@ -155,10 +163,10 @@ impl RawTensor {
     /// The elements as f64: exact for all types but int64 beyond 2^53, which is rounded to nearest.
     pub fn to_f64(&self) -> Vec<f64> {
         match self.dtype {
-            Dtype::F64 => self.decode(f64::from_le_bytes),
-            Dtype::F32 => self.decode(|b| f32::from_le_bytes(b).into()),
-            Dtype::F16 => self.decode(|b| f16::from_le_bytes(b).to_f64()),
-            Dtype::Bf16 => self.decode(|b| bf16::from_le_bytes(b).to_f64()),
+            Dtype::F64 => self.decode::<8, _>(LE::read_f64),
+            Dtype::F32 => self.decode::<4, _>(|b| LE::read_f32(b).into()),
+            Dtype::F16 => self.decode::<2, _>(|b| f16::from_bits(LE::read_u16(b)).to_f64()),
+            Dtype::Bf16 => self.decode::<2, _>(|b| bf16::from_bits(LE::read_u16(b)).to_f64()),
             _ => self.integers().into_iter().map(|v| v as f64).collect(),
         }
     }
@@ -170,22 +178,24 @@ impl RawTensor {
 
     fn integers(&self) -> Vec<i64> {
         match self.dtype {
-            Dtype::I64 => self.decode(i64::from_le_bytes),
-            Dtype::I32 => self.decode(|b| i32::from_le_bytes(b).into()),
-            Dtype::I16 => self.decode(|b| i16::from_le_bytes(b).into()),
-            Dtype::I8 => self.decode(|b| i8::from_le_bytes(b).into()),
-            Dtype::U8 => self.decode(|b| u8::from_le_bytes(b).into()),
-            Dtype::Bool => self.decode(|[b]: [u8; 1]| (b != 0).into()),
+            Dtype::I64 => self.decode::<8, _>(LE::read_i64),
+            Dtype::I32 => self.decode::<4, _>(|b| LE::read_i32(b).into()),
+            Dtype::I16 => self.decode::<2, _>(|b| LE::read_i16(b).into()),
+            Dtype::I8 => self.decode::<1, _>(|b| (b[0] as i8).into()),
+            Dtype::U8 => self.decode::<1, _>(|b| b[0].into()),
+            Dtype::Bool => self.decode::<1, _>(|b| (b[0] != 0).into()),
             Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::Bf16 => {
                 unreachable!("{} holds no integers", self.dtype)
             }
         }
     }
 
-    fn decode<const N: usize, T>(&self, from_le: impl Fn([u8; N]) -> T) -> Vec<T> {
+    /// Each element of N bytes by `read`. Their number is known where this is compiled: no length is compared
+    /// while it runs.
+    fn decode<const N: usize, T>(&self, read: impl Fn(&[u8]) -> T) -> Vec<T> {
         let (elements, rest) = self.bytes.as_chunks::<N>();
         debug_assert!(N == self.dtype.size() && rest.is_empty());
-        elements.iter().map(|&bytes| from_le(bytes)).collect()
+        elements.iter().map(|bytes| read(bytes)).collect()
     }
 }
 

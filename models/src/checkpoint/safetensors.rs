@@ -13,8 +13,11 @@
 //! `__metadata__` from run to run.
 
 use super::error::{Problem, quote};
-use super::select::{Entries, Selected, select};
-use super::{Dtype, Format, How, Loaded, Metadata, RawTensor, StateDict};
+use super::format::{Format, Metadata, StateDict};
+use super::loaded::Loaded;
+use super::raw::{Dtype, RawTensor};
+use super::select::{Entries, How, Selected, select};
+use byteorder::{LE, ReadBytesExt, WriteBytesExt};
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
@@ -95,10 +98,8 @@ pub(super) fn read(file: &mut (impl Read + Seek), len: u64, how: How<'_>) -> Res
 }
 
 fn read_header(file: &mut (impl Read + Seek), len: u64) -> Result<(Header, u64), Problem> {
-    let mut n = [0; 8];
     file.seek(SeekFrom::Start(0)).map_err(reading)?;
-    file.read_exact(&mut n).map_err(reading)?;
-    let n = u64::from_le_bytes(n);
+    let n = file.read_u64::<LE>().map_err(reading)?;
     let available = len.saturating_sub(8);
     if n > available || n > LONGEST_HEADER {
         return Err(broken(format!(
@@ -176,7 +177,7 @@ pub(super) fn write(tensors: &StateDict, metadata: &Metadata, out: &mut impl Wri
         offsets[i] = [from, end];
     }
     let header = header_json(tensors, metadata, &offsets)?;
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_u64::<LE>(header.len() as u64)?;
     out.write_all(&header)?;
     by_width.iter().try_for_each(|&i| out.write_all(tensors[i].bytes()))
 }
@@ -208,8 +209,16 @@ mod tests {
     use super::*;
     use std::io::Cursor;
 
+    /// A file whose header claims to be so long.
+    fn file(claim: u64, rest: &[&[u8]]) -> Vec<u8> {
+        let mut file = Vec::new();
+        file.write_u64::<LE>(claim).unwrap();
+        file.extend(rest.concat());
+        file
+    }
+
     fn parse(header: &str, data: &[u8]) -> Result<Loaded, Problem> {
-        let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat();
+        let file = file(header.len() as u64, &[header.as_bytes(), data]);
         let len = file.len() as u64;
         read(&mut Cursor::new(file), len, How::default())
     }
@@ -279,7 +288,7 @@ mod tests {
     #[test]
     fn lies_in_the_header_are_found_before_memory_is_taken() {
         let claim = |n: u64| {
-            let file = [&n.to_le_bytes()[..], b"{}"].concat();
+            let file = file(n, &[b"{}"]);
             read(&mut Cursor::new(file), 10, How::default()).unwrap_err().at("f".as_ref()).to_string()
         };
         assert!(claim(3).contains("its header claims 3 bytes, of 2 in the file"));

@@ -6,9 +6,19 @@
 //! in any combination. Where every name begins with such a word, it is removed from all, again and again. A
 //! key that is no dictionary of the file selects by the beginning of names, and removes that.
 
-use super::How;
 use super::error::{Problem, quote};
 use indexmap::IndexMap;
+
+/// What of a file is meant.
+#[derive(Clone, Copy, Default)]
+pub(super) struct How<'a> {
+    /// Under which key, of dictionaries or of the beginning of names.
+    pub key: Option<&'a str>,
+    /// Whether a tensor is wanted, by its name; where it is none, all are.
+    pub wanted: Option<&'a dyn Fn(&str) -> bool>,
+    /// Whether names stay as they are.
+    pub verbatim: bool,
+}
 
 /// Tensors by name, not read yet: where each is, or what it is of that is not read here.
 pub(super) type Entries<T> = IndexMap<String, Result<T, String>>;

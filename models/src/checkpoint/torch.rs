@@ -10,9 +10,10 @@ mod tensor;
 pub(super) use tensor::{Storage, Storages, storages};
 
 use super::error::{Problem, quote};
+use super::format::{Format, Metadata, StateDict};
+use super::loaded::Loaded;
 use super::pickle::{Id, Pickle, Value};
-use super::select::{Entries, Selected, select};
-use super::{Format, Loaded, Metadata, StateDict};
+use super::select::{Entries, How, Selected, select};
 use indexmap::IndexMap;
 use std::collections::HashSet;
 use tensor::{Reader, TensorView};
@@ -41,7 +42,7 @@ const MOST_TENSORS: usize = 100_000;
 pub(super) fn load(
     pickle: &Pickle,
     format: Format,
-    how: super::How<'_>,
+    how: How<'_>,
     file_len: u64,
     fetch: impl FnMut(&str, Storage) -> Result<Vec<u8>, Problem>,
 ) -> Result<Loaded, Problem> {

@@ -48,5 +48,7 @@ pub use backbone::{Backbone, BackboneKind};
 pub use config::Config;
 pub use detector::Detector;
 pub use postprocess::{Pasted, paste_mask};
-pub use pretrained::{NORM_EPS, Pretrained, Source, load_pretrained, norm_eps, pretrain, pretrain_key};
+pub use pretrained::{
+    NORM_EPS, Pretrained, Source, load_pretrained, norm_eps, pretrain, pretrain_file, pretrain_key,
+};
 pub use target::{Detections, Losses, Masks, Target, TargetError};

@@ -24,6 +24,12 @@ pub fn is_detector(state: &StateDict) -> bool {
     any_begins_with(state.keys(), SECOND_STAGE)
 }
 
+/// Whether a tensor of this name is one of those by which [`is_detector`] tells a detector, and is short: a
+/// bias of the second stage.
+pub fn tells_detector(name: &str) -> bool {
+    name.starts_with(SECOND_STAGE) && name.ends_with(".bias")
+}
+
 /// The number of classes that a detector tells apart, the background included.
 pub fn num_classes(state: &StateDict) -> Option<usize> {
     state.get(CLASSES).map(|bias| bias.numel())

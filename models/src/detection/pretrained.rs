@@ -8,8 +8,8 @@
 use super::detector::Detector;
 use super::names::{BOX_PREDICTOR, CLASSES, MASK_PREDICTOR, modern_name, must_be_known, num_classes};
 use crate::checkpoint::{
-    CheckpointError, LoadReport, Loaded, Problem, StateDict, load_key, load_matching, must_be_read, quote,
-    sha256, verify_name_hash,
+    CheckpointError, CheckpointFile, LoadReport, Loaded, Problem, StateDict, load_matching, must_be_read,
+    quote,
 };
 use gradus_core::{Element, Module};
 use indexmap::IndexMap;
@@ -67,12 +67,23 @@ pub fn pretrain_key<E: Element>(
     path: impl AsRef<Path>,
     key: Option<&str>,
 ) -> Result<Pretrained, CheckpointError> {
-    let path = path.as_ref();
-    verify_name_hash(path)?;
-    let loaded = load_key(path, key)?;
-    let eps = norm_eps(path, &loaded)?;
+    pretrain_file(net, &CheckpointFile::open(path)?, key)
+}
+
+/// [`pretrain_key`] from a file that is open.
+///
+/// # Errors
+/// Those of [`pretrain`].
+pub fn pretrain_file<E: Element>(
+    net: &mut Detector<E>,
+    file: &CheckpointFile,
+    key: Option<&str>,
+) -> Result<Pretrained, CheckpointError> {
+    file.verify_name()?;
+    let loaded = file.load(key)?;
+    let eps = norm_eps(file.path(), &loaded)?;
     let notes = loaded.notes();
-    let report = load_from(net, loaded.tensors, loaded.unread).map_err(|problem| problem.at(path))?;
+    let report = load_from(net, loaded.tensors, loaded.unread).map_err(|problem| problem.at(file.path()))?;
     net.backbone.set_norm_eps(eps);
     Ok(Pretrained { notes, ..report })
 }
@@ -229,10 +240,12 @@ pub fn norm_eps(path: impl AsRef<Path>, loaded: &Loaded) -> Result<f64, Checkpoi
         let what = || format!("{NORM_EPS} is {} in its metadata, a number from 0 to 1 expected", quote(text));
         return eps.ok_or_else(|| Problem::Mismatch(what()).at(path));
     }
-    if !loaded.tensors.contains_key("backbone.body.layer4.2.conv3.weight") {
-        return Ok(1e-5);
+    match &loaded.file {
+        Some(file) if loaded.tensors.contains_key("backbone.body.layer4.2.conv3.weight") => {
+            Ok(eps_by_hash(file.sha256()?))
+        }
+        _ => Ok(1e-5),
     }
-    Ok(eps_by_hash(&sha256(path).map_err(|problem| problem.at(path))?))
 }
 
 fn eps_by_hash(sha256: &str) -> f64 {

@@ -5,6 +5,7 @@ use crate::cli::{Global, at_least_one};
 use crate::data::detection::{self, TestSplit};
 use crate::engine::detection::{Decay, Plan, Recipe};
 use crate::engine::detector::{self, Settings};
+use crate::engine::state::checkpoint_error;
 use crate::engine::trainer::Files;
 use crate::engine::weights::Key;
 use crate::error::{Error, Result};
@@ -12,8 +13,9 @@ use crate::looks;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use clap::{Args, ValueEnum};
+use gradus_models::checkpoint::CheckpointFile;
 use gradus_models::detection::{BackboneKind, Config};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Model {
@@ -124,11 +126,12 @@ impl DetectorArgs {
         let config = self.config(data.classes().len() + 1, weights.is_none(), begun.map(|b| &b.config))?;
         let split = begun.map(|b| b.test_split.parse()).transpose()?;
         let split = pick(self.test_split, split, TestSplit::Random(50));
-        let read = weights.as_deref().filter(|_| kept.is_none());
-        let settings = Settings::new(config, source, &*data, split, read, plan).map_err(|e| match read {
-            Some(own) => moved(e, self.weights.as_ref(), &own.to_string_lossy(), "--weights", &folder),
-            None => e,
-        })?;
+        let open = |own: &Path| {
+            let told = |e| moved(e, self.weights.as_ref(), &own.to_string_lossy(), "--weights", &folder);
+            CheckpointFile::open(own).map_err(checkpoint_error).map_err(told)
+        };
+        let file = weights.as_deref().filter(|_| kept.is_none()).map(open).transpose()?;
+        let settings = Settings::new(config, source, &*data, split, file.as_ref(), plan)?;
         let (weights, weights_sha256) = match kept {
             Some(begun) => (begun.weights.clone(), begun.weights_sha256.clone()),
             None => (settings.weights, settings.weights_sha256),
@@ -139,7 +142,7 @@ impl DetectorArgs {
         let parts = [("train", &*train.indices), ("test", &*test.indices)];
         eprintln!("{}", detection::describe(&*data, source, &parts));
         detection::try_late_images(&*data, &test.indices)?;
-        global.print(&detector::train(&settings, &data, &folder, self.output.existing())?)
+        global.print(&detector::train(&settings, file.as_ref(), &data, &folder, self.output.existing())?)
     }
 
     fn plan(&self, global: &Global, begun: Option<&Settings>) -> Plan {

@@ -1,7 +1,8 @@
 //! Where a pickle is read from: never more than the file has left.
 
-use super::super::Format;
-use super::super::error::Problem;
+use crate::checkpoint::error::Problem;
+use crate::checkpoint::format::Format;
+use byteorder::{ByteOrder, LE};
 use std::io::{self, Read};
 
 /// Bytes of a reader, at most so many.
@@ -18,6 +19,18 @@ impl<R: Read> Input<R> {
         let mut bytes = [0; N];
         self.fill(&mut bytes)?;
         Ok(bytes)
+    }
+
+    pub(super) fn u16(&mut self) -> Result<u16, Problem> {
+        self.array::<2>().map(|bytes| LE::read_u16(&bytes))
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, Problem> {
+        self.array::<4>().map(|bytes| LE::read_u32(&bytes))
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, Problem> {
+        self.array::<8>().map(|bytes| LE::read_u64(&bytes))
     }
 
     pub(super) fn bytes(&mut self, n: u64) -> Result<Vec<u8>, Problem> {

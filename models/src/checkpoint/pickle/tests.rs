@@ -1,4 +1,4 @@
-use super::super::Format;
+use super::super::format::Format;
 use super::*;
 
 fn load(program: &[u8]) -> Result<Pickle, Problem> {

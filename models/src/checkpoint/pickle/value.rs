@@ -1,6 +1,6 @@
 //! What a pickle builds: values in one array that refer to each other by index.
 
-use super::super::error::quote;
+use crate::checkpoint::error::quote;
 
 /// The place of a value in its [`Pickle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

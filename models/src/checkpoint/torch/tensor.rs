@@ -7,9 +7,10 @@
 //! A tensor of another kind, such as a sparse one or one of float8, is told apart and left: what it is stands
 //! in the place of its view.
 
-use super::super::error::{Problem, quote};
-use super::super::pickle::{Id, Pickle, Value};
-use super::super::{Dtype, Format, RawTensor};
+use crate::checkpoint::error::{Problem, quote};
+use crate::checkpoint::format::Format;
+use crate::checkpoint::pickle::{Id, Pickle, Value};
+use crate::checkpoint::raw::{Dtype, RawTensor};
 use indexmap::IndexMap;
 use std::fmt;
 
@@ -318,6 +319,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use byteorder::{ByteOrder, LE};
     use proptest::prelude::*;
 
     proptest! {
@@ -338,7 +340,8 @@ mod tests {
                 at as i16
             };
             let expected: Vec<i64> = (0..numel).map(|flat| place(flat).into()).collect();
-            let storage: Vec<u8> = (0..128i16).flat_map(i16::to_le_bytes).collect();
+            let mut storage = vec![0; 256];
+            LE::write_i16_into(&(0..128).collect::<Vec<i16>>(), &mut storage);
             let whole = Storage { elements: Elements::Read(Dtype::I16), numel: 128 };
             let view = TensorView {
                 storage: StorageView { key: "0", storage: whole, start: 0, numel: 128 },
