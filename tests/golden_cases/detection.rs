@@ -7,7 +7,7 @@ use gradus_models::detection::anchors::AnchorGenerator;
 use gradus_models::detection::boxes::{BBox, boxes};
 use gradus_models::detection::coder::BoxCoder;
 use gradus_models::detection::matcher::{Match, Matcher};
-use gradus_models::detection::pooler::{self, Levels};
+use gradus_models::detection::pooler::{Levels, Maps};
 use gradus_models::detection::roi_heads::mask_head::project_masks;
 use gradus_models::detection::transform::{Transform, resize_boxes};
 use gradus_models::detection::{Masks, Target, paste_mask};
@@ -122,7 +122,8 @@ fn multiscale_roi_align<E: Element>(run: &mut Run<E>) {
     let of: Vec<i64> = regions.iter().flat_map(|r| boxes(r).iter().map(|b| levels.of(b) as i64)).collect();
     run.integers("levels", &[of.len()], of);
     run.numbers("scales", &[levels.scales.len()], levels.scales);
-    let y = pooler::pool(&mut run.tape, &maps, &image_shapes, &regions, side);
+    let maps = Maps { levels: &maps, sizes: &image_shapes };
+    let y = maps.pool(&mut run.tape, &regions, side);
     run.output("y", &y, IMAGE);
 }
 

@@ -7,10 +7,11 @@ use super::{Op, formula};
 use gradus_core::{Element, Rng, Tape, Tensor, Var};
 use gradus_models::detection::boxes::boxes;
 use gradus_models::detection::matcher::Match;
+use gradus_models::detection::pooler::Maps;
 use gradus_models::detection::roi_heads::{Selected, box_head, mask_head};
 use gradus_models::detection::rpn::Predictions;
 use gradus_models::detection::transform::resize_boxes;
-use gradus_models::detection::{BackboneKind, Config, Detections, Detector, Target, pooler};
+use gradus_models::detection::{BackboneKind, Config, Detections, Detector, Target};
 
 pub fn table<E: Element>() -> Vec<Op<E>> {
     // PyTorch's own f32 is off by 2.3e-6 in evaluation, 4.4e-7 in the losses and proposals of ResNet-50.
@@ -117,10 +118,10 @@ fn second_stage<E: Element>(
     images: &[Tensor<E>],
 ) {
     let g = &mut Tape::infer();
-    let maps = net.roi_heads.maps(levels);
+    let maps = net.roi_heads.maps(levels, sizes);
     let proposals: Vec<Tensor<E>> =
         (0..images.len()).map(|k| stored(run, &format!("rpn.proposals.{k}"))).collect();
-    let pooled = pooler::pool(g, maps, sizes, &proposals, box_head::POOLED);
+    let pooled = maps.pool(g, &proposals, box_head::POOLED);
     put_images(run, "box.pooled", &pooled.value);
     let features = net.roi_heads.boxes.features(g, pooled);
     run.sampled("box.head", features.shape(), &features.value);
@@ -143,7 +144,7 @@ fn second_stage<E: Element>(
         let b = resize_boxes(&d.boxes, sizes[k], [image.shape()[0], image.shape()[1]]);
         run.output_plain(&format!("final.boxes.{k}"), &b.into());
     }
-    mask_stage(run, net, maps, sizes, &found, images);
+    mask_stage(run, net, maps, &found, images);
 }
 
 fn put_detections<E: Element>(run: &mut Run<E>, stage: &str, k: usize, d: &Detections<E>) {
@@ -157,15 +158,14 @@ fn put_detections<E: Element>(run: &mut Run<E>, stage: &str, k: usize, d: &Detec
 fn mask_stage<E: Element>(
     run: &mut Run<E>,
     net: &Detector<E>,
-    maps: &[Var<E>],
-    sizes: &[[usize; 2]],
+    maps: Maps<'_, E>,
     found: &[Detections<E>],
     images: &[Tensor<E>],
 ) {
     let Some(head) = &net.roi_heads.mask else { return };
     let g = &mut Tape::infer();
     let regions: Vec<Tensor<E>> = found.iter().map(|d| d.boxes.clone()).collect();
-    let pooled = pooler::pool(g, maps, sizes, &regions, mask_head::POOLED);
+    let pooled = maps.pool(g, &regions, mask_head::POOLED);
     put_images(run, "mask.pooled", &pooled.value);
     let logits = head.forward(g, pooled);
     put_images(run, "mask.logits", &logits.value);

@@ -114,64 +114,59 @@ impl Problem {
 
 impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told())
+    }
+}
+
+impl CheckpointError {
+    fn told(&self) -> String {
         let path = self.path.display();
         match &self.problem {
-            Problem::Io { doing, source } => write!(f, "cannot {doing} {path}: {source}"),
-            Problem::Unrecognised { looks } => write!(
-                f,
+            Problem::Io { doing, source } => format!("cannot {doing} {path}: {source}"),
+            Problem::Unrecognised { looks } => format!(
                 "{path} is not a checkpoint: {looks}. Expected .safetensors, or .pth as torch.save writes it"
             ),
-            Problem::Malformed { format, reason } => write!(
-                f,
+            Problem::Malformed { format, reason } => format!(
                 "{path} is a damaged {format} file: {reason}. Fetch or write it again, and compare its checksum"
             ),
-            Problem::Unsupported { format, feature } => write!(
-                f,
+            Problem::Unsupported { format, feature } => format!(
                 "{path} is a {format} file with {feature}, which is not read here. Save the weights again as plain \
                  tensors: torch.save(model.state_dict(), \"weights.pth\")"
             ),
-            Problem::Rezipped(how) => write!(
-                f,
+            Problem::Rezipped(how) => format!(
                 "{path} is a PyTorch archive that was unpacked and packed again: {how}. Take the file that torch.save \
                  wrote, or load this one in PyTorch and save it again: torch.save(torch.load(..., weights_only=True), \
                  \"weights.pth\")"
             ),
-            Problem::ChooseKey { keys } => write!(
-                f,
+            Problem::ChooseKey { keys } => format!(
                 "{path} holds several sets of weights, under the keys {}, and does not tell which are meant. Choose \
                  one by its key (--key)",
                 keys.join(", ")
             ),
-            Problem::NoSuchKey { key, keys } => write!(
-                f,
+            Problem::NoSuchKey { key, keys } => format!(
                 "{path} has nothing under the key {}. It has {}",
                 quote(key),
                 if keys.is_empty() { "no keys there".into() } else { keys.join(", ") }
             ),
-            Problem::Unread { name, kind } => write!(
-                f,
+            Problem::Unread { name, kind } => format!(
                 "{path} holds {} as {kind}, which is not read here, and the network needs it. Save it in PyTorch as \
                  float32: tensor.to_dense() or .dequantize() where it is sparse or quantised, then .float()",
                 quote(name)
             ),
             Problem::UnknownNetwork { what, remedy } => {
-                write!(f, "{path} holds {what}, which is not known here. {remedy}")
+                format!("{path} holds {what}, which is not known here. {remedy}")
             }
-            Problem::NoStateDict { holds } => write!(
-                f,
+            Problem::NoStateDict { holds } => format!(
                 "{path} holds no weights by name: {holds}. Save them with torch.save(model.state_dict(), \"weights.pth\")"
             ),
-            Problem::Mismatch(what) => write!(
-                f,
+            Problem::Mismatch(what) => format!(
                 "{path} holds the weights of another network: {what}. Choose the network that it was made for"
             ),
-            Problem::NotFinite(name) => write!(
-                f,
+            Problem::NotFinite(name) => format!(
                 "{path} holds weights that are not finite, the first of them in {name}: the training that left it had \
                  diverged. Choose an earlier file"
             ),
-            Problem::WrongHash { expected, actual } => write!(
-                f,
+            Problem::WrongHash { expected, actual } => format!(
                 "{path} is not the file that its name promises: its SHA-256 is {actual} where the name says \
                  {expected}. Fetch it again, or rename it where these digits are no hash"
             ),

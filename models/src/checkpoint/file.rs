@@ -6,8 +6,8 @@
 //! PyTorch's model zoo names a file `NAME-XXXXXXXX.pth` after the first eight hexadecimal digits of its
 //! content's SHA-256; some write `.th` for `.pth`. People date their files in the same place,
 //! `resnet-20240131.pth`. Eight digits that are a day of the calendar are taken for that, unless the content
-//! has this hash: one hash in some thousands looks so, and a sound file that is refused is worse than one that
-//! goes unchecked.
+//! has this hash: one hash in some thousands looks so, and a sound file that is refused is worse than one
+//! that goes unchecked.
 
 use super::error::{CheckpointError, Problem};
 use sha2::{Digest, Sha256};
@@ -68,8 +68,8 @@ impl CheckpointFile {
         Ok(self.0.sha256.get_or_init(|| digest))
     }
 
-    /// Compares the SHA-256 of a `.pth` or `.th` file with the eight digits at the end of its name, before the
-    /// extension. True when they agree, false when the name has none, or a date.
+    /// Compares the SHA-256 of a `.pth` or `.th` file with the eight digits at the end of its name, before
+    /// the extension. True when they agree, false when the name has none, or a date.
     ///
     /// # Errors
     /// [`Problem::WrongHash`] when they differ, [`Problem::Io`] when the file cannot be read.

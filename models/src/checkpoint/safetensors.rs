@@ -2,7 +2,8 @@
 //! overlaps.
 //!
 //! ```json
-//! {"__metadata__": {"epoch": "3"}, "fc.weight": {"dtype": "F32", "shape": [10, 64], "data_offsets": [0, 2560]}}
+//! {"__metadata__": {"epoch": "3"},
+//!  "fc.weight": {"dtype": "F32", "shape": [10, 64], "data_offsets": [0, 2560]}}
 //! ```
 //!
 //! All numbers are little-endian, offsets count from the header's end, and the last tensor ends the file.

@@ -39,32 +39,7 @@ pub struct Matcher {
 /// Columns of a piece.
 const PIECE: usize = 2048;
 
-/// Rows of q: a way to write the columns `from .. from + out.len()` of row i.
-trait Quality<E>: Sync {
-    fn rows(&self) -> usize;
-    fn columns(&self) -> usize;
-    fn row(&self, i: usize, from: usize, out: &mut [E]);
-}
-
-/// IoU of objects and boxes.
-struct Overlaps<'a, E> {
-    objects: &'a [BBox<E>],
-    boxes: &'a [BBox<E>],
-}
-
-impl<E: Element> Quality<E> for Overlaps<'_, E> {
-    fn rows(&self) -> usize {
-        self.objects.len()
-    }
-    fn columns(&self) -> usize {
-        self.boxes.len()
-    }
-    fn row(&self, i: usize, from: usize, out: &mut [E]) {
-        let boxes = &self.boxes[from..from + out.len()];
-        E::dispatch(OverlapRow { object: &self.objects[i], boxes, out });
-    }
-}
-
+/// IoU of an object and boxes.
 struct OverlapRow<'a, E> {
     object: &'a BBox<E>,
     boxes: &'a [BBox<E>],
@@ -81,23 +56,11 @@ impl<E: Element> Kernel<E> for OverlapRow<'_, E> {
     }
 }
 
-/// A matrix that is given.
-struct Given<'a, E> {
+/// The matrix q by its rows: `row` writes the columns `from .. from + out.len()` of row i.
+struct Quality<F> {
     rows: usize,
     columns: usize,
-    q: &'a [E],
-}
-
-impl<E: Element> Quality<E> for Given<'_, E> {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-    fn columns(&self) -> usize {
-        self.columns
-    }
-    fn row(&self, i: usize, from: usize, out: &mut [E]) {
-        out.copy_from_slice(&self.q[i * self.columns + from..][..out.len()]);
-    }
+    row: F,
 }
 
 /// A piece of columns: the first object of greatest quality of each, that quality, and each row's greatest.
@@ -108,16 +71,16 @@ struct Piece<E> {
 }
 
 impl<E: Element> Piece<E> {
-    fn new(q: &impl Quality<E>, from: usize) -> Self {
-        let n = PIECE.min(q.columns() - from);
+    fn new(q: &Quality<impl Fn(usize, usize, &mut [E])>, from: usize) -> Self {
+        let n = PIECE.min(q.columns - from);
         let mut piece = Piece {
             object: vec![0; n],
             quality: vec![E::NEG_INFINITY; n],
-            row_max: Vec::with_capacity(q.rows()),
+            row_max: Vec::with_capacity(q.rows),
         };
         let mut row = vec![E::ZERO; n];
-        for i in 0..q.rows() {
-            q.row(i, from, &mut row);
+        for i in 0..q.rows {
+            (q.row)(i, from, &mut row);
             let max = E::dispatch(Best { row: &row, i: i as u32, piece: &mut piece });
             piece.row_max.push(max);
         }
@@ -149,31 +112,38 @@ impl<E: Element> Kernel<E> for Best<'_, E> {
 impl Matcher {
     /// What each box answers for. Without objects all are background.
     pub fn boxes<E: Element>(&self, objects: &[BBox<E>], boxes: &[BBox<E>]) -> Vec<Match> {
-        self.run(&Overlaps { objects, boxes })
+        let row = |i: usize, from: usize, out: &mut [E]| {
+            let boxes = &boxes[from..from + out.len()];
+            E::dispatch(OverlapRow { object: &objects[i], boxes, out });
+        };
+        self.run(&Quality { rows: objects.len(), columns: boxes.len(), row })
     }
 
     /// The same for a given matrix [objects, boxes] of qualities.
     #[track_caller]
     pub fn matrix<E: Element>(&self, quality: &Tensor<E>) -> Vec<Match> {
         let [rows, columns] = quality.dims("matcher");
-        self.run(&Given { rows, columns, q: quality.data() })
+        let row = |i: usize, from: usize, out: &mut [E]| {
+            out.copy_from_slice(&quality.data()[i * columns + from..][..out.len()]);
+        };
+        self.run(&Quality { rows, columns, row })
     }
 
-    fn run<E: Element>(&self, q: &impl Quality<E>) -> Vec<Match> {
-        let n = q.columns();
-        if q.rows() == 0 {
+    fn run<E: Element>(&self, q: &Quality<impl Fn(usize, usize, &mut [E]) + Sync>) -> Vec<Match> {
+        let n = q.columns;
+        if q.rows == 0 {
             return vec![Match::Background; n];
         }
         let pieces = parallel::map(n.div_ceil(PIECE), |p| Piece::new(q, p * PIECE));
         let row_max: Vec<E> =
-            (0..q.rows()).map(|i| pieces.iter().fold(E::NEG_INFINITY, |m, p| p.row_max[i].max(m))).collect();
+            (0..q.rows).map(|i| pieces.iter().fold(E::NEG_INFINITY, |m, p| p.row_max[i].max(m))).collect();
         let matches = parallel::map(pieces.len(), |p| self.piece(q, p * PIECE, &pieces[p], &row_max));
         matches.concat()
     }
 
     fn piece<E: Element>(
         &self,
-        q: &impl Quality<E>,
+        q: &Quality<impl Fn(usize, usize, &mut [E])>,
         from: usize,
         piece: &Piece<E>,
         row_max: &[E],
@@ -190,7 +160,7 @@ impl Matcher {
         if self.allow_low_quality {
             let mut row = vec![E::ZERO; matches.len()];
             for (i, &max) in row_max.iter().enumerate().filter(|&(i, max)| piece.row_max[i] == *max) {
-                q.row(i, from, &mut row);
+                (q.row)(i, from, &mut row);
                 for (j, _) in row.iter().enumerate().filter(|&(_, &v)| v == max) {
                     matches[j] = Match::Object(piece.object[j] as usize);
                 }

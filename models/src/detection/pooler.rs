@@ -42,28 +42,34 @@ impl Levels {
     }
 }
 
-/// The features of regions: maps [n, h, w, c], for each image its size in the batch and its boxes [k, 4],
-/// give [Σ k, side, side, c], image after image. Boxes carry no gradient.
-#[track_caller]
-pub fn pool<E: Element>(
-    g: &mut Tape<E>,
-    maps: &[Var<E>],
-    sizes: &[[usize; 2]],
-    regions: &[Tensor<E>],
-    side: usize,
-) -> Var<E> {
-    let grids: Vec<[usize; 2]> = maps.iter().map(|m| [m.shape()[1], m.shape()[2]]).collect();
-    let levels = Levels::new(&grids, sizes);
-    let align = RoiAlign { output: [side; 2], sampling: 2, aligned: false };
-    let rois: Vec<Roi<E>> = (0..)
-        .zip(regions)
-        .flat_map(|(image, regions)| boxes(regions).iter().map(move |&bounds| (image, bounds)))
-        .map(|(image, bounds)| Roi { level: levels.of(&bounds), image, bounds })
-        .collect();
-    g.roi_align(maps, &levels.scales, &rois, align)
+/// What regions are read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Maps<'a, E: Element> {
+    /// [n, h, w, c], from fine to coarse.
+    pub levels: &'a [Var<E>],
+    /// Each image's [height, width] in the batch.
+    pub sizes: &'a [[usize; 2]],
 }
 
-/// Rows of all images' regions, such as [`pool`]'s, apart again: for each image as many as it has regions.
+impl<E: Element> Maps<'_, E> {
+    /// The features of regions: for each image its boxes [k, 4] give [Σ k, side, side, c], image after image.
+    /// Boxes carry no gradient.
+    #[track_caller]
+    pub fn pool(&self, g: &mut Tape<E>, regions: &[Tensor<E>], side: usize) -> Var<E> {
+        let grids: Vec<[usize; 2]> = self.levels.iter().map(|m| [m.shape()[1], m.shape()[2]]).collect();
+        let levels = Levels::new(&grids, self.sizes);
+        let align = RoiAlign { output: [side; 2], sampling: 2, aligned: false };
+        let rois: Vec<Roi<E>> = (0..)
+            .zip(regions)
+            .flat_map(|(image, regions)| boxes(regions).iter().map(move |&bounds| (image, bounds)))
+            .map(|(image, bounds)| Roi { level: levels.of(&bounds), image, bounds })
+            .collect();
+        g.roi_align(self.levels, &levels.scales, &rois, align)
+    }
+}
+
+/// Rows of all images' regions, such as [`Maps::pool`] gives, apart again: for each image as many as it has
+/// regions.
 #[track_caller]
 pub fn by_image<E: Element>(g: &mut Tape<E>, all: Var<E>, counts: &[usize]) -> Vec<Tensor<E>> {
     let mut first = 0;

@@ -6,7 +6,7 @@
 
 use super::selected::Selected;
 use crate::detection::coder::BoxCoder;
-use crate::detection::pooler::{self, pool};
+use crate::detection::pooler::{Maps, by_image};
 use crate::detection::postprocess::Keep;
 use crate::detection::target::Detections;
 use gradus_core::nn::Linear;
@@ -65,29 +65,17 @@ impl<E: Element> BoxHead<E> {
 
     /// [`BoxHead::predict`] of all images' regions.
     #[track_caller]
-    fn of_regions(
-        &self,
-        g: &mut Tape<E>,
-        maps: &[Var<E>],
-        sizes: &[[usize; 2]],
-        regions: &[Tensor<E>],
-    ) -> [Var<E>; 2] {
-        let pooled = pool(g, maps, sizes, regions, POOLED);
+    fn of_regions(&self, g: &mut Tape<E>, maps: Maps<'_, E>, regions: &[Tensor<E>]) -> [Var<E>; 2] {
+        let pooled = maps.pool(g, regions, POOLED);
         let features = self.features(g, pooled);
         self.predict(g, features)
     }
 
     /// The losses of classes and of boxes of all images' selected proposals; 0 where there are none.
     #[track_caller]
-    pub fn losses(
-        &self,
-        g: &mut Tape<E>,
-        maps: &[Var<E>],
-        sizes: &[[usize; 2]],
-        selected: &[Selected<E>],
-    ) -> [Var<E>; 2] {
+    pub fn losses(&self, g: &mut Tape<E>, maps: Maps<'_, E>, selected: &[Selected<E>]) -> [Var<E>; 2] {
         let regions: Vec<Tensor<E>> = selected.iter().map(|s| s.boxes.clone()).collect();
-        let [logits, codes] = self.of_regions(g, maps, sizes, &regions);
+        let [logits, codes] = self.of_regions(g, maps, &regions);
         let classes = logits.shape()[1];
         let labels: Vec<usize> = selected.iter().flat_map(|s| s.labels.iter().copied()).collect();
         let n: Var<E> = Tensor::scalar(E::from_usize(labels.len().max(1))).into();
@@ -113,16 +101,15 @@ impl<E: Element> BoxHead<E> {
     pub fn detect(
         &self,
         g: &mut Tape<E>,
-        maps: &[Var<E>],
-        sizes: &[[usize; 2]],
+        maps: Maps<'_, E>,
         proposals: &[Tensor<E>],
         keep: &Keep,
     ) -> (Vec<Detections<E>>, bool) {
-        let predicted = self.of_regions(g, maps, sizes, proposals);
+        let predicted = self.of_regions(g, maps, proposals);
         let finite = predicted.iter().all(|v| v.value.is_finite());
         let counts: Vec<usize> = proposals.iter().map(|p| p.shape()[0]).collect();
-        let [logits, codes] = predicted.map(|v| pooler::by_image(g, v, &counts));
-        let images = proposals.iter().zip(logits).zip(codes).zip(sizes);
+        let [logits, codes] = predicted.map(|v| by_image(g, v, &counts));
+        let images = proposals.iter().zip(logits).zip(codes).zip(maps.sizes);
         (images.map(|(((p, l), c), &size)| keep.detections(p, l, &c, size)).collect(), finite)
     }
 }

@@ -7,7 +7,7 @@
 
 use super::selected::Selected;
 use crate::detection::boxes::{self, BBox, rows};
-use crate::detection::pooler::{self, pool};
+use crate::detection::pooler::{Maps, by_image};
 use crate::detection::target::{Detections, Masks, Target};
 use gradus_core::init::{self, Fan};
 use gradus_core::nn::Conv2d;
@@ -71,8 +71,7 @@ impl<E: Element> MaskHead<E> {
     pub fn loss(
         &self,
         g: &mut Tape<E>,
-        maps: &[Var<E>],
-        sizes: &[[usize; 2]],
+        maps: Maps<'_, E>,
         selected: &[Selected<E>],
         targets: &[Target<E>],
     ) -> Var<E> {
@@ -88,7 +87,7 @@ impl<E: Element> MaskHead<E> {
         }
         let want = Tape::infer().concat(want, 0).value;
         let n = want.len();
-        let pooled = pool(g, maps, sizes, &regions, POOLED);
+        let pooled = maps.pool(g, &regions, POOLED);
         let logits = self.forward(g, pooled);
         let own = own_class(g, logits, &labels);
         let sum = g.bce_with_logits(own, want.reshape([n, 1]), BceWeights::default(), Reduction::Sum);
@@ -98,19 +97,13 @@ impl<E: Element> MaskHead<E> {
     /// Gives each image's detections, whose boxes are in the pixels of the batch, their masks, and tells
     /// whether all that was predicted is finite.
     #[track_caller]
-    pub fn detect(
-        &self,
-        g: &mut Tape<E>,
-        maps: &[Var<E>],
-        sizes: &[[usize; 2]],
-        found: &mut [Detections<E>],
-    ) -> bool {
+    pub fn detect(&self, g: &mut Tape<E>, maps: Maps<'_, E>, found: &mut [Detections<E>]) -> bool {
         let regions: Vec<Tensor<E>> = found.iter().map(|d| d.boxes.clone()).collect();
-        let pooled = pool(g, maps, sizes, &regions, POOLED);
+        let pooled = maps.pool(g, &regions, POOLED);
         let logits = self.forward(g, pooled);
         let finite = logits.value.is_finite();
         let counts: Vec<usize> = found.iter().map(|d| d.labels.len()).collect();
-        for (d, own) in found.iter_mut().zip(pooler::by_image(g, logits, &counts)) {
+        for (d, own) in found.iter_mut().zip(by_image(g, logits, &counts)) {
             d.masks = Some(probabilities(own, &d.labels));
         }
         finite

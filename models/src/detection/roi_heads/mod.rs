@@ -15,6 +15,7 @@ pub use selected::Selected;
 use super::choice::Choice;
 use super::config::Config;
 use super::matcher::Matcher;
+use super::pooler::Maps;
 use super::postprocess::Keep;
 use super::sampler::Sampler;
 use super::target::{Detections, Target};
@@ -58,10 +59,10 @@ impl<E: Element> RoiHeads<E> {
         }
     }
 
-    /// The levels that regions are read from, of all that there are.
+    /// What regions are read from, of all levels that there are.
     #[track_caller]
-    pub fn maps<'a>(&self, levels: &'a [Var<E>]) -> &'a [Var<E>] {
-        &levels[..self.levels]
+    pub fn maps<'a>(&self, levels: &'a [Var<E>], sizes: &'a [[usize; 2]]) -> Maps<'a, E> {
+        Maps { levels: &levels[..self.levels], sizes }
     }
 
     /// In training: the losses of classes and of boxes, and of masks where there are any. Proposals [n, 4]
@@ -77,12 +78,12 @@ impl<E: Element> RoiHeads<E> {
         targets: &[Target<E>],
         rng: &Rng,
     ) -> ([Var<E>; 2], Option<Var<E>>) {
-        let (maps, sizes) = (self.maps(levels), &batch.sizes);
+        let maps = self.maps(levels, &batch.sizes);
         let select =
             |i: usize| Selected::new(&self.choice, &proposals[i], &targets[i], &mut rng.at(i as u64));
         let selected: Vec<Selected<E>> = (0..targets.len()).map(select).collect();
-        let boxes = self.boxes.losses(g, maps, sizes, &selected);
-        (boxes, self.mask.as_ref().map(|head| head.loss(g, maps, sizes, &selected, targets)))
+        let boxes = self.boxes.losses(g, maps, &selected);
+        (boxes, self.mask.as_ref().map(|head| head.loss(g, maps, &selected, targets)))
     }
 
     /// In detection: what is found in each image, in the pixels of the batch, and whether all that was
@@ -95,10 +96,10 @@ impl<E: Element> RoiHeads<E> {
         levels: &[Var<E>],
         proposals: &[Tensor<E>],
     ) -> (Vec<Detections<E>>, bool) {
-        let (maps, sizes) = (self.maps(levels), &batch.sizes);
-        let (mut found, mut finite) = self.boxes.detect(g, maps, sizes, proposals, &self.keep);
+        let maps = self.maps(levels, &batch.sizes);
+        let (mut found, mut finite) = self.boxes.detect(g, maps, proposals, &self.keep);
         if let Some(head) = &self.mask {
-            finite &= head.detect(g, maps, sizes, &mut found);
+            finite &= head.detect(g, maps, &mut found);
         }
         (found, finite)
     }

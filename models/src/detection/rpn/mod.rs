@@ -97,9 +97,9 @@ impl<E: Element> Rpn<E> {
     ) -> (Vec<Tensor<E>>, [Var<E>; 2]) {
         let anchors = self.anchors.over(batch.padded(), levels);
         let chosen = training::choose(&self.choice, &anchors, targets, rng);
-        let predictions = training::predict(&self.head, g, levels, &chosen);
+        let predictions = self.head.predict(g, levels, &chosen);
         let proposals = self.proposals(&predictions, &anchors, &batch.sizes, true);
-        let losses = training::losses(&self.head, g, levels, &predictions, &chosen);
+        let losses = self.head.losses(g, levels, &predictions, &chosen);
         (proposals.into_iter().map(|p| p.boxes).collect(), losses)
     }
 

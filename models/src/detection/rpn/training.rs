@@ -2,7 +2,8 @@
 //!
 //! Of an image's quarter of a million anchors a few hundred are trained on. Where a level's are few, nothing
 //! of the head's pass over the whole level is recorded: the head is evaluated once more at their cells alone,
-//! as linear layers over patches ([`patches`](crate::detection::patches)), and the gradient goes through those.
+//! as linear layers over patches ([`patches`](crate::detection::patches)), and the gradient goes through
+//! those.
 
 use super::head::{Predictions, RpnHead};
 use crate::detection::anchors::Anchors;
@@ -16,7 +17,7 @@ use gradus_core::{Element, Rng, Tape, Tensor, Var, profile};
 
 /// A level's anchors that are trained on: places in [n, h, w, A].
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Chosen<E> {
+pub(super) struct Chosen<E> {
     rows: Vec<usize>,
     /// 1 for an object, 0 for background.
     labels: Vec<E>,
@@ -46,7 +47,7 @@ fn cells_of<E: Element>(level: &Var<E>) -> usize {
 }
 
 /// The anchors to train on, for each level, where targets are in the pixels of the batch.
-pub fn choose<E: Element>(
+pub(super) fn choose<E: Element>(
     choice: &Choice,
     anchors: &Anchors<E>,
     targets: &[Target<E>],
@@ -73,62 +74,66 @@ pub fn choose<E: Element>(
     chosen
 }
 
-/// The predictions of all levels, recorded only where many anchors of a level are trained on.
-#[track_caller]
-pub fn predict<E: Element>(
-    head: &RpnHead<E>,
-    g: &mut Tape<E>,
-    levels: &[Var<E>],
-    chosen: &[Chosen<E>],
-) -> Vec<Predictions<E>> {
-    let predict = |(level, c): (&Var<E>, &Chosen<E>)| {
-        if c.few(head.per_location(), cells_of(level)).is_some() {
-            head.forward(&mut Tape::infer(), level.detach())
-        } else {
-            head.forward(g, level.clone())
-        }
-    };
-    levels.iter().zip(chosen).map(predict).collect()
-}
-
-/// The two losses, of objectness and of boxes. `predictions` are [`predict`]'s of these levels and anchors.
-#[track_caller]
-pub fn losses<E: Element>(
-    head: &RpnHead<E>,
-    g: &mut Tape<E>,
-    levels: &[Var<E>],
-    predictions: &[Predictions<E>],
-    chosen: &[Chosen<E>],
-) -> [Var<E>; 2] {
-    let per_location = head.per_location();
-    let (mut logits, mut codes) = (Vec::new(), Vec::new());
-    for ((level, p), c) in levels.iter().zip(predictions).zip(chosen) {
-        let few = c.few(per_location, cells_of(level));
-        let place = |&row: &usize| match &few {
-            Some(cells) => {
-                cells.partition_point(|&k| k < row / per_location) * per_location + row % per_location
+impl<E: Element> RpnHead<E> {
+    /// The predictions of all levels, recorded only where many anchors of a level are trained on.
+    #[track_caller]
+    pub(super) fn predict(
+        &self,
+        g: &mut Tape<E>,
+        levels: &[Var<E>],
+        chosen: &[Chosen<E>],
+    ) -> Vec<Predictions<E>> {
+        let predict = |(level, c): (&Var<E>, &Chosen<E>)| {
+            if c.few(self.per_location(), cells_of(level)).is_some() {
+                self.forward(&mut Tape::infer(), level.detach())
+            } else {
+                self.forward(g, level.clone())
             }
-            None => row,
         };
-        let [rows, positive] = [&c.rows, &c.positive].map(|list| list.iter().map(place).collect::<Vec<_>>());
-        let p = match &few {
-            Some(cells) => head.at(g, level.clone(), cells),
-            None => p.clone(),
-        };
-        let all = g.reshape(p.objectness, &[-1]);
-        logits.push(g.index_select(all, 0, &rows));
-        let all = g.reshape(p.deltas, &[-1, 4]);
-        codes.push(g.index_select(all, 0, &positive));
+        levels.iter().zip(chosen).map(predict).collect()
     }
-    let (logits, codes) = (g.concat(logits, 0), g.concat(codes, 0));
-    let labels: Vec<E> = chosen.iter().flat_map(|c| c.labels.iter().copied()).collect();
-    let want: Vec<E> = chosen.iter().flat_map(|c| c.codes.iter().copied()).collect();
-    let (labels, want) =
-        (Tensor::from_slice([labels.len()], &labels), Tensor::from_slice(*codes.shape(), &want));
-    let n: Var<E> = Tensor::scalar(E::from_usize(labels.len().max(1))).into();
-    let objectness = g.bce_with_logits(logits, labels, BceWeights::default(), Reduction::Sum);
-    let boxes = g.smooth_l1(codes, want, BoxCoder::BETA, Reduction::Sum);
-    [objectness, boxes].map(|sum| g.div(sum, n.clone()))
+
+    /// The two losses, of objectness and of boxes. `predictions` are [`RpnHead::predict`]'s of these levels
+    /// and anchors.
+    #[track_caller]
+    pub(super) fn losses(
+        &self,
+        g: &mut Tape<E>,
+        levels: &[Var<E>],
+        predictions: &[Predictions<E>],
+        chosen: &[Chosen<E>],
+    ) -> [Var<E>; 2] {
+        let per_location = self.per_location();
+        let (mut logits, mut codes) = (Vec::new(), Vec::new());
+        for ((level, p), c) in levels.iter().zip(predictions).zip(chosen) {
+            let few = c.few(per_location, cells_of(level));
+            let place = |&row: &usize| match &few {
+                Some(cells) => {
+                    cells.partition_point(|&k| k < row / per_location) * per_location + row % per_location
+                }
+                None => row,
+            };
+            let [rows, positive] =
+                [&c.rows, &c.positive].map(|list| list.iter().map(place).collect::<Vec<_>>());
+            let p = match &few {
+                Some(cells) => self.at(g, level.clone(), cells),
+                None => p.clone(),
+            };
+            let all = g.reshape(p.objectness, &[-1]);
+            logits.push(g.index_select(all, 0, &rows));
+            let all = g.reshape(p.deltas, &[-1, 4]);
+            codes.push(g.index_select(all, 0, &positive));
+        }
+        let (logits, codes) = (g.concat(logits, 0), g.concat(codes, 0));
+        let labels: Vec<E> = chosen.iter().flat_map(|c| c.labels.iter().copied()).collect();
+        let want: Vec<E> = chosen.iter().flat_map(|c| c.codes.iter().copied()).collect();
+        let (labels, want) =
+            (Tensor::from_slice([labels.len()], &labels), Tensor::from_slice(*codes.shape(), &want));
+        let n: Var<E> = Tensor::scalar(E::from_usize(labels.len().max(1))).into();
+        let objectness = g.bce_with_logits(logits, labels, BceWeights::default(), Reduction::Sum);
+        let boxes = g.smooth_l1(codes, want, BoxCoder::BETA, Reduction::Sum);
+        [objectness, boxes].map(|sum| g.div(sum, n.clone()))
+    }
 }
 
 #[cfg(test)]
@@ -163,9 +168,9 @@ mod tests {
             let mut g = Tape::eval();
             let levels: Vec<Var<f64>> = maps.iter().map(|m| g.input(m.clone())).collect();
             let [a, b] = if sparse {
-                let p = predict(&head, &mut g, &levels, &chosen);
+                let p = head.predict(&mut g, &levels, &chosen);
                 assert!(p[0].objectness.node.is_none());
-                losses(&head, &mut g, &levels, &p, &chosen)
+                head.losses(&mut g, &levels, &p, &chosen)
             } else {
                 // Levels of no more cells than are chosen: the whole is recorded.
                 let p: Vec<_> = levels.iter().map(|l| head.forward(&mut g, l.clone())).collect();
