@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod alexnet;
+pub mod body;
 pub mod checkpoint;
 pub mod conv_norm;
 pub mod detection;

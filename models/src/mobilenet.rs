@@ -5,6 +5,7 @@
 //! torchvision does: a 3x3 convolution of stride 2, 17 blocks, a 1x1 convolution to 1280 channels at stride
 //! 32.
 
+use crate::body::Body;
 use crate::conv_norm::{ConvNorm, Norm};
 use gradus_core::nn::Linear;
 use gradus_core::ops::conv::Conv;
@@ -25,6 +26,9 @@ const STEM: usize = 32;
 pub const CHANNELS: usize = 1280;
 /// The number of features.
 pub const FEATURES: usize = 19;
+/// The features whose maps a pyramid stands on: the last of the first block of each stride from 4 to 16, and
+/// the last of all.
+const LEVELS: [usize; 4] = [2, 4, 7, 18];
 const DROPOUT: f64 = 0.2;
 
 /// One of the 19: a convolution alone, or a block (torchvision's `InvertedResidual`), whose last one is
@@ -105,29 +109,6 @@ impl<E: Element> MobileNetV2Features<E> {
         MobileNetV2Features { features }
     }
 
-    /// Leaves the last `trainable` stages trainable and freezes the features before.
-    #[track_caller]
-    pub fn train_last(&mut self, trainable: usize) {
-        let stages = Self::STAGES;
-        assert!(trainable <= stages.len(), "{trainable} trainable stages of {}", stages.len());
-        let first = stages.len() - trainable;
-        let frozen = stages.get(first).copied().unwrap_or(FEATURES);
-        for (i, feature) in self.features.iter_mut().enumerate() {
-            feature.set_trainable(i >= frozen);
-        }
-    }
-
-    /// ε of the batch norms.
-    pub fn norm_eps(&self) -> f64 {
-        self.features[0].convolutions[0].eps()
-    }
-
-    /// Sets ε of every batch norm.
-    pub fn set_norm_eps(&mut self, eps: f64) {
-        let convolutions = self.features.iter_mut().flat_map(|f| &mut f.convolutions);
-        convolutions.for_each(|conv| conv.set_eps(eps));
-    }
-
     /// Images [n, h, w, 3], normalised, to the map after each feature in turn; `f(k, map)` sees the k-th.
     /// Returns the last, [n, h/32, w/32, 1280].
     #[track_caller]
@@ -143,6 +124,29 @@ impl<E: Element> MobileNetV2Features<E> {
     #[track_caller]
     pub fn forward(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {
         self.forward_each(g, x, |_, _| ())
+    }
+}
+
+impl<E: Element> Body<E> for MobileNetV2Features<E> {
+    /// Those after the features [`LEVELS`].
+    fn maps(&self, g: &mut Tape<E>, x: Var<E>) -> Vec<Var<E>> {
+        let mut maps = Vec::new();
+        self.forward_each(g, x, |k, map| maps.extend(LEVELS.contains(&k).then(|| map.clone())));
+        maps
+    }
+
+    fn channels(&self) -> Vec<usize> {
+        let last = |k: usize| self.features[k].convolutions.last();
+        LEVELS.into_iter().filter_map(|k| Some(last(k)?.channels())).collect()
+    }
+
+    fn stages(&mut self) -> Vec<Vec<&mut ConvNorm<E>>> {
+        let mut stages: Vec<Vec<_>> = Self::STAGES.map(|_| Vec::new()).into();
+        for (k, feature) in self.features.iter_mut().enumerate() {
+            let stage = Self::STAGES.partition_point(|&first| first <= k) - 1;
+            stages[stage].extend(&mut feature.convolutions);
+        }
+        stages
     }
 }
 

@@ -42,12 +42,7 @@ impl<E: Element> Network<E> {
                 rng,
             ))));
         }
-        let depth = match () {
-            () if !has("layer4.1.conv2.weight") => return None,
-            () if has("layer1.0.conv3.weight") => Depth::R50,
-            () if has("layer1.2.conv2.weight") => Depth::R34,
-            () => Depth::R18,
-        };
+        let depth = Depth::recognise(has)?;
         Some(Network::ResNet(Box::new(ResNet::new(depth, classes("fc.bias")?, rng))))
     }
 
@@ -99,6 +94,10 @@ mod tests {
         for depth in [Depth::R18, Depth::R34, Depth::R50] {
             same(state_dict(&mut ResNet::<f32>::new(depth, 7, rng)));
         }
+        // ResNet-101 has 23 blocks where ResNet-50 has 6.
+        let mut deeper = state_dict(&mut ResNet::<f32>::new(Depth::R50, 7, rng));
+        deeper.insert("layer3.6.conv2.weight".into(), deeper["layer3.5.conv2.weight"].clone());
+        assert!(Network::<f32>::recognise(&deeper).is_none());
         let mut trunk = state_dict(&mut ResNet::<f32>::new(Depth::R18, 7, rng));
         trunk.shift_remove("fc.bias");
         assert!(Network::<f32>::recognise(&trunk).is_none());

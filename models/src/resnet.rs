@@ -7,6 +7,7 @@
 //! convolution does it, as in torchvision. Where x has not the shape of F(x), a 1x1 convolution
 //! (`downsample`) maps it.
 
+use crate::body::Body;
 use crate::conv_norm::{ConvNorm, Norm};
 use gradus_core::nn::Linear;
 use gradus_core::ops::PoolSpec;
@@ -27,6 +28,20 @@ pub enum Depth {
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
 
 impl Depth {
+    /// The depth of the network whose tensors these are, told by the last block of layers 1 and 3; `has`
+    /// knows whether there is one of a name.
+    pub fn recognise(has: impl Fn(&str) -> bool) -> Option<Self> {
+        let bottlenecks = has("layer1.0.conv3.weight");
+        let ends = |layer: usize, blocks: usize| {
+            let block = |k: usize| has(&format!("layer{layer}.{k}.conv2.weight"));
+            block(blocks - 1) && !block(blocks)
+        };
+        [Depth::R18, Depth::R34, Depth::R50].into_iter().find(|depth| {
+            let [first, _, third, _] = depth.blocks();
+            bottlenecks == (depth.expansion() > 1) && ends(1, first) && ends(3, third)
+        })
+    }
+
     fn blocks(self) -> [usize; 4] {
         match self {
             Depth::R18 => [2, 2, 2, 2],
@@ -85,6 +100,10 @@ impl<E: Element> Block<E> {
         last.forward_onto(g, x, identity, Activation::Relu)
     }
 
+    fn channels(&self) -> usize {
+        self.convolutions.last().map_or(0, ConvNorm::channels)
+    }
+
     fn convolutions(&mut self) -> impl Iterator<Item = &mut ConvNorm<E>> {
         self.convolutions.iter_mut().chain(&mut self.downsample)
     }
@@ -131,31 +150,6 @@ impl<E: Element> ResNetBody<E> {
         ResNetBody { stem, layers }
     }
 
-    /// Leaves the last `trainable` of [`ResNetBody::STAGES`] trainable and freezes the others.
-    #[track_caller]
-    pub fn train_last(&mut self, trainable: usize) {
-        assert!(trainable <= Self::STAGES, "{trainable} trainable stages of {}", Self::STAGES);
-        self.set_trainable(true);
-        let frozen = Self::STAGES - trainable;
-        let blocks = self.layers.iter_mut().take(frozen.saturating_sub(1)).flatten();
-        blocks.for_each(|block| block.set_trainable(false));
-        if frozen > 0 {
-            self.stem.set_trainable(false);
-        }
-    }
-
-    /// ε of the batch norms.
-    pub fn norm_eps(&self) -> f64 {
-        self.stem.eps()
-    }
-
-    /// Sets ε of every batch norm.
-    pub fn set_norm_eps(&mut self, eps: f64) {
-        self.stem.set_eps(eps);
-        let blocks = self.layers.iter_mut().flatten();
-        blocks.flat_map(Block::convolutions).for_each(|conv| conv.set_eps(eps));
-    }
-
     /// conv1, bn1, ReLU: images [n, h, w, 3] to [n, h/2, w/2, 64].
     #[track_caller]
     pub fn stem(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {
@@ -171,6 +165,23 @@ impl<E: Element> ResNetBody<E> {
             x = layer.iter().fold(x.clone(), |x, block| block.forward(g, x));
             x.clone()
         })
+    }
+}
+
+impl<E: Element> Body<E> for ResNetBody<E> {
+    /// [`ResNetBody::forward`]'s.
+    fn maps(&self, g: &mut Tape<E>, x: Var<E>) -> Vec<Var<E>> {
+        self.forward(g, x).into()
+    }
+
+    fn channels(&self) -> Vec<usize> {
+        self.layers.iter().filter_map(|layer| Some(layer.last()?.channels())).collect()
+    }
+
+    fn stages(&mut self) -> Vec<Vec<&mut ConvNorm<E>>> {
+        let layers = self.layers.iter_mut();
+        let layers = layers.map(|layer| layer.iter_mut().flat_map(Block::convolutions).collect());
+        [vec![&mut self.stem]].into_iter().chain(layers).collect()
     }
 }
 

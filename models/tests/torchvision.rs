@@ -2,25 +2,35 @@
 //! `data/torchvision/make_names.py`.
 
 use gradus_core::{Element, Module, Rng, Slot, Tape, Tensor, Var};
+use gradus_models::body::Body;
 use gradus_models::checkpoint::{StateDict, state_dict};
 use gradus_models::detection::{Backbone, BackboneKind, Config, Detector};
 use gradus_models::mobilenet::MobileNetV2Features;
 use gradus_models::resnet::{Depth, ResNetBody};
 use gradus_models::{MobileNetV2, Norm, ResNet};
+use std::path::Path;
 
-/// Name and shape of each tensor of a list.
-fn listed(list: &'static str) -> Vec<(&'static str, Vec<usize>)> {
-    let line = |line: &'static str| {
+/// Name and shape of each tensor of a network's list.
+fn listed(network: &str) -> Vec<(String, Vec<usize>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/torchvision");
+    let list = std::fs::read_to_string(folder.join(format!("{network}.txt")));
+    let line = |line: &str| {
         let (name, shape) = line.split_once(' ').expect("a name and a shape");
-        (name, shape.split('x').filter(|d| !d.is_empty()).map(|d| d.parse().expect("an extent")).collect())
+        let extents = shape.split('x').filter(|d| !d.is_empty());
+        (name.to_owned(), extents.map(|d| d.parse().expect("an extent")).collect())
     };
-    list.lines().map(line).collect()
+    list.unwrap_or_else(|e| panic!("{network}: {e}")).lines().map(line).collect()
 }
 
-/// Compares with what the list has below `prefix`.
+/// The list of Faster R-CNN with this backbone.
+fn faster(kind: BackboneKind) -> String {
+    format!("fasterrcnn_{}", kind.name().replace('-', "_"))
+}
+
+/// Compares with what the network's list has below `prefix`.
 #[track_caller]
-fn assert_listed(state: &StateDict, list: &'static str, prefix: &str) {
-    let expected: Vec<_> = listed(list)
+fn assert_listed(state: &StateDict, network: &str, prefix: &str) {
+    let expected: Vec<_> = listed(network)
         .into_iter()
         .filter_map(|(name, shape)| Some((name.strip_prefix(prefix)?.to_string(), shape)))
         .collect();
@@ -43,22 +53,18 @@ fn backbone(kind: BackboneKind, trainable: usize) -> Backbone {
 
 #[test]
 fn backbones_have_torchvisions_tensors() {
-    use BackboneKind::{MobilenetV2, MobilenetV2Fpn, Resnet18Fpn, Resnet50Fpn};
-    // All parameters, and those that are trained by default: what make_names.py prints.
-    for (kind, list, parameters) in [
-        (Resnet50Fpn, include_str!("data/torchvision/fasterrcnn_resnet50_fpn.txt"), [26_799_296, 26_576_896]),
-        (Resnet18Fpn, include_str!("data/torchvision/fasterrcnn_resnet18_fpn.txt"), [13_774_016, 13_617_152]),
-        (MobilenetV2, include_str!("data/torchvision/fasterrcnn_mobilenet_v2.txt"), [2_223_872; 2]),
-        (
-            MobilenetV2Fpn,
-            include_str!("data/torchvision/fasterrcnn_mobilenet_v2_fpn.txt"),
-            [4_909_504, 4_857_536],
-        ),
-    ] {
+    for kind in BackboneKind::ALL {
+        // All parameters, and those that are trained by default: what make_names.py prints.
+        let parameters = match kind {
+            BackboneKind::Resnet50Fpn => [26_799_296, 26_576_896],
+            BackboneKind::Resnet18Fpn => [13_774_016, 13_617_152],
+            BackboneKind::MobilenetV2 => [2_223_872; 2],
+            BackboneKind::MobilenetV2Fpn => [4_909_504, 4_857_536],
+        };
         let mut net = backbone(kind, kind.default_trainable());
         assert_eq!([net.num_params(), trainable(&mut net)], parameters, "{kind}");
         let state = state_dict(&mut net);
-        assert_listed(&state, list, "backbone.");
+        assert_listed(&state, &faster(kind), "backbone.");
         let whole: StateDict = state.into_iter().map(|(name, t)| (format!("backbone.{name}"), t)).collect();
         assert_eq!(BackboneKind::recognise(&whole), Some(kind));
     }
@@ -71,24 +77,23 @@ fn backbones_have_torchvisions_tensors() {
 #[test]
 fn detectors_have_torchvisions_tensors() {
     use BackboneKind::{MobilenetV2, MobilenetV2Fpn, Resnet18Fpn, Resnet50Fpn};
-    let whole = |config: Config, list, parameters: [usize; 2]| {
+    let whole = |config: Config, list: &str, parameters: [usize; 2]| {
         let mut net = Detector::<f32>::new(config, &mut Rng::seed(0));
         assert_eq!([net.num_params(), trainable(&mut net)], parameters);
         assert_listed(&state_dict(&mut net), list, "");
     };
-    let list = include_str!("data/torchvision/fasterrcnn_resnet50_fpn.txt");
-    assert_eq!(list.lines().count(), 295);
-    whole(Config::new(Resnet50Fpn, 91), list, [41_755_286, 41_532_886]);
-    let list = include_str!("data/torchvision/maskrcnn_resnet50_fpn.txt");
-    assert_eq!(list.lines().count(), 307);
-    whole(Config::new(Resnet50Fpn, 91).with_masks(), list, [44_401_393, 44_178_993]);
-    let list = include_str!("data/torchvision/fasterrcnn_mobilenet_v2.txt");
-    assert_eq!(list.lines().count(), 326);
-    whole(Config::new(MobilenetV2, 2), list, [82_352_981; 2]);
-    let list = include_str!("data/torchvision/fasterrcnn_resnet18_fpn.txt");
-    whole(Config::new(Resnet18Fpn, 2), list, [28_273_881, 28_117_017]);
-    let list = include_str!("data/torchvision/fasterrcnn_mobilenet_v2_fpn.txt");
-    whole(Config::new(MobilenetV2Fpn, 2), list, [19_409_369, 19_357_401]);
+    let lines = ["fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn", "fasterrcnn_mobilenet_v2"];
+    assert_eq!(lines.map(|list| listed(list).len()), [295, 307, 326]);
+    whole(Config::new(Resnet50Fpn, 91), &faster(Resnet50Fpn), [41_755_286, 41_532_886]);
+    let masks = Config::new(Resnet50Fpn, 91).with_masks();
+    whole(masks, "maskrcnn_resnet50_fpn", [44_401_393, 44_178_993]);
+    for (kind, parameters) in [
+        (MobilenetV2, [82_352_981; 2]),
+        (Resnet18Fpn, [28_273_881, 28_117_017]),
+        (MobilenetV2Fpn, [19_409_369, 19_357_401]),
+    ] {
+        whole(Config::new(kind, 2), &faster(kind), parameters);
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@ use super::formula::{self, Uniform};
 use super::run::{IMAGE, Run, inverse, permute};
 use gradus_core::{Activation, Element, Gradients, Module, Rng, Slot, Tape, Tensor, Var};
 use gradus_models::Norm;
-use gradus_models::detection::backbone::{Backbone, BackboneKind};
+use gradus_models::body::Body;
+use gradus_models::detection::{Backbone, BackboneKind};
 use gradus_models::mobilenet::MobileNetV2Features;
 use gradus_models::resnet::{Depth, ResNetBody};
 
@@ -110,11 +111,8 @@ fn resnet<E: Element>(run: &mut Run<E>) {
 }
 
 fn resnet_fpn<E: Element>(run: &mut Run<E>) {
-    let kind = match run.case.text_or("arch", "resnet50") {
-        "resnet18" => BackboneKind::Resnet18Fpn,
-        "resnet50" => BackboneKind::Resnet50Fpn,
-        other => panic!("no backbone with a pyramid over {other}"),
-    };
+    let name = format!("{}-fpn", run.case.text_or("arch", "resnet50"));
+    let kind = name.parse::<BackboneKind>().unwrap_or_else(|e| panic!("{e}"));
     let mut net = Backbone::<E>::new(kind, 3, Norm::Frozen, &mut Rng::seed(0));
     net.set_norm_eps(run.case.number_or("bn_eps", 1e-5));
     formula::fill(&mut net, &run.case.attrs);

@@ -1,7 +1,7 @@
 //! A detector's settings. Every default is torchvision's (`fasterrcnn_resnet50_fpn`,
 //! `maskrcnn_resnet50_fpn`).
 
-use super::backbone::BackboneKind;
+use super::backbones::BackboneKind;
 use crate::conv_norm::Norm;
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
 //! The detector in five steps: images are made ready ([`transform`](super::transform)) and seen by a
-//! [`backbone`](super::backbone) at several scales, the first stage ([`rpn`](super::rpn)) proposes boxes, the
+//! [`Backbone`] at several scales, the first stage ([`rpn`](super::rpn)) proposes boxes, the
 //! second ([`roi_heads`](super::roi_heads)) says what they show, and [`postprocess`] puts what is found onto
 //! the images. In training both stages give losses instead.
 

@@ -1,9 +1,9 @@
 //! Two-stage detection: Faster R-CNN (Ren et al. 2015) and Mask R-CNN (He et al. 2017), with torchvision's
 //! definitions.
 //!
-//! Images are made ready ([`transform`]) and seen by a backbone ([`backbone`]) at several scales. The first
-//! stage ([`rpn`]) proposes boxes; the second ([`roi_heads`]) says for each what it shows, where exactly,
-//! and, with masks, on which pixels ([`mask_head`](roi_heads::mask_head)). [`postprocess`] keeps the best. A detector's checkpoint
+//! Images are made ready ([`transform`]) and seen by a [`Backbone`], one of the [`backbones`], at several
+//! scales. The first stage ([`rpn`]) proposes boxes; the second ([`roi_heads`]) says for each what it shows,
+//! where exactly, and, with masks, on which pixels. [`postprocess`] keeps the best. A detector's checkpoint
 //! is told by its [`names`]; [`pretrain`] begins with one, or with a classifier's.
 //!
 //! ```
@@ -13,7 +13,8 @@
 //! let rng = &mut Rng::seed(0);
 //! let net = Detector::<f32>::new(config, rng);
 //! let image = Tensor::full([48, 64, 3], 0.5);
-//! let target = Target { boxes: Tensor::from_slice([1, 4], &[8.0, 4.0, 40.0, 44.0]), labels: vec![1], masks: None };
+//! let boxes = Tensor::from_slice([1, 4], &[8.0, 4.0, 40.0, 44.0]);
+//! let target = Target { boxes, labels: vec![1], masks: None };
 //! let mut g = Tape::train(rng);
 //! let losses = net.losses(&mut g, &[image.clone()], &[target])?;
 //! let total = losses.total(&mut g);
@@ -25,7 +26,8 @@
 //! ```
 
 pub mod anchors;
-pub mod backbone;
+mod backbone;
+pub mod backbones;
 pub mod boxes;
 pub mod choice;
 pub mod coder;
@@ -44,7 +46,8 @@ pub mod sampler;
 mod target;
 pub mod transform;
 
-pub use backbone::{Backbone, BackboneKind};
+pub use backbone::Backbone;
+pub use backbones::BackboneKind;
 pub use config::Config;
 pub use detector::Detector;
 pub use postprocess::{Pasted, paste_mask};

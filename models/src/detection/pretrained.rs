@@ -3,7 +3,7 @@
 //! Two kinds of file serve. A detector's: all is taken, but for predictors of another number of classes,
 //! which stay fresh, both of them, as in torchvision's tutorial. An ImageNet classifier's: it becomes the
 //! backbone (`features.0...` is `backbone.0...` or `backbone.body.0...`, `layer1...` is
-//! `backbone.body.layer1...`), its last layer is left. [`Pretrained`] says what happened to every tensor.
+//! `backbone.body.layer1...`), its last layers are left. [`Pretrained`] says what happened to every tensor.
 
 use super::detector::Detector;
 use super::names::{BOX_PREDICTOR, CLASSES, MASK_PREDICTOR, modern_name, must_be_known, num_classes};
@@ -14,6 +14,7 @@ use crate::checkpoint::{
 use gradus_core::{Element, Module};
 use indexmap::IndexMap;
 use serde::Serialize;
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
@@ -112,10 +113,10 @@ fn load_from<E: Element>(
     must_be_known(tensors.keys().chain(unread.keys()))?;
     let is_detector = tensors.keys().any(|name| name.starts_with("backbone."));
     let source = if is_detector { Source::Detector } else { Source::Classifier };
-    let prefix = backbone_prefix(net);
+    let body = body_of(net);
     let place = |name: &str| match source {
         Source::Detector => modern_name(name),
-        Source::Classifier => in_backbone(prefix, name),
+        Source::Classifier => in_body(&body, name),
     };
     let unread = unread.into_iter().map(|(name, kind)| (place(&name), kind)).collect();
     must_be_read(net, &unread)?;
@@ -144,22 +145,22 @@ fn load_from<E: Element>(
     Ok(Pretrained { source, loaded, replaced, random, ignored: unexpected, classes, notes: Vec::new() })
 }
 
-/// What is before the names of a classifier in a detector's backbone.
-fn backbone_prefix<E: Element>(net: &mut impl Module<E>) -> &'static str {
-    let mut has_body = false;
-    net.for_each(|name, _| has_body |= name.starts_with("backbone.body."));
-    if has_body { "backbone.body." } else { "backbone." }
+/// What is before the names of the body in a detector, and the first parts of its names behind that: `conv1`
+/// and `layer1`, or the numbers of features.
+fn body_of<E: Element>(net: &mut impl Module<E>) -> (&'static str, HashSet<String>) {
+    let mut names = Vec::new();
+    net.for_each(|name, _| names.push(name.to_owned()));
+    let has_body = names.iter().any(|name| name.starts_with("backbone.body."));
+    let prefix = if has_body { "backbone.body." } else { "backbone." };
+    let parts = names.iter().filter_map(|name| name.strip_prefix(prefix)?.split('.').next());
+    (prefix, parts.map(String::from).collect())
 }
 
-/// The name that a detector's backbone has for a classifier's tensor.
-fn in_backbone(prefix: &str, name: &str) -> String {
-    match name.strip_prefix("features.") {
-        Some(feature) => format!("{prefix}{feature}"),
-        None if ["conv1.", "bn1.", "layer"].iter().any(|stage| name.starts_with(stage)) => {
-            format!("{prefix}{name}")
-        }
-        None => name.to_owned(),
-    }
+/// The name that a detector's body has for a classifier's tensor.
+fn in_body((prefix, parts): &(&str, HashSet<String>), name: &str) -> String {
+    let own = name.strip_prefix("features.").unwrap_or(name);
+    let is_of_body = own.split('.').next().is_some_and(|part| parts.contains(part));
+    if is_of_body { format!("{prefix}{own}") } else { name.to_owned() }
 }
 
 /// Takes the predictors out of a file that knows another number of classes: both numbers, and the names.
