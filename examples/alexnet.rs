@@ -79,7 +79,7 @@ fn main() -> gradus::Result<()> {
     // %%
     let epochs: usize = if cfg!(test) { 1 } else { 6 };
     let rng: Rng = Rng::seed(1234);
-    let loader: Loader = Loader::training(splits.train.clone(), Transform::CIFAR, 64, &rng);
+    let loader: Loader<Transform> = Loader::training(splits.train.clone(), Transform::CIFAR, 64, &rng);
     let mut adam: Optimizer = Optimizer::new(Adam::new(3e-4));
     let mut curves: [Vec<(f64, f64)>; 2] = Default::default();
     for epoch in 0..epochs {

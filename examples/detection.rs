@@ -13,9 +13,9 @@ fn main() -> gradus::Result<()> {
     // %%
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
-    use gradus::data::Reading;
-    use gradus::data::detection::{self, DetectionDataset, DetectionLoader, Sample, TestSplit, tensor};
-    use gradus::engine::detection::{Judgement, Part, Plan, Recipe, judge, surest, to_coco};
+    use gradus::data::detection::{self, DetectionDataset, Mirrored, Sample, TestSplit, tensor};
+    use gradus::data::{Loader, Reading, Subset};
+    use gradus::engine::detection::{Judgement, Plan, Recipe, judge, surest, to_coco};
     use gradus::engine::found::{objects, picture};
     use gradus::image::{Image, picture_rows};
     use gradus::plot::{Chart, Series};
@@ -44,13 +44,14 @@ fn main() -> gradus::Result<()> {
     let tested: usize = if cfg!(test) { 1 } else { 16 };
     let data: Arc<dyn DetectionDataset> = detection::open(source, Reading::default())?;
     let (training, testing) = TestSplit::Last(tested).indices(&*data, 1234)?;
-    let parts: [Part; 2] = [Part::new(&data, &training), Part::new(&data, &testing)];
+    let parts: [Subset<dyn DetectionDataset>; 2] =
+        [&training, &testing].map(|indices| Subset::new(data.clone(), indices.as_slice()));
     let sample: Sample = data.load(training[0])?;
     println!(
         "{} scenes train, {} test; the first has {} walkers",
         training.len(),
         testing.len(),
-        sample.boxes.len()
+        sample.objects.len()
     );
     show(&sample.image)?;
 
@@ -86,9 +87,13 @@ fn main() -> gradus::Result<()> {
     // random stream.
 
     // %%
-    fn learn(net: &mut Detector, part: &Part, plan: Plan) -> gradus::Result<Vec<(f64, f64)>> {
+    fn learn(
+        net: &mut Detector,
+        part: &Subset<dyn DetectionDataset>,
+        plan: Plan,
+    ) -> gradus::Result<Vec<(f64, f64)>> {
         let rng = Rng::seed(plan.seed);
-        let loader = DetectionLoader::new(part.data.clone(), part.indices.clone(), plan.batch, false, &rng);
+        let loader = Loader::training(part.clone(), Mirrored { masks: false }, plan.batch, &rng);
         let mut optimizer = Optimizer::new(plan.rule());
         let mut curve = Vec::new();
         for epoch in 0..plan.epochs {

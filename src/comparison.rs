@@ -1,8 +1,9 @@
 //! Two detectors side by side: accuracy on the images they learned from and on those they did not, losses
 //! over the epochs, speed, size, and what both find in the same pictures at the same scale.
 
+use crate::data::Subset;
 use crate::data::detection::{self, DetectionDataset};
-use crate::engine::detection::{Part, Score, judge, shown};
+use crate::engine::detection::{Score, judge, shown};
 use crate::engine::detector::Settings;
 use crate::engine::detector_model::DetectorModel;
 use crate::engine::found::{FoundIn, Picture, find, picture_name};
@@ -119,7 +120,7 @@ pub fn compare(question: &Question) -> Result<Comparison> {
         return Err(Error::input(what).in_file(&question.data).remedy("name the runs' data"));
     }
     let [train, test] = a.parts(&data)?;
-    let parts = [("train", &*train.indices), ("test", &*test.indices)];
+    let parts = [("train", train.indices()), ("test", test.indices())];
     eprintln!("{}", detection::describe(&*data, &question.data, &parts));
     let ((mut a, shown_a), (mut b, shown_b)) =
         (side(question, &question.runs[0], &a, &data)?, side(question, &question.runs[1], &b, &data)?);
@@ -148,7 +149,8 @@ fn side(
     model.net.precision = question.precision;
     let [train, test] = settings.parts(data)?;
     let categories = model.categories_in(data.classes(), &question.data)?;
-    let score = |part: &Part, label: &str| judge(&model.net, &categories, part, label);
+    let score =
+        |part: &Subset<dyn DetectionDataset>, label: &str| judge(&model.net, &categories, part, label);
     let (train, test) = (score(&train, "training images")?, score(&test, "test images")?);
     let (mut photos, mut shown) = (Vec::new(), Vec::new());
     for path in &question.photos {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use gradus::data::coco::Coco;
 use gradus::data::detection::{DetectionDataset, TestSplit, open};
-use gradus::data::{PennFudan, Reading};
+use gradus::data::{Images, PennFudan, Reading};
 
 fn data() -> PathBuf {
     let root = std::env::var_os("GRADUS_TEST_DATA").expect("GRADUS_TEST_DATA names the folder of test data");
@@ -21,7 +21,7 @@ fn penn_fudan_has_150_images_and_385_pedestrians() {
     let mut pedestrians = 0;
     for i in 0..set.len() {
         let sample = set.load(i).unwrap();
-        pedestrians += sample.boxes.len();
+        pedestrians += sample.objects.len();
         // The boxes of the annotations count from 1; two of them are off by 3 and 6 pixels.
         let name = set.name(i).replace(".png", "");
         let text = std::fs::read_to_string(folder.join(format!("Annotation/{name}.txt"))).unwrap();
@@ -33,9 +33,9 @@ fn penn_fudan_has_150_images_and_385_pedestrians() {
                 numbers.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
             })
             .collect();
-        assert_eq!(boxes.len(), sample.boxes.len(), "{name}");
-        for (want, got) in boxes.iter().zip(&sample.boxes) {
-            let off = want.iter().zip(got).map(|(w, g)| (w - 1.0 - g).abs()).fold(0.0, f32::max);
+        assert_eq!(boxes.len(), sample.objects.len(), "{name}");
+        for (want, got) in boxes.iter().zip(sample.objects.iter().map(|o| o.bbox)) {
+            let off = want.iter().zip(&got).map(|(w, g)| (w - 1.0 - g).abs()).fold(0.0, f32::max);
             assert!(off <= 6.0, "{name}: {want:?} and {got:?}");
         }
     }
@@ -53,9 +53,13 @@ fn coco_people_are_read() {
         let set = Coco::open(&annotations, &folder, Reading::default()).unwrap();
         assert_eq!((set.len(), set.classes().len()), (images, 80));
         let samples: Vec<_> = (0..set.len()).map(|i| set.load(i).unwrap()).collect();
-        assert_eq!(samples.iter().map(|s| s.boxes.len()).sum::<usize>(), objects);
-        let with_mask =
-            samples.iter().flat_map(|s| s.masks.iter().flatten()).filter(|m| m.area() > 0).count();
+        assert_eq!(samples.iter().map(|s| s.objects.len()).sum::<usize>(), objects);
+        let with_mask = samples
+            .iter()
+            .flat_map(|s| &s.objects)
+            .filter_map(|o| o.mask.as_ref())
+            .filter(|m| m.area() > 0)
+            .count();
         assert_eq!(with_mask, masks);
         let all: Vec<usize> = (0..set.len()).collect();
         assert_eq!(set.ground_truth(&all).unwrap().truths.len(), objects);

@@ -1,8 +1,8 @@
 //! Detectors as a user meets them: a run's folder, evaluation, detection, comparison, resuming, and bad
 //! input.
 
-use gradus::data::{Reading, detection};
-use gradus::engine::detection::{Detection, Part, Plan, Recipe, Tally, judge};
+use gradus::data::{Reading, Subset, detection};
+use gradus::engine::detection::{Detection, Plan, Recipe, Tally, judge};
 use gradus::engine::trainer::Task;
 use gradus::image::Image;
 use gradus_core::optim::Optimizer;
@@ -295,7 +295,7 @@ fn other_data_than_a_runs_are_judged_as_a_whole_or_divided_when_asked() {
 #[test]
 fn four_scenes_are_learned_by_heart() {
     let data = detection::open("synthetic:4:96x64", Reading::default()).unwrap();
-    let part = Part::new(&data, &[0, 1, 2, 3]);
+    let part = Subset::all(data.clone());
     let kind = BackboneKind::MobilenetV2Fpn;
     let config = Config {
         min_size: 64,
@@ -311,7 +311,7 @@ fn four_scenes_are_learned_by_heart() {
     let mut net = Detector::new(config, &mut Rng::seed(1));
     let (epochs, batch, lr, recipe) = (120, 4, 1e-3, Recipe::FromScratch);
     let plan = Plan { epochs, batch, lr, recipe, seed: 1, ..Plan::default() };
-    let task = Detection::new(plan, &part, part.clone(), false);
+    let task = Detection::new(plan, part.clone(), part.clone(), false);
     let ap50 = |net: &Detector| judge(net, data.classes(), &part, "scenes").unwrap().boxes.stats[1];
     assert!(ap50(&net) < 0.1, "before: AP50 {}", ap50(&net));
     let mut optimizer = Optimizer::new(plan.rule());

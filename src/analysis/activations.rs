@@ -1,6 +1,6 @@
 //! What a classifier computes on images: features, logits, errors, and the pictures its first layer makes.
 
-use crate::data::{Loader, Normalise, Subset, Transform};
+use crate::data::{Dataset, Loader, Normalise, Subset, Transform};
 use crate::engine::classifier::predictions;
 use crate::error::{Error, Result};
 use crate::image::{Image, caption_grid};
@@ -29,7 +29,7 @@ impl Outputs {
     ///
     /// # Errors
     /// An image cannot be read, there is none, or Ctrl-C.
-    pub fn of(net: &AlexNet, subset: &Subset, transform: Transform) -> Result<Self> {
+    pub fn of(net: &AlexNet, subset: &Subset<dyn Dataset>, transform: Transform) -> Result<Self> {
         if subset.is_empty() {
             return Err(Error::input("there are no images to look at"));
         }
@@ -72,7 +72,7 @@ impl Outputs {
 
 /// The n images that the network is surest of and wrong about; below each the true class and its probability,
 /// then the one it was taken for.
-pub fn confident_errors(outputs: &Outputs, subset: &Subset, n: usize) -> Result<Image> {
+pub fn confident_errors(outputs: &Outputs, subset: &Subset<dyn Dataset>, n: usize) -> Result<Image> {
     let p = outputs.probabilities();
     let classes = p.shape()[1];
     let item = |&(i, guess): &(usize, usize)| {
@@ -110,7 +110,12 @@ pub fn first_filters(net: &AlexNet) -> Image {
 
 /// A row an image: the image, and what the first layer's first `filters` filters make of it at every pixel
 /// (stride 1, before ReLU), each spread over the full range by itself.
-pub fn responses(net: &AlexNet, subset: &Subset, transform: Transform, filters: usize) -> Result<Image> {
+pub fn responses(
+    net: &AlexNet,
+    subset: &Subset<dyn Dataset>,
+    transform: Transform,
+    filters: usize,
+) -> Result<Image> {
     let weight = &net.convolutions()[0].weight.value;
     let [k, _, _, count] = weight.dims("responses");
     let filters = filters.min(count);
@@ -155,7 +160,7 @@ mod tests {
     use crate::data::SyntheticShapes;
     use gradus_core::Rng;
 
-    fn small() -> (AlexNet, Subset) {
+    fn small() -> (AlexNet, Subset<dyn Dataset>) {
         let splits = SyntheticShapes::with_len(1, 24).split();
         (AlexNet::cifar(10, &mut Rng::seed(1)), splits.train.take(12))
     }

@@ -1,7 +1,7 @@
 //! Pictures before any network: as they are and normalised, under Sobel, and pooled.
 
 use super::activations::normalised;
-use crate::data::{Subset, Transform};
+use crate::data::{Dataset, Subset, Transform};
 use crate::error::Result;
 use crate::image::{Image, caption_grid};
 use crate::lessons::filtering::{Shown, filter};
@@ -10,7 +10,11 @@ use gradus_core::ops::PoolSpec;
 use gradus_core::{Activation, Tape, Tensor};
 
 /// The first n images with their classes, as they are and normalised (each spread over the full range).
-pub fn raw_and_normalised(subset: &Subset, transform: Transform, n: usize) -> Result<[Image; 2]> {
+pub fn raw_and_normalised(
+    subset: &Subset<dyn Dataset>,
+    transform: Transform,
+    n: usize,
+) -> Result<[Image; 2]> {
     let (mut raw, mut shown) = (Vec::new(), Vec::new());
     for i in 0..n.min(subset.len()) {
         let (image, name) = (subset.image(i)?, subset.classes()[subset.label(i)].clone());
@@ -21,7 +25,7 @@ pub fn raw_and_normalised(subset: &Subset, transform: Transform, n: usize) -> Re
 }
 
 /// The first n images, and what sobel-x and sobel-y make of their grays: 0 is mid-gray.
-pub fn sobel(subset: &Subset, n: usize) -> Result<Image> {
+pub fn sobel(subset: &Subset<dyn Dataset>, n: usize) -> Result<Image> {
     let mut items = Vec::new();
     for i in 0..n.min(subset.len()) {
         let image = subset.image(i)?;
@@ -58,7 +62,7 @@ pub fn pooled(image: &Image, size: usize, pooling: Pooling) -> Image {
 }
 
 /// The first n images beside their maxima and means over windows of 2 and 3.
-pub fn pooling(subset: &Subset, n: usize) -> Result<Image> {
+pub fn pooling(subset: &Subset<dyn Dataset>, n: usize) -> Result<Image> {
     let mut items = Vec::new();
     for i in 0..n.min(subset.len()) {
         let image = subset.image(i)?;

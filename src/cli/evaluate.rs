@@ -6,7 +6,7 @@ use crate::data::detection::{self, DetectionDataset, TestSplit};
 use crate::data::{Dataset, Reading, Source, Subset};
 use crate::engine::alexnet::Settings;
 use crate::engine::classifier::{Score, confusion_in};
-use crate::engine::detection::{self as detecting, Part};
+use crate::engine::detection::{self as detecting};
 use crate::engine::detector;
 use crate::engine::detector_model::{DetectorModel, is_detector_at};
 use crate::engine::model::{Arch, Classifier};
@@ -148,7 +148,7 @@ impl Evaluate {
         let (split, indices) = self.indices(&*data, own, seed)?;
         let (split, images) = (split.name(), indices.len());
         eprintln!("{}", detection::describe(&*data, &self.data, &[(split, &indices)]));
-        let judged = detecting::judge(&model.net, &categories, &Part::new(&data, &indices), split)?;
+        let judged = detecting::judge(&model.net, &categories, &Subset::new(data.clone(), indices), split)?;
         let (score, seconds_per_image) = (judged.score(), judged.seconds_per_image);
         global.print(&DetectorEvaluation { split, images, score, seconds_per_image })
     }
@@ -217,7 +217,12 @@ impl Evaluate {
 
     /// The images that a classifier is judged on. A run's own data are divided as it was trained. Others are
     /// as they are: a folder without a split of its own is a test set, all of it.
-    fn images(&self, source: Source, own: Option<&Settings>, seed: u64) -> Result<(Split, Subset)> {
+    fn images(
+        &self,
+        source: Source,
+        own: Option<&Settings>,
+        seed: u64,
+    ) -> Result<(Split, Subset<dyn Dataset>)> {
         let folder: Arc<dyn Dataset> = match source {
             Source::Folder(folder) if own.is_none() => Arc::new(folder),
             source => {

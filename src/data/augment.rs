@@ -51,7 +51,7 @@ impl Normalise {
 
 /// How images are brought to one size, and changed while training.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Recipe {
+pub enum Augmentation {
     /// CIFAR-10's: images are `side` pixels wide and high (others are scaled to it and cut first).
     Small {
         /// Width and height in pixels.
@@ -70,11 +70,11 @@ pub enum Recipe {
     },
 }
 
-/// A recipe and a normalisation.
+/// An augmentation and a normalisation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Transform {
     /// How images are brought to one size, and changed while training.
-    pub recipe: Recipe,
+    pub augmentation: Augmentation,
     /// The last step.
     pub normalise: Normalise,
 }
@@ -82,17 +82,19 @@ pub struct Transform {
 impl Transform {
     /// 32 x 32, 5 degrees, padding 2, CIFAR-10's mean and standard deviation.
     pub const CIFAR: Self = Transform {
-        recipe: Recipe::Small { side: 32, degrees: 5.0, padding: 2 },
+        augmentation: Augmentation::Small { side: 32, degrees: 5.0, padding: 2 },
         normalise: Normalise::CIFAR10,
     };
     /// 224 x 224 (256 before the middle is cut out), ImageNet's mean and standard deviation.
-    pub const IMAGENET: Self =
-        Transform { recipe: Recipe::Large { side: 224, resize: 256 }, normalise: Normalise::IMAGENET };
+    pub const IMAGENET: Self = Transform {
+        augmentation: Augmentation::Large { side: 224, resize: 256 },
+        normalise: Normalise::IMAGENET,
+    };
 
     /// Width and height of what it gives.
     pub fn side(&self) -> usize {
-        match self.recipe {
-            Recipe::Small { side, .. } | Recipe::Large { side, .. } => side,
+        match self.augmentation {
+            Augmentation::Small { side, .. } | Augmentation::Large { side, .. } => side,
         }
     }
 
@@ -103,9 +105,11 @@ impl Transform {
 
     /// An image as it is evaluated: no randomness. `out` has [`Transform::floats`] places.
     pub fn evaluate(&self, image: &Image, out: &mut [f32]) -> Result<()> {
-        let image = match self.recipe {
-            Recipe::Small { side, .. } => sized(image, side)?,
-            Recipe::Large { side, resize } => proportioned(image)?.resize_shorter(resize).center_crop(side),
+        let image = match self.augmentation {
+            Augmentation::Small { side, .. } => sized(image, side)?,
+            Augmentation::Large { side, resize } => {
+                proportioned(image)?.resize_shorter(resize).center_crop(side)
+            }
         };
         self.write(&image, out, |x, y| Some((x, y)));
         Ok(())
@@ -113,8 +117,8 @@ impl Transform {
 
     /// An image as it is trained on; `rng` is this image's and epoch's own stream.
     pub fn train(&self, image: &Image, rng: &mut Rng, out: &mut [f32]) -> Result<()> {
-        match self.recipe {
-            Recipe::Small { side, degrees, padding } => {
+        match self.augmentation {
+            Augmentation::Small { side, degrees, padding } => {
                 let image = sized(image, side)?;
                 let turn = Rotation::new(rng.range(-degrees, degrees), side);
                 let mirror = rng.chance(0.5);
@@ -127,7 +131,7 @@ impl Transform {
                     turn.source(if mirror { side - 1 - x } else { x }, y)
                 });
             }
-            Recipe::Large { side, .. } => {
+            Augmentation::Large { side, .. } => {
                 let [x, y, w, h] = random_cut(image.width(), image.height(), rng);
                 let image = image.crop(x, y, w, h).resize(side, side, Filter::Bilinear);
                 let mirror = rng.chance(0.5);

@@ -4,12 +4,13 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use gradus_core::Rng;
 
-use super::{Dataset, EXPECTED, Splits, Subset, hold_out};
+use super::classification::{EXPECTED, hold_out};
+use super::{Dataset, Images, Splits, Subset};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;
@@ -185,17 +186,31 @@ fn missing(path: &Path, name: &str) -> Error {
     Error::input(what).in_file(path).remedy(REMEDY)
 }
 
+impl Images for Cifar10 {
+    fn kind(&self) -> String {
+        "CIFAR-10, the binary version".into()
+    }
+
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn name(&self, i: usize) -> String {
+        format!("{} record {}", FILES[i / RECORDS].trim_end_matches(".bin"), i % RECORDS)
+    }
+
+    fn checksum(&self) -> String {
+        format!("crc32c:{:08x}", self.checksum)
+    }
+}
+
 impl Dataset for Cifar10 {
-    fn name(&self) -> &str {
+    fn title(&self) -> &str {
         "CIFAR-10"
     }
 
     fn classes(&self) -> &[String] {
         &self.classes
-    }
-
-    fn len(&self) -> usize {
-        self.labels.len()
     }
 
     fn label(&self, i: usize) -> usize {
@@ -204,19 +219,6 @@ impl Dataset for Cifar10 {
 
     fn image(&self, i: usize) -> Result<Image> {
         Ok(Image::from_u8(SIDE, SIDE, 3, self.pixels[i * 3 * PIXELS..(i + 1) * 3 * PIXELS].to_vec()))
-    }
-
-    fn describe(&self, i: usize) -> String {
-        PathBuf::from(FILES[i / RECORDS]).with_extension("").display().to_string()
-            + &format!(" record {}", i % RECORDS)
-    }
-
-    fn checksum(&self) -> String {
-        format!("crc32c:{:08x}", self.checksum)
-    }
-
-    fn kind(&self) -> String {
-        "CIFAR-10, the binary version".into()
     }
 
     fn part(&self, split: &str) -> Option<Vec<usize>> {
@@ -267,7 +269,7 @@ mod tests {
         assert_eq!((data.len(), data.label(10_003), data.label(50_001)), (60_000, 4, 6));
         let image = data.image(300).unwrap();
         assert_eq!((image.pixel(0, 0), image.pixel(1, 0)), (&[44, 0, 0][..], &[0, 7, 0][..]));
-        assert_eq!(data.describe(10_002), "data_batch_2 record 2");
+        assert_eq!(data.name(10_002), "data_batch_2 record 2");
 
         let packed = dir.path().join("c.tar.gz");
         let gz = flate2::write::GzEncoder::new(File::create(&packed).unwrap(), flate2::Compression::fast());

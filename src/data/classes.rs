@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::description::Faults;
-use super::{Dataset, Subset};
+use super::{Dataset, Images, Subset};
 use crate::error::{Error, Result};
 use crate::image::Image;
 
@@ -97,42 +97,31 @@ pub fn matched(own: &[String], network: &[String], named: bool) -> Result<Vec<us
 }
 
 /// Some images as a network numbers their classes. Errors: those of [`matched`].
-pub fn renumbered(images: &Subset, classes: &[String], named: bool) -> Result<Subset> {
+pub fn renumbered(
+    images: &Subset<dyn Dataset>,
+    classes: &[String],
+    named: bool,
+) -> Result<Subset<dyn Dataset>> {
     if images.classes() == classes {
         return Ok(images.clone());
     }
     let numbers = matched(images.classes(), classes, named)?;
-    let data = Renumbered { data: images.dataset().clone(), classes: classes.to_vec(), numbers };
-    Ok(Subset::new(Arc::new(data), images.indices()))
+    let data: Arc<dyn Dataset> =
+        Arc::new(Renumbered { data: images.dataset().clone(), classes: classes.to_vec(), numbers });
+    Ok(Subset::new(data, images.indices()))
 }
 
-impl Dataset for Renumbered {
-    fn name(&self) -> &str {
-        self.data.name()
-    }
-
+impl Images for Renumbered {
     fn kind(&self) -> String {
         self.data.kind()
-    }
-
-    fn classes(&self) -> &[String] {
-        &self.classes
     }
 
     fn len(&self) -> usize {
         self.data.len()
     }
 
-    fn label(&self, i: usize) -> usize {
-        self.numbers[self.data.label(i)]
-    }
-
-    fn image(&self, i: usize) -> Result<Image> {
-        self.data.image(i)
-    }
-
-    fn describe(&self, i: usize) -> String {
-        self.data.describe(i)
+    fn name(&self, i: usize) -> String {
+        self.data.name(i)
     }
 
     fn checksum(&self) -> String {
@@ -141,6 +130,24 @@ impl Dataset for Renumbered {
 
     fn faults(&self) -> Faults {
         self.data.faults()
+    }
+}
+
+impl Dataset for Renumbered {
+    fn title(&self) -> &str {
+        self.data.title()
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn label(&self, i: usize) -> usize {
+        self.numbers[self.data.label(i)]
+    }
+
+    fn image(&self, i: usize) -> Result<Image> {
+        self.data.image(i)
     }
 }
 

@@ -25,7 +25,8 @@ use rayon::prelude::*;
 
 use super::augment::proportioned;
 use super::classes::{Known, alike, list};
-use super::{Dataset, Reading, Splits, Subset, hold_out};
+use super::classification::hold_out;
+use super::{Dataset, Images, Reading, Splits, Subset};
 use crate::data::description::{Faults, Outcome, skippable};
 use crate::error::{Error, Result};
 use crate::image::{Format, Image, NOT_READ, READ};
@@ -279,11 +280,7 @@ fn begins_as_image(path: &Path) -> bool {
     read.is_ok() && Format::of(&first).is_ok()
 }
 
-impl Dataset for ImageFolder {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
+impl Images for ImageFolder {
     fn kind(&self) -> String {
         let own: Vec<&str> = self.parts.iter().map(|(part, _)| part.name()).collect();
         let cut: Vec<&str> = Part::ALL.iter().map(|p| p.name()).filter(|p| !own.contains(p)).collect();
@@ -294,23 +291,11 @@ impl Dataset for ImageFolder {
         }
     }
 
-    fn classes(&self) -> &[String] {
-        &self.classes
-    }
-
     fn len(&self) -> usize {
         self.files.len()
     }
 
-    fn label(&self, i: usize) -> usize {
-        self.files[i].1
-    }
-
-    fn image(&self, i: usize) -> Result<Image> {
-        Ok(Image::open(&self.files[i].0).map_err(skippable)?.to_rgb8())
-    }
-
-    fn describe(&self, i: usize) -> String {
+    fn name(&self, i: usize) -> String {
         self.files[i].0.display().to_string()
     }
 
@@ -320,6 +305,24 @@ impl Dataset for ImageFolder {
 
     fn faults(&self) -> Faults {
         self.faults.clone()
+    }
+}
+
+impl Dataset for ImageFolder {
+    fn title(&self) -> &str {
+        &self.name
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn label(&self, i: usize) -> usize {
+        self.files[i].1
+    }
+
+    fn image(&self, i: usize) -> Result<Image> {
+        Ok(Image::open(&self.files[i].0).map_err(skippable)?.to_rgb8())
     }
 
     fn part(&self, split: &str) -> Option<Vec<usize>> {
@@ -353,7 +356,7 @@ mod tests {
         let s = open(dir.path(), 1).unwrap();
         assert_eq!(s.classes(), ["ant", "zebra"]);
         assert_eq!((s.train.len(), s.val.len(), s.test.len()), (12, 4, 4));
-        let zebras = |s: &Subset| (0..s.len()).filter(|&k| s.label(k) == 1).count();
+        let zebras = |s: &Subset<dyn Dataset>| (0..s.len()).filter(|&k| s.label(k) == 1).count();
         assert_eq!((zebras(&s.train), zebras(&s.val), zebras(&s.test)), (6, 2, 2));
         let mut all = [s.train.indices(), s.val.indices(), s.test.indices()].concat();
         all.sort_unstable();

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::Reading;
 use super::description::{Faults, Outcome, skippable};
-use super::detection::{DetectionDataset, Sample, bounded};
+use super::detection::{DetectionDataset, Object, Sample, bounded};
+use super::{Images, Reading};
 use crate::error::{Error, Result};
 use crate::image::{Header, Image, READ, Samples};
 use crate::metrics::coco::Category;
@@ -156,7 +156,7 @@ fn look(entry: &Entry, reading: Reading) -> Result<Look> {
     Ok(look)
 }
 
-impl DetectionDataset for PennFudan {
+impl Images for PennFudan {
     fn kind(&self) -> String {
         "PennFudanPed, images with masks of pedestrians".into()
     }
@@ -169,18 +169,6 @@ impl DetectionDataset for PennFudan {
         self.images[i].image.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    fn classes(&self) -> &[Category] {
-        &self.classes
-    }
-
-    fn labels(&self, i: usize) -> Option<Vec<usize>> {
-        Some(vec![1; self.images[i].pedestrians])
-    }
-
-    fn faults(&self) -> Faults {
-        self.faults.clone()
-    }
-
     /// Of names and sizes; reading every image for it would take as long as an epoch.
     fn checksum(&self) -> String {
         let sum = self.images.iter().fold(0, |sum, image| {
@@ -190,13 +178,32 @@ impl DetectionDataset for PennFudan {
         format!("crc32c:{sum:08x}")
     }
 
+    fn faults(&self) -> Faults {
+        self.faults.clone()
+    }
+}
+
+impl DetectionDataset for PennFudan {
+    fn classes(&self) -> &[Category] {
+        &self.classes
+    }
+
+    fn labels(&self, i: usize) -> Option<Vec<usize>> {
+        Some(vec![1; self.images[i].pedestrians])
+    }
+
     fn load(&self, i: usize) -> Result<Sample> {
         let entry = &self.images[i];
-        let mut sample = Sample::new(Image::open(&entry.image).map_err(skippable)?.to_rgb8(), i as i64);
-        for (mask, [x, y, width, height]) in look(entry, Reading::default())?.boxes {
-            sample.push([x, y, x + width, y + height].map(|v| v as f32), 1, mask, width * height, false);
-        }
-        Ok(sample)
+        let image = Image::open(&entry.image).map_err(skippable)?.to_rgb8();
+        let object = |(mask, [x, y, width, height]): (Rle, [f64; 4])| Object {
+            bbox: [x, y, x + width, y + height].map(|v| v as f32),
+            label: 1,
+            area: width * height,
+            crowd: false,
+            mask: Some(mask),
+        };
+        let objects = look(entry, Reading::default())?.boxes.into_iter().map(object).collect();
+        Ok(Sample { image, image_id: i as i64, objects })
     }
 }
 
@@ -228,9 +235,10 @@ mod tests {
             0, 0, 2, 0,
         ]);
         let sample = load(&mask).unwrap();
-        assert_eq!(sample.boxes, [[2.0, 0.0, 3.0, 2.0], [0.0, 0.0, 1.0, 1.0]]);
-        assert_eq!((sample.areas, sample.labels), (vec![2.0, 1.0], vec![1, 1]));
-        assert_eq!(sample.masks[1].as_ref().unwrap().bitmap(), [0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]);
+        let [a, b] = &sample.objects[..] else { panic!("{:?}", sample.objects) };
+        assert_eq!([a.bbox, b.bbox], [[2.0, 0.0, 3.0, 2.0], [0.0, 0.0, 1.0, 1.0]]);
+        assert_eq!((a.area, a.label, b.area, b.label), (2.0, 1, 1.0, 1));
+        assert_eq!(b.mask.as_ref().unwrap().bitmap(), [0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(sample.image.pixel(3, 2), [1, 2, 3]);
     }
 
@@ -244,7 +252,7 @@ mod tests {
         std::fs::write(at("PNGImages/notes.txt"), "x").unwrap();
         let data = PennFudan::open(dir.path(), Reading::default()).unwrap();
         assert_eq!((data.labels(0), data.labels(1)), (Some(vec![]), Some(vec![1])));
-        assert_eq!(data.load(1).unwrap().boxes, [[0.0, 0.0, 1.0, 1.0]]);
+        assert_eq!(data.load(1).unwrap().objects[0].bbox, [0.0, 0.0, 1.0, 1.0]);
         let faults: Vec<String> = data.faults().iter().map(|f| f.to_string()).collect();
         assert!(
             faults[0].contains("notes.txt") && faults[1].contains("B_mask.PNG, pedestrian 2"),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use gradus_core::Rng;
 
-use super::{Dataset, Splits, Subset};
+use super::{Dataset, Images, Splits, Subset};
 use crate::error::Result;
 use crate::image::Image;
 
@@ -58,17 +58,31 @@ impl SyntheticShapes {
     }
 }
 
+impl Images for SyntheticShapes {
+    fn kind(&self) -> String {
+        "drawn shapes".into()
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn name(&self, i: usize) -> String {
+        format!("{} image {i}", self.title())
+    }
+
+    fn checksum(&self) -> String {
+        format!("synthetic-v2:{}:{}", self.seed, self.len)
+    }
+}
+
 impl Dataset for SyntheticShapes {
-    fn name(&self) -> &str {
+    fn title(&self) -> &str {
         "Synthetic shapes"
     }
 
     fn classes(&self) -> &[String] {
         &self.classes
-    }
-
-    fn len(&self) -> usize {
-        self.len
     }
 
     fn label(&self, i: usize) -> usize {
@@ -78,14 +92,6 @@ impl Dataset for SyntheticShapes {
 
     fn image(&self, i: usize) -> Result<Image> {
         Ok(draw(self.label(i), &mut self.rng.at(i as u64)))
-    }
-
-    fn checksum(&self) -> String {
-        format!("synthetic-v2:{}:{}", self.seed, self.len)
-    }
-
-    fn kind(&self) -> String {
-        "drawn shapes".into()
     }
 
     fn part(&self, split: &str) -> Option<Vec<usize>> {

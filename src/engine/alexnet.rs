@@ -65,7 +65,7 @@ impl Settings {
             task: "alexnet".into(),
             arch,
             data: data.into(),
-            data_name: splits.dataset().name().into(),
+            data_name: splits.dataset().title().into(),
             data_checksum: splits.dataset().checksum(),
             classes: splits.classes().to_vec(),
             val_fraction,

@@ -6,7 +6,7 @@
 
 use super::culprit::{self, Shown};
 use super::trainer::{self, Task};
-use crate::data::{Ahead, Batch, Loader, Splits, Subset, Transform};
+use crate::data::{Ahead, Batch, Dataset, Loader, Splits, Subset, Transform};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::metrics::confusion::Confusion;
@@ -97,7 +97,7 @@ pub struct Classification<'a> {
     plan: Plan,
     splits: &'a Splits,
     transform: Transform,
-    loader: Loader,
+    loader: Loader<Transform>,
     schedule: Schedule,
 }
 
@@ -167,8 +167,8 @@ impl Task for Classification<'_> {
 }
 
 /// The images of a batch by their names in the data set.
-pub fn shown<'b>(subset: &Subset, transform: Transform, batch: &'b Batch) -> Vec<Shown<'b>> {
-    let name = |&i: &usize| subset.dataset().describe(i);
+pub fn shown<'b>(subset: &Subset<dyn Dataset>, transform: Transform, batch: &'b Batch) -> Vec<Shown<'b>> {
+    let name = |&i: &usize| subset.dataset().name(i);
     let pixels = batch.images.data().chunks(transform.floats());
     batch.indices.iter().map(name).zip(pixels).map(|(name, pixels)| Shown { name, pixels }).collect()
 }
@@ -194,7 +194,7 @@ fn not_finite(net: &AlexNet, tape: Tape, shown: &[Shown], batch: &Batch, logits:
 pub fn evaluate(
     precision: Precision,
     net: &AlexNet,
-    subset: &Subset,
+    subset: &Subset<dyn Dataset>,
     transform: Transform,
     label: &str,
     mut each: impl FnMut(&[usize], &[usize], &Tensor),
@@ -225,7 +225,7 @@ pub fn evaluate(
 /// Judges a network on some images, and counts which class was taken for which.
 pub fn confusion(
     net: &AlexNet,
-    subset: &Subset,
+    subset: &Subset<dyn Dataset>,
     transform: Transform,
     label: &str,
 ) -> Result<(Score, Confusion)> {
@@ -236,7 +236,7 @@ pub fn confusion(
 pub fn confusion_in(
     precision: Precision,
     net: &AlexNet,
-    subset: &Subset,
+    subset: &Subset<dyn Dataset>,
     transform: Transform,
     label: &str,
 ) -> Result<(Score, Confusion)> {

@@ -9,8 +9,8 @@
 
 use super::culprit::Shown;
 use super::trainer::{self, Task};
-use crate::data::detection::{DetectionBatch, DetectionDataset, DetectionLoader, tensor};
-use crate::data::{Ahead, detection::Sample};
+use crate::data::detection::{DetectionBatch, DetectionDataset, Mirrored, Sample, tensor};
+use crate::data::{Ahead, Loader, Subset};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::metrics::coco::{self, Category, Evaluation, Kind};
@@ -23,7 +23,6 @@ use gradus_core::{NotFinite, Rng, Tape, Tensor, Var};
 use gradus_models::detection::{Detections, Detector, paste_mask};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// The losses by torchvision's names, in the order of [`Tally`].
@@ -143,28 +142,6 @@ impl trainer::Tally for Tally {
     }
 }
 
-/// Some images of a data set.
-#[derive(Clone)]
-pub struct Part {
-    /// The data set.
-    pub data: Arc<dyn DetectionDataset>,
-    /// Which of its images.
-    pub indices: Arc<[usize]>,
-}
-
-impl Part {
-    /// These images of it.
-    pub fn new(data: &Arc<dyn DetectionDataset>, indices: &[usize]) -> Self {
-        Part { data: data.clone(), indices: indices.into() }
-    }
-
-    /// Its images one after the other, read ahead.
-    pub fn samples(&self) -> Ahead<Sample> {
-        let part = self.clone();
-        Ahead::new(0..self.indices.len(), "loader", move |k| part.data.load(part.indices[k]))
-    }
-}
-
 /// COCO's 12 numbers for boxes and, where there are masks, for masks: see [`coco::NAMES`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
@@ -241,15 +218,20 @@ pub fn predicts_nothing(bad: &NotFinite) -> Error {
 ///
 /// # Errors
 /// Unreadable images, predictions that are not finite, or an interruption.
-pub fn judge(net: &Detector, classes: &[Category], part: &Part, label: &str) -> Result<Judgement> {
-    let mut progress = Progress::new(label, "images", part.indices.len() as u64, 0);
+pub fn judge(
+    net: &Detector,
+    classes: &[Category],
+    part: &Subset<dyn DetectionDataset>,
+    label: &str,
+) -> Result<Judgement> {
+    let mut progress = Progress::new(label, "images", part.len() as u64, 0);
     let (mut detections, mut times) = (Vec::new(), Vec::new());
-    for (sample, &i) in part.samples().zip(part.indices.iter()) {
+    for (sample, &i) in part.samples().zip(part.indices()) {
         let Sample { image, image_id, .. } = sample?;
-        let x = tensor(&image).map_err(|e| e.in_file(part.data.name(i)))?;
+        let x = tensor(&image).map_err(|e| e.in_file(part.dataset().name(i)))?;
         let start = Instant::now();
         let found =
-            net.detect_finite(&[x]).map_err(|bad| predicts_nothing(&bad).in_file(part.data.name(i)))?;
+            net.detect_finite(&[x]).map_err(|bad| predicts_nothing(&bad).in_file(part.dataset().name(i)))?;
         times.push(start.elapsed().as_secs_f64());
         detections.extend(to_coco(&found[0], image_id, [image.height(), image.width()], classes)?);
         progress.advance(1, || format!("{} found", detections.len()));
@@ -257,7 +239,7 @@ pub fn judge(net: &Detector, classes: &[Category], part: &Part, label: &str) -> 
             return Err(Error::interrupted("nothing was changed"));
         }
     }
-    let truth = part.data.ground_truth(&part.indices)?;
+    let truth = part.dataset().ground_truth(part.indices())?;
     let boxes = coco::evaluate(&truth, &detections, Kind::Box)?;
     // Where masks are judged, a detection's area is its mask's.
     let of_mask =
@@ -273,21 +255,24 @@ pub fn judge(net: &Detector, classes: &[Category], part: &Part, label: &str) -> 
 /// A detector, learning the objects of some images and judged on others.
 pub struct Detection {
     plan: Plan,
-    loader: DetectionLoader,
-    test: Part,
+    loader: Loader<Mirrored>,
+    test: Subset<dyn DetectionDataset>,
 }
 
 impl Detection {
     /// Masks are loaded where `masks` says so.
-    pub fn new(plan: Plan, train: &Part, test: Part, masks: bool) -> Self {
-        let rng = Rng::seed(plan.seed);
-        let (data, indices) = (train.data.clone(), train.indices.clone());
-        let loader = DetectionLoader::new(data, indices, plan.batch, masks, &rng);
+    pub fn new(
+        plan: Plan,
+        train: Subset<dyn DetectionDataset>,
+        test: Subset<dyn DetectionDataset>,
+        masks: bool,
+    ) -> Self {
+        let loader = Loader::training(train, Mirrored { masks }, plan.batch, &Rng::seed(plan.seed));
         Detection { plan, loader, test }
     }
 
     /// Its batches.
-    pub fn loader(&self) -> &DetectionLoader {
+    pub fn loader(&self) -> &Loader<Mirrored> {
         &self.loader
     }
 }
@@ -307,7 +292,7 @@ impl Task for Detection {
     }
 
     fn images(&self) -> usize {
-        self.loader.images()
+        self.loader.subset().len()
     }
 
     fn batches(&self, epoch: usize, start: usize) -> Ahead<DetectionBatch> {
@@ -344,7 +329,7 @@ impl Task for Detection {
     }
 
     fn judge(&self, net: &Detector) -> Result<Score> {
-        Ok(judge(net, self.test.data.classes(), &self.test, "test images")?.score())
+        Ok(judge(net, self.test.dataset().classes(), &self.test, "test images")?.score())
     }
 
     /// The greater box AP is better, as COCO ranks; anything is better than one that is undefined.

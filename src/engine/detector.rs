@@ -1,16 +1,16 @@
 //! A run of `train detector`: data, network, trainer, and the folder with everything they leave behind.
 
-use super::detection::{Decay, Detection, Judgement, LOSSES, Part, Plan, Recipe, Score, judge, shown};
+use super::detection::{Decay, Detection, Judgement, LOSSES, Plan, Recipe, Score, judge, shown};
 use super::detector_model::metadata;
 use super::found::{objects, picture};
 use super::state::checkpoint_error;
 use super::trainer::{Files, PositionOf, Trainer};
-use crate::data::Reading;
 use crate::data::coco::json::results_to_json;
-use crate::data::detection::{DetectionDataset, TestSplit};
+use crate::data::detection::{DetectionDataset, Object, TestSplit};
+use crate::data::{Reading, Subset};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::image::{Image, Object, picture_rows};
+use crate::image::{Image, Overlay, picture_rows};
 use crate::memory::peak_mib;
 use crate::metrics::coco::{Category, Evaluation, NAMES, recalls};
 use crate::metrics::rle::Rle;
@@ -125,9 +125,9 @@ impl Settings {
     }
 
     /// The images to train on and those to test on.
-    pub fn parts(&self, data: &Arc<dyn DetectionDataset>) -> Result<[Part; 2]> {
+    pub fn parts(&self, data: &Arc<dyn DetectionDataset>) -> Result<[Subset<dyn DetectionDataset>; 2]> {
         let (train, test) = self.test_split.parse::<TestSplit>()?.indices(&**data, self.seed)?;
-        Ok([Part::new(data, &train), Part::new(data, &test)])
+        Ok([train, test].map(|indices| Subset::new(data.clone(), indices)))
     }
 }
 
@@ -196,7 +196,7 @@ pub fn train(
     if settings.config.masks {
         let remedy = "add their masks, or train --model fasterrcnn, which needs none";
         let told = |e: Error| e.in_file(&settings.data).remedy(remedy);
-        data.without_mask(&train.indices).judge(Reading::default()).map_err(told)?;
+        data.without_mask(train.indices()).judge(Reading::default()).map_err(told)?;
     }
     let mut run = Run::open(folder, settings, existing)?;
     let prepared = prepare(settings, weights, [train, test.clone()], &mut run, existing);
@@ -233,7 +233,7 @@ pub fn train(
 fn prepare(
     settings: &Settings,
     file: Option<&CheckpointFile>,
-    [train, test]: [Part; 2],
+    [train, test]: [Subset<dyn DetectionDataset>; 2],
     run: &mut Run,
     existing: Existing,
 ) -> Result<(Trainer<Detection>, Option<String>)> {
@@ -254,7 +254,7 @@ fn prepare(
     let source = weights.as_deref().unwrap_or(if own.is_some() { "the run's own" } else { "all random" });
     announce(&mut net, settings, [&train, &test], source);
     let about = metadata(&settings.config, &settings.classes, net.backbone.norm_eps());
-    let task = Detection::new(settings.plan(), &train, test, settings.config.masks);
+    let task = Detection::new(settings.plan(), train, test, settings.config.masks);
     if existing != Existing::Resume || !run.file("train_batch0.png").exists() {
         picture_of_training(run, &task, &settings.classes)?;
     }
@@ -283,13 +283,16 @@ fn own_eps(files: &Files) -> Result<Option<f64>> {
 
 /// Is there something to learn from, and something to judge by? Without objects among the test images every
 /// AP is undefined, and no epoch better than another.
-fn must_have_objects(train: &Part, test: &Part) -> Result<()> {
+fn must_have_objects(
+    train: &Subset<dyn DetectionDataset>,
+    test: &Subset<dyn DetectionDataset>,
+) -> Result<()> {
     for (part, of, lack) in
         [(train, "training", "there is nothing to learn"), (test, "test", "no AP is defined")]
     {
-        let labels: Option<Vec<_>> = part.indices.iter().map(|&i| part.data.labels(i)).collect();
+        let labels: Option<Vec<_>> = part.indices().iter().map(|&i| part.dataset().labels(i)).collect();
         if labels.is_some_and(|l| l.iter().all(Vec::is_empty)) {
-            let n = part.indices.len();
+            let n = part.len();
             let what = format!("the {of} images ({n}) hold no object, so {lack}");
             return Err(Error::input(what).remedy("choose another --test-split"));
         }
@@ -298,10 +301,15 @@ fn must_have_objects(train: &Part, test: &Part) -> Result<()> {
 }
 
 /// What is about to be trained.
-fn announce(net: &mut Detector, settings: &Settings, parts: [&Part; 2], weights: &str) {
+fn announce(
+    net: &mut Detector,
+    settings: &Settings,
+    parts: [&Subset<dyn DetectionDataset>; 2],
+    weights: &str,
+) {
     let mut trainable = 0;
     net.for_each_param(|_, p| trainable += if p.trainable { p.value.len() } else { 0 });
-    let [train, test] = parts.map(|p| p.indices.len());
+    let [train, test] = parts.map(Subset::len);
     let c = &settings.config;
     eprintln!(
         "{} on {}, {} parameters, {trainable} of them trained; {train} images to train on, {test} to test on",
@@ -343,13 +351,13 @@ fn picture_of_training(run: &Run, task: &Detection, classes: &[Category]) -> Res
         let batch = task.loader().batch(0, number)?;
         for ((x, target), name) in batch.images.iter().zip(&batch.targets).zip(&batch.names) {
             let [h, w, _] = x.dims("picture");
-            let object = |(k, b): (usize, &[f32; 4])| Object {
+            let object = |(k, b): (usize, &[f32; 4])| Overlay {
                 bbox: *b,
                 label: classes[target.labels[k] - 1].name.clone(),
                 mask: target.masks.as_ref().map(|m| m.of(k).to_vec()),
             };
             let boxes = target.boxes.data().as_chunks::<4>().0;
-            let objects: Vec<Object> = boxes.iter().enumerate().map(object).collect();
+            let objects: Vec<Overlay> = boxes.iter().enumerate().map(object).collect();
             let image = Image::from_f32(w, h, 3, x.data());
             items.push((picture(&image, &objects, SIDE, false), name.clone()));
         }
@@ -364,16 +372,21 @@ fn picture_of_training(run: &Run, task: &Detection, classes: &[Category]) -> Res
 
 /// `val_batch0_labels.png` beside `val_batch0_pred.png`: the first test images, their objects and what is
 /// found.
-fn pictures_of_test(run: &Run, judged: &Judgement, test: &Part, classes: &[Category]) -> Result<()> {
+fn pictures_of_test(
+    run: &Run,
+    judged: &Judgement,
+    test: &Subset<dyn DetectionDataset>,
+    classes: &[Category],
+) -> Result<()> {
     let (mut labels, mut predictions) = (Vec::new(), Vec::new());
-    for (sample, &i) in test.samples().zip(test.indices.iter()).take(SHOWN) {
-        let (sample, name) = (sample?, test.data.name(i));
-        let truth = |(k, b): (usize, &[f32; 4])| Object {
-            bbox: *b,
-            label: classes[sample.labels[k] - 1].name.clone(),
-            mask: sample.masks[k].as_ref().map(Rle::bitmap),
+    for (sample, &i) in test.samples().zip(test.indices()).take(SHOWN) {
+        let (sample, name) = (sample?, test.dataset().name(i));
+        let truth = |o: &Object| Overlay {
+            bbox: o.bbox,
+            label: classes[o.label - 1].name.clone(),
+            mask: o.mask.as_ref().map(Rle::bitmap),
         };
-        let truths: Vec<Object> = sample.boxes.iter().enumerate().map(truth).collect();
+        let truths: Vec<Overlay> = sample.objects.iter().map(truth).collect();
         let own = judged.detections.iter().filter(|d| d.image == sample.image_id && d.score >= DRAWN_SCORE);
         let found = objects(&own.cloned().collect::<Vec<_>>(), classes);
         labels.push((picture(&sample.image, &truths, SIDE, false), name.clone()));

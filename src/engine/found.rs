@@ -3,7 +3,7 @@
 use super::detection::{surest, to_coco};
 use super::detector_model::DetectorModel;
 use crate::error::Result;
-use crate::image::{Filter, Image, Object, draw_objects};
+use crate::image::{Filter, Image, Overlay, draw_objects};
 use crate::metrics::coco::{Category, Detection};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -75,19 +75,19 @@ pub fn picture_name(paths: &[PathBuf], k: usize) -> String {
 }
 
 /// Detections as objects to draw, with names and scores.
-pub fn objects(detections: &[Detection], classes: &[Category]) -> Vec<Object> {
+pub fn objects(detections: &[Detection], classes: &[Category]) -> Vec<Overlay> {
     let object = |d: &Detection| {
         let name = classes.iter().find(|c| c.id == d.category).map_or("?", |c| c.name.as_str());
         let [x, y, w, h] = d.bbox.map(|v| v as f32);
         let label = format!("{name} {:.2}", d.score);
-        Object { bbox: [x, y, x + w, y + h], label, mask: d.mask.as_ref().map(|m| m.bitmap()) }
+        Overlay { bbox: [x, y, x + w, y + h], label, mask: d.mask.as_ref().map(|m| m.bitmap()) }
     };
     detections.iter().map(object).collect()
 }
 
 /// A picture scaled so that its longer side is `side` pixels, and its objects drawn. `plain`: on gray,
 /// without the picture.
-pub fn picture(image: &Image, objects: &[Object], side: usize, plain: bool) -> Image {
+pub fn picture(image: &Image, objects: &[Overlay], side: usize, plain: bool) -> Image {
     let (w, h) = (image.width(), image.height());
     let scale = side as f32 / w.max(h) as f32;
     let [width, height] = [w, h].map(|v| ((v as f32 * scale).round() as usize).max(1));
@@ -100,7 +100,7 @@ pub fn picture(image: &Image, objects: &[Object], side: usize, plain: bool) -> I
         let at = |i: usize| mask[(i / width * h / height) * w + i % width * w / width];
         (0..width * height).map(at).collect()
     };
-    let scaled = |o: &Object| Object {
+    let scaled = |o: &Overlay| Overlay {
         bbox: o.bbox.map(|v| v * scale),
         label: o.label.clone(),
         mask: o.mask.as_ref().map(near),

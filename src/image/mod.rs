@@ -17,7 +17,7 @@ pub use gradus_models::checkpoint::{NOT_READ, READ};
 pub use codec::{Format, Limits, save_png_in_bands};
 pub use draw::{Align, Canvas, Color, caption_grid, fit_text, palette, text_width};
 pub use header::Header;
-pub use objects::{Object, draw_objects, picture_rows};
+pub use objects::{Overlay, draw_objects, picture_rows};
 pub use resize::Filter;
 
 /// The samples of an [`Image`], row by row, channels interleaved.

@@ -3,9 +3,9 @@
 use super::Image;
 use super::draw::{Align, Canvas, Color, fit_text, palette, text_width};
 
-/// An object to draw.
+/// An object as it is drawn over its picture.
 #[derive(Clone, Debug)]
-pub struct Object {
+pub struct Overlay {
     /// `[x1, y1, x2, y2]` in pixels.
     pub bbox: [f32; 4],
     /// What stands at it, such as "pedestrian 0.97".
@@ -20,7 +20,7 @@ const TINT: u8 = 110;
 /// The picture with its objects, the surest first: neighbours in the list have different colours, the surest
 /// are drawn last, and labels avoid those of surer objects. Line and letter sizes follow the picture's.
 #[track_caller]
-pub fn draw_objects(image: &Image, objects: &[Object]) -> Image {
+pub fn draw_objects(image: &Image, objects: &[Overlay]) -> Image {
     let mut canvas = Canvas::over(image);
     let (w, h) = (image.width(), image.height());
     let size = (w.max(h) as f32 / 50.0).clamp(11.0, 40.0);
@@ -47,7 +47,7 @@ pub fn draw_objects(image: &Image, objects: &[Object]) -> Image {
 
 /// Where an object's label goes, as a rectangle: above its box, inside at the top, below, or inside at the
 /// bottom; the first of them that covers no other label and lies in the picture, or else the first.
-fn place(o: &Object, size: f32, [w, h]: [f32; 2], taken: &[[f32; 4]]) -> [f32; 4] {
+fn place(o: &Overlay, size: f32, [w, h]: [f32; 2], taken: &[[f32; 4]]) -> [f32; 4] {
     let (wide, tall) = (text_width(&o.label, size) + 0.6 * size, 1.35 * size);
     let [x1, y1, x2, y2] = o.bbox;
     let x = x1.min(w - wide).max(0.0);
@@ -93,8 +93,8 @@ pub fn picture_rows(title: &str, items: &[(Image, String)], columns: usize) -> I
 mod tests {
     use super::*;
 
-    fn object(bbox: [f32; 4], mask: Option<Vec<u8>>) -> Object {
-        Object { bbox, label: "person 0.98".into(), mask }
+    fn object(bbox: [f32; 4], mask: Option<Vec<u8>>) -> Overlay {
+        Overlay { bbox, label: "person 0.98".into(), mask }
     }
 
     #[test]

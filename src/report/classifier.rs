@@ -104,7 +104,7 @@ pub fn section(page: &mut Page, trained: &Trained<'_>) -> Result<()> {
             .in_file(trained.run)
             .remedy("name the run's own data"));
     }
-    let name = trained.splits.dataset().name().to_string();
+    let name = trained.splits.dataset().title().to_string();
     page.section("q4", &format!("4. AlexNet on {name}")).origin(&name);
     images(page, trained, &model)?;
     training(page, trained, &model, depth, seed)?;
@@ -208,7 +208,7 @@ fn results(page: &mut Page, trained: &Trained<'_>, status: &Status) {
         ["", "best epoch", "validation (%)", "test (%)"].map(String::from).to_vec(),
         vec!["this run".into(), best.to_string(), val, of(&status.result["test"]["accuracy"])],
     ];
-    if trained.splits.dataset().name() == "CIFAR-10" {
+    if trained.splits.dataset().title() == "CIFAR-10" {
         for published in [
             ["published, pytorch-image-classification", "21", "76.13", "74.79"],
             ["published, the exercise's copy", "–", "76.95", "76.78"],

@@ -80,7 +80,7 @@ fn encord_active_534_boxes_in_0_to_1_are_refused() {
 #[test]
 fn tensorpack_1041_a_polygon_of_four_numbers_hinders_no_box() {
     let data = Data::new(|v| v["annotations"][1]["segmentation"] = json!([[10, 8, 30, 8]]));
-    assert_eq!(data.open().unwrap().load(1).unwrap().boxes, [[10.0, 8.0, 30.0, 40.0]]);
+    assert_eq!(data.open().unwrap().load(1).unwrap().objects[0].bbox, [10.0, 8.0, 30.0, 40.0]);
     let want = "annotations have polygons of up to four numbers, which enclose nothing (1 left out): annotation 2 (image 2)";
     assert_eq!(data.warnings(), [want]);
 }
@@ -106,7 +106,7 @@ fn vision_2240_the_first_ten_bad_boxes_are_named_and_all_counted() {
         warning.contains("annotation 13 (image 1, 1.png)") && warning.ends_with(" and 2 more"),
         "{warning}"
     );
-    assert_eq!(data.open().unwrap().load(0).unwrap().boxes.len(), 1);
+    assert_eq!(data.open().unwrap().load(0).unwrap().objects.len(), 1);
 }
 
 /// cvat-ai/cvat 9460: run lengths that do not fit their image.
@@ -177,7 +177,7 @@ fn detectron2_788_orientations_are_said_and_boxes_stay_on_their_objects() {
     );
     let on_red = |data: &Data| {
         let sample = data.open().unwrap().load(0).unwrap();
-        let [x1, y1, x2, y2] = sample.boxes[0].map(|v| v as usize);
+        let [x1, y1, x2, y2] = sample.objects[0].bbox.map(|v| v as usize);
         assert_eq!((x2 - x1) * (y2 - y1), 32 * 48);
         (x1..x2).all(|x| (y1..y2).all(|y| sample.image.pixel(x, y) == [255, 0, 0]))
     };
@@ -214,7 +214,7 @@ fn label_studio_7294_backslashes_separate_folders() {
     let data = Data::new(|v| v["images"][0]["file_name"] = json!("sub\\1.png"));
     fs::create_dir(data.at("images/sub")).unwrap();
     fs::rename(data.at("images/1.png"), data.at("images/sub/1.png")).unwrap();
-    assert_eq!(data.open().unwrap().load(0).unwrap().boxes.len(), 1);
+    assert_eq!(data.open().unwrap().load(0).unwrap().objects.len(), 1);
     assert_eq!(data.warnings(), ["file names have \\, which is taken as / (1 mended): sub\\1.png"]);
 }
 
@@ -222,7 +222,7 @@ fn label_studio_7294_backslashes_separate_folders() {
 #[test]
 fn supervision_205_a_flat_polygon_is_taken_as_one_and_other_forms_are_told_in_the_fields_words() {
     let data = Data::new(|v| v["annotations"][0]["segmentation"] = json!([10, 8, 30, 8, 30, 40, 10, 40]));
-    assert_eq!(data.open().unwrap().load(0).unwrap().masks[0].as_ref().unwrap().area(), 640);
+    assert_eq!(data.open().unwrap().load(0).unwrap().objects[0].mask.as_ref().unwrap().area(), 640);
     assert!(data.warnings()[0].starts_with("`segmentation` are a list of numbers, not a list of polygons"));
     let data = Data::new(|v| v["annotations"][0]["segmentation"] = json!("polygon"));
     let want =

@@ -139,9 +139,9 @@ impl DetectorArgs {
         let weights_key = self.key.key.clone().or_else(|| begun?.weights_key.clone());
         let settings = Settings { weights, weights_sha256, weights_key, reading, ..settings };
         let [train, test] = settings.parts(&data)?;
-        let parts = [("train", &*train.indices), ("test", &*test.indices)];
+        let parts = [("train", train.indices()), ("test", test.indices())];
         eprintln!("{}", detection::describe(&*data, source, &parts));
-        detection::try_late_images(&*data, &test.indices)?;
+        test.try_images()?;
         global.print(&detector::train(&settings, file.as_ref(), &data, &folder, self.output.existing())?)
     }
 

@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 pub use names::categories;
 
 use self::json::{Annotation, ImageInfo, ImageName, Instances, MAX_BYTES, Segmentation};
-use super::Reading;
 use super::description::{Faults, Outcome, counted, skippable};
-use super::detection::{DetectionDataset, Sample};
+use super::detection::{DetectionDataset, Object, Sample};
+use super::{Images, Reading};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;
@@ -131,7 +131,7 @@ fn is_empty([x1, y1, x2, y2]: [f32; 4]) -> bool {
     x2 <= x1 || y2 <= y1
 }
 
-impl DetectionDataset for Coco {
+impl Images for Coco {
     fn kind(&self) -> String {
         "COCO instances".into()
     }
@@ -144,21 +144,39 @@ impl DetectionDataset for Coco {
         self.images[i].file_name.clone()
     }
 
+    fn checksum(&self) -> String {
+        format!("crc32c:{:08x}", self.checksum)
+    }
+
+    fn faults(&self) -> Faults {
+        self.faults.clone()
+    }
+}
+
+impl DetectionDataset for Coco {
     fn classes(&self) -> &[Category] {
         &self.classes
     }
 
-    fn checksum(&self) -> String {
-        format!("crc32c:{:08x}", self.checksum)
+    fn load(&self, i: usize) -> Result<Sample> {
+        let info = &self.images[i];
+        let image = self.image(i)?;
+        let (w, h) = (image.width() as u64, image.height() as u64);
+        let object = |(a, bbox): (&Annotation, [f32; 4])| {
+            let place = |e: Error| {
+                let what = format!("annotation {} (image {}, {}): {e}", a.id, a.image, info.file_name);
+                Error::input(what).in_file(&self.annotations)
+            };
+            let mask = a.segmentation.mask(h, w).map_err(place)?;
+            Ok(Object { bbox, label: self.label(a), area: a.area, crowd: a.crowd, mask })
+        };
+        let objects = self.learned(info).map(object).collect::<Result<_>>()?;
+        Ok(Sample { image, image_id: info.id, objects })
     }
 
     fn labels(&self, i: usize) -> Option<Vec<usize>> {
         let objects = self.learned(&self.images[i]).filter(|(a, _)| !a.crowd);
         Some(objects.map(|(a, _)| self.label(a)).collect())
-    }
-
-    fn faults(&self) -> Faults {
-        self.faults.clone()
     }
 
     fn notes(&self) -> Vec<String> {
@@ -170,22 +188,6 @@ impl DetectionDataset for Coco {
             (bare, counted(bare, "object without a mask", "objects without a mask")),
         ];
         notes.into_iter().filter(|(n, _)| *n > 0).map(|(_, note)| note).collect()
-    }
-
-    fn load(&self, i: usize) -> Result<Sample> {
-        let info = &self.images[i];
-        let image = self.image(i)?;
-        let (w, h) = (image.width() as u64, image.height() as u64);
-        let mut sample = Sample::new(image, info.id);
-        for (a, bbox) in self.learned(info) {
-            let place = |e: Error| {
-                let what = format!("annotation {} (image {}, {}): {e}", a.id, a.image, info.file_name);
-                Error::input(what).in_file(&self.annotations)
-            };
-            let mask = a.segmentation.mask(h, w).map_err(place)?;
-            sample.push(bbox, self.label(a), mask, a.area, a.crowd);
-        }
-        Ok(sample)
     }
 
     fn image_name(&self, id: i64) -> ImageName {

@@ -1,5 +1,8 @@
 use super::*;
+use crate::data::detection::Mirrored;
+use crate::data::{Loader, Subset};
 use crate::metrics::rle::Rle;
+use std::sync::Arc;
 
 /// A folder with `a.json` and images: `a.png` and `sub/b.png` of 6 x 4 pixels.
 fn folder(annotations: &str) -> tempfile::TempDir {
@@ -52,19 +55,20 @@ fn images_without_objects_are_kept_and_labels_are_contiguous() {
 fn objects_become_boxes_labels_and_masks() {
     let dir = folder(GOOD);
     let data = open(&dir).unwrap();
-    assert!(data.load(0).unwrap().boxes.is_empty());
+    assert!(data.load(0).unwrap().objects.is_empty());
     let sample = data.load(1).unwrap();
     assert_eq!(sample.image_id, 9);
-    assert_eq!(sample.boxes, [[0.0, 1.0, 2.0, 3.0], [3.0, 1.0, 5.0, 3.0], [4.0, 3.0, 6.0, 4.0]]);
-    assert_eq!(sample.labels, [2, 1, 1]);
-    assert_eq!(sample.crowd, [false, true, false]);
-    assert_eq!(sample.areas, [3.5, 4.0, 2.0]);
-    assert_eq!(
-        sample.masks.iter().map(|m| m.as_ref().map(Rle::area)).collect::<Vec<_>>(),
-        [Some(4), Some(4), None]
-    );
-    let learnt = sample.without_crowd();
-    assert_eq!((learnt.labels, learnt.masks.len(), learnt.areas), (vec![2, 1], 2, vec![3.5, 2.0]));
+    let told = |o: &Object| (o.bbox, o.label, o.area, o.crowd, o.mask.as_ref().map(Rle::area));
+    let want = [
+        ([0.0, 1.0, 2.0, 3.0], 2, 3.5, false, Some(4)),
+        ([3.0, 1.0, 5.0, 3.0], 1, 4.0, true, Some(4)),
+        ([4.0, 3.0, 6.0, 4.0], 1, 2.0, false, None),
+    ];
+    assert_eq!(sample.objects.iter().map(told).collect::<Vec<_>>(), want);
+    // What is learned from has no regions of many.
+    let all: Arc<dyn DetectionDataset> = Arc::new(data);
+    let learnt = Loader::evaluation(Subset::all(all), Mirrored { masks: false }, 2).batch(0, 0).unwrap();
+    assert_eq!(learnt.targets[1].labels, [2, 1]);
 }
 
 #[test]

@@ -13,7 +13,8 @@ use gradus_core::random::Rng;
 use self::canvas::Canvas;
 use self::street::{Street, THINGS, Thing};
 use self::walker::Walker;
-use super::detection::{DetectionDataset, Sample};
+use super::Images;
+use super::detection::{DetectionDataset, Object, Sample};
 use crate::error::Result;
 use crate::image::Image;
 use crate::metrics::coco::Category;
@@ -58,20 +59,23 @@ impl Scenes {
             };
             let hidden: Vec<usize> = (0..painted.len()).filter(|&k| seen(k).is_none()).collect();
             if hidden.is_empty() {
-                let mut sample = Sample::new(develop(&canvas, &mut rng.stream("grain")), i as i64);
-                for (_, mask) in masks {
-                    let [x, y, w, h] = mask.bounding_box();
-                    let area = mask.area() as f64;
-                    sample.push([x, y, x + w, y + h].map(|v| v as f32), 1, mask, area, false);
-                }
-                return sample;
+                let image = develop(&canvas, &mut rng.stream("grain"));
+                let objects = masks.into_iter().map(|(_, mask)| person(mask)).collect();
+                return Sample { image, image_id: i as i64, objects };
             }
             scene.remove_walkers(&hidden);
         }
     }
 }
 
-impl DetectionDataset for Scenes {
+/// A walker as an object, whose box is the smallest around the mask.
+fn person(mask: Rle) -> Object {
+    let [x, y, w, h] = mask.bounding_box();
+    let bbox = [x, y, x + w, y + h].map(|v| v as f32);
+    Object { bbox, label: 1, area: mask.area() as f64, crowd: false, mask: Some(mask) }
+}
+
+impl Images for Scenes {
     fn kind(&self) -> String {
         format!("drawn street scenes of {} x {} pixels", self.width, self.height)
     }
@@ -84,12 +88,14 @@ impl DetectionDataset for Scenes {
         format!("synthetic scene {i:05}")
     }
 
-    fn classes(&self) -> &[Category] {
-        &self.classes
-    }
-
     fn checksum(&self) -> String {
         format!("scenes:{}:{}:{}x{}", self.seed, self.len, self.width, self.height)
+    }
+}
+
+impl DetectionDataset for Scenes {
+    fn classes(&self) -> &[Category] {
+        &self.classes
     }
 
     fn load(&self, i: usize) -> Result<Sample> {

@@ -4,7 +4,7 @@ use super::*;
 fn a_scene_is_a_function_of_seed_and_index() {
     let (a, b) = (Scenes::new(1, 10, 96, 64), Scenes::new(1, 500, 96, 64));
     let (x, y) = (a.draw(7), b.draw(7));
-    assert_eq!((x.image, x.boxes), (y.image, y.boxes));
+    assert_eq!((x.image, x.objects), (y.image, y.objects));
     assert_ne!(a.draw(7).image, a.draw(8).image);
     assert_ne!(a.draw(7).image, Scenes::new(2, 10, 96, 64).draw(7).image);
 }
@@ -15,13 +15,13 @@ fn masks_are_disjoint_and_fill_their_boxes() {
     let mut walkers = 0;
     for i in 0..scenes.len() {
         let sample = scenes.load(i).unwrap();
-        walkers += sample.boxes.len();
-        let masks: Vec<_> = sample.masks.iter().flatten().collect();
-        for (k, (mask, b)) in masks.iter().zip(&sample.boxes).enumerate() {
+        walkers += sample.objects.len();
+        let masks: Vec<_> = sample.objects.iter().filter_map(|o| o.mask.as_ref()).collect();
+        for (k, (mask, o)) in masks.iter().zip(&sample.objects).enumerate() {
             let [x, y, w, h] = mask.bounding_box();
-            assert_eq!([x, y, x + w, y + h], b.map(f64::from));
+            assert_eq!([x, y, x + w, y + h], o.bbox.map(f64::from));
             assert!(w >= LEAST_SIDE && h >= LEAST_SIDE && x + w <= 160.0 && y + h <= 120.0);
-            assert_eq!(mask.area() as f64, sample.areas[k]);
+            assert_eq!(mask.area() as f64, o.area);
             assert!(masks[..k].iter().all(|other| other.intersection_area(mask) == 0));
         }
     }
@@ -45,7 +45,7 @@ fn walkers_differ_from_what_is_behind_them() {
     for i in 0..scenes.len() {
         let sample = scenes.draw(i);
         let gray = sample.image.clone().to_gray8();
-        for mask in sample.masks.iter().flatten() {
+        for mask in sample.objects.iter().filter_map(|o| o.mask.as_ref()) {
             let bitmap = mask.bitmap();
             let step = |shift: usize| {
                 let (mut sum, mut n) = (0.0, 0);
