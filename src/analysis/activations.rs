@@ -1,10 +1,10 @@
 //! What a classifier computes on images: features, logits, errors, and the pictures its first layer makes.
 
 use crate::data::{Dataset, Loader, Normalise, Subset, Transform};
-use crate::engine::classifier::predictions;
 use crate::error::{Error, Result};
 use crate::image::{Image, caption_grid};
 use crate::interrupt;
+use crate::metrics::confusion::predictions;
 use crate::plot::{Chart, Series, Style};
 use crate::progress::Progress;
 use gradus_core::ops::conv::{Conv, Fused};

@@ -1,6 +1,6 @@
 //! `gradus bench`: how fast is this machine at the work of training?
 
-use super::Global;
+use super::options::{Global, at_least_one};
 use crate::bench;
 use crate::error::Result;
 use clap::{Args, Subcommand};
@@ -26,7 +26,7 @@ pub struct Detectors {
     #[arg(long, value_parser = bench::detector::MODELS)]
     model: Vec<String>,
     /// Timed runs, after a warm-up; the median is shown
-    #[arg(long, default_value_t = 5, value_parser = super::at_least_one)]
+    #[arg(long, default_value_t = 5, value_parser = at_least_one)]
     runs: usize,
     /// In this process
     #[arg(long, hide = true)]
@@ -37,7 +37,7 @@ pub struct Detectors {
 #[derive(Args)]
 pub struct Runs {
     /// Timed runs of each case, after a warm-up; the median is shown
-    #[arg(long, default_value_t = 7, value_parser = super::at_least_one)]
+    #[arg(long, default_value_t = 7, value_parser = at_least_one)]
     runs: usize,
 }
 

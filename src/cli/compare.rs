@@ -1,6 +1,7 @@
 //! `gradus compare`: two detectors side by side.
 
-use super::Global;
+use super::options::Global;
+use super::output::draw;
 use crate::comparison::{Question, compare};
 use crate::error::{Error, Result};
 use crate::files;
@@ -55,7 +56,7 @@ impl Compare {
         }
         let question = self.question(global.precision);
         let comparison = compare(&question)?;
-        super::draw(&self.out, true, comparison.charts())?;
+        draw(&self.out, true, comparison.charts())?;
         for (name, picture) in &comparison.pictures {
             picture.save_png(self.out.join(format!("{name}.png")))?;
         }

@@ -1,6 +1,7 @@
 //! `gradus descent`: gradient descent on a quadratic, factor by factor.
 
-use super::Global;
+use super::options::{Global, at_least_one};
+use super::output::draw;
 use crate::error::{Error, Result};
 use crate::lessons::descent::{DescentReport, Method, charts, descend};
 use crate::lessons::quadratic::Quadratic;
@@ -37,7 +38,7 @@ pub struct Descent {
     #[arg(long, default_value = "gd", value_parser = method())]
     optimizer: Method,
     /// Steps to walk [default: until the error has shrunk to a millionth, at most 100,000]
-    #[arg(long, value_parser = super::at_least_one)]
+    #[arg(long, value_parser = at_least_one)]
     steps: Option<usize>,
     /// Where it starts
     #[arg(long, value_name = "W1,W2", default_value = "1,1", allow_hyphen_values = true)]
@@ -105,7 +106,7 @@ impl Descent {
         }
         let (mut report, path) = descend(&q, rule, start, self.steps);
         if let Some(out) = &self.out {
-            report.pictures = super::draw(out, self.force, charts(&q, &rule, &path))?;
+            report.pictures = draw(out, self.force, charts(&q, &rule, &path))?;
         }
         Ok(report)
     }

@@ -1,6 +1,7 @@
 //! `gradus detect`: where are the objects in these pictures?
 
-use super::Global;
+use super::options::{Global, at_least_one};
+use super::output::each_picture;
 use crate::data::coco;
 use crate::data::coco::json::{ImageInfo, ImageName, Instances, results_to_json};
 use crate::data::description::{Faults, Outcome};
@@ -63,10 +64,10 @@ pub struct Detect {
 #[derive(Args, Clone)]
 pub struct Drawing {
     /// Images are scaled until their shorter side has so many pixels [default: as in training]
-    #[arg(long, value_name = "PIXELS", value_parser = super::at_least_one)]
+    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
     pub min_size: Option<usize>,
     /// ... or their longer side so many
-    #[arg(long, value_name = "PIXELS", value_parser = super::at_least_one)]
+    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
     pub max_size: Option<usize>,
     /// Draw on plain gray: pictures of photos that may not be passed on
     #[arg(long)]
@@ -114,7 +115,7 @@ impl Detect {
             detection::bounded(&image).map_err(|e| e.in_file(&self.images[k]))?;
             Ok(image)
         };
-        let (all, verdict) = super::each_picture(&self.images, self.skip_bad, read, |k, image| {
+        let (all, verdict) = each_picture(&self.images, self.skip_bad, read, |k, image| {
             let picture = Picture { path: &self.images[k], image, id: k as i64 };
             let (found, own, drawn) = find(&model, &names.categories, &picture, self.score, None, d.plain)?;
             drawn.save_png(self.out.join(picture_name(&self.images, k) + ".png"))?;

@@ -1,6 +1,6 @@
 //! `gradus evaluate`: how good is a trained network on these images?
 
-use super::Global;
+use super::options::{Faults, Global};
 use crate::data;
 use crate::data::detection::{self, DetectionDataset, TestSplit};
 use crate::data::{Dataset, Reading, Source, Subset};
@@ -65,7 +65,7 @@ pub struct Evaluate {
     #[arg(long)]
     arch: Option<Arch>,
     #[command(flatten)]
-    faults: super::Faults,
+    faults: Faults,
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,6 @@
 //! `gradus fetch`: data and published weights.
 
-use super::Global;
+use super::options::Global;
 use crate::error::Result;
 use crate::fetch::{Check, Fetched, SOURCES, fetch, find};
 use clap::Args;

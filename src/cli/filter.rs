@@ -1,6 +1,7 @@
 //! `gradus filter`: 3x3 filters designed by hand, on pictures.
 
-use super::Global;
+use super::options::Global;
+use super::output::new_file;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;
@@ -140,7 +141,7 @@ impl FilterArgs {
         out: PathBuf,
         response: Option<PathBuf>,
     ) -> Result<Filtered> {
-        let out = super::new_file(out, self.force)?;
+        let out = new_file(out, self.force)?;
         let border = match self.border {
             BorderArg::Reflect => Border::Reflect,
             BorderArg::Replicate => Border::Replicate,
@@ -168,7 +169,7 @@ fn is_png(file: &Path) -> Result<()> {
 
 fn draw_response(f: &Filter, path: &Path, force: bool) -> Result<()> {
     match response_picture(f) {
-        Some(picture) => picture.save_png(super::new_file(path.to_path_buf(), force)?),
+        Some(picture) => picture.save_png(new_file(path.to_path_buf(), force)?),
         // The median is not linear: it has no response, and `all` goes on without.
         None => Ok(()),
     }

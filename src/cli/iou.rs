@@ -1,6 +1,7 @@
 //! `gradus iou`: how much two boxes overlap, the gradient, and where there is none.
 
-use super::Global;
+use super::options::Global;
+use super::output::draw;
 use crate::error::{Error, Result};
 use crate::lessons::iou::{charts, judge};
 use clap::Args;
@@ -78,7 +79,7 @@ impl Iou {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
         if let (true, Some(out)) = (self.field, &self.out) {
-            return global.print(&Field { pictures: super::draw(out, self.force, charts())? });
+            return global.print(&Field { pictures: draw(out, self.force, charts())? });
         }
         if self.out.is_some() {
             return Err(Error::input("-o is where the pictures of --field go, and two boxes draw none")

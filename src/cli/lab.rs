@@ -1,6 +1,6 @@
 //! `gradus lab` and `gradus watch`: pages served on this machine.
 
-use super::Global;
+use super::options::Global;
 use crate::error::{Error, Result};
 use crate::serve::{lab, serve, watch};
 use clap::Args;

@@ -1,6 +1,7 @@
 //! `gradus lr-range`: which learning rate?
 
-use super::Global;
+use super::options::{Faults, Global, at_least_one};
+use super::output::new_file;
 use crate::data;
 use crate::engine::lr_range::{self, RangeTest, Settings};
 use crate::engine::model::Arch;
@@ -27,10 +28,10 @@ pub struct LrRange {
     #[arg(long, value_enum, default_value = "cifar")]
     arch: Arch,
     /// Images a step
-    #[arg(long, default_value_t = 256, value_parser = super::at_least_one)]
+    #[arg(long, default_value_t = 256, value_parser = at_least_one)]
     batch: usize,
     /// Steps from 1e-7 to 10
-    #[arg(long, default_value_t = 100, value_parser = super::at_least_one)]
+    #[arg(long, default_value_t = 100, value_parser = at_least_one)]
     steps: usize,
     /// Where the plot goes
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -39,7 +40,7 @@ pub struct LrRange {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    faults: super::Faults,
+    faults: Faults,
 }
 
 impl fmt::Display for RangeTest {
@@ -54,7 +55,7 @@ impl fmt::Display for RangeTest {
 impl LrRange {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        let path = super::new_file(self.out.join("lr-range.png"), self.force)?;
+        let path = new_file(self.out.join("lr-range.png"), self.force)?;
         let splits = data::open(&self.data, data::VAL_FRACTION, global.seed, self.faults.reading())?;
         eprintln!("{}", splits.description(&self.data));
         let mut rng = Rng::seed(global.seed).stream("init");

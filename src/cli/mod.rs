@@ -14,26 +14,20 @@ mod filter;
 mod iou;
 mod lab;
 mod lr_range;
+mod options;
+mod output;
 mod predict;
 mod report;
 mod tour;
 mod tour_detectors;
 mod train;
 
-use crate::data::{Reading, description};
 use crate::error::{Error, Result};
-use crate::plot::Chart;
-use crate::{files, profile};
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use serde::Serialize;
+use crate::profile;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use options::{Given, Global};
 use std::ffi::OsString;
-use std::fmt::Display;
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-use gradus_core::gemm::Precision;
 
 /// Train, run and understand convolutional networks on a CPU.
 ///
@@ -60,45 +54,6 @@ struct Cli {
     command: Option<Command>,
 }
 
-/// Options of every command.
-#[derive(Args, Clone)]
-pub struct Global {
-    /// Print exactly one JSON value on standard output
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Threads to compute with [default: all cores]; the results' bits do not depend on it
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
-    /// What products and convolutions read: f32, or bf16 (mixed precision; faster where the processor has AMX
-    /// or AVX512-BF16)
-    #[arg(long, global = true, value_name = "P", default_value = "f32", value_parser = precision)]
-    pub precision: Precision,
-    /// The seed of everything random
-    #[arg(long, global = true, value_name = "N", default_value_t = 1234)]
-    pub seed: u64,
-    /// Print what took the time, op by op, at the end; write a trace for Chrome's viewer to FILE [default:
-    /// gradus-profile.json]
-    #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "gradus-profile.json")]
-    pub profile: Option<PathBuf>,
-    /// Which of these were given, where a run that goes on has its own
-    #[arg(skip)]
-    given: Given,
-}
-
-/// Options that were given, not taken by default.
-#[derive(Clone, Copy, Default)]
-struct Given {
-    seed: bool,
-    precision: bool,
-}
-
-impl Given {
-    fn of(matches: &ArgMatches) -> Self {
-        let given = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
-        Given { seed: given("seed"), precision: given("precision") }
-    }
-}
-
 #[derive(Subcommand)]
 enum Command {
     Train(train::Train),
@@ -116,30 +71,6 @@ enum Command {
     Report(report::Report),
     #[command(subcommand)]
     Bench(bench::Bench),
-}
-
-fn precision(text: &str) -> std::result::Result<Precision, String> {
-    let found = Precision::ALL.into_iter().find(|p| p.name() == text);
-    found.ok_or_else(|| "choose f32 or bf16".into())
-}
-
-impl Global {
-    /// Prints a command's result: for people, or as one JSON value.
-    pub fn print(&self, result: &(impl Serialize + Display)) -> Result<()> {
-        let text = if self.json {
-            serde_json::to_string_pretty(result).map_err(|e| Error::failure(format!("JSON: {e}")))?
-        } else {
-            result.to_string()
-        };
-        let written = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
-        match written {
-            // The reader of a pipe may leave early.
-            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Error::failure(format!("standard output: {e}")))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 /// Of each thread, in bytes: a main thread's.
@@ -214,102 +145,5 @@ pub fn main() -> ExitCode {
             );
             ExitCode::FAILURE
         }
-    }
-}
-
-/// A file that is not there yet, unless it may be overwritten.
-fn new_file(path: std::path::PathBuf, force: bool) -> Result<std::path::PathBuf> {
-    if path.exists() && !force {
-        return Err(Error::input("exists already").in_file(path).remedy("name another file, or --force"));
-    }
-    Ok(path)
-}
-
-/// Draws charts into a folder, each as a PNG file of its name: the files' paths.
-fn draw<'a>(
-    out: &Path,
-    force: bool,
-    charts: impl IntoIterator<Item = (&'a str, Chart)>,
-) -> Result<Vec<String>> {
-    files::create_folder(out)?;
-    let one = |(name, chart): (&str, Chart)| {
-        let file = new_file(out.join(format!("{name}.png")), force)?;
-        chart.image().save_png(&file)?;
-        Ok(file.display().to_string())
-    };
-    charts.into_iter().map(one).collect()
-}
-
-/// How commands that read a data set take its faults.
-#[derive(Args, Clone, Copy, Default)]
-struct Faults {
-    /// Refuse a data set that has any fault, however small; each image is decoded for it
-    #[arg(long)]
-    strict: bool,
-    /// Leave out images that cannot be read, and say which
-    #[arg(long, conflicts_with = "strict")]
-    skip_bad: bool,
-}
-
-impl Faults {
-    fn reading(self) -> Reading {
-        Reading { strict: self.strict, skip_bad: self.skip_bad }
-    }
-}
-
-/// What is made of each picture, and whether all could be read. Pictures have nothing to do with each other:
-/// one that `read` refuses does not keep the others from their results, which are printed before the command
-/// fails. With `skip_bad` it does not fail, and names what was left out. Both closures are given a picture's
-/// place in the list. Error: `work` failed, which is no picture's fault, or there is no result.
-fn each_picture<P, T>(
-    paths: &[PathBuf],
-    skip_bad: bool,
-    mut read: impl FnMut(usize) -> Result<P>,
-    mut work: impl FnMut(usize, P) -> Result<T>,
-) -> Result<(Vec<T>, Result<()>)> {
-    let reading = Reading { skip_bad, ..Reading::default() };
-    let (mut done, mut faults) = (Vec::new(), description::Faults::default());
-    for k in 0..paths.len() {
-        match read(k) {
-            Ok(picture) => done.push(work(k, picture)?),
-            Err(e @ Error::Input(_)) if paths.len() > 1 => {
-                faults.add(description::Faults::UNREADABLE, reading.of_bad_image(), e);
-            }
-            Err(e) => return Err(e),
-        }
-    }
-    if done.is_empty() {
-        faults.judge(Reading { strict: true, ..reading })?;
-    }
-    let verdict = faults.judge(reading);
-    if verdict.is_ok() {
-        faults.iter().for_each(|fault| eprintln!("warning: {fault}"));
-    }
-    Ok((done, verdict))
-}
-
-/// Parses a count that must be at least 1.
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(0) => Err("at least 1 is needed".into()),
-        Ok(n) => Ok(n),
-        Err(_) => Err("a whole number is needed, such as 25".into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_fails_behind_the_reading_is_no_pictures_fault() {
-        let paths: Vec<PathBuf> = ["a", "b", "c"].map(PathBuf::from).to_vec();
-        let bad = |k: usize| if k == 1 { Err(Error::input("is no image").in_file("b")) } else { Ok(k) };
-        let (done, verdict) = each_picture(&paths, true, bad, |k, _| Ok(k)).unwrap();
-        assert!(done == [0, 2] && verdict.is_ok());
-        assert!(each_picture(&paths, false, bad, |k, _| Ok(k)).unwrap().1.is_err());
-        let unwritable = |k, _| if k == 2 { Err(Error::input("cannot be written")) } else { Ok(k) };
-        let error = each_picture(&paths, true, bad, unwritable).unwrap_err();
-        assert_eq!(error.to_string(), "cannot be written");
     }
 }

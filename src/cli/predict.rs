@@ -1,6 +1,7 @@
 //! `gradus predict`: what is in these pictures?
 
-use super::Global;
+use super::options::Global;
+use super::output::each_picture;
 use crate::engine::model::{Arch, Classifier};
 use crate::engine::weights::Key;
 use crate::error::Result;
@@ -82,7 +83,7 @@ impl Predict {
             transform.evaluate(&image, x.data_mut()).map_err(|e| e.in_file(path))?;
             Ok(x)
         };
-        let (all, verdict) = super::each_picture(&self.images, self.skip_bad, read, |k, x| {
+        let (all, verdict) = each_picture(&self.images, self.skip_bad, read, |k, x| {
             let path = &self.images[k];
             let probabilities = model.probabilities(&x).map_err(|e| e.in_file(path))?;
             let mut ranked: Vec<(usize, f32)> = probabilities.data().iter().copied().enumerate().collect();

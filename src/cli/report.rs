@@ -1,6 +1,8 @@
 //! `gradus report`: the hand-in, one page of all questions from finished runs.
 
-use super::{Global, tour};
+use super::options::Global;
+use super::output::new_file;
+use super::tour;
 use crate::comparison::Question;
 use crate::data::{self, Splits};
 use crate::engine::alexnet::Settings;
@@ -80,8 +82,8 @@ impl Report {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
         let start = Instant::now();
-        let path = super::new_file(self.out.join("index.html"), self.force)?;
-        let pdf = super::new_file(self.out.join("report.pdf"), self.force)?;
+        let path = new_file(self.out.join("index.html"), self.force)?;
+        let pdf = new_file(self.out.join("report.pdf"), self.force)?;
         // What is wrong with the arguments is said before any work.
         let (trained, detectors) = (self.trained()?, self.detectors(global.precision)?);
         let mut page = Page::new("Homework: descent, filters, IoU, AlexNet, detectors");

@@ -1,6 +1,6 @@
 //! `gradus` alone: the tour, on data that the program draws itself.
 
-use super::Global;
+use super::options::Global;
 use super::tour_detectors::detectors;
 use crate::comparison::Comparison;
 use crate::data::{self, Splits};

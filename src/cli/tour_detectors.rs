@@ -1,6 +1,6 @@
 //! The tour's fifth question: two small detectors on drawn street scenes, compared.
 
-use super::Global;
+use super::options::Global;
 use crate::comparison::{Comparison, Question, compare};
 use crate::data::Reading;
 use crate::data::detection::{self, TestSplit};

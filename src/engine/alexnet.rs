@@ -1,12 +1,12 @@
 //! A run of `train alexnet`: data, network, trainer, and the folder with everything they leave behind.
 
-use super::classifier::{Classification, Plan, Score, confusion_in, predictions};
+use super::classifier::{Classification, Plan, Score, confusion_in};
 use super::model::{Arch, metadata};
 use super::trainer::{PositionOf, Trainer};
 use crate::data::{Loader, Reading, Splits, Transform};
 use crate::error::Result;
 use crate::image::caption_grid;
-use crate::metrics::confusion::Confusion;
+use crate::metrics::confusion::{Confusion, predictions};
 use crate::plot;
 use crate::run::{Existing, Run};
 use gradus_core::gemm::Precision;

@@ -9,7 +9,7 @@ use super::trainer::{self, Task};
 use crate::data::{Ahead, Batch, Dataset, Loader, Splits, Subset, Transform};
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::metrics::confusion::Confusion;
+use crate::metrics::confusion::{Confusion, predictions};
 use crate::progress::Progress;
 use gradus_core::gemm::Precision;
 use gradus_core::{OneCycle, Rng, Schedule, Tape, Tensor, Var};
@@ -81,15 +81,6 @@ impl trainer::Tally for Tally {
     fn images(&self) -> usize {
         self.images
     }
-}
-
-/// The most probable class of each row; the first of equals.
-pub fn predictions(logits: &Tensor) -> impl Iterator<Item = usize> {
-    let [_, classes] = logits.dims("predictions");
-    logits.data().chunks(classes).map(|row| {
-        let best = row.iter().enumerate().reduce(|best, v| if v.1 > best.1 { v } else { best });
-        best.map_or(0, |(i, _)| i)
-    })
 }
 
 /// AlexNet, learning the classes of some splits.

@@ -1,8 +1,4 @@
-//! PNG, JPEG and WebP, told apart by their content.
-//!
-//! Before anything is allocated, the header's size is held against [`Limits`] and against the file's length:
-//! a PNG byte unpacks to at most 1,032 bytes (deflate's bound), and each 8x8 block of a JPEG takes at least
-//! one bit.
+//! PNG, JPEG and WebP files, told apart by their content: decoded, looked at, and PNG encoded.
 
 mod jpeg;
 mod png;
@@ -13,49 +9,16 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::{Image, Samples, header};
+use super::format::START;
+use super::{Format, Image, Limits, Samples, segments};
 use crate::error::{Error, Result};
 use crate::files;
-use gradus_models::checkpoint::{Kind, looks};
 
-/// So many first bytes tell what a file is.
-const START: usize = 4096;
 /// What ends a PNG file, without the checksum: an empty last chunk.
 const PNG_END: &[u8] = b"\0\0\0\0IEND";
 const JPEG_END: &[u8] = b"\xff\xd9";
 
-/// What an image is stored as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Portable Network Graphics.
-    Png,
-    /// JPEG, whatever wraps it.
-    Jpeg,
-    /// WebP, lossy or lossless.
-    WebP,
-}
-
 impl Format {
-    /// Tells a file by its first bytes. Error: it is none of the formats that are read; what it is, where
-    /// that is known.
-    pub fn of(start: &[u8]) -> Result<Self> {
-        let looks = looks(&start[..start.len().min(START)]);
-        let kind = looks.as_ref().map_or(Kind::Other, |looks| looks.kind);
-        let remedy = match kind {
-            Kind::Png => return Ok(Format::Png),
-            Kind::Jpeg => return Ok(Format::Jpeg),
-            Kind::WebP => return Ok(Format::WebP),
-            Kind::OtherPicture => "convert it to PNG, JPEG or WebP",
-            Kind::Pictures | Kind::Other => "give a PNG, JPEG or WebP image",
-        };
-        let what = match looks {
-            _ if start.is_empty() => "is empty".to_string(),
-            Some(looks) => format!("is {}, not a PNG, JPEG or WebP image", looks.what),
-            None => "is not a PNG, JPEG or WebP image".to_string(),
-        };
-        Err(Error::input(what).remedy(remedy))
-    }
-
     /// Tells a file by its first bytes and looks whether it ends as such files do, which takes microseconds;
     /// where it does not, it is decoded. Error: it is no image, or one that was cut off.
     pub fn of_file(path: impl AsRef<Path>) -> Result<Self> {
@@ -84,55 +47,6 @@ impl Format {
         }
         Ok(format)
     }
-}
-
-/// The largest image that is decoded. Checked before memory is taken.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// The longest side in pixels.
-    pub side: usize,
-    /// The most bytes of decoded samples.
-    pub bytes: usize,
-    /// The longest file in bytes.
-    pub file: u64,
-}
-
-impl Default for Limits {
-    /// Sides to 32,768 pixels, 1.5 GiB of samples (20,000 x 20,000 RGB fits), files to 256 MiB. While a JPEG
-    /// is decoded it takes, beside its file, up to five times its samples: a progressive one's coefficients
-    /// are held.
-    fn default() -> Self {
-        Limits { side: 32_768, bytes: 3 << 29, file: 1 << 28 }
-    }
-}
-
-impl Limits {
-    fn check(&self, width: usize, height: usize, bytes_per_pixel: usize) -> Result<()> {
-        let bytes = width as u128 * height as u128 * bytes_per_pixel as u128;
-        if width == 0 || height == 0 {
-            return Err(Error::input(format!("is {width} x {height} pixels: empty")));
-        }
-        if width > self.side || height > self.side {
-            let what = format!("is {width} x {height} pixels; sides of up to {} are read", self.side);
-            return Err(Error::input(what).remedy("scale it down first"));
-        }
-        if bytes > self.bytes as u128 {
-            let (need, most) = (bytes >> 20, self.bytes >> 20);
-            let what =
-                format!("is {width} x {height} pixels, {need} MiB; images of up to {most} MiB are read");
-            return Err(Error::input(what).remedy("scale it down first"));
-        }
-        Ok(())
-    }
-}
-
-fn truncated() -> Error {
-    Error::input("ends early (the image is truncated)").remedy("copy or download it again")
-}
-
-fn damaged(format: &str, why: impl std::fmt::Display) -> Error {
-    Error::input(format!("is a damaged or unsupported {format} image ({why})"))
-        .remedy("copy or download it again, or convert it to PNG")
 }
 
 impl Image {
@@ -168,7 +82,7 @@ impl Image {
     /// The PNG file of this image; every depth and number of channels.
     pub fn encode_png(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        self.encoder(&mut out, self.height)
+        self.encoder(&mut out, self.height())
             .write_header()
             .and_then(|mut w| w.write_image_data(&self.big_endian()).and_then(|()| w.finish()))
             .map_err(|e| Error::failure(format!("the image cannot be encoded as PNG: {e}")))?;
@@ -182,8 +96,8 @@ impl Image {
 
     /// Of a picture of this width, these channels and this depth.
     fn encoder<W: Write>(&self, out: W, height: usize) -> ::png::Encoder<'static, W> {
-        let mut encoder = ::png::Encoder::new(out, self.width as u32, height as u32);
-        encoder.set_color(match self.channels {
+        let mut encoder = ::png::Encoder::new(out, self.width() as u32, height as u32);
+        encoder.set_color(match self.channels() {
             1 => ::png::ColorType::Grayscale,
             2 => ::png::ColorType::GrayscaleAlpha,
             3 => ::png::ColorType::Rgb,
@@ -195,7 +109,7 @@ impl Image {
 
     /// The samples as PNG stores them.
     fn big_endian(&self) -> Cow<'_, [u8]> {
-        match &self.samples {
+        match self.samples() {
             Samples::U8(v) => v.into(),
             Samples::U16(v) => v.iter().flat_map(|s| s.to_be_bytes()).collect::<Vec<_>>().into(),
         }
@@ -210,7 +124,7 @@ fn decode_stored(bytes: &[u8], limits: &Limits) -> Result<(Image, u8)> {
         Format::Jpeg => jpeg::decode(bytes, limits),
         Format::WebP => webp::decode(bytes, limits),
     }?;
-    Ok((image, header::notes(format, bytes).orientation()))
+    Ok((image, segments::notes(format, bytes).orientation()))
 }
 
 /// Writes a picture of `height` rows to a PNG file, as a whole or not at all. It comes in bands from the top,

@@ -141,7 +141,7 @@ fn in_xml(packet: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::header::{SCAN, notes};
+    use super::super::segments::{SCAN, notes};
     use super::*;
     use crate::image::Format;
 

@@ -24,7 +24,7 @@ impl Image {
     #[track_caller]
     pub fn resize(&self, width: usize, height: usize, filter: Filter) -> Self {
         assert!(width > 0 && height > 0, "Image::resize: to {width}x{height}");
-        if (width, height) == (self.width, self.height) {
+        if (width, height) == (self.width(), self.height()) {
             return self.clone();
         }
         match filter {
@@ -32,13 +32,13 @@ impl Image {
                 let nearest =
                     |i: usize, from: usize, to: usize| ((i as f64 + 0.5) * from as f64 / to as f64) as usize;
                 self.gather(width, height, |u, v| {
-                    (nearest(u, self.width, width), nearest(v, self.height, height))
+                    (nearest(u, self.width(), width), nearest(v, self.height(), height))
                 })
             }
             Filter::Bilinear => {
-                let c = self.channels;
-                let rows = shrink_rows(self.as_u8(), self.width, width, c);
-                let out = mix_rows(&rows, self.height, height, width * c);
+                let c = self.channels();
+                let rows = shrink_rows(self.as_u8(), self.width(), width, c);
+                let out = mix_rows(&rows, self.height(), height, width * c);
                 Self::from_u8(width, height, c, out)
             }
         }
@@ -47,9 +47,9 @@ impl Image {
     /// Scaled so that the shorter side is `side`; the longer is rounded down (torchvision's `Resize(side)`).
     #[track_caller]
     pub fn resize_shorter(&self, side: usize) -> Self {
-        let (short, long) = (self.width.min(self.height), self.width.max(self.height));
+        let (short, long) = (self.width().min(self.height()), self.width().max(self.height()));
         let longer = (side as f64 * long as f64 / short as f64) as usize;
-        let (w, h) = if self.width <= self.height { (side, longer) } else { (longer, side) };
+        let (w, h) = if self.width() <= self.height() { (side, longer) } else { (longer, side) };
         self.resize(w, h, Filter::Bilinear)
     }
 
@@ -58,31 +58,32 @@ impl Image {
     #[track_caller]
     pub fn center_crop(&self, side: usize) -> Self {
         assert!(
-            side <= self.width.min(self.height),
+            side <= self.width().min(self.height()),
             "Image::center_crop: {side} of {}x{}",
-            self.width,
-            self.height
+            self.width(),
+            self.height()
         );
         let middle = |length: usize| ((length - side) as f64 / 2.0).round_ties_even() as usize;
-        self.crop(middle(self.width), middle(self.height), side, side)
+        self.crop(middle(self.width()), middle(self.height()), side, side)
     }
 }
 
-/// For each output position: the first input position, and the weights from there on.
-struct Taps {
+/// The filter's coefficients: for each output position the first input position, and the weights from there
+/// on.
+struct Coefficients {
     starts: Vec<usize>,
     counts: Vec<usize>,
     weights: Vec<i32>,
     stride: usize,
 }
 
-impl Taps {
+impl Coefficients {
     fn new(from: usize, to: usize) -> Self {
         let scale = from as f64 / to as f64;
         let support = scale.max(1.0);
         let stride = 2 * support.ceil() as usize + 1;
-        let mut taps =
-            Taps { starts: vec![0; to], counts: vec![0; to], weights: vec![0; to * stride], stride };
+        let mut coefficients =
+            Coefficients { starts: vec![0; to], counts: vec![0; to], weights: vec![0; to * stride], stride };
         for i in 0..to {
             let center = (i as f64 + 0.5) * scale;
             let start = (center - support + 0.5).max(0.0) as usize;
@@ -90,11 +91,12 @@ impl Taps {
             let triangle = |x: usize| (1.0 - ((x as f64 - center + 0.5) / support).abs()).max(0.0);
             let total: f64 = (start..end).map(triangle).sum();
             for (k, x) in (start..end).enumerate() {
-                taps.weights[i * stride + k] = (triangle(x) / total * f64::from(1 << BITS) + 0.5) as i32;
+                coefficients.weights[i * stride + k] =
+                    (triangle(x) / total * f64::from(1 << BITS) + 0.5) as i32;
             }
-            (taps.starts[i], taps.counts[i]) = (start, end - start);
+            (coefficients.starts[i], coefficients.counts[i]) = (start, end - start);
         }
-        taps
+        coefficients
     }
 
     fn at(&self, i: usize) -> (usize, &[i32]) {
@@ -111,11 +113,11 @@ fn shrink_rows(data: &[u8], from: usize, to: usize, channels: usize) -> Vec<u8> 
     if from == to {
         return data.to_vec();
     }
-    let taps = Taps::new(from, to);
+    let coefficients = Coefficients::new(from, to);
     let mut out = Vec::with_capacity(data.len() / from * to);
     for row in data.chunks_exact(from * channels) {
         for i in 0..to {
-            let (start, weights) = taps.at(i);
+            let (start, weights) = coefficients.at(i);
             let mut sums = [1 << (BITS - 1); 4];
             for (pixel, &w) in row[start * channels..].chunks_exact(channels).zip(weights) {
                 for (sum, &v) in sums.iter_mut().zip(pixel) {
@@ -133,11 +135,11 @@ fn mix_rows(data: &[u8], from: usize, to: usize, length: usize) -> Vec<u8> {
     if from == to {
         return data.to_vec();
     }
-    let taps = Taps::new(from, to);
+    let coefficients = Coefficients::new(from, to);
     let mut out = Vec::with_capacity(to * length);
     let mut sums = vec![0; length];
     for i in 0..to {
-        let (start, weights) = taps.at(i);
+        let (start, weights) = coefficients.at(i);
         sums.fill(1 << (BITS - 1));
         for (row, &w) in data[start * length..].chunks_exact(length).zip(weights) {
             for (sum, &v) in sums.iter_mut().zip(row) {

@@ -1,7 +1,17 @@
 //! The confusion matrix: how often class i was taken for class j.
 
+use gradus_core::Tensor;
 use serde::Serialize;
 use std::fmt;
+
+/// The most probable class of each row; the first of equals.
+pub fn predictions(logits: &Tensor) -> impl Iterator<Item = usize> {
+    let [_, classes] = logits.dims("predictions");
+    logits.data().chunks(classes).map(|row| {
+        let best = row.iter().enumerate().reduce(|best, v| if v.1 > best.1 { v } else { best });
+        best.map_or(0, |(i, _)| i)
+    })
+}
 
 /// Counts of (true class, predicted class).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

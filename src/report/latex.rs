@@ -1,6 +1,6 @@
 //! A page as LaTeX, and as PDF where pdflatex is installed.
 
-use super::{Block, Page, inline, numeric};
+use super::page::{Block, Page, inline, numeric};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;

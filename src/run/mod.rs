@@ -15,6 +15,7 @@
 mod events;
 mod results;
 mod resume;
+mod settings;
 pub mod status;
 
 use std::fs;
@@ -27,14 +28,13 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::looks;
 use crate::plot::Chart;
 use events::Events;
 use gradus_core::profile;
 use results::Results;
 use resume::Resumed;
+use settings::{ARGS, TEXT, complete, internal};
 
-const ARGS: &str = "args.json";
 const LOG: &str = "log.jsonl";
 const OPS: &str = "ops.json";
 /// What a run consists of: these are removed where a run is replaced, and nothing else.
@@ -51,8 +51,6 @@ const OWN: [&str; 10] = [
     "detections.json",
 ];
 const OWN_PREFIXES: [&str; 3] = [events::PREFIX, "train_batch", "val_batch"];
-/// More than any file of text that a run writes.
-const TEXT: u64 = 1 << 30;
 
 /// What to do with a run that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +109,7 @@ impl Run {
                 }
                 files::create_folder(folder.join("weights"))?;
                 files::create_folder(folder.join("state"))?;
-                resume::write(folder, complete(settings)?)?;
+                settings::write(folder, complete(settings)?)?;
                 None
             }
         };
@@ -151,26 +149,7 @@ impl Run {
 
     /// The settings that the run in `folder` goes by.
     pub fn settings<T: DeserializeOwned>(folder: impl AsRef<Path>) -> Result<T> {
-        let path = folder.as_ref().join(ARGS);
-        let bytes = files::read(&path, TEXT).map_err(|e| e.remedy("name the folder of a run"));
-        let bytes = bytes.map_err(|e| match path.exists() {
-            true => e,
-            false => looks::instead(e, folder.as_ref(), "the folder of a run"),
-        })?;
-        serde_json::from_slice(&bytes).map_err(|e| {
-            let settings: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            match settings["task"].as_str() {
-                // One of the other kind.
-                Some(task) => {
-                    Error::input(format!("is a run of `gradus train {task}`, and another is wanted"))
-                        .in_file(folder.as_ref())
-                        .remedy("name a run of the kind that this command takes")
-                }
-                None => Error::input(format!("does not hold a run's settings: {e}"))
-                    .in_file(path)
-                    .remedy("name the folder of a run"),
-            }
-        })
+        settings::read(folder.as_ref())
     }
 
     /// The folder.
@@ -244,21 +223,6 @@ impl Run {
         text.push(b'\n');
         let file = fs::OpenOptions::new().create(true).append(true).open(&path);
         file.and_then(|mut f| f.write_all(&text)).map_err(|e| Error::write(&path, &e))
-    }
-}
-
-fn internal(e: serde_json::Error) -> Error {
-    Error::failure(format!("the settings or a log line cannot be written as JSON: {e}"))
-}
-
-/// The settings as an object, with the program's version.
-fn complete(settings: &impl Serialize) -> Result<Map<String, Value>> {
-    match serde_json::to_value(settings).map_err(internal)? {
-        Value::Object(mut map) => {
-            map.insert("version".into(), env!("CARGO_PKG_VERSION").into());
-            Ok(map)
-        }
-        other => Err(Error::failure(format!("settings are a struct or a map, not {other}"))),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::settings::TEXT;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;
@@ -28,7 +29,7 @@ impl Results {
         let path = folder.join(CSV);
         let mut table = Results { path, names: Vec::new(), rows: Vec::new() };
         if table.path.exists() {
-            let bytes = files::read(&table.path, super::TEXT)?;
+            let bytes = files::read(&table.path, TEXT)?;
             table.parse(&String::from_utf8_lossy(&bytes))?;
         }
         Ok(table)

@@ -8,9 +8,8 @@
 //! in `args.json`, since the version that wrote it had none, is what it is by default; one that is not known
 //! here, on its own or inside of another, may mean another run.
 
-use super::{ARGS, Run, complete, internal};
+use super::settings::{self, complete};
 use crate::error::{Error, Result};
-use crate::files;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -41,8 +40,8 @@ impl Resumed {
     /// # Errors
     /// One differs that may not: the remedy names the command that goes on.
     pub(super) fn new<S: Serialize + DeserializeOwned>(folder: &Path, settings: &S) -> Result<Self> {
-        let mut written: Map<String, Value> = Run::settings(folder)?;
-        let (mut begun, mut now) = (complete(&Run::settings::<S>(folder)?)?, complete(settings)?);
+        let mut written: Map<String, Value> = settings::read(folder)?;
+        let (mut begun, mut now) = (complete(&settings::read::<S>(folder)?)?, complete(settings)?);
         begun.extend(FREE.into_iter().chain([VERSION]).filter_map(|name| written.remove_entry(name)));
         let written = Value::Object(written);
         if let Some((name, value)) = unknown(&written, &Value::Object(begun.clone())) {
@@ -82,7 +81,7 @@ impl Resumed {
                 other => *other = json!([entry]),
             }
         }
-        write(folder, self.now)
+        settings::write(folder, self.now)
     }
 
     /// What is to be said of the last bits, where another instruction set goes on.
@@ -92,12 +91,6 @@ impl Resumed {
         let same = alike && self.now.get("precision").and_then(Value::as_str).is_none_or(|p| p == "f32");
         Some(if same { "the same on both" } else { "may differ from those of a run on one instruction set" })
     }
-}
-
-/// Writes a run's settings.
-pub(super) fn write(folder: &Path, settings: Map<String, Value>) -> Result<()> {
-    let text = serde_json::to_string_pretty(&Value::Object(settings)).map_err(internal)?;
-    files::write_atomic(folder.join(ARGS), (text + "\n").as_bytes())
 }
 
 fn refused(folder: &Path, name: &str, then: Option<&Value>, now: Option<&Value>) -> Error {
@@ -165,7 +158,7 @@ mod tests {
 
     fn begun(settings: Value) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), object(settings)).unwrap();
+        settings::write(dir.path(), object(settings)).unwrap();
         dir
     }
 
@@ -186,7 +179,7 @@ mod tests {
         let dir = begun(json!({"epochs": 10, "lr": 0.1, "isa": "avx512", "batch": 2, "precision": "f32"}));
         let go_on = |now: Value, epochs, batches| {
             Resumed::new(dir.path(), &now).unwrap().record(dir.path(), [epochs, batches], false).unwrap();
-            Run::settings::<Value>(dir.path()).unwrap()
+            settings::read::<Value>(dir.path()).unwrap()
         };
         let longer = json!({"epochs": 20, "lr": 0.1, "isa": "avx2", "batch": 2, "precision": "f32"});
         let args = go_on(longer, 4, 12);
@@ -209,7 +202,7 @@ mod tests {
         let dir = begun(json!({"epochs": 10}));
         Resumed::new(dir.path(), &json!({"epochs": 3})).unwrap().record(dir.path(), [0, 0], false).unwrap();
         let version = env!("CARGO_PKG_VERSION");
-        let args: Value = Run::settings(dir.path()).unwrap();
+        let args: Value = settings::read(dir.path()).unwrap();
         assert_eq!(args, json!({"epochs": 3, "version": version}));
     }
 
@@ -229,7 +222,7 @@ mod tests {
         let text = go_on(0.0, 3).unwrap_err().to_string();
         assert!(text.contains("was begun with depth 0, not 3"), "{text}");
         go_on(0.5, 0).unwrap().record(dir.path(), [4, 2], false).unwrap();
-        let args: Value = Run::settings(dir.path()).unwrap();
+        let args: Value = settings::read(dir.path()).unwrap();
         assert_eq!((&args["lr"], &args[CHANGES][0]["lr"]), (&json!(0.5), &json!([0.0, 0.5])));
         let versions = json!(["0.0.1", env!("CARGO_PKG_VERSION")]);
         assert_eq!(args[CHANGES][0][VERSION], versions);
@@ -268,7 +261,7 @@ mod tests {
         let go_on = |epochs: usize, data: &str| {
             let now = json!({"epochs": epochs, "lr": 0.5, "data": data});
             Resumed::new(dir.path(), &now).unwrap().record(dir.path(), [8, 0], true).unwrap();
-            Run::settings::<Value>(dir.path()).unwrap()
+            settings::read::<Value>(dir.path()).unwrap()
         };
         assert_eq!(go_on(10, "a"), json!({"epochs": 10, "lr": 0.1, "data": "a"}));
         let args = go_on(8, "b");

@@ -1,7 +1,7 @@
 //! `gradus train alexnet`: tell classes of images apart.
 
-use super::{Changes, Output, moved, must_descend, pick, source};
-use crate::cli::{Faults, Global, at_least_one};
+use super::options::{Changes, Output, moved, must_descend, source};
+use crate::cli::options::{Faults, Global, at_least_one, pick};
 use crate::data;
 use crate::engine::alexnet::{self, Settings};
 use crate::engine::classifier::Plan;

@@ -1,7 +1,7 @@
 //! `gradus train detector`: find objects in boxes and on pixels.
 
-use super::{Changes, Output, factor, moved, must_descend, pick, source};
-use crate::cli::{Global, at_least_one};
+use super::options::{Changes, Output, factor, moved, must_descend, source};
+use crate::cli::options::{Faults, Global, at_least_one, pick};
 use crate::data::detection::{self, TestSplit};
 use crate::engine::detection::{Decay, Plan, Recipe};
 use crate::engine::detector::{self, Settings};
@@ -87,7 +87,7 @@ pub struct DetectorArgs {
     #[arg(long, value_name = "N")]
     trainable_layers: Option<usize>,
     #[command(flatten)]
-    faults: crate::cli::Faults,
+    faults: Faults,
     #[command(flatten)]
     output: Output,
 }

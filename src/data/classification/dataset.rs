@@ -122,11 +122,10 @@ pub fn describe(source: &str, parts: &[(String, &Subset<dyn Dataset>)]) -> Descr
 }
 
 /// What `--data` may name.
-pub(in crate::data) const EXPECTED: &str =
-    "a folder of images with one sub-folder a class, or CIFAR-10's archive";
+pub(crate) const EXPECTED: &str = "a folder of images with one sub-folder a class, or CIFAR-10's archive";
 
 /// `total` images: those of a random permutation's last `held_out`, and the others; both in ascending order.
-pub(in crate::data) fn hold_out(total: usize, held_out: usize, rng: &mut Rng) -> (Vec<usize>, Vec<usize>) {
+pub(crate) fn hold_out(total: usize, held_out: usize, rng: &mut Rng) -> (Vec<usize>, Vec<usize>) {
     let mut kept = rng.permutation(total);
     let mut held = kept.split_off(total - held_out);
     kept.sort_unstable();

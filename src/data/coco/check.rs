@@ -5,8 +5,8 @@ use std::path::{Component, Path};
 
 use rayon::prelude::*;
 
+use super::dataset::{Coco, clamp, is_empty};
 use super::json::{Annotation, BAD_MASK, ImageInfo, Segmentation};
-use super::{Coco, clamp, is_empty};
 use crate::data::Reading;
 use crate::data::description::Faults;
 use crate::data::description::Outcome::{self, LeftOut, Mended, Noted, Refused};

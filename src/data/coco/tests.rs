@@ -1,6 +1,8 @@
 use super::*;
-use crate::data::detection::Mirrored;
-use crate::data::{Loader, Subset};
+use crate::data::detection::{DetectionDataset, Mirrored, Object};
+use crate::data::{Images, Loader, Reading, Subset};
+use crate::error::Result;
+use crate::image::Image;
 use crate::metrics::rle::Rle;
 use std::sync::Arc;
 

@@ -15,10 +15,10 @@ use std::io::Read;
 
 use jpeg_decoder::{Decoder, Error as E, PixelFormat as P};
 
-use super::{Limits, damaged, truncated};
 use crate::error::{Error, Result};
-use crate::image::Image;
-use crate::image::header::{SCAN, segments};
+use crate::image::format::{damaged, truncated};
+use crate::image::segments::{SCAN, segments};
+use crate::image::{Image, Limits};
 
 /// The end of a file, behind ones: a byte of them is followed by a zero, which tells it from a marker.
 const ONES: [u8; 34] = {

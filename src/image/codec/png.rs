@@ -4,9 +4,9 @@ use std::io::Cursor;
 
 use ::png::{BitDepth, ColorType, Decoder, DecodingError, Transformations};
 
-use super::{Limits, damaged, truncated};
 use crate::error::Result;
-use crate::image::{Image, Samples};
+use crate::image::format::{damaged, truncated};
+use crate::image::{Image, Limits, Samples};
 
 /// Deflate unpacks a byte to at most so many.
 const DEFLATE: u128 = 1032;
@@ -50,7 +50,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
         reader.next_frame(&mut samples).map_err(error)?;
         Samples::U8(samples)
     };
-    Ok(Image { width, height, channels: color.samples(), samples })
+    Ok(Image::new(width, height, color.samples(), samples))
 }
 
 /// What the decoder says, without the names of its own types.

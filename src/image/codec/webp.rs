@@ -4,9 +4,9 @@ use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::{Limits, damaged, truncated};
 use crate::error::Result;
-use crate::image::Image;
+use crate::image::format::{damaged, truncated};
+use crate::image::{Image, Limits};
 
 /// The image of a WebP file as it is stored, or the first picture of an animated one, RGB or RGBA.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {

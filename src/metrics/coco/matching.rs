@@ -1,6 +1,7 @@
 //! Which detection takes which object, in an image and a category.
 
-use super::*;
+use super::objects::{AREAS, Detection, Kind, Truth, ignored, outside, thresholds};
+use crate::error::{Error, Result};
 
 /// A detection after matching; bit t of the sets speaks of threshold t.
 pub(super) struct Matched {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::metrics::rle::Rle;
 
 fn category(id: i64) -> Category {
     Category { id, name: format!("category {id}") }

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{
-    BAD_MASK, Entry, Instances, MAX_BYTES, Place, Segmentation, Wrong, entries, segmentation, syntax,
-};
+use super::instances::{BAD_MASK, Instances, MAX_BYTES, Place, Segmentation, entries, segmentation};
+use super::syntax;
 use crate::data::Reading;
+use crate::data::coco::raw::{Entry, Wrong};
 use crate::data::description::{Faults, Outcome};
 use crate::error::Result;
 use crate::files;

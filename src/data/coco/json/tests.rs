@@ -1,5 +1,6 @@
 use super::*;
 use crate::metrics::coco::Detection;
+use crate::metrics::rle::Rle;
 
 const GOOD: &str = r#"{
     "info": {"year": 2017}, "licenses": [],

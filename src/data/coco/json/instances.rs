@@ -1,31 +1,21 @@
-//! COCO's JSON files: *instances* (images, categories, annotated objects) and *results* (lists of
-//! detections).
-//!
-//! Tools write these files in many ways. What has one plain meaning is taken in it, what can be spared is
-//! left out, and what cannot be meant refuses the file; each is a [`Faults`] entry that names image and
-//! annotation, and all of a file are told at once. Where pycocotools reads a file, its reading is the
-//! measure.
-
-mod results;
-mod syntax;
+//! Instances files: images, categories, annotated objects.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::value::RawValue;
 
-use super::raw::{Entry, Id, RawSegmentation, Wrong};
+use super::syntax;
 use crate::data::Reading;
+use crate::data::coco::raw::{Entry, Id, RawSegmentation, Wrong};
 use crate::data::description::{Faults, Outcome};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::metrics::coco::{Category, GroundTruth, Truth};
 use crate::metrics::rle::{self, Rle};
 
-pub use results::{ImageName, results_to_json};
-
 /// Larger files are refused: a bound on memory (COCO's own are below 0.5 GB).
-pub(super) const MAX_BYTES: u64 = 2 << 30;
+pub(crate) const MAX_BYTES: u64 = 2 << 30;
 
 /// An instances file.
 #[derive(Clone, Debug, Default)]
@@ -115,7 +105,7 @@ impl Instances {
     }
 
     /// What can be read of the bytes of an instances file, and what is doubtful about it. Errors: it is none.
-    pub(super) fn gather(bytes: &[u8]) -> Result<(Self, Faults)> {
+    pub(crate) fn gather(bytes: &[u8]) -> Result<(Self, Faults)> {
         let text = syntax::text(bytes)?;
         let top = Entry::parse(&text).map_err(|e| syntax::foreign(&text, &e, "instances"))?;
         let list = |name: &str| {
@@ -167,7 +157,7 @@ impl Instances {
     }
 
     /// The images by their ids as the file has them.
-    fn by_id(&self) -> HashMap<Id, &ImageInfo> {
+    pub(super) fn by_id(&self) -> HashMap<Id, &ImageInfo> {
         self.images.iter().map(|i| (i.key(), i)).collect()
     }
 }
@@ -184,7 +174,7 @@ impl ImageInfo {
 
 /// What an entry is called in messages: noun and id, or its place where it has none, and image or file where
 /// it tells.
-struct Place<'e, 'a> {
+pub(super) struct Place<'e, 'a> {
     entry: &'e Entry<'a>,
     noun: &'e str,
     number: usize,
@@ -207,7 +197,7 @@ impl std::fmt::Display for Place<'_, '_> {
 }
 
 /// Reads each entry; what cannot be read is a fault that refuses.
-fn entries<T>(
+pub(super) fn entries<T>(
     raw: &[&RawValue],
     noun: &str,
     plural: &str,
@@ -340,10 +330,15 @@ fn objects(
 }
 
 /// The fault of a mask.
-pub(super) const BAD_MASK: &str = "masks cannot be read";
+pub(crate) const BAD_MASK: &str = "masks cannot be read";
 
 /// The mask. One that cannot be read is a fault of that outcome, and none.
-fn segmentation(entry: &Entry, place: &Place, outcome: Outcome, faults: &mut Faults) -> Segmentation {
+pub(super) fn segmentation(
+    entry: &Entry,
+    place: &Place,
+    outcome: Outcome,
+    faults: &mut Faults,
+) -> Segmentation {
     let bad = |faults: &mut Faults, what: String| {
         faults.add(BAD_MASK, outcome, format!("{place}: {what}"));
         Segmentation::None
@@ -380,6 +375,3 @@ fn segmentation(entry: &Entry, place: &Place, outcome: Outcome, faults: &mut Fau
     }
     if polygons.is_empty() { Segmentation::None } else { Segmentation::Polygons(polygons) }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,102 @@
+//! Options that several commands have.
+
+use crate::data::Reading;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
+use gradus_core::gemm::Precision;
+use std::path::PathBuf;
+
+/// Options of every command.
+#[derive(Args, Clone)]
+pub struct Global {
+    /// Print exactly one JSON value on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Threads to compute with [default: all cores]; the results' bits do not depend on it
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// What products and convolutions read: f32, or bf16 (mixed precision; faster where the processor has AMX
+    /// or AVX512-BF16)
+    #[arg(long, global = true, value_name = "P", default_value = "f32", value_parser = precision)]
+    pub precision: Precision,
+    /// The seed of everything random
+    #[arg(long, global = true, value_name = "N", default_value_t = 1234)]
+    pub seed: u64,
+    /// Print what took the time, op by op, at the end; write a trace for Chrome's viewer to FILE [default:
+    /// gradus-profile.json]
+    #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "gradus-profile.json")]
+    pub profile: Option<PathBuf>,
+    /// Which of these were given, where a run that goes on has its own
+    #[arg(skip)]
+    pub(super) given: Given,
+}
+
+/// Options that were given, not taken by default.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Given {
+    seed: bool,
+    precision: bool,
+}
+
+impl Given {
+    pub fn of(matches: &ArgMatches) -> Self {
+        let given = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+        Given { seed: given("seed"), precision: given("precision") }
+    }
+}
+
+/// Parses a precision by its name.
+fn precision(text: &str) -> std::result::Result<Precision, String> {
+    let found = Precision::ALL.into_iter().find(|p| p.name() == text);
+    found.ok_or_else(|| "choose f32 or bf16".into())
+}
+
+impl Global {
+    /// The seed, where a run goes on its own unless another is given.
+    pub fn seed_of(&self, begun: Option<u64>) -> u64 {
+        pick(self.given.seed.then_some(self.seed), begun, self.seed)
+    }
+
+    /// The precision, where a run goes on its own unless another is given.
+    pub fn precision_of(&self, begun: Option<Precision>) -> Precision {
+        pick(self.given.precision.then_some(self.precision), begun, self.precision)
+    }
+}
+
+/// What is given, else what a run that goes on was begun with, else the default.
+pub(super) fn pick<T>(given: Option<T>, begun: Option<T>, default: T) -> T {
+    given.or(begun).unwrap_or(default)
+}
+
+/// How commands that read a data set take its faults.
+#[derive(Args, Clone, Copy, Default)]
+pub(super) struct Faults {
+    /// Refuse a data set that has any fault, however small; each image is decoded for it
+    #[arg(long)]
+    strict: bool,
+    /// Leave out images that cannot be read, and say which
+    #[arg(long, conflicts_with = "strict")]
+    skip_bad: bool,
+}
+
+impl Faults {
+    /// How they are taken.
+    pub fn reading(self) -> Reading {
+        Reading { strict: self.strict, skip_bad: self.skip_bad }
+    }
+
+    /// How a run that goes on reads its data, unless told otherwise.
+    pub fn of_run(self, begun: Option<Reading>) -> Reading {
+        let given = self.reading();
+        if given.is_default() { begun.unwrap_or(given) } else { given }
+    }
+}
+
+/// Parses a count that must be at least 1.
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("at least 1 is needed".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("a whole number is needed, such as 25".into()),
+    }
+}

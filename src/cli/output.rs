@@ -1,0 +1,101 @@
+//! How commands give their results: printed, drawn, written, or refused.
+
+use super::options::Global;
+use crate::data::{Reading, description};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::plot::Chart;
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+impl Global {
+    /// Prints a command's result: for people, or as one JSON value.
+    pub fn print(&self, result: &(impl Serialize + Display)) -> Result<()> {
+        let text = if self.json {
+            serde_json::to_string_pretty(result).map_err(|e| Error::failure(format!("JSON: {e}")))?
+        } else {
+            result.to_string()
+        };
+        let written = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
+        match written {
+            // The reader of a pipe may leave early.
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::failure(format!("standard output: {e}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file that is not there yet, unless it may be overwritten.
+pub(super) fn new_file(path: PathBuf, force: bool) -> Result<PathBuf> {
+    if path.exists() && !force {
+        return Err(Error::input("exists already").in_file(path).remedy("name another file, or --force"));
+    }
+    Ok(path)
+}
+
+/// Draws charts into a folder, each as a PNG file of its name: the files' paths.
+pub(super) fn draw<'a>(
+    out: &Path,
+    force: bool,
+    charts: impl IntoIterator<Item = (&'a str, Chart)>,
+) -> Result<Vec<String>> {
+    files::create_folder(out)?;
+    let one = |(name, chart): (&str, Chart)| {
+        let file = new_file(out.join(format!("{name}.png")), force)?;
+        chart.image().save_png(&file)?;
+        Ok(file.display().to_string())
+    };
+    charts.into_iter().map(one).collect()
+}
+
+/// What is made of each picture, and whether all could be read. Pictures have nothing to do with each other:
+/// one that `read` refuses does not keep the others from their results, which are printed before the command
+/// fails. With `skip_bad` it does not fail, and names what was left out. Both closures are given a picture's
+/// place in the list. Error: `work` failed, which is no picture's fault, or there is no result.
+pub(super) fn each_picture<P, T>(
+    paths: &[PathBuf],
+    skip_bad: bool,
+    mut read: impl FnMut(usize) -> Result<P>,
+    mut work: impl FnMut(usize, P) -> Result<T>,
+) -> Result<(Vec<T>, Result<()>)> {
+    let reading = Reading { skip_bad, ..Reading::default() };
+    let (mut done, mut faults) = (Vec::new(), description::Faults::default());
+    for k in 0..paths.len() {
+        match read(k) {
+            Ok(picture) => done.push(work(k, picture)?),
+            Err(e @ Error::Input(_)) if paths.len() > 1 => {
+                faults.add(description::Faults::UNREADABLE, reading.of_bad_image(), e);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    if done.is_empty() {
+        faults.judge(Reading { strict: true, ..reading })?;
+    }
+    let verdict = faults.judge(reading);
+    if verdict.is_ok() {
+        faults.iter().for_each(|fault| eprintln!("warning: {fault}"));
+    }
+    Ok((done, verdict))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_behind_the_reading_is_no_pictures_fault() {
+        let paths: Vec<PathBuf> = ["a", "b", "c"].map(PathBuf::from).to_vec();
+        let bad = |k: usize| if k == 1 { Err(Error::input("is no image").in_file("b")) } else { Ok(k) };
+        let (done, verdict) = each_picture(&paths, true, bad, |k, _| Ok(k)).unwrap();
+        assert!(done == [0, 2] && verdict.is_ok());
+        assert!(each_picture(&paths, false, bad, |k, _| Ok(k)).unwrap().1.is_err());
+        let unwritable = |k, _| if k == 2 { Err(Error::input("cannot be written")) } else { Ok(k) };
+        let error = each_picture(&paths, true, bad, unwritable).unwrap_err();
+        assert_eq!(error.to_string(), "cannot be written");
+    }
+}

@@ -1,0 +1,180 @@
+//! The data set itself: images, categories and objects of an instances file.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::json::{Annotation, ImageInfo, ImageName, Instances, Segmentation};
+use crate::data::Images;
+use crate::data::description::{Faults, Outcome, counted, skippable};
+use crate::data::detection::{DetectionDataset, Object, Sample};
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::metrics::coco::{Category, GroundTruth};
+
+/// An instances file and the folder of its images.
+///
+/// Labels are 1, 2, ... by ascending category id. Images are sorted by id, and those without objects are
+/// kept. An object whose box has no area inside of its image is left out of learning, as in torchvision's
+/// references, but stays one that should be found, as in pycocotools.
+#[derive(Clone, Debug)]
+pub struct Coco {
+    pub(super) annotations: PathBuf,
+    pub(super) folder: PathBuf,
+    pub(super) images: Vec<ImageInfo>,
+    pub(super) classes: Vec<Category>,
+    /// The objects, sorted by image.
+    pub(super) objects: Vec<Annotation>,
+    pub(super) faults: Faults,
+    /// Of the annotations, and of the images that are left out.
+    pub(super) checksum: u32,
+}
+
+impl Coco {
+    pub(super) fn path(&self, image: &ImageInfo) -> PathBuf {
+        self.folder.join(&image.file_name)
+    }
+
+    pub(super) fn objects(&self, image: i64) -> &[Annotation] {
+        let start = self.objects.partition_point(|a| a.image < image);
+        let end = self.objects.partition_point(|a| a.image <= image);
+        &self.objects[start..end]
+    }
+
+    fn label(&self, a: &Annotation) -> usize {
+        1 + self.classes.partition_point(|c| c.id < a.category)
+    }
+
+    /// Image i as its entry speaks of it: as stored or upright; see [`super`].
+    fn image(&self, i: usize) -> Result<Image> {
+        let info = &self.images[i];
+        let path = self.path(info);
+        let image = read(&path, info.size).map_err(skippable)?;
+        match info.size.filter(|&s| s != [image.width() as u64, image.height() as u64]) {
+            Some([w, h]) => {
+                let what =
+                    format!("is {} x {} pixels, and no longer {w} x {h}", image.width(), image.height());
+                Err(Error::input(what).in_file(path).remedy("it has changed since the data set was opened"))
+            }
+            None => Ok(image),
+        }
+    }
+
+    /// The objects of an image to learn from, with their boxes inside of it.
+    pub(super) fn learned(&self, info: &ImageInfo) -> impl Iterator<Item = (&Annotation, [f32; 4])> {
+        let [w, h] = info.size.unwrap_or_default();
+        let inside = move |a: &'_ Annotation| clamp(a.bbox, w as f32, h as f32);
+        self.objects(info.id).iter().map(move |a| (a, inside(a))).filter(|(_, b)| !is_empty(*b))
+    }
+}
+
+/// An image as an entry speaks of it that gives this size: as stored where that has it, and else upright.
+pub fn read(path: &Path, size: Option<[u64; 2]>) -> Result<Image> {
+    let (upright, orientation) = Image::open_oriented(path)?;
+    let fits = |image: &Image| size == Some([image.width() as u64, image.height() as u64]);
+    let stored = (size.is_some() && orientation != 1).then(|| upright.clone().turned_back(orientation));
+    Ok(stored.filter(fits).unwrap_or(upright).to_rgb8())
+}
+
+/// From `[x, y, width, height]` to corners inside of the image.
+pub(super) fn clamp([x, y, w, h]: [f64; 4], width: f32, height: f32) -> [f32; 4] {
+    let [x1, y1, x2, y2] = [x, y, x + w, y + h].map(|v| v as f32);
+    [x1.clamp(0.0, width), y1.clamp(0.0, height), x2.clamp(0.0, width), y2.clamp(0.0, height)]
+}
+
+/// Has a box no area?
+pub(super) fn is_empty([x1, y1, x2, y2]: [f32; 4]) -> bool {
+    x2 <= x1 || y2 <= y1
+}
+
+impl Images for Coco {
+    fn kind(&self) -> String {
+        "COCO instances".into()
+    }
+
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn name(&self, i: usize) -> String {
+        self.images[i].file_name.clone()
+    }
+
+    fn checksum(&self) -> String {
+        format!("crc32c:{:08x}", self.checksum)
+    }
+
+    fn faults(&self) -> Faults {
+        self.faults.clone()
+    }
+}
+
+impl DetectionDataset for Coco {
+    fn classes(&self) -> &[Category] {
+        &self.classes
+    }
+
+    fn load(&self, i: usize) -> Result<Sample> {
+        let info = &self.images[i];
+        let image = self.image(i)?;
+        let (w, h) = (image.width() as u64, image.height() as u64);
+        let object = |(a, bbox): (&Annotation, [f32; 4])| {
+            let place = |e: Error| {
+                let what = format!("annotation {} (image {}, {}): {e}", a.id, a.image, info.file_name);
+                Error::input(what).in_file(&self.annotations)
+            };
+            let mask = a.segmentation.mask(h, w).map_err(place)?;
+            Ok(Object { bbox, label: self.label(a), area: a.area, crowd: a.crowd, mask })
+        };
+        let objects = self.learned(info).map(object).collect::<Result<_>>()?;
+        Ok(Sample { image, image_id: info.id, objects })
+    }
+
+    fn labels(&self, i: usize) -> Option<Vec<usize>> {
+        let objects = self.learned(&self.images[i]).filter(|(a, _)| !a.crowd);
+        Some(objects.map(|(a, _)| self.label(a)).collect())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let crowd = self.objects.iter().filter(|a| a.crowd).count();
+        let bare = |a: &&Annotation| !a.crowd && matches!(a.segmentation, Segmentation::None);
+        let bare = self.objects.iter().filter(bare).count();
+        let notes = [
+            (crowd, counted(crowd, "crowd region (ignored)", "crowd regions (ignored)")),
+            (bare, counted(bare, "object without a mask", "objects without a mask")),
+        ];
+        notes.into_iter().filter(|(n, _)| *n > 0).map(|(_, note)| note).collect()
+    }
+
+    fn image_name(&self, id: i64) -> ImageName {
+        let info = self.images.binary_search_by_key(&id, |i| i.id).ok().map(|at| &self.images[at]);
+        match info.and_then(|i| i.text_id.clone()) {
+            Some(text) => ImageName { id: text.into(), file: None },
+            None => id.into(),
+        }
+    }
+
+    fn without_mask(&self, indices: &[usize]) -> Faults {
+        let mut faults = Faults::default();
+        for info in indices.iter().map(|&i| &self.images[i]) {
+            for (a, _) in self.learned(info).filter(|(a, _)| !a.crowd) {
+                if let Segmentation::None = a.segmentation {
+                    let name = format!("annotation {} (image {}, {})", a.id, a.image, info.file_name);
+                    faults.add("objects have no mask", Outcome::Refused, name);
+                }
+            }
+        }
+        faults
+    }
+
+    /// From the annotations alone, so with their own numbers in full precision; sizes come from their
+    /// entries.
+    fn ground_truth(&self, indices: &[usize]) -> Result<GroundTruth> {
+        let ids: HashSet<i64> = indices.iter().map(|&i| self.images[i].id).collect();
+        let instances = Instances {
+            images: self.images.iter().filter(|i| ids.contains(&i.id)).cloned().collect(),
+            categories: self.classes.clone(),
+            annotations: self.objects.iter().filter(|a| ids.contains(&a.image)).cloned().collect(),
+        };
+        instances.ground_truth(true).map_err(|e| e.in_file(&self.annotations))
+    }
+}

@@ -1,0 +1,58 @@
+//! A run's settings, `args.json`.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::{files, looks};
+
+pub(super) const ARGS: &str = "args.json";
+/// More than any file of text that a run writes.
+pub(super) const TEXT: u64 = 1 << 30;
+
+/// The settings that the run in `folder` goes by.
+pub(super) fn read<T: DeserializeOwned>(folder: &Path) -> Result<T> {
+    let path = folder.join(ARGS);
+    let bytes = files::read(&path, TEXT).map_err(|e| e.remedy("name the folder of a run"));
+    let bytes = bytes.map_err(|e| match path.exists() {
+        true => e,
+        false => looks::instead(e, folder, "the folder of a run"),
+    })?;
+    serde_json::from_slice(&bytes).map_err(|e| {
+        let settings: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        match settings["task"].as_str() {
+            // One of the other kind.
+            Some(task) => Error::input(format!("is a run of `gradus train {task}`, and another is wanted"))
+                .in_file(folder)
+                .remedy("name a run of the kind that this command takes"),
+            None => Error::input(format!("does not hold a run's settings: {e}"))
+                .in_file(path)
+                .remedy("name the folder of a run"),
+        }
+    })
+}
+
+/// Writes a run's settings.
+pub(super) fn write(folder: &Path, settings: Map<String, Value>) -> Result<()> {
+    let text = serde_json::to_string_pretty(&Value::Object(settings)).map_err(internal)?;
+    files::write_atomic(folder.join(ARGS), (text + "\n").as_bytes())
+}
+
+/// The error of what is no JSON, which is the program's own fault.
+pub(super) fn internal(e: serde_json::Error) -> Error {
+    Error::failure(format!("the settings or a log line cannot be written as JSON: {e}"))
+}
+
+/// The settings as an object, with the program's version.
+pub(super) fn complete(settings: &impl Serialize) -> Result<Map<String, Value>> {
+    match serde_json::to_value(settings).map_err(internal)? {
+        Value::Object(mut map) => {
+            map.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+            Ok(map)
+        }
+        other => Err(Error::failure(format!("settings are a struct or a map, not {other}"))),
+    }
+}
