@@ -9,6 +9,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use byteorder::{BE, ByteOrder, LE};
+
 use super::format::START;
 use super::{Format, Image, Limits, Samples, segments};
 use crate::error::{Error, Result};
@@ -38,9 +40,7 @@ impl Format {
             Format::Png => last.starts_with(PNG_END),
             Format::Jpeg => last.ends_with(JPEG_END),
             // A RIFF file tells how many bytes follow the first eight.
-            Format::WebP => first
-                .get(4..8)
-                .is_some_and(|n| 8 + n.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b)) <= length),
+            Format::WebP => first.get(4..8).is_some_and(|n| 8 + u64::from(LE::read_u32(n)) <= length),
         };
         if !whole {
             Image::open(path)?;
@@ -111,7 +111,11 @@ impl Image {
     fn big_endian(&self) -> Cow<'_, [u8]> {
         match self.samples() {
             Samples::U8(v) => v.into(),
-            Samples::U16(v) => v.iter().flat_map(|s| s.to_be_bytes()).collect::<Vec<_>>().into(),
+            Samples::U16(v) => {
+                let mut bytes = vec![0; 2 * v.len()];
+                BE::write_u16_into(v, &mut bytes);
+                bytes.into()
+            }
         }
     }
 }

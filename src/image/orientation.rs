@@ -7,6 +7,8 @@
 
 use std::io::Read;
 
+use byteorder::{BE, ByteOrder, LE};
+
 /// What one text of a PNG file may unpack to, and all of them together.
 const TEXT: u64 = 1 << 20;
 const TEXTS: u64 = 1 << 26;
@@ -101,16 +103,17 @@ fn in_tiff(mut tiff: &[u8]) -> Option<u8> {
     while let Some(rest) = tiff.strip_prefix(b"Exif\0\0") {
         tiff = rest;
     }
-    let little = match tiff.get(..4)? {
-        b"II*\0" => true,
-        b"MM\0*" => false,
-        _ => return None,
-    };
-    let number = |at: usize, size: usize| {
-        let field = tiff.get(at..at.checked_add(size)?)?;
-        let fold = |n, &b: &u8| n << 8 | usize::from(b);
-        Some(if little { field.iter().rev().fold(0, fold) } else { field.iter().fold(0, fold) })
-    };
+    match tiff.get(..4)? {
+        b"II*\0" => in_directory::<LE>(tiff),
+        b"MM\0*" => in_directory::<BE>(tiff),
+        _ => None,
+    }
+}
+
+/// [`in_tiff`], in one order of bytes.
+fn in_directory<B: ByteOrder>(tiff: &[u8]) -> Option<u8> {
+    let number =
+        |at: usize, size: usize| Some(B::read_uint(tiff.get(at..at.checked_add(size)?)?, size) as usize);
     let directory = number(4, 4)?;
     let entries = number(directory, 2)?;
     let whole = (0..entries).map(|i| directory + 2 + 12 * i).take_while(|&e| e + 12 <= tiff.len());

@@ -3,6 +3,8 @@
 
 use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
 
+use byteorder::{BE, ByteOrder, LE, ReadBytesExt};
+
 use super::Format;
 use super::orientation::Notes;
 
@@ -49,7 +51,7 @@ fn png(file: &mut (impl Read + Seek), notes: &mut Notes) -> io::Result<[usize; 2
     file.seek(SeekFrom::Start(8))?;
     let mut size = None;
     loop {
-        let length = u64::from(u32::from_be_bytes(bytes(file)?));
+        let length = u64::from(file.read_u32::<BE>()?);
         let name = bytes(file)?;
         let read = match &name {
             b"IEND" => return size.ok_or_else(|| io::ErrorKind::InvalidData.into()),
@@ -58,8 +60,7 @@ fn png(file: &mut (impl Read + Seek), notes: &mut Notes) -> io::Result<[usize; 2
         };
         match (&name, &block(file, read)?[..]) {
             (b"IHDR", content) => {
-                let sides = content.as_chunks().0.first_chunk();
-                size = sides.map(|sides| sides.map(|side| u32::from_be_bytes(side) as usize));
+                size = content.get(..8).map(|sides| [0, 4].map(|at| BE::read_u32(&sides[at..]) as usize));
             }
             (_, content) => notes.add_chunk(&name, content),
         }
@@ -89,7 +90,7 @@ pub(super) fn segments(mut file: impl BufRead) -> impl Iterator<Item = Segment> 
             // Markers may be padded with any number of 0xff.
             let mut marker = 0xff;
             while marker == 0xff {
-                [marker] = bytes(&mut file).ok()?;
+                marker = file.read_u8().ok()?;
                 at += 1;
             }
             // A zero tells a pixel's 0xff from a marker; the others stand alone: TEM, restarts, start and
@@ -97,7 +98,7 @@ pub(super) fn segments(mut file: impl BufRead) -> impl Iterator<Item = Segment> 
             if matches!(marker, 0x00 | 0x01 | 0xd0..=0xd9) {
                 continue;
             }
-            let length = bytes(&mut file).map(u16::from_be_bytes).ok();
+            let length = file.read_u16::<BE>().ok();
             let content = length.and_then(|n| block(&mut file, u64::from(n.checked_sub(2)?)).ok());
             let segment = Segment { marker, at: at - 2, content };
             at += 2 + segment.content.as_ref().map_or(0, Vec::len);
@@ -112,8 +113,9 @@ fn jpeg(file: &mut impl BufRead, notes: &mut Notes) -> io::Result<[usize; 2]> {
     for Segment { marker, content, .. } in segments(file) {
         match (marker, &content.unwrap_or_default()[..]) {
             (0xc4 | 0xc8 | 0xcc, _) => {} // Tables and extensions; the others of 0xc0 to 0xcf are frames.
-            (0xc0..=0xcf, &[_, h1, h0, w1, w0, ..]) => {
-                size = Some([[w1, w0], [h1, h0]].map(|b| usize::from(u16::from_be_bytes(b))));
+            // The precision, rows, columns.
+            (0xc0..=0xcf, frame @ [_, _, _, _, _, ..]) => {
+                size = Some([3, 1].map(|at| usize::from(BE::read_u16(&frame[at..]))));
             }
             (0xe1, content) => notes.add_segment(content),
             (SCAN, _) => return size.ok_or_else(|| io::ErrorKind::InvalidData.into()),
@@ -127,18 +129,15 @@ fn jpeg(file: &mut impl BufRead, notes: &mut Notes) -> io::Result<[usize; 2]> {
 fn webp(file: &mut (impl Read + Seek), notes: &mut Notes) -> io::Result<[usize; 2]> {
     file.seek(SeekFrom::Start(12))?;
     let form: [u8; 4] = bytes(file)?;
-    let size = |file: &mut _| Ok::<_, io::Error>(u64::from(u32::from_le_bytes(bytes(file)?)));
-    let length = size(file)?;
-    let two = |a: u8, b: u8| usize::from(u16::from_le_bytes([a, b])) & 0x3fff;
-    let three = |b: &[u8]| 1 + (usize::from(b[0]) | usize::from(b[1]) << 8 | usize::from(b[2]) << 16);
+    let length = u64::from(file.read_u32::<LE>()?);
     match &form {
         b"VP8 " => {
             let b: [u8; 10] = bytes(file)?;
-            Ok([two(b[6], b[7]), two(b[8], b[9])])
+            Ok([6, 8].map(|at| usize::from(LE::read_u16(&b[at..])) & 0x3fff))
         }
         b"VP8L" => {
             let b: [u8; 5] = bytes(file)?;
-            let bits = u32::from_le_bytes([b[1], b[2], b[3], b[4]]);
+            let bits = LE::read_u32(&b[1..]);
             Ok([1 + (bits & 0x3fff) as usize, 1 + (bits >> 14 & 0x3fff) as usize])
         }
         b"VP8X" => {
@@ -150,7 +149,7 @@ fn webp(file: &mut (impl Read + Seek), notes: &mut Notes) -> io::Result<[usize; 
             while wanted != 0 {
                 file.seek_relative(rest as i64)?;
                 let name: [u8; 4] = bytes(file)?;
-                let length = size(file)?;
+                let length = u64::from(file.read_u32::<LE>()?);
                 let found = wanted
                     & match &name {
                         b"EXIF" => EXIF,
@@ -166,7 +165,7 @@ fn webp(file: &mut (impl Read + Seek), notes: &mut Notes) -> io::Result<[usize; 
                 }
                 wanted &= !found;
             }
-            Ok([three(&b[4..7]), three(&b[7..10])])
+            Ok([4, 7].map(|at| 1 + LE::read_u24(&b[at..]) as usize))
         }
         _ => Err(io::ErrorKind::InvalidData.into()),
     }

@@ -7,9 +7,11 @@
 //! `event.proto`, `summary.proto`.)
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use byteorder::{ByteOrder, LE, WriteBytesExt};
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -34,8 +36,8 @@ impl Events {
             return Ok(Events { path });
         }
         let path = folder.join(format!("{PREFIX}{:010}.gradus", now() as u64));
-        let version = event(0, |out| field(out, 3, b"brain.Event:2"));
-        files::write_atomic(&path, &record(&version))?;
+        let version = record(0, |out| field(out, 3, b"brain.Event:2"));
+        files::write_atomic(&path, &version.map_err(|e| Error::write(&path, &e))?)?;
         Ok(Events { path })
     }
 
@@ -46,17 +48,11 @@ impl Events {
 
     /// Adds the values of a step.
     pub fn scalars(&self, step: usize, values: &[(&str, f64)]) -> Result<()> {
-        let mut summary = Vec::new();
-        for (tag, value) in values {
-            let mut one = Vec::new();
-            field(&mut one, 1, tag.as_bytes());
-            one.push(2 << 3 | 5);
-            one.extend((*value as f32).to_le_bytes());
-            field(&mut summary, 1, &one);
-        }
-        let bytes = record(&event(step, |out| field(out, 5, &summary)));
-        let file = OpenOptions::new().append(true).open(&self.path);
-        file.and_then(|mut f| f.write_all(&bytes)).map_err(|e| Error::write(&self.path, &e))
+        let append = || {
+            let bytes = record(step, |out| field(out, 5, &summary(values)?))?;
+            OpenOptions::new().append(true).open(&self.path)?.write_all(&bytes)
+        };
+        append().map_err(|e| Error::write(&self.path, &e))
     }
 
     /// Keeps the whole records up to a step.
@@ -72,48 +68,61 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
 }
 
-fn varint(out: &mut Vec<u8>, mut v: u64) {
+/// The values of a step by their tags.
+fn summary(values: &[(&str, f64)]) -> io::Result<Vec<u8>> {
+    let mut summary = Vec::new();
+    for (tag, value) in values {
+        let mut one = Vec::new();
+        field(&mut one, 1, tag.as_bytes())?;
+        one.write_u8(2 << 3 | 5)?;
+        one.write_f32::<LE>(*value as f32)?;
+        field(&mut summary, 1, &one)?;
+    }
+    Ok(summary)
+}
+
+fn varint(out: &mut Vec<u8>, mut v: u64) -> io::Result<()> {
     while v >= 0x80 {
-        out.push(v as u8 | 0x80);
+        out.write_u8(v as u8 | 0x80)?;
         v >>= 7;
     }
-    out.push(v as u8);
+    out.write_u8(v as u8)
 }
 
 /// A field of bytes, a string or a message.
-fn field(out: &mut Vec<u8>, number: u8, content: &[u8]) {
-    out.push(number << 3 | 2);
-    varint(out, content.len() as u64);
-    out.extend_from_slice(content);
+fn field(out: &mut Vec<u8>, number: u8, content: &[u8]) -> io::Result<()> {
+    out.write_u8(number << 3 | 2)?;
+    varint(out, content.len() as u64)?;
+    out.write_all(content)
 }
 
-/// Wall time, step, and one more field.
-fn event(step: usize, rest: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut out = vec![1 << 3 | 1];
-    out.extend(now().to_le_bytes());
-    out.push(2 << 3);
-    varint(&mut out, step as u64);
-    rest(&mut out);
-    out
+fn masked(bytes: &[u8]) -> u32 {
+    crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-fn masked(bytes: &[u8]) -> [u8; 4] {
-    crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
+/// An event as a record: wall time, step, and one more field.
+fn record(step: usize, rest: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<Vec<u8>> {
+    let mut data = vec![1 << 3 | 1];
+    data.write_f64::<LE>(now())?;
+    data.write_u8(2 << 3)?;
+    varint(&mut data, step as u64)?;
+    rest(&mut data)?;
+    let mut out = Vec::with_capacity(data.len() + 16);
+    out.write_u64::<LE>(data.len() as u64)?;
+    out.write_u32::<LE>(masked(&out))?;
+    out.write_all(&data)?;
+    out.write_u32::<LE>(masked(&data))?;
+    Ok(out)
 }
 
-fn record(data: &[u8]) -> Vec<u8> {
-    let length = (data.len() as u64).to_le_bytes();
-    [&length[..], &masked(&length), data, &masked(data)].concat()
-}
-
-/// The step and the bytes of each whole record that [`event`] made; what follows a damaged one is left out.
+/// The step and the bytes of each whole record that [`record`] made; what follows a damaged one is left out.
 fn records(mut bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     std::iter::from_fn(move || {
-        let length = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
+        let length = LE::read_u64(bytes.get(..8)?);
         let end = usize::try_from(length).ok()?.checked_add(16)?;
         let whole = bytes.get(..end)?;
         let data = &whole[12..end - 4];
-        if whole[end - 4..] != masked(data) {
+        if LE::read_u32(&whole[end - 4..]) != masked(data) {
             return None;
         }
         // The step follows the tag and eight bytes of wall time, and its own tag.
@@ -143,7 +152,7 @@ mod tests {
         // CRC-32C of "123456789" is 0xe3069283 (the catalogue's check value); files of TensorFlow begin with
         // the length 24 and its checksum.
         assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
-        assert_eq!(masked(&24_u64.to_le_bytes()), [0xa3, 0x7f, 0x4b, 0x22]);
+        assert_eq!(masked(&24_u64.to_le_bytes()), LE::read_u32(&[0xa3, 0x7f, 0x4b, 0x22]));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Read;
 
+use byteorder::{ByteOrder, NativeEndian};
 use jpeg_decoder::{Decoder, Error as E, PixelFormat as P};
 
 use crate::error::{Error, Result};
@@ -56,7 +57,8 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
         P::RGB24 => Image::from_u8(width, height, 3, data),
         P::CMYK32 => Image::from_u8(width, height, 3, data.chunks_exact(4).flat_map(rgb_of_cmyk).collect()),
         P::L16 => {
-            let samples = data.chunks_exact(2).map(|b| u16::from_ne_bytes([b[0], b[1]])).collect();
+            let mut samples = vec![0; data.len() / 2];
+            NativeEndian::read_u16_into(&data, &mut samples);
             Image::from_u16(width, height, 1, samples)
         }
     })

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use ::png::{BitDepth, ColorType, Decoder, DecodingError, Transformations};
+use byteorder::{BE, ByteOrder};
 
 use crate::error::Result;
 use crate::image::format::{damaged, truncated};
@@ -43,7 +44,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
         // In place: a copy would double the memory.
         let mut samples = vec![0u16; size / 2];
         reader.next_frame(bytemuck::cast_slice_mut(&mut samples)).map_err(error)?;
-        samples.iter_mut().for_each(|s| *s = u16::from_be(*s));
+        BE::from_slice_u16(&mut samples);
         Samples::U16(samples)
     } else {
         let mut samples = vec![0; size];
