@@ -6,8 +6,8 @@ use crate::data::detection::{self, DetectionDataset};
 use crate::engine::detection::{Score, judge, shown};
 use crate::engine::detector::Settings;
 use crate::engine::detector_model::DetectorModel;
+use crate::engine::files::{Files, Weights};
 use crate::engine::found::{FoundIn, Picture, find, picture_name};
-use crate::engine::trainer::Files;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::{Image, picture_rows};
@@ -34,8 +34,8 @@ pub struct Question {
     pub data: String,
     /// Pictures that both look at.
     pub photos: Vec<PathBuf>,
-    /// "best" or "last".
-    pub weights: String,
+    /// Of each run.
+    pub weights: Weights,
     /// The least score that is shown.
     pub score: f32,
     /// Draw on plain gray.
@@ -145,7 +145,7 @@ fn side(
     settings: &Settings,
     data: &Arc<dyn DetectionDataset>,
 ) -> Result<(Side, Vec<Image>)> {
-    let mut model = DetectorModel::open(run, question.weights.as_str(), [None, None])?;
+    let mut model = DetectorModel::open(run, question.weights, [None, None])?;
     model.net.precision = question.precision;
     let [train, test] = settings.parts(data)?;
     let categories = model.categories_in(data.classes(), &question.data)?;
@@ -163,7 +163,7 @@ fn side(
     let epochs = epochs(run)?;
     let column = |name: &str| -> Vec<f64> { epochs.iter().filter_map(|e| e[name].as_f64()).collect() };
     let seconds = column("seconds");
-    let file = Files::weights(run, &question.weights)?;
+    let file = Files::of(run).existing_weights(question.weights)?;
     let bytes = std::fs::metadata(&file).map_err(|e| Error::read(&file, &e))?.len();
     let network = if settings.config.masks { "Mask R-CNN" } else { "Faster R-CNN" };
     let side = Side {

@@ -1,6 +1,7 @@
 //! The classes of photographs, with published weights: what torchvision 0.29 gives them.
 #![cfg(feature = "real-data")]
 
+use gradus::engine::files::Weights;
 use gradus::engine::model::Classifier;
 use gradus::image::Image;
 use gradus_core::{Tape, Tensor};
@@ -13,7 +14,7 @@ fn data(name: &str) -> PathBuf {
 }
 
 fn classifier(weights: &str) -> Classifier<Network> {
-    let mut model = Classifier::open_any(&data("weights").join(weights), "best", None).unwrap();
+    let mut model = Classifier::open_any(&data("weights").join(weights), Weights::Best, None).unwrap();
     model.name_classes(&data("weights/imagenet_classes.txt")).unwrap();
     model
 }

@@ -3,6 +3,7 @@
 use super::options::Global;
 use super::output::draw;
 use crate::comparison::{Question, compare};
+use crate::engine::files::Weights;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::report::{Page, detectors};
@@ -35,8 +36,8 @@ pub struct Compare {
     #[arg(long, default_value_t = 0.5)]
     score: f32,
     /// The weights after the last epoch, or those of the greatest test AP
-    #[arg(long, default_value = "last", value_parser = ["best", "last"])]
-    weights: String,
+    #[arg(long, value_enum, default_value_t = Weights::Last)]
+    weights: Weights,
     /// Draw on plain gray: pictures of photos that may not be passed on
     #[arg(long)]
     plain: bool,
@@ -75,7 +76,7 @@ impl Compare {
             runs: [self.run_a.clone(), self.run_b.clone()],
             data: self.data.clone(),
             photos: self.image.clone(),
-            weights: self.weights.clone(),
+            weights: self.weights,
             score: self.score,
             plain: self.plain,
             precision,

@@ -8,6 +8,7 @@ use crate::data::description::{Faults, Outcome};
 use crate::data::detection;
 use crate::data::{self, Reading};
 use crate::engine::detector_model::DetectorModel;
+use crate::engine::files::Weights;
 use crate::engine::found::{FoundIn, Picture, find, picture_name};
 use crate::engine::weights::Key;
 use crate::error::{Error, Result};
@@ -50,8 +51,8 @@ pub struct Detect {
     #[command(flatten)]
     drawing: Drawing,
     /// Of a run: best, the weights of the greatest test AP, or last, the newest
-    #[arg(long, default_value = "best", value_parser = ["best", "last"])]
-    weights: String,
+    #[arg(long, value_enum, default_value_t = Weights::Best)]
+    weights: Weights,
     /// Leave out images that cannot be read, and say which
     #[arg(long)]
     skip_bad: bool,
@@ -102,7 +103,7 @@ impl Detect {
         }
         let d = &self.drawing;
         let mut model =
-            DetectorModel::open(&self.model, self.key.or(&self.weights), [d.min_size, d.max_size])?;
+            DetectorModel::open(&self.model, self.key.or(self.weights), [d.min_size, d.max_size])?;
         model.net.precision = global.precision;
         let names = match &self.annotations {
             Some(file) => Names::of_instances(file, &self.images, &model)?,

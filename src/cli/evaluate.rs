@@ -9,6 +9,7 @@ use crate::engine::classifier::{Score, confusion_in};
 use crate::engine::detection::{self as detecting};
 use crate::engine::detector;
 use crate::engine::detector_model::{DetectorModel, is_detector_at};
+use crate::engine::files::Weights;
 use crate::engine::model::{Arch, Classifier};
 use crate::engine::weights::Key;
 use crate::error::{Error, Result};
@@ -27,12 +28,6 @@ enum Split {
     Train,
     /// Every image
     All,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Weights {
-    Best,
-    Last,
 }
 
 /// Loss and accuracy of a trained classifier, or COCO's 12 numbers of a detector, on a data set's split
@@ -57,7 +52,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "RULE")]
     test_split: Option<TestSplit>,
     /// Of a run: the best weights, or the newest
-    #[arg(long, value_enum, default_value = "best")]
+    #[arg(long, value_enum, default_value_t = Weights::Best)]
     weights: Weights,
     #[command(flatten)]
     key: Key,
@@ -117,7 +112,7 @@ impl Split {
 impl Evaluate {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        if matches!(self.weights, Weights::Last) && !self.model.is_dir() {
+        if self.weights == Weights::Last && !self.model.is_dir() {
             let remedy = "leave it out: a file holds one set of weights";
             return Err(Error::input("--weights last chooses among those of a run").remedy(remedy));
         }
@@ -133,8 +128,7 @@ impl Evaluate {
             let remedy = "leave it out: a detector's weights tell its layout";
             return Err(Error::input("--arch is of classifiers, and this is a detector").remedy(remedy));
         }
-        let weights = if matches!(self.weights, Weights::Last) { "last" } else { "best" };
-        let mut model = DetectorModel::open(&self.model, self.key.or(weights), [None, None])?;
+        let mut model = DetectorModel::open(&self.model, self.key.or(self.weights), [None, None])?;
         model.net.precision = global.precision;
         let run: Option<detector::Settings> =
             self.model.is_dir().then(|| Run::settings(&self.model)).transpose()?;
@@ -189,15 +183,11 @@ impl Evaluate {
     }
 
     fn classifier(&self, global: &Global) -> Result<()> {
-        let weights = match self.weights {
-            Weights::Best => "best",
-            Weights::Last => "last",
-        };
         if self.test_split.is_some() {
             let remedy = "leave it out; --split chooses the images";
             return Err(Error::input("--test-split is of detectors, and this is a classifier").remedy(remedy));
         }
-        let model = Classifier::open(&self.model, self.key.or(weights), self.arch)?;
+        let model = Classifier::open(&self.model, self.key.or(self.weights), self.arch)?;
         let run: Option<Settings> = self.model.is_dir().then(|| Run::settings(&self.model)).transpose()?;
         let given = self.faults.reading();
         let skip_bad = given.skip_bad || run.as_ref().is_some_and(|run| run.reading.skip_bad);

@@ -2,6 +2,7 @@
 
 use super::options::Global;
 use super::output::each_picture;
+use crate::engine::files::Weights;
 use crate::engine::model::{Arch, Classifier};
 use crate::engine::weights::Key;
 use crate::error::Result;
@@ -69,8 +70,8 @@ impl fmt::Display for Predictions {
 impl Predict {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        let mut model =
-            Classifier::open_any(&self.model, self.key.or("best"), self.arch)?.in_precision(global.precision);
+        let mut model = Classifier::open_any(&self.model, self.key.or(Weights::Best), self.arch)?
+            .in_precision(global.precision);
         if let Some(file) = &self.classes {
             model.name_classes(file)?;
         }

@@ -7,6 +7,7 @@ use crate::comparison::Question;
 use crate::data::{self, Splits};
 use crate::engine::alexnet::Settings;
 use crate::engine::detector;
+use crate::engine::files::Weights;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::report::classifier::{self, Trained};
@@ -144,7 +145,7 @@ impl Report {
             runs: [a.clone(), b.clone()],
             data,
             photos: self.image.clone(),
-            weights: "last".into(),
+            weights: Weights::Last,
             score: 0.5,
             plain: self.plain,
             precision,

@@ -6,6 +6,7 @@ use crate::data::Reading;
 use crate::data::detection::{self, TestSplit};
 use crate::engine::detection::{Decay, Plan, Recipe};
 use crate::engine::detector::{self, Settings};
+use crate::engine::files::Weights;
 use crate::error::Result;
 use crate::report::{self, Page};
 use crate::run::Existing;
@@ -69,7 +70,7 @@ pub fn detectors(page: &mut Page, folder: &Path, global: &Global) -> Result<Comp
         runs,
         data,
         photos,
-        weights: "last".into(),
+        weights: Weights::Last,
         score: 0.5,
         plain: false,
         precision,

@@ -2,9 +2,10 @@
 
 use super::detection::{Decay, Detection, Judgement, LOSSES, Plan, Recipe, Score, judge, shown};
 use super::detector_model::metadata;
+use super::files::{Files, Weights};
 use super::found::{objects, picture};
 use super::state::checkpoint_error;
-use super::trainer::{Files, PositionOf, Trainer};
+use super::trainer::{PositionOf, Trainer};
 use crate::data::coco::json::results_to_json;
 use crate::data::detection::{DetectionDataset, Object, TestSplit};
 use crate::data::{Reading, Subset};
@@ -272,7 +273,7 @@ fn own_eps(files: &Files) -> Result<Option<f64>> {
     if !files.state().exists() {
         return Ok(None);
     }
-    for file in [files.state(), files.last()].iter().filter(|f| f.exists()) {
+    for file in [files.state(), files.weights(Weights::Last)].iter().filter(|f| f.exists()) {
         let loaded = load_verbatim(file).map_err(checkpoint_error)?;
         if loaded.metadata.contains_key(NORM_EPS) {
             return norm_eps(file, &loaded).map(Some).map_err(checkpoint_error);

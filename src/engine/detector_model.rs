@@ -49,7 +49,7 @@ pub fn is_detector_at(path: &Path, key: Option<&str>) -> bool {
 }
 
 impl DetectorModel {
-    /// From a run's folder (its `weights`, "best" or "last") or a weights file, `.safetensors` or `.pth`.
+    /// From a run's folder (its best or last `weights`) or a weights file, `.safetensors` or `.pth`.
     /// `sizes` are other limits of the shorter and the longer side than the weights were trained with.
     pub fn open<'a>(path: &Path, weights: impl Into<Which<'a>>, sizes: [Option<usize>; 2]) -> Result<Self> {
         let (file, mut loaded) = weights::read(path, weights.into())?;

@@ -6,6 +6,7 @@ pub mod culprit;
 pub mod detection;
 pub mod detector;
 pub mod detector_model;
+pub mod files;
 pub mod found;
 pub mod lr_range;
 pub mod model;

@@ -86,8 +86,7 @@ fn class_names(loaded: &Loaded, count: usize) -> (Vec<String>, bool) {
 }
 
 impl Classifier {
-    /// AlexNet from a run's folder (its `weights`, "best" or "last") or a weights file, `.safetensors` or
-    /// `.pth`.
+    /// AlexNet from a run's folder (its best or last `weights`) or a weights file, `.safetensors` or `.pth`.
     pub fn open<'a>(path: &Path, weights: impl Into<Which<'a>>, arch: Option<Arch>) -> Result<Self> {
         let (file, loaded) = read(path, weights.into())?;
         let Some(arch) = arch.or_else(|| Arch::recognise(&loaded.tensors)) else {

@@ -5,6 +5,7 @@
 //! future depends on its weights, its optimiser's state and its position alone, and these are what is saved.
 
 use super::culprit::{self, Shown};
+use super::files::{Files, Weights};
 use super::state::{self, checkpoint_error};
 use crate::data::Ahead;
 use crate::error::{Error, Result};
@@ -16,7 +17,7 @@ use gradus_core::{Module, NotFinite, Rng, Tape, Var};
 use gradus_models::checkpoint::{self, Metadata, save_module};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// In a long epoch the state is saved this often.
@@ -130,42 +131,6 @@ impl<T, S> Position<T, S> {
     }
 }
 
-/// A run's files that the training writes.
-#[derive(Clone, Debug)]
-pub struct Files {
-    folder: PathBuf,
-}
-
-impl Files {
-    /// Those of the run in `folder`.
-    pub fn of(folder: &Path) -> Self {
-        Files { folder: folder.to_path_buf() }
-    }
-    /// The weights of the best score.
-    pub fn best(&self) -> PathBuf {
-        self.folder.join("weights/best.safetensors")
-    }
-    /// The newest weights.
-    pub fn last(&self) -> PathBuf {
-        self.folder.join("weights/last.safetensors")
-    }
-    /// All that resuming needs.
-    pub fn state(&self) -> PathBuf {
-        self.folder.join("state/state.safetensors")
-    }
-    /// The run's weights file of that name, "best" or "last". Error: it has none yet.
-    pub fn weights(folder: &Path, name: &str) -> Result<PathBuf> {
-        let files = Files::of(folder);
-        let file = if name == "last" { files.last() } else { files.best() };
-        if !file.exists() {
-            return Err(Error::input(format!("holds no weights/{name}.safetensors"))
-                .in_file(folder)
-                .remedy("name the folder of a run that has finished an epoch, or a weights file"));
-        }
-        Ok(file)
-    }
-}
-
 /// A network in training.
 pub struct Trainer<T: Task> {
     task: T,
@@ -188,7 +153,7 @@ impl<T: Task> Trainer<T> {
     /// # Errors
     /// The state cannot be read, or more epochs are behind than are asked for.
     pub fn resume(&mut self) -> Result<()> {
-        let folder = self.files.folder.display();
+        let folder = self.files.folder().display();
         if !self.files.state().exists() {
             eprintln!("{folder}: it had saved no state; it begins at the beginning");
             return Ok(());
@@ -197,7 +162,7 @@ impl<T: Task> Trainer<T> {
         let (Position { epoch, batch, .. }, epochs) = (&self.position, self.task.epochs());
         if *epoch > epochs {
             return Err(Error::input(format!("has trained {epoch} epochs already, more than {epochs}"))
-                .in_file(&self.files.folder)
+                .in_file(self.files.folder())
                 .remedy(format!("ask for {epoch} or more with --epochs, or choose another --out")));
         }
         match *epoch == epochs {
@@ -230,7 +195,7 @@ impl<T: Task> Trainer<T> {
     /// Saves the state, and says how to go on.
     fn interrupted(&mut self) -> Result<Error> {
         self.save_state()?;
-        let folder = self.files.folder.display();
+        let folder = self.files.folder().display();
         Ok(Error::interrupted(format!("the state is saved; `gradus train --resume {folder}` goes on")))
     }
 
@@ -245,7 +210,7 @@ impl<T: Task> Trainer<T> {
     /// The end of a training that has left all sense, and what to do about it.
     fn diverged(&self, what: String) -> Error {
         let what = format!("{what}: the training diverged");
-        let folder = self.files.folder.display();
+        let folder = self.files.folder().display();
         let goes = match (self.files.state().exists(), self.has_begun()) {
             (true, _) => "goes on from its last state",
             (false, true) => "begins again",
@@ -273,9 +238,11 @@ impl<T: Task> Trainer<T> {
             let epoch = self.position.epoch.to_string();
             let about = self.metadata.clone().into_iter().chain([("epoch".into(), epoch)]).collect();
             if improved {
-                save_module(self.files.best(), &mut self.net, &about).map_err(checkpoint_error)?;
+                save_module(self.files.weights(Weights::Best), &mut self.net, &about)
+                    .map_err(checkpoint_error)?;
             }
-            save_module(self.files.last(), &mut self.net, &about).map_err(checkpoint_error)?;
+            save_module(self.files.weights(Weights::Last), &mut self.net, &about)
+                .map_err(checkpoint_error)?;
             after_epoch(&self.position)?;
             self.save_state()?;
         }
@@ -381,7 +348,7 @@ impl<T: Task> Trainer<T> {
 
     /// Task and network, with the weights of the best score.
     pub fn into_best(mut self) -> Result<(T, T::Net)> {
-        let path = self.files.best();
+        let path = self.files.weights(Weights::Best);
         let loaded = checkpoint::load(&path).map_err(checkpoint_error)?;
         checkpoint::load_exact(&mut self.net, &loaded.tensors, &path).map_err(checkpoint_error)?;
         Ok((self.task, self.net))

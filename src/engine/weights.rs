@@ -1,7 +1,7 @@
 //! The weights that a user names, read: of a run's folder, or a file of any program's, whole or under a key.
 
+use super::files::{Files, Weights};
 use super::state::checkpoint_error;
-use super::trainer::Files;
 use crate::error::{Error, Result};
 use crate::looks;
 use gradus_models::checkpoint::{self, Loaded};
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 /// Which weights of a run or a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Which<'a> {
-    /// Of a run: "best" or "last".
-    pub of_run: &'a str,
+    /// Of a run.
+    pub of_run: Weights,
     /// Of a file with several: their key, see [`checkpoint::load_key`].
     pub key: Option<&'a str>,
 }
 
-impl<'a> From<&'a str> for Which<'a> {
-    fn from(of_run: &'a str) -> Self {
+impl From<Weights> for Which<'_> {
+    fn from(of_run: Weights) -> Self {
         Which { of_run, key: None }
     }
 }
@@ -32,8 +32,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// With the weights of a run of that name.
-    pub fn or<'a>(&'a self, of_run: &'a str) -> Which<'a> {
+    /// With these weights of a run.
+    pub fn or(&self, of_run: Weights) -> Which<'_> {
         Which { of_run, key: self.key.as_deref() }
     }
 }
@@ -45,7 +45,7 @@ pub fn file(path: &Path, which: Which<'_>) -> Result<PathBuf> {
     }
     let expected =
         format!("a run's folder, which has weights/{}.safetensors, or a weights file", which.of_run);
-    Files::weights(path, which.of_run).map_err(|e| match path.join("args.json").exists() {
+    Files::of(path).existing_weights(which.of_run).map_err(|e| match path.join("args.json").exists() {
         true => e,
         false => looks::instead(e, path, &expected),
     })

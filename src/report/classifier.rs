@@ -5,6 +5,7 @@ use super::Page;
 use crate::analysis::tsne::{self, embed};
 use crate::analysis::{Outputs, Pca, confident_errors, first_filters, imagine, responses, samples, scatter};
 use crate::data::Splits;
+use crate::engine::files::Weights;
 use crate::engine::lr_range;
 use crate::engine::model::Classifier;
 use crate::error::{Error, Result};
@@ -98,7 +99,7 @@ impl Trained<'_> {
 /// The run has no weights or no log, or its classes are not the data's; an image cannot be read; Ctrl-C.
 pub fn section(page: &mut Page, trained: &Trained<'_>) -> Result<()> {
     let (depth, seed) = (&trained.depth(), trained.seed);
-    let model = Classifier::open(trained.run, "best", None)?;
+    let model = Classifier::open(trained.run, Weights::Best, None)?;
     if model.classes != trained.splits.classes() {
         return Err(Error::input(format!("was trained on other classes than {} has", trained.source))
             .in_file(trained.run)
