@@ -1,6 +1,6 @@
 //! A rule with the state of every parameter of a network.
 
-use super::{Rule, State};
+use super::rule::{Rule, State};
 use crate::{Element, Gradients, Module, NotFinite, profile};
 use std::collections::BTreeMap;
 use std::fmt;

@@ -3,6 +3,7 @@
 use super::sweep::BLOCK;
 use super::*;
 use crate::{Activation, Gradients, Layout, Module, Param, Rng, Tape, Visitor};
+use crate::{Element, Tensor};
 use std::collections::BTreeMap;
 
 /// After Kingma and Ba's Algorithm 1 and Sutskever's equations, one number at a time in f64.

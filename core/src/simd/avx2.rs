@@ -1,6 +1,6 @@
 //! AVX2 with FMA: 8 lanes of f32, tails by mask loads and stores.
 
-use super::Simd;
+use super::vector::Simd;
 use std::arch::x86_64::*;
 
 /// Proof that AVX2 and FMA may be used: only `dispatch` makes one, once it has found them on this processor.

@@ -1,6 +1,6 @@
 //! AVX-512 (F, BW, DQ, VL): 16 lanes of f32, tails by masks.
 
-use super::Simd;
+use super::vector::Simd;
 use std::arch::x86_64::*;
 
 /// Proof that AVX-512 F, BW, DQ, VL may be used: `dispatch` makes one, once it has found them on this

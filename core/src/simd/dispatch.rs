@@ -1,6 +1,7 @@
 //! Which instruction set: asked of the processor once, or forced by `GRADUS_ISA`.
 
-use super::{Kernel, Portable};
+use super::portable::Portable;
+use super::vector::Kernel;
 use std::fmt;
 use std::sync::OnceLock;
 

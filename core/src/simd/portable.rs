@@ -1,6 +1,6 @@
 //! Vectors as arrays, on any machine and for any element: loops of fixed length that LLVM vectorises.
 
-use super::Simd;
+use super::vector::Simd;
 
 /// The token of the portable path: always at hand.
 #[derive(Clone, Copy)]

@@ -16,7 +16,7 @@
 
 mod axis;
 
-use super::ConvSpec;
+use super::spec::ConvSpec;
 use crate::buffer::{Buffer, add_to};
 use crate::parallel;
 use crate::simd::{Kernel, Simd, prefetch};

@@ -16,10 +16,10 @@
 // An index of a row or vector names the same place in two arrays, and a loop over it says so.
 #![allow(clippy::needless_range_loop)]
 
-use super::ConvSpec;
 use super::product::{
     Ahead, MAX_ROWS, RowStarts, SmallProduct, accumulate, of_tile_shape, tile_rows, tile_vectors,
 };
+use super::spec::ConvSpec;
 use crate::buffer::{Buffer, add_to};
 use crate::parallel;
 use crate::simd::{Kernel, Simd};

@@ -13,7 +13,7 @@
 
 mod columns;
 
-use super::ConvSpec;
+use super::spec::ConvSpec;
 use crate::buffer::Buffer;
 use crate::gemm::Matrix;
 use crate::gemm::drive::{multiply, multiply_deep, multiply_stack};

@@ -4,7 +4,9 @@
 //! has too (`ops::fused`), and dP into dw and dx by the other two passes of the convolution. dw comes first,
 //! so that x is free when dx needs memory.
 
-use super::{ConvSpec, Pass, backward_data, backward_weight, choose, forward};
+use super::choose::choose;
+use super::passes::{backward_data, backward_weight, forward};
+use super::spec::{ConvSpec, Pass};
 use crate::gemm::Precision;
 use crate::ops::fused::Fused;
 use crate::{Element, Tape, Tensor, Var, profile};

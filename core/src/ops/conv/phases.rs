@@ -15,7 +15,8 @@
 //! outputs make with a fourth of the products. The gradients pass the same maps the other way. Nothing is
 //! rounded but by Winograd's transforms, so that their bound holds.
 
-use super::{ConvSpec, winograd};
+use super::spec::ConvSpec;
+use super::winograd;
 use crate::buffer::Buffer;
 use crate::ops::window::Window;
 use crate::parallel;

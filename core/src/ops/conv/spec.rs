@@ -143,3 +143,28 @@ impl ConvSpec {
         2.0 * self.y_len() as f64 * (self.kernel[0] * self.kernel[1] * self.group_in()) as f64
     }
 }
+
+/// One of a convolution's three maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// (x, w) to y.
+    Forward,
+    /// (dy, w) to dx.
+    BackwardData,
+    /// (x, dy) to dw.
+    BackwardWeight,
+}
+
+impl Pass {
+    /// All three.
+    pub const ALL: [Pass; 3] = [Pass::Forward, Pass::BackwardData, Pass::BackwardWeight];
+
+    /// As profiles name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pass::Forward => "forward",
+            Pass::BackwardData => "backward data",
+            Pass::BackwardWeight => "backward weight",
+        }
+    }
+}

@@ -7,7 +7,7 @@
 mod choice;
 
 use super::*;
-use crate::{Activation, Rng};
+use crate::{Activation, Element, Epilogue, Rng};
 use proptest::prelude::*;
 
 /// Numbers in [-1, 1).

@@ -6,7 +6,11 @@
 //! C's gradient of the weights with the roles of x and dy exchanged. C's weights are [kh, kw, out / groups,
 //! in], which is this op's [kh, kw, in, out / groups] with two axes swapped.
 
-use super::{Conv, Fused, Pass, backward_data, backward_weight, choose, forward};
+use super::choose::choose;
+use super::op::Conv;
+use super::passes::{backward_data, backward_weight, forward};
+use super::spec::Pass;
+use crate::ops::fused::Fused;
 use crate::ops::window::Window;
 use crate::{Element, Epilogue, Shape, Tape, Tensor, Var, profile};
 

@@ -4,7 +4,7 @@
 //! positions at each end, one by one, and all others in one. Inside of a stretch nobody asks for the border
 //! again.
 
-use super::super::ConvSpec;
+use super::super::spec::ConvSpec;
 use std::ops::Range;
 
 /// A tap, and the input it reads for position 0 of the output.

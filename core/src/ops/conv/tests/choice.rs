@@ -1,6 +1,7 @@
 //! Which algorithm serves which convolution, with nothing asked for by `GRADUS_CONV` and f32 in full
 //! precision.
 
+use super::super::choose::{asked, tiling};
 use super::*;
 
 /// The choice of each pass.

@@ -1,6 +1,6 @@
 //! The bound of the module's head, from the maps themselves.
 
-use super::super::Pass;
+use super::super::spec::Pass;
 use super::*;
 
 struct Column<L, const M: usize, const R: usize>(usize, std::marker::PhantomData<L>);

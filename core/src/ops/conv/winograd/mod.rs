@@ -31,8 +31,8 @@ mod weights;
 
 pub(super) use gradient::backward_weight;
 
-use super::ConvSpec;
 use super::product::{MAX_ROWS, RowStarts, SmallProduct, tile_rows, tile_vectors};
+use super::spec::ConvSpec;
 use crate::buffer::Buffer;
 use crate::cut::is_even;
 use crate::parallel::{self, Shared};
