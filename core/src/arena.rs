@@ -272,7 +272,7 @@ unsafe impl<E: Sync> Sync for Memory<E> {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Rng;
+    use crate::random::Rng;
 
     /// Elements of a large request, in f32.
     const LARGE: usize = SMALL / size_of::<f32>();

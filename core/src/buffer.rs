@@ -3,9 +3,9 @@
 //!
 //! Memory is always initialised: fresh memory is zero, memory from the arena holds what its last owner left.
 
-use crate::Element;
 use crate::arena::Memory;
 pub use crate::arena::{Arena, ArenaStats};
+use crate::element::Element;
 use crate::parallel::{self, GRAIN};
 use std::ops::{Deref, DerefMut};
 

@@ -3,7 +3,7 @@
 //! Convolution and linear layers take an epilogue as an argument, since closures on a tape cannot be fused
 //! later. The channel c is the last axis.
 
-use crate::Element;
+use crate::element::Element;
 use crate::simd::Simd;
 
 /// A pointwise non-linearity.

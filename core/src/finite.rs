@@ -5,7 +5,7 @@
 
 use crate::param::{Module, Slot};
 use crate::simd::{Kernel, Simd};
-use crate::{Element, Tensor, parallel};
+use crate::{element::Element, parallel, tensor::Tensor};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -128,7 +128,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, Tape};
+    use crate::{epilogue::Activation, tape::Tape};
 
     #[test]
     fn one_bad_number_anywhere_is_seen() {

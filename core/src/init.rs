@@ -10,7 +10,7 @@
 //! The uniform forms have the same σ: they reach to ±√3 σ. Values are drawn in f64 and rounded, in chunks
 //! that have a stream each, so that both precisions and any number of threads agree.
 
-use crate::{Element, Rng, Shape, Tensor, parallel};
+use crate::{element::Element, parallel, random::Rng, shape::Shape, tensor::Tensor};
 
 /// √2: the gain of a layer followed by a ReLU.
 pub const RELU: f64 = std::f64::consts::SQRT_2;

@@ -4,7 +4,7 @@
 //! buffers once. Names are PyTorch's. Values are in this library's layouts; [`Layout`] says how PyTorch
 //! stores the same.
 
-use crate::{Element, Tensor};
+use crate::{element::Element, tensor::Tensor};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

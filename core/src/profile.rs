@@ -7,7 +7,7 @@
 //! the tasks that it is shared to, so that a span lasts as long as whoever shared the work out waits for all
 //! threads.
 
-use crate::{Element, parallel};
+use crate::{element::Element, parallel};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};

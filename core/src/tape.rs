@@ -11,7 +11,7 @@
 use crate::finite::{NotFinite, Watch};
 use crate::gemm::Precision;
 use crate::param::{Param, ParamId};
-use crate::{Element, Rng, Shape, Tensor, profile};
+use crate::{element::Element, profile, random::Rng, shape::Shape, tensor::Tensor};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -368,7 +368,7 @@ impl<E: Element> Gradients<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, Layout};
+    use crate::{epilogue::Activation, param::Layout};
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     /// What the panic of `f` says.

@@ -5,7 +5,7 @@
 //! out].
 
 use crate::buffer::{Buffer, add_to};
-use crate::{Element, Shape};
+use crate::{element::Element, shape::Shape};
 use std::fmt;
 use std::sync::Arc;
 

@@ -14,9 +14,9 @@ use super::plan::{Engine, FEW_ROWS, Plan};
 use super::rhs::{PackedRhs, Rhs, StackedRhs};
 use super::sweep::Sweep;
 use super::vectors;
-use crate::Element;
 use crate::buffer::{Buffer, add_to};
 use crate::cut::{Cut, is_even, share};
+use crate::element::Element;
 use crate::parallel::{self, Shared};
 use std::ops::Range;
 

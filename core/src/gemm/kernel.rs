@@ -7,8 +7,9 @@
 //! addresses of A's rows: A is read where it lies.
 
 use crate::cut;
+use crate::element::Element;
+use crate::epilogue::{Activation, Epilogue};
 use crate::simd::{Simd, prefetch, prefetch_far};
-use crate::{Activation, Element, Epilogue};
 
 /// The most rows of a tile, of any instruction set.
 pub(crate) const MAX_MR: usize = 8;

@@ -7,8 +7,8 @@
 
 use super::kernel::{CacheLines, MAX_MR, RowPointers, RowStrip, Segment};
 use super::matrix::Matrix;
-use crate::Element;
 use crate::cut::share;
+use crate::element::Element;
 use crate::simd::{Isa, Kernel, Simd};
 use std::ops::Range;
 

@@ -2,7 +2,7 @@
 //! read the other way.
 
 use super::kernel::{CacheLines, MAX_MR, RowPointers};
-use crate::Element;
+use crate::element::Element;
 use crate::element::Over;
 
 /// A matrix in memory, row-major or its transpose.

@@ -23,7 +23,7 @@ mod tests;
 mod vectors;
 
 use crate::element::Over;
-use crate::{Element, Epilogue, profile};
+use crate::{element::Element, epilogue::Epilogue, profile};
 pub use matrix::Matrix;
 use output::Finish;
 use plan::Plan;

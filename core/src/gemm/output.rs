@@ -2,7 +2,7 @@
 
 use super::kernel::{MAX_MR, Target};
 use crate::parallel::Shared;
-use crate::{Element, Epilogue};
+use crate::{element::Element, epilogue::Epilogue};
 
 /// Rows that are the pixels of images.
 #[derive(Clone, Copy, Debug)]

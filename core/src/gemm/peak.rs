@@ -2,7 +2,7 @@
 
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
-use crate::{Element, simd};
+use crate::{element::Element, simd};
 use std::hint::black_box;
 use std::time::Instant;
 

@@ -14,8 +14,8 @@
 //! always, since they save more than pairs would; convolutions by channel or of few channels stay f32.
 
 use super::kernel::tile_shape;
-use crate::Element;
 use crate::buffer::Buffer;
+use crate::element::Element;
 use crate::parallel;
 use crate::simd::{Isa, Kernel, Simd, isa};
 use std::any::TypeId;

@@ -11,9 +11,9 @@ use super::matrix::Matrix;
 #[cfg(target_arch = "x86_64")]
 use super::pairs::pack as pairs;
 use super::plan::{Engine, PanelWidths, Plan};
-use crate::Element;
 use crate::buffer::Buffer;
 use crate::cut::Extents;
+use crate::element::Element;
 use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd, prefetch_far};
 use std::ops::Range;

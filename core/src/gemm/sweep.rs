@@ -5,7 +5,7 @@ use super::lhs::{DepthBlock, Lhs};
 use super::matrix::Matrix;
 use super::output::Output;
 use super::plan::Plan;
-use crate::Element;
+use crate::element::Element;
 use crate::element::Over;
 use std::ops::Range;
 

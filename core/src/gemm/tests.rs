@@ -11,7 +11,7 @@ use super::rhs::{PackedRhs, Rhs, StackedRhs};
 use super::*;
 use crate::parallel::Shared;
 use crate::simd::Isa;
-use crate::{Activation, Rng};
+use crate::{epilogue::Activation, random::Rng};
 
 /// The plan of vectors of an instruction set.
 fn plan<E: Element>(isa: Isa) -> Plan {

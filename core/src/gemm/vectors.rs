@@ -6,7 +6,7 @@
 
 use super::kernel::{CacheLines, Row, RowStrip, multiply_row_of_tiles};
 use super::sweep::Sweep;
-use crate::Element;
+use crate::element::Element;
 use crate::simd::{Kernel, Simd};
 use std::ops::Range;
 

@@ -3,7 +3,8 @@
 
 use crate::ops::conv::{Conv, Fused};
 use crate::param::{Layout, Module, Param, Visitor};
-use crate::{Activation, Element, Tape, Tensor, Var};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, epilogue::Activation, tensor::Tensor};
 
 /// A convolution (torch.nn.Conv2d).
 #[derive(Debug)]

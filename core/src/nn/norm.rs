@@ -6,7 +6,8 @@
 
 use crate::ops::conv::Affine;
 use crate::param::{Layout, Module, Param, Visitor};
-use crate::{Activation, Element, Tape, Tensor, Var};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, epilogue::Activation, tensor::Tensor};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What training has seen so far: names as in PyTorch.
@@ -157,7 +158,7 @@ fn affine<E: Element>([gamma, beta, mean, var]: [&Tensor<E>; 4], eps: f64) -> Af
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Rng;
+    use crate::random::Rng;
 
     fn batch() -> Tensor<f64> {
         Tensor::from_slice([4, 1, 1, 2], &[1.0, -2.0, 3.0, 0.0, 5.0, 2.0, 7.0, 4.0])

@@ -6,7 +6,8 @@
 //! 1 (PyTorch's vectors of relu6 have 0 there, its single numbers 1), that of abs and clamp 0.
 
 use super::elementwise::{Map, apply};
-use crate::{Activation, Element, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, epilogue::Activation, profile, tensor::Tensor};
 
 /// What backward keeps.
 #[derive(PartialEq)]

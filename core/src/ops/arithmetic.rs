@@ -6,7 +6,8 @@
 use super::activation::update;
 use super::elementwise::{Map, apply, broadcast};
 use super::reduce::sum_to;
-use crate::{Element, Shape, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, profile, shape::Shape, tensor::Tensor};
 
 /// A function of two arguments. `PASSES` and `KEEPS` spare work: the gradient that is g itself, what no
 /// gradient needs.

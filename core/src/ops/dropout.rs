@@ -10,7 +10,8 @@ use super::activation::update;
 use super::elementwise::Map;
 use crate::parallel::{self, GRAIN};
 use crate::simd::{Kernel, Simd};
-use crate::{Element, Rng, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, profile, random::Rng, tensor::Tensor};
 
 /// Which elements are dropped: a stream at its place, and a threshold for 16 bits.
 #[derive(Clone)]

@@ -6,8 +6,9 @@
 //! simple enough to be vectorised. What `f` does not look at is not read.
 
 use crate::parallel::{self, GRAIN};
+use crate::shape::{MAX_RANK, Shape};
 use crate::simd::{Kernel, Simd};
-use crate::{Element, MAX_RANK, Shape, Tensor};
+use crate::{element::Element, tensor::Tensor};
 
 /// A function of the destination and two operands. Mark `at` with `#[inline(always)]`.
 pub(crate) trait Map<E>: Copy + Send + Sync + 'static {

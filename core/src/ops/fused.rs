@@ -8,8 +8,10 @@
 
 use crate::buffer::{Buffer, add_to};
 use crate::epilogue::is_between;
+use crate::epilogue::{Activation, Epilogue};
 use crate::simd::{Kernel, Simd};
-use crate::{Activation, Element, Epilogue, NodeId, Slots, Tensor, Var, parallel};
+use crate::tape::{NodeId, Slots, Var};
+use crate::{element::Element, parallel, tensor::Tensor};
 
 /// A fixed affine map of each channel: frozen batch norm. No gradient flows to it.
 #[derive(Clone, Debug)]

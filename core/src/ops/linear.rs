@@ -6,7 +6,8 @@ use super::fused::Fused;
 use crate::finite::product_is_finite;
 use crate::gemm::output::Finish;
 use crate::gemm::{self, Matrix};
-use crate::{Activation, Element, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, epilogue::Activation, profile, tensor::Tensor};
 
 impl<E: Element> Tape<E> {
     /// y = act(x·w + b): [.., in] to [.., out], with weights [in, out] (torch.nn.Linear, transposed) and a

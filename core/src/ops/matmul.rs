@@ -6,7 +6,8 @@ use super::elementwise::broadcast;
 use crate::gemm::output::Finish;
 use crate::gemm::{self, Matrix, Precision};
 use crate::parallel::{self, Shared};
-use crate::{Element, Shape, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, profile, shape::Shape, tensor::Tensor};
 
 /// For each place of the stack `full`, in order, which matrix of the stack `own` it uses.
 fn matrices(own: &Shape, full: &Shape) -> Vec<usize> {
@@ -132,7 +133,7 @@ impl<E: Element> Tape<E> {
 mod tests {
     use super::super::testing::gradients;
     use super::*;
-    use crate::Rng;
+    use crate::random::Rng;
 
     fn random(shape: &[usize], seed: u64) -> Tensor<f64> {
         let mut rng = Rng::seed(seed);

@@ -15,7 +15,8 @@ use super::elementwise::{Map, apply};
 use super::reduce::{Sum, fold};
 use crate::parallel::{self, GRAIN, Shared};
 use crate::simd::{Kernel, Simd};
-use crate::{Activation, Element, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, epilogue::Activation, profile, tensor::Tensor};
 use channels::Channels;
 
 /// What a batch knows of its channels: `[C]` each, 0 of a batch of nothing.

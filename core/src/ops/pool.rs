@@ -13,7 +13,8 @@ use super::window::Window;
 use crate::buffer::{Indices, Word};
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
-use crate::{Activation, Element, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, epilogue::Activation, profile, tensor::Tensor};
 
 /// Windows that slide over an image; pairs are [vertical, horizontal].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

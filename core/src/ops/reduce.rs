@@ -10,7 +10,8 @@ use super::elementwise::{Map, apply};
 use crate::buffer::Buffer;
 use crate::parallel::{self, GRAIN, Shared};
 use crate::simd::{Kernel, Simd};
-use crate::{Element, Shape, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, profile, shape::Shape, tensor::Tensor};
 
 /// An associative operation. Mark `join` with `#[inline(always)]`.
 pub(crate) trait Fold<E>: Copy + Send + Sync + 'static {

@@ -7,7 +7,8 @@
 use crate::parallel::{self, GRAIN, Shared};
 use crate::shape::Around;
 use crate::simd::{Kernel, Simd};
-use crate::{Element, Shape, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, profile, shape::Shape, tensor::Tensor};
 
 impl<E: Element> Tensor<E> {
     /// The axes in another order: axis i of the result is axis `axes[i]` of this. Panics unless `axes` is a

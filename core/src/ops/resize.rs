@@ -7,7 +7,8 @@
 //! for one pair of sizes in a hundred, such as 2 to 82, that is one input below the exact one.
 
 use super::taps::Taps;
-use crate::{Element, Tape, Tensor, Var};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, tensor::Tensor};
 
 #[track_caller]
 fn bilinear<E: Element>(n: usize, o: usize) -> Taps<E> {

@@ -20,7 +20,8 @@
 use super::taps::Taps;
 use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd};
-use crate::{Element, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, profile, tensor::Tensor};
 use std::ops::Range;
 
 /// Elements of a map, about, that one task of backward takes: 1 MiB of f32, about what the second cache holds

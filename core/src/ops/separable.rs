@@ -6,7 +6,8 @@
 use super::taps::Taps;
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
-use crate::{Element, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, profile, tensor::Tensor};
 
 /// x [N, H, W, C] to y [N, P, Q, C].
 fn apply_taps<E: Element>(x: &Tensor<E>, mut y: Tensor<E>, rows: &Taps<E>, columns: &Taps<E>) -> Tensor<E> {

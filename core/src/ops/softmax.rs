@@ -5,7 +5,8 @@
 
 use crate::parallel::{self, Shared};
 use crate::shape::Around;
-use crate::{Element, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, profile, tensor::Tensor};
 
 /// Elements of one task. Exponentials cost about ten times what light work does, and so this is an eighth of
 /// [`parallel::GRAIN`]; not measured.

@@ -1,6 +1,7 @@
 //! What tests of ops share.
 
-use crate::{Tape, Tensor, Var};
+use crate::tape::{Tape, Var};
+use crate::tensor::Tensor;
 
 /// f(inputs) and the gradients of Σ f with respect to the inputs.
 pub(crate) fn gradients<const N: usize>(

@@ -4,7 +4,7 @@
 //! AdamW (Loshchilov and Hutter, ICLR 2019): p ← (1 − ηλ)p in the place of g ← g + λp.
 
 use super::sweep::{Formula, ParamBlock, get, put};
-use crate::Element;
+use crate::element::Element;
 use crate::simd::Simd;
 
 /// Adam and AdamW. `Adam { weight_decay: 1e-4, ..Adam::new(1e-3) }`.

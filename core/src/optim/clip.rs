@@ -6,7 +6,7 @@
 //! c], as `torch.nn.utils.clip_grad_value_` does.
 
 use crate::finite::all_finite;
-use crate::{Element, Gradients, Module, NotFinite, Tensor, parallel};
+use crate::{element::Element, finite::NotFinite, parallel, param::Module, tape::Gradients, tensor::Tensor};
 
 /// Elements whose squares are summed in one go, 64 KiB of f32. It makes the order of the sum, and so the
 /// bits; speed was not measured over it.
@@ -81,7 +81,8 @@ impl<E: Element> Gradients<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Layout, Param, Tape};
+    use crate::param::{Layout, Param};
+    use crate::tape::Tape;
 
     /// Gradients of two parameters, [3] and [2, 2], and of an input that no clipping looks at; and the
     /// parameters.

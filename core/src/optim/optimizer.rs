@@ -1,7 +1,7 @@
 //! A rule with the state of every parameter of a network.
 
 use super::rule::{Rule, State};
-use crate::{Element, Gradients, Module, NotFinite, profile};
+use crate::{element::Element, finite::NotFinite, param::Module, profile, tape::Gradients};
 use std::collections::BTreeMap;
 use std::fmt;
 

@@ -2,7 +2,7 @@
 //! p − ηv, or p ← p − η(g + μv) with Nesterov's momentum; without momentum p ← p − ηg.
 
 use super::sweep::{Formula, ParamBlock, get, put};
-use crate::Element;
+use crate::element::Element;
 use crate::simd::Simd;
 
 /// Stochastic gradient descent. `Sgd { momentum: 0.9, ..Sgd::new(0.1) }`.

@@ -2,7 +2,7 @@
 //! once and written once a step.
 
 use crate::simd::{Kernel, Simd};
-use crate::{Element, parallel};
+use crate::{element::Element, parallel};
 
 /// Elements of a block. Its arrays, five with AMSGrad and 640 KiB of f32 then, fit a core's second cache;
 /// smaller or larger blocks were not measured. A step is bound by memory (620 MB of AlexNet's at 59 GB/s),

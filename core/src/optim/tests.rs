@@ -2,8 +2,10 @@
 
 use super::sweep::BLOCK;
 use super::*;
-use crate::{Activation, Gradients, Layout, Module, Param, Rng, Tape, Visitor};
-use crate::{Element, Tensor};
+use crate::param::{Layout, Module, Param, Visitor};
+use crate::tape::{Gradients, Tape};
+use crate::{element::Element, tensor::Tensor};
+use crate::{epilogue::Activation, random::Rng};
 use std::collections::BTreeMap;
 
 /// After Kingma and Ba's Algorithm 1 and Sutskever's equations, one number at a time in f64.

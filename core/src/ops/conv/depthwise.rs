@@ -20,7 +20,7 @@ use super::spec::ConvSpec;
 use crate::buffer::{Buffer, add_to};
 use crate::parallel;
 use crate::simd::{Kernel, Simd, prefetch};
-use crate::{Element, Epilogue};
+use crate::{element::Element, epilogue::Epilogue};
 use axis::{Axis, LineTap, Stretch, line_taps};
 use std::ops::Range;
 

@@ -23,7 +23,7 @@ use super::spec::ConvSpec;
 use crate::buffer::{Buffer, add_to};
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
-use crate::{Element, Epilogue};
+use crate::{element::Element, epilogue::Epilogue};
 use std::ops::Range;
 
 /// Multiply-adds of one piece of work, about: as many as a product must have to be worth a second thread

@@ -22,7 +22,7 @@ use crate::gemm::output::{Finish, Output, Pixels, RowMap};
 use crate::gemm::plan::Plan;
 use crate::gemm::rhs::{PackedRhs, Rhs, StackedRhs};
 use crate::parallel::Shared;
-use crate::{Element, Epilogue};
+use crate::{element::Element, epilogue::Epilogue};
 use columns::{Columns, ColumnsTransposed, Source};
 
 /// Where each tap lies in the input, seen from output pixel · stride, row by row of the kernel.

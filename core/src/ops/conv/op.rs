@@ -9,7 +9,8 @@ use super::passes::{backward_data, backward_weight, forward};
 use super::spec::{ConvSpec, Pass};
 use crate::gemm::Precision;
 use crate::ops::fused::Fused;
-use crate::{Element, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, profile, tensor::Tensor};
 
 /// A convolution's parameters, besides its weights. Pairs are [vertical, horizontal].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use super::tests::random;
 use super::*;
-use crate::{Activation, Gradients, Rng, Tape, Tensor, Var};
+use crate::tape::{Gradients, Tape, Var};
+use crate::{epilogue::Activation, random::Rng, tensor::Tensor};
 
 /// The op's inputs as flat vectors, and the loss ⟨seed, y⟩.
 struct OpCase {
@@ -66,7 +67,7 @@ impl OpCase {
     }
 }
 
-fn tensor(shape: impl Into<crate::Shape>, seed: u64) -> Tensor<f64> {
+fn tensor(shape: impl Into<crate::shape::Shape>, seed: u64) -> Tensor<f64> {
     let shape = shape.into();
     Tensor::from_slice(shape, &random(shape.numel(), &mut Rng::seed(seed)))
 }
@@ -110,7 +111,7 @@ fn a_transposed_convolution_scatters() {
         let y = Tape::infer()
             .conv_transpose2d(x.into(), &w.into(), None, geometry, [more, 0], Fused::default())
             .value;
-        assert_eq!(y.shape(), &crate::Shape::new(&[1, high, 1, 2]));
+        assert_eq!(y.shape(), &crate::shape::Shape::new(&[1, high, 1, 2]));
         assert!(
             y.data().iter().zip(&want).all(|(y, w)| (y - w).abs() < 1e-12),
             "{geometry:?}: {y:?}, {want:?}"

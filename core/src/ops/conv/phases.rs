@@ -20,7 +20,7 @@ use super::winograd;
 use crate::buffer::Buffer;
 use crate::ops::window::Window;
 use crate::parallel;
-use crate::{Element, Epilogue};
+use crate::{element::Element, epilogue::Epilogue};
 use std::ops::Range;
 
 /// Outputs on an axis of a tile, and taps.

@@ -5,7 +5,7 @@
 //! panels of whole vectors already, and each operand has room for whole register tiles, so that no tile is
 //! ragged.
 
-use crate::Element;
+use crate::element::Element;
 use crate::simd::{Simd, prefetch_far};
 
 /// Rows of a register tile of `vectors` vectors: as many as leave registers for a row of B and one number of

@@ -7,7 +7,8 @@
 mod choice;
 
 use super::*;
-use crate::{Activation, Element, Epilogue, Rng};
+use crate::epilogue::{Activation, Epilogue};
+use crate::{element::Element, random::Rng};
 use proptest::prelude::*;
 
 /// Numbers in [-1, 1).

@@ -12,7 +12,8 @@ use super::passes::{backward_data, backward_weight, forward};
 use super::spec::Pass;
 use crate::ops::fused::Fused;
 use crate::ops::window::Window;
-use crate::{Element, Epilogue, Shape, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, epilogue::Epilogue, profile, shape::Shape, tensor::Tensor};
 
 const OP: &str = "conv_transpose2d";
 

@@ -9,7 +9,8 @@ use super::{Reduction, Times};
 use crate::ops::elementwise::apply;
 use crate::ops::reduce::sum_all;
 use crate::parallel::{self, Shared};
-use crate::{Element, Shape, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, profile, shape::Shape, tensor::Tensor};
 
 /// What a loss of classes can be told.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ pub use classes::ClassLoss;
 pub use pairs::BceWeights;
 
 use super::elementwise::Map;
-use crate::Element;
+use crate::element::Element;
 
 /// How the losses of the elements become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,8 @@
 use super::{Reduction, Times};
 use crate::ops::elementwise::{Map, apply};
 use crate::ops::reduce::sum_all;
-use crate::{Element, Tape, Tensor, Var, profile};
+use crate::tape::{Tape, Var};
+use crate::{element::Element, profile, tensor::Tensor};
 
 /// A loss ℓ(x, t) of a pair, with a parameter p for each. Mark the methods with `#[inline(always)]`.
 trait Pair<E>: Copy + Send + Sync + 'static {

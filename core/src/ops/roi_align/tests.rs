@@ -1,7 +1,7 @@
 //! RoIAlign against its definition, its adjoint and torchvision.
 
 use super::*;
-use crate::{Rng, init};
+use crate::{init, random::Rng};
 
 const ALIGN: RoiAlign = RoiAlign { output: [2, 3], sampling: 2, aligned: false };
 

@@ -9,7 +9,7 @@
 //! Its rows are no runs in memory, and so strips of them are copied, from runs of channels
 //! ([`ColumnsTransposed`]).
 
-use crate::Element;
+use crate::element::Element;
 use crate::gemm::kernel::{MAX_MR, MAX_PACKED, RowStrip, Segment};
 use crate::gemm::lhs::{DepthBlock, Lhs};
 use crate::gemm::output::Pixels;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::gemm::lhs::Lhs;
-use crate::{Activation, Rng};
+use crate::{epilogue::Activation, random::Rng};
 use proptest::prelude::*;
 
 fn random(n: usize, seed: u64) -> Vec<f64> {

@@ -37,7 +37,7 @@ use crate::buffer::Buffer;
 use crate::cut::is_even;
 use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd, prefetch};
-use crate::{Element, Epilogue};
+use crate::{element::Element, epilogue::Epilogue};
 use std::ops::{Range, RangeInclusive};
 use transform::{
     AxisMap, InputMap, OutputGradientMap, OutputMap, POINTS, Tile, WeightGradientMap, WeightMap, both_axes,

@@ -16,7 +16,7 @@
 //! The passes need Aᵀ and Gᵀ as well. For M = 2 of R = 3 the points are 0, ±1, ∞. The usual a = 1, b = 2
 //! costs digits; a = 5/8, b = 3/2 halves the error (see `winograd`), and its Bᵀ and A are exact in binary.
 
-use crate::Element;
+use crate::element::Element;
 use crate::simd::Simd;
 
 /// The most points on an axis.
