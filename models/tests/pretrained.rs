@@ -76,6 +76,24 @@ fn a_classifier_becomes_the_backbone() {
 }
 
 #[test]
+fn resnet34_becomes_its_backbone_and_no_other() {
+    let mut classifier = ResNet::<f32>::new(Depth::R34, 10, &mut Rng::seed(0));
+    mark(&mut classifier);
+    let theirs = state_dict(&mut classifier);
+    let mut net = alone(BackboneKind::Resnet34Fpn, Norm::Frozen);
+    let report = load_pretrained(&mut net, theirs.clone()).unwrap();
+    // 36 convolutions of four tensors of batch norm each; the counters of batches are not among them.
+    assert_eq!((report.loaded.len(), report.random.len(), report.ignored.len()), (36 * 5, 16, 2), "{report}");
+    let ours = state_dict(&mut net);
+    for name in &report.loaded {
+        assert!(bytes(&ours, name) == bytes(&theirs, name.strip_prefix("backbone.body.").unwrap()), "{name}");
+    }
+    let problem = load_pretrained(&mut alone(BackboneKind::Resnet50Fpn, Norm::Frozen), theirs).unwrap_err();
+    let said = problem.at("x.pth".as_ref()).to_string();
+    assert!(said.contains("has shape"), "{said}");
+}
+
+#[test]
 fn mobilenets_features_become_either_backbone() {
     let mut classifier = MobileNetV2::<f32>::new(10, &mut Rng::seed(0));
     mark(&mut classifier);

@@ -57,6 +57,7 @@ fn backbones_have_torchvisions_tensors() {
         // All parameters, and those that are trained by default: what make_names.py prints.
         let parameters = match kind {
             BackboneKind::Resnet50Fpn => [26_799_296, 26_576_896],
+            BackboneKind::Resnet34Fpn => [23_874_752, 23_644_160],
             BackboneKind::Resnet18Fpn => [13_774_016, 13_617_152],
             BackboneKind::MobilenetV2 => [2_223_872; 2],
             BackboneKind::MobilenetV2Fpn => [4_909_504, 4_857_536],

@@ -49,6 +49,8 @@ macro_rules! backbones {
 backbones! {
     /// ResNet-50 with a pyramid.
     Resnet50Fpn = "resnet50-fpn": ResNetFpn(Depth::R50);
+    /// ResNet-34 with a pyramid.
+    Resnet34Fpn = "resnet34-fpn": ResNetFpn(Depth::R34);
     /// ResNet-18 with a pyramid.
     Resnet18Fpn = "resnet18-fpn": ResNetFpn(Depth::R18);
     /// MobileNetV2's last map alone.

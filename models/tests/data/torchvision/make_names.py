@@ -1,7 +1,7 @@
 """Lists the tensors of torchvision's detectors: a name and a shape a line, in the order of state_dict().
 usage: make_names.py (in the folder of the lists; torchvision 0.29)"""
 import torchvision
-from torchvision.models import mobilenet_v2, resnet18, resnet50
+from torchvision.models import mobilenet_v2, resnet18, resnet34, resnet50
 from torchvision.models.detection import FasterRCNN, MaskRCNN, maskrcnn_resnet50_fpn_v2
 from torchvision.models.detection.backbone_utils import _mobilenet_extractor, _resnet_fpn_extractor
 from torchvision.models.detection.rpn import AnchorGenerator
@@ -27,6 +27,7 @@ def mobilenet_fpn():
 models = {
     "fasterrcnn_resnet50_fpn": FasterRCNN(resnet_fpn(resnet50), num_classes=91),
     "maskrcnn_resnet50_fpn": MaskRCNN(resnet_fpn(resnet50), num_classes=91),
+    "fasterrcnn_resnet34_fpn": FasterRCNN(resnet_fpn(resnet34), num_classes=2),
     "fasterrcnn_resnet18_fpn": FasterRCNN(resnet_fpn(resnet18), num_classes=2),
     "fasterrcnn_mobilenet_v2": option_2(),
     "fasterrcnn_mobilenet_v2_fpn": FasterRCNN(mobilenet_fpn(), num_classes=2),
