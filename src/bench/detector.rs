@@ -83,8 +83,8 @@ pub fn run_one(model: &str, runs: usize, seed: u64, precision: Precision) -> Tim
     net.precision = precision;
     let images = SIZES.map(|[h, w]| init::uniform::<f32>([h, w, 3], 0.0, 1.0, &mut rng));
     let targets = SIZES.map(|size| target(size, masks));
-    // Random weights that learned from noise would run away in a few steps. At a rate of 0 they stay, and a step
-    // takes what it takes.
+    // Random weights that learned from noise would run away in a few steps. At a rate of 0 they stay, and a
+    // step takes what it takes.
     let mut sgd = Optimizer::new(Sgd { momentum: 0.9, weight_decay: 0.0005, ..Sgd::new(0.0) });
     let train_s = median(1, runs, || {
         let mut g = Tape::train(&mut rng).in_precision(precision);

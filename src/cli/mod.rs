@@ -54,8 +54,25 @@ struct Cli {
     command: Option<Command>,
 }
 
-#[derive(Subcommand)]
-enum Command {
+/// The commands, each by its name and the arguments whose `run` does the work: a row makes one known.
+macro_rules! commands {
+    ($($(#[$attribute:meta])* $name:ident($arguments:ty),)*) => {
+        #[derive(Subcommand)]
+        enum Command {
+            $($(#[$attribute])* $name($arguments),)*
+        }
+
+        impl Command {
+            fn run(&self, global: &Global) -> Result<()> {
+                match self {
+                    $(Command::$name(arguments) => arguments.run(global),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
@@ -87,30 +104,11 @@ fn run(cli: Cli) -> Result<()> {
     crate::interrupt::listen();
     // On one of the pool's threads, which so need not be woken, nor hand over, where it shares out work.
     let here = !matches!(&cli.command, Some(Command::Bench(bench)) if bench.starts_others());
+    let work = || cli.command.map_or_else(|| tour::run(&cli.global), |command| command.run(&cli.global));
     rayon::scope(|_| match cli.global.profile.as_ref().filter(|_| here) {
-        Some(trace) => profile::around(trace, || dispatch(&cli.global, cli.command)),
-        None => dispatch(&cli.global, cli.command),
+        Some(trace) => profile::around(trace, work),
+        None => work(),
     })
-}
-
-fn dispatch(global: &Global, command: Option<Command>) -> Result<()> {
-    match command {
-        None => tour::run(global),
-        Some(Command::Train(c)) => c.run(global),
-        Some(Command::Evaluate(c)) => c.run(global),
-        Some(Command::Predict(c)) => c.run(global),
-        Some(Command::Detect(c)) => c.run(global),
-        Some(Command::Compare(c)) => c.run(global),
-        Some(Command::LrRange(c)) => c.run(global),
-        Some(Command::Descent(c)) => c.run(global),
-        Some(Command::Filter(c)) => c.run(global),
-        Some(Command::Iou(c)) => c.run(global),
-        Some(Command::Fetch(c)) => c.run(global),
-        Some(Command::Lab(c)) => c.run(global),
-        Some(Command::Watch(c)) => c.run(global),
-        Some(Command::Report(c)) => c.run(global),
-        Some(Command::Bench(c)) => c.run(global),
-    }
 }
 
 /// A list of numbers that begins with a minus, such as the box `-1,-1,1,1`, would be taken for an option: a

@@ -52,7 +52,7 @@ impl Format {
 impl Image {
     /// Reads a PNG, JPEG or WebP file; whatever its name, its content decides. Its orientation is applied.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path, &Limits::default())
+        Ok(Self::open_oriented(path)?.0)
     }
 
     /// [`Image::open`], and the orientation (1 to 8) that was applied.
@@ -61,12 +61,6 @@ impl Image {
         let bytes = files::read(&path, limits.file)?;
         let (stored, orientation) = decode_stored(&bytes, &limits).map_err(|e| e.in_file(path))?;
         Ok((stored.upright(orientation), orientation))
-    }
-
-    /// [`Image::open`] with other limits.
-    pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
-        let bytes = files::read(&path, limits.file)?;
-        Self::decode(&bytes, limits).map_err(|e| e.in_file(path))
     }
 
     /// Decodes a PNG, JPEG or WebP file's content. The orientation that EXIF or XMP tell is applied.

@@ -167,8 +167,8 @@ impl<'a> Filtering<'a> {
     }
 }
 
-/// |H| over both frequencies as a picture: the middle is frequency 0, an edge half a cycle a pixel; black is 0, white the
-/// largest value, which the caption names. `None` for the median, which is not linear.
+/// |H| over both frequencies as a picture: the middle is frequency 0, an edge half a cycle a pixel; black is
+/// 0, white the largest value, which the caption names. `None` for the median, which is not linear.
 pub fn response_picture(filter: &Filter) -> Option<Image> {
     const SIDE: usize = 257;
     let (left, top) = (46, 44);

@@ -162,7 +162,7 @@ pub fn find(name: &str) -> Option<&'static Filter> {
 }
 
 /// What stands beyond the image's border.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Border {
     /// The image mirrored at its outermost pixels: c b | a b c | b a. A side of one pixel is replicated.
     Reflect,

@@ -349,46 +349,26 @@ impl Rle {
             (other.height, other.width),
             "Rle: masks of different height and width"
         );
-        let (mut a, mut b) = (Runs::new(&self.counts), Runs::new(&other.counts));
-        let mut position = 0;
-        while let (Some(left), Some(right)) = (a.left(), b.left()) {
-            let step = left.min(right);
-            visit(position, position + u64::from(step), a.inside(), b.inside());
-            position += u64::from(step);
-            a.advance(step);
-            b.advance(step);
-        }
-    }
-}
-
-/// A position inside counts.
-struct Runs<'a> {
-    counts: &'a [u32],
-    run: usize,
-    used: u32,
-}
-
-impl<'a> Runs<'a> {
-    fn new(counts: &'a [u32]) -> Self {
-        let mut runs = Runs { counts, run: 0, used: 0 };
-        runs.advance(0);
-        runs
-    }
-
-    /// What is left of the current run.
-    fn left(&self) -> Option<u32> {
-        self.counts.get(self.run).map(|c| c - self.used)
-    }
-
-    fn inside(&self) -> bool {
-        self.run % 2 == 1
-    }
-
-    fn advance(&mut self, step: u32) {
-        self.used += step;
-        while self.left() == Some(0) {
-            self.run += 1;
-            self.used = 0;
+        let (Some(&first), Some(&other_first)) = (self.counts.first(), other.counts.first()) else { return };
+        // Where the current runs end, and their numbers: those of odd ones are inside.
+        let (mut start, mut a, mut b) = (0, u64::from(first), u64::from(other_first));
+        let (mut i, mut j) = (0, 0);
+        loop {
+            let end = a.min(b);
+            if start < end {
+                visit(start, end, i % 2 == 1, j % 2 == 1);
+            }
+            start = end;
+            if a == end {
+                i += 1;
+                let Some(&run) = self.counts.get(i) else { return };
+                a += u64::from(run);
+            }
+            if b == end {
+                j += 1;
+                let Some(&run) = other.counts.get(j) else { return };
+                b += u64::from(run);
+            }
         }
     }
 }

@@ -33,44 +33,23 @@ pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> Image 
     let mut canvas = Canvas::new(width as usize, height as usize, Color::WHITE);
     canvas.text(title, (left + side / 2.0, 28.0), 15.0, Color::INK, Align::Center);
     for (i, row) in counts.iter().enumerate() {
-        let total: u64 = row.iter().sum();
         let y = top + i as f32 * cell;
-        for (j, &count) in row.iter().enumerate() {
-            let x = left + j as f32 * cell;
-            let color = shade(if total == 0 { 0.0 } else { count as f64 / total as f64 });
-            canvas.rect([x, y, x + cell, y + cell], color);
-            if detailed {
-                let ink = if count == 0 { Color::GRID } else { color.contrast() };
-                let size = if count > 99_999 { 11.0 } else { 13.0 };
-                canvas.text(
-                    &count.to_string(),
-                    (x + cell / 2.0, y + cell / 2.0 + 4.5),
-                    size,
-                    ink,
-                    Align::Center,
-                );
-            }
+        cells(&mut canvas, row, [left, y], cell, detailed);
+        if !detailed {
+            continue;
         }
-        if detailed {
-            let middle = y + cell / 2.0 + 4.5;
-            canvas.text(&names[i], (left - 8.0, middle), 13.0, Color::INK, Align::Right);
-            let recall = if total == 0 {
-                "–".into()
-            } else {
-                format!("{:.1} %", 100.0 * row[i] as f64 / total as f64)
-            };
-            canvas.text(&recall, (left + side + 10.0, middle), 13.0, Color::MUTED, Align::Left);
-            let x = left + i as f32 * cell + cell / 2.0;
-            match upwards {
-                true => canvas.text_upwards(
-                    &names[i],
-                    (x + 4.5, top + side + 8.0),
-                    13.0,
-                    Color::INK,
-                    Align::Right,
-                ),
-                false => canvas.text(&names[i], (x, top + side + 18.0), 13.0, Color::INK, Align::Center),
-            }
+        let (middle, x) = (y + cell / 2.0 + 4.5, left + i as f32 * cell + cell / 2.0);
+        canvas.text(&names[i], (left - 8.0, middle), 13.0, Color::INK, Align::Right);
+        let recall = match row.iter().sum::<u64>() {
+            0 => "–".into(),
+            total => format!("{:.1} %", 100.0 * row[i] as f64 / total as f64),
+        };
+        canvas.text(&recall, (left + side + 10.0, middle), 13.0, Color::MUTED, Align::Left);
+        if upwards {
+            let at = (x + 4.5, top + side + 8.0);
+            canvas.text_upwards(&names[i], at, 13.0, Color::INK, Align::Right);
+        } else {
+            canvas.text(&names[i], (x, top + side + 18.0), 13.0, Color::INK, Align::Center);
         }
     }
     lines(&mut canvas, [left, top], cell, n, detailed);
@@ -80,6 +59,22 @@ pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> Image 
     canvas.text("predicted class", (left + side / 2.0, height - 12.0), 13.0, Color::INK, Align::Center);
     canvas.text_upwards("true class", (22.0, top + side / 2.0), 13.0, Color::INK, Align::Center);
     canvas.into_image()
+}
+
+/// A row of cells from (left, y) on, shaded by their shares of it.
+fn cells(canvas: &mut Canvas, row: &[u64], [left, y]: [f32; 2], cell: f32, detailed: bool) {
+    let total = row.iter().sum::<u64>().max(1);
+    for (j, &count) in row.iter().enumerate() {
+        let x = left + j as f32 * cell;
+        let color = shade(count as f64 / total as f64);
+        canvas.rect([x, y, x + cell, y + cell], color);
+        if detailed {
+            let ink = if count == 0 { Color::GRID } else { color.contrast() };
+            let size = if count > 99_999 { 11.0 } else { 13.0 };
+            let middle = (x + cell / 2.0, y + cell / 2.0 + 4.5);
+            canvas.text(&count.to_string(), middle, size, ink, Align::Center);
+        }
+    }
 }
 
 fn lines(canvas: &mut Canvas, [left, top]: [f32; 2], cell: f32, n: usize, detailed: bool) {

@@ -1,4 +1,4 @@
-//! Charts as images: lines, points and bars over axes; grids of charts; confusion matrices.
+//! Charts as images: lines and points over axes; grids of charts; confusion matrices.
 //!
 //! A [`Chart`] is data and words; [`Chart::image`] draws it. Everything is the same on every machine: the
 //! fonts are embedded, and nothing depends on a display.
@@ -34,8 +34,6 @@ pub enum Style {
     Area,
     /// A dot each.
     Dots,
-    /// A bar each, from 0, as wide as the distance to the next.
-    Bars,
 }
 
 /// Points of one color, and their name in the legend (none where empty).
@@ -45,7 +43,7 @@ pub struct Series {
     pub name: String,
     /// (x, y); where one is not finite, there is a gap.
     pub points: Vec<(f64, f64)>,
-    /// Line, dots, or bars.
+    /// Line, area, or dots.
     pub style: Style,
     /// By default the next of the palette.
     pub color: Option<Color>,
@@ -292,7 +290,6 @@ impl Chart {
                 }
                 Style::Faint => canvas.line((cx + 6.0, middle), (cx + 22.0, middle), 1.4, color.alpha(110)),
                 Style::Dots => canvas.disc((cx + 14.0, middle), 4.0, color),
-                Style::Bars => canvas.rect([cx + 8.0, middle - 5.0, cx + 20.0, middle + 5.0], color),
             }
             canvas.text(&s.name, (cx + 28.0, middle + 4.5), TICK, Color::INK, Align::Left);
         }
@@ -305,17 +302,12 @@ impl Series {
             x.include(px);
             y.include(py);
         }
-        if self.style == Style::Bars {
-            y.include(0.0);
-            let step = self.step();
-            x.include(self.points.last().map_or(0.0, |p| p.0 + step));
-        }
     }
 
     /// Where its ink is: its points, and some of the way between neighbours where it is a line.
     fn spots(&self, place: impl Fn(&(f64, f64)) -> (f32, f32)) -> Vec<(f32, f32)> {
         let points: Vec<_> = self.points.iter().map(place).collect();
-        if matches!(self.style, Style::Dots | Style::Bars) || points.len() > 40 {
+        if self.style == Style::Dots || points.len() > 40 {
             return points;
         }
         let between = |w: &[(f32, f32)]| {
@@ -324,14 +316,6 @@ impl Series {
         };
         let between: Vec<_> = points.windows(2).flat_map(between).collect();
         [points, between].concat()
-    }
-
-    /// The distance between two neighbouring bars.
-    fn step(&self) -> f64 {
-        match self.points[..] {
-            [a, b, ..] => b.0 - a.0,
-            _ => 1.0,
-        }
     }
 
     fn draw(&self, canvas: &mut Canvas, x: &Axis, y: &Axis, color: Color) {
@@ -358,12 +342,6 @@ impl Series {
                 let finite = placed.iter().filter(|p| p.0.is_finite() && p.1.is_finite());
                 finite.for_each(|&p| canvas.disc(p, radius, color.alpha(200)));
             }
-            Style::Bars => {
-                for (&(px, _), &(left, top)) in self.points.iter().zip(&placed) {
-                    let right = x.at(px + self.step());
-                    canvas.rect([left + 0.5, top, right - 0.5, y.at(0.0)], color);
-                }
-            }
         }
     }
 }
@@ -378,23 +356,6 @@ pub fn grid(charts: &[Chart], columns: usize) -> Image {
         chart.draw(&mut canvas, [x, y, x + SIZE.0 as f32, y + SIZE.1 as f32]);
     }
     canvas.into_image()
-}
-
-/// How often values fall into each of `bins` equal parts of their range; values that are not finite are left
-/// out.
-pub fn histogram(title: impl Into<String>, x: impl Into<String>, values: &[f64], bins: usize) -> Chart {
-    let finite = || values.iter().copied().filter(|v| v.is_finite());
-    let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-    let (low, width) = match (high - low) / bins.max(1) as f64 {
-        w if w > 0.0 && w.is_finite() => (low, w),
-        _ => (if low.is_finite() { low - 0.5 } else { 0.0 }, 1.0 / bins.max(1) as f64),
-    };
-    let mut counts = vec![0usize; bins.max(1)];
-    for v in finite() {
-        counts[(((v - low) / width) as usize).min(bins.max(1) - 1)] += 1;
-    }
-    let points = counts.iter().enumerate().map(|(i, &n)| (low + width * i as f64, n as f64)).collect();
-    Chart::new(title, x, "count").with(Series::new("", points, Style::Bars))
 }
 
 #[cfg(test)]
@@ -446,7 +407,7 @@ mod tests {
             vec![(nan, 1.0), (1.0, nan), (2.0, f64::INFINITY)],
             vec![(1.0, 1e308), (2.0, -1e308)],
         ] {
-            for style in [Style::Line, Style::Dashed, Style::Faint, Style::Area, Style::Dots, Style::Bars] {
+            for style in [Style::Line, Style::Dashed, Style::Faint, Style::Area, Style::Dots] {
                 for scale in [Scale::Linear, Scale::Log, Scale::Percent] {
                     let s = Series::new("a", points.clone(), style);
                     Chart::new("", "", "")
@@ -459,13 +420,5 @@ mod tests {
             }
         }
         grid(&[], 3);
-    }
-
-    #[test]
-    fn a_histogram_counts_every_finite_value_once() {
-        let h = histogram("", "", &[0.0, 1.0, 1.0, 2.0, f64::NAN], 2);
-        assert_eq!(h.series[0].points, [(0.0, 1.0), (1.0, 3.0)]);
-        assert_eq!(histogram("", "", &[3.0; 4], 2).series[0].points.iter().map(|p| p.1).sum::<f64>(), 4.0);
-        assert_eq!(histogram("", "", &[], 2).series[0].points.len(), 2);
     }
 }

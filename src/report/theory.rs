@@ -73,6 +73,33 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
         "At the limit the steep coordinate alternates for ever; beyond it diverges. Without curvature a coordinate never \
          moves, and with negative curvature it diverges at any rate.",
     );
+    let reports = rates(page);
+    let (q, rule) = (Quadratic::new(vec![1.0, 10.0]), Sgd::new(0.18).into());
+    let (_, path) = descend(&q, rule, [1.0, 1.0], Some(SHOWN_STEPS));
+    let [(_, steps), (_, losses), (_, region)] = charts(&q, &rule, &path);
+    page.figure(&region.image(), "Which rates converge: left of the limit. The dot is the path below.")?;
+    page.part("q1d", "(d) When it is slow").text(
+        "When $a$ and $b$ differ much. The rate must be small for the steep direction, and the flat one then hardly moves. \
+         What counts is the greater of $|1 - \\eta a|$ and $|1 - \\eta b|$. It is least where both are equal, \
+         $1 - \\eta \\min(a, b) = \\eta \\max(a, b) - 1$: the best constant rate is $2/(a+b)$, and even with it a step \
+         multiplies the error by",
+    );
+    page.formula("\\frac{\\kappa - 1}{\\kappa + 1}, \\qquad \\kappa = \\frac{\\max(a,b)}{\\min(a,b)},").text(
+        "so that a millionth of the error takes $t = \\ln 10^6 / \\ln \\frac{\\kappa + 1}{\\kappa - 1} \\approx 6.9\\,\\kappa$ \
+         steps: the last two rows of the table. Momentum turns $\\kappa$ into $\\kappa^{1/2}$.",
+    );
+    page.figure(
+        &steps.image(),
+        "$\\eta = 0.18$, $a = 1$, $b = 10$: $w_2$ changes its sign at each step, $w_1$ crawls.",
+    )?;
+    page.figure(&losses.image(), "The loss along this path.")?;
+    page.command("gradus descent --a 1 --b 10 --lr 0.18 -o pictures");
+    claims(page, 'D');
+    Ok(reports)
+}
+
+/// A table of rates and what they lead to.
+fn rates(page: &mut Page) -> Vec<DescentReport> {
     let (mut reports, mut commands) = (Vec::new(), Vec::new());
     let mut rows =
         vec![["a", "b", "η", "factors", "verdict", "steps to a millionth"].map(String::from).to_vec()];
@@ -97,28 +124,7 @@ pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
         reports.push(report);
     }
     page.table(&rows).command(&commands.join("; "));
-    let (q, rule) = (Quadratic::new(vec![1.0, 10.0]), Sgd::new(0.18).into());
-    let (_, path) = descend(&q, rule, [1.0, 1.0], Some(SHOWN_STEPS));
-    let [(_, steps), (_, losses), (_, region)] = charts(&q, &rule, &path);
-    page.figure(&region.image(), "Which rates converge: left of the limit. The dot is the path below.")?;
-    page.part("q1d", "(d) When it is slow").text(
-        "When $a$ and $b$ differ much. The rate must be small for the steep direction, and the flat one then hardly moves. \
-         What counts is the greater of $|1 - \\eta a|$ and $|1 - \\eta b|$. It is least where both are equal, \
-         $1 - \\eta \\min(a, b) = \\eta \\max(a, b) - 1$: the best constant rate is $2/(a+b)$, and even with it a step \
-         multiplies the error by",
-    );
-    page.formula("\\frac{\\kappa - 1}{\\kappa + 1}, \\qquad \\kappa = \\frac{\\max(a,b)}{\\min(a,b)},").text(
-        "so that a millionth of the error takes $t = \\ln 10^6 / \\ln \\frac{\\kappa + 1}{\\kappa - 1} \\approx 6.9\\,\\kappa$ \
-         steps: the last two rows of the table. Momentum turns $\\kappa$ into $\\kappa^{1/2}$.",
-    );
-    page.figure(
-        &steps.image(),
-        "$\\eta = 0.18$, $a = 1$, $b = 10$: $w_2$ changes its sign at each step, $w_1$ crawls.",
-    )?;
-    page.figure(&losses.image(), "The loss along this path.")?;
-    page.command("gradus descent --a 1 --b 10 --lr 0.18 -o pictures");
-    claims(page, 'D');
-    Ok(reports)
+    reports
 }
 
 /// A photograph with noise: normal of deviation 20, and one pixel of 25 black or white.

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `/api/iou` | `{a: [4], b: [4]}` | each metric's value and gradient, IoU's kinks, how the boxes lie |
 //! | `/api/descent` | `{a, b, lr, start: [2], optimizer}` | factors, verdict, reason, bound, path, losses |
-//! | `/api/filter` | `{weights: [[3]; 3], divisor}`, or `{name}` | weights, gain, filtered picture, response |
+//! | `/api/filter` | `{weights: [[3]; 3], divisor}`, `{name}` | weights, gain, filtered picture, response |
 //!
 //! Every number is the library's; the page draws. A request that asks for nonsense gets 400 and the reason.
 

@@ -167,19 +167,9 @@ impl Street {
 }
 
 fn paint_building(rng: &mut Rng, canvas: &mut Canvas, [x0, y0, x1, y1]: [f32; 4]) {
-    let wall = shade(
-        pick(
-            rng,
-            &[
-                [0.70, 0.45, 0.36],
-                [0.80, 0.75, 0.65],
-                [0.60, 0.60, 0.62],
-                [0.75, 0.68, 0.55],
-                [0.50, 0.42, 0.40],
-            ],
-        ),
-        f(rng, 0.65, 1.15),
-    );
+    const WALLS: [Color; 5] =
+        [[0.70, 0.45, 0.36], [0.80, 0.75, 0.65], [0.60, 0.60, 0.62], [0.75, 0.68, 0.55], [0.50, 0.42, 0.40]];
+    let wall = shade(pick(rng, &WALLS), f(rng, 0.65, 1.15));
     canvas.paint(&Shape::rectangle([x0, y0, x1, y1]), wall);
     let (w, h) = (x1 - x0, y1 - y0);
     canvas.paint(&Shape::rectangle([x0, y0, x1, y0 + 0.04 * h]), shade(wall, 0.75));
@@ -242,18 +232,7 @@ impl Thing {
             Thing::Car => paint_car(rng, canvas, [x, y], s),
             Thing::Tree => {
                 shadow(canvas, 0.3);
-                let trunk = shade([0.40, 0.30, 0.22], f(rng, 0.6, 1.2));
-                canvas.paint(&Shape::limb(at(0.0, 0.0), at(0.03, 1.3), 0.09 * s, 0.05 * s), trunk);
-                let leaf = shade(
-                    pick(rng, &[[0.25, 0.45, 0.18], [0.35, 0.48, 0.20], [0.62, 0.42, 0.18]]),
-                    f(rng, 0.6, 1.2),
-                );
-                for _ in 0..9 {
-                    let [cx, cy] = at(f(rng, -0.45, 0.5), f(rng, 1.2, 2.0));
-                    let r = f(rng, 0.2, 0.38) * s;
-                    let light = f(rng, 0.75, 1.2);
-                    canvas.paint(&Shape::ellipse(cx, cy, r, 0.85 * r), shade(leaf, light));
-                }
+                paint_tree(rng, canvas, [x, y], s);
             }
             Thing::Lamp => {
                 shadow(canvas, 0.08);
@@ -294,23 +273,32 @@ impl Thing {
     }
 }
 
+fn paint_tree(rng: &mut Rng, canvas: &mut Canvas, [x, y]: Point, s: f32) {
+    let at = |right: f32, up: f32| [x + right * s, y - up * s];
+    let trunk = shade([0.40, 0.30, 0.22], f(rng, 0.6, 1.2));
+    canvas.paint(&Shape::limb(at(0.0, 0.0), at(0.03, 1.3), 0.09 * s, 0.05 * s), trunk);
+    let green = pick(rng, &[[0.25, 0.45, 0.18], [0.35, 0.48, 0.20], [0.62, 0.42, 0.18]]);
+    let leaf = shade(green, f(rng, 0.6, 1.2));
+    for _ in 0..9 {
+        let [cx, cy] = at(f(rng, -0.45, 0.5), f(rng, 1.2, 2.0));
+        let r = f(rng, 0.2, 0.38) * s;
+        let light = f(rng, 0.75, 1.2);
+        canvas.paint(&Shape::ellipse(cx, cy, r, 0.85 * r), shade(leaf, light));
+    }
+}
+
 fn paint_car(rng: &mut Rng, canvas: &mut Canvas, [x, y]: Point, s: f32) {
     let face = pick(rng, &[-1.0, 1.0]);
     let at = |right: f32, up: f32| [x + face * right * s, y - up * s];
-    let paint = shade(
-        pick(
-            rng,
-            &[
-                [0.75, 0.15, 0.12],
-                [0.20, 0.30, 0.60],
-                [0.80, 0.80, 0.82],
-                [0.12, 0.12, 0.14],
-                [0.85, 0.75, 0.30],
-                [0.30, 0.45, 0.35],
-            ],
-        ),
-        f(rng, 0.75, 1.15),
-    );
+    const PAINTS: [Color; 6] = [
+        [0.75, 0.15, 0.12],
+        [0.20, 0.30, 0.60],
+        [0.80, 0.80, 0.82],
+        [0.12, 0.12, 0.14],
+        [0.85, 0.75, 0.30],
+        [0.30, 0.45, 0.35],
+    ];
+    let paint = shade(pick(rng, &PAINTS), f(rng, 0.75, 1.15));
     canvas.tint(&Shape::ellipse(x, y, 1.35 * s, 0.06 * s), [0.03; 3], 0.5);
     let body = [at(-1.2, 0.2), at(-1.22, 0.45), at(-0.7, 0.5), at(0.55, 0.5), at(1.2, 0.42), at(1.25, 0.2)];
     let cabin = [at(-0.85, 0.5), at(-0.55, 0.82), at(0.25, 0.82), at(0.6, 0.5)];
