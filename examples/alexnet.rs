@@ -20,6 +20,7 @@ fn main() -> gradus::Result<()> {
     use gradus::engine::{classifier, lr_range};
     use gradus::image::Image;
     use gradus::plot::{self, Chart, Series};
+    use gradus_core::gemm::Precision;
     use gradus_core::{Adam, Optimizer, Rng, Tape, Tensor};
     use gradus_models::AlexNet;
 
@@ -93,7 +94,8 @@ fn main() -> gradus::Result<()> {
             sum += f64::from(loss.value.item());
             adam.step(&mut net, &g.backward(&loss))?;
         }
-        let validation = classifier::confusion(&net, &splits.val, Transform::CIFAR, "validation")?.0;
+        let validation =
+            classifier::confusion(Precision::F32, &net, &splits.val, Transform::CIFAR, "validation")?.0;
         let training = sum / loader.batches() as f64;
         println!("epoch {}: training loss {training:.3}, validation {validation:?}", epoch + 1);
         curves[0].push((epoch as f64 + 1.0, training));
@@ -110,7 +112,8 @@ fn main() -> gradus::Result<()> {
     // The test images were not looked at until now. Which class is taken for which, and where is the network surest and wrong?
 
     // %%
-    let (score, counts) = classifier::confusion(&net, &splits.test, Transform::CIFAR, "test")?;
+    let (score, counts) =
+        classifier::confusion(Precision::F32, &net, &splits.test, Transform::CIFAR, "test")?;
     println!("{score:?}\n{counts}");
     show(&plot::confusion("Test images", counts.classes(), counts.counts()))?;
     let outputs: Outputs = Outputs::of(&net, &splits.test, Transform::CIFAR)?;

@@ -13,7 +13,7 @@ fn main() -> gradus::Result<()> {
     // %%
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
-    use gradus::data::detection::{self, DetectionDataset, Mirrored, Sample, TestSplit, tensor};
+    use gradus::data::detection::{self, Annotated, DetectionDataset, Mirrored, Sample, TestSplit, tensor};
     use gradus::data::{Loader, Reading, Subset};
     use gradus::engine::detection::{Judgement, Plan, Recipe, judge, surest, to_coco};
     use gradus::engine::found::{objects, picture};
@@ -44,7 +44,7 @@ fn main() -> gradus::Result<()> {
     let tested: usize = if cfg!(test) { 1 } else { 16 };
     let data: Arc<dyn DetectionDataset> = detection::open(source, Reading::default())?;
     let (training, testing) = TestSplit::Last(tested).indices(&*data, 1234)?;
-    let parts: [Subset<dyn DetectionDataset>; 2] =
+    let parts: [Annotated; 2] =
         [&training, &testing].map(|indices| Subset::new(data.clone(), indices.as_slice()));
     let sample: Sample = data.load(training[0])?;
     println!(
@@ -87,11 +87,7 @@ fn main() -> gradus::Result<()> {
     // random stream.
 
     // %%
-    fn learn(
-        net: &mut Detector,
-        part: &Subset<dyn DetectionDataset>,
-        plan: Plan,
-    ) -> gradus::Result<Vec<(f64, f64)>> {
+    fn learn(net: &mut Detector, part: &Annotated, plan: Plan) -> gradus::Result<Vec<(f64, f64)>> {
         let rng = Rng::seed(plan.seed);
         let loader = Loader::training(part.clone(), Mirrored { masks: false }, plan.batch, &rng);
         let mut optimizer = Optimizer::new(plan.rule());

@@ -1,8 +1,7 @@
 //! Two detectors side by side: accuracy on the images they learned from and on those they did not, losses
 //! over the epochs, speed, size, and what both find in the same pictures at the same scale.
 
-use crate::data::Subset;
-use crate::data::detection::{self, DetectionDataset};
+use crate::data::detection::{self, Annotated, DetectionDataset};
 use crate::engine::detection::{Score, judge, shown};
 use crate::engine::detector::Settings;
 use crate::engine::detector_model::DetectorModel;
@@ -108,7 +107,7 @@ pub fn compare(question: &Question) -> Result<Comparison> {
     let [a, b] = settings;
     let (a, b) = (a?, b?);
     let split = |s: &Settings| (s.test_split.clone(), s.data_checksum.clone());
-    if split(&a) != split(&b) || (a.test_split.starts_with("random") && a.seed != b.seed) {
+    if split(&a) != split(&b) || (a.test_split.starts_with("random") && a.plan.seed != b.plan.seed) {
         let what = format!("learned from other images than {}", question.runs[0].display());
         return Err(Error::input(what)
             .in_file(&question.runs[1])
@@ -149,8 +148,7 @@ fn side(
     model.net.precision = question.precision;
     let [train, test] = settings.parts(data)?;
     let categories = model.categories_in(data.classes(), &question.data)?;
-    let score =
-        |part: &Subset<dyn DetectionDataset>, label: &str| judge(&model.net, &categories, part, label);
+    let score = |part: &Annotated, label: &str| judge(&model.net, &categories, part, label);
     let (train, test) = (score(&train, "training images")?, score(&test, "test images")?);
     let (mut photos, mut shown) = (Vec::new(), Vec::new());
     for path in &question.photos {

@@ -1,8 +1,12 @@
 //! Progress on standard error: a bar with rate and time left on a terminal, a plain line every ten seconds
 //! elsewhere.
 
+use crate::error::{Error, Result};
+use crate::interrupt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rayon::prelude::*;
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Between two plain lines.
@@ -89,6 +93,25 @@ impl Drop for Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// What `look` makes of each item, on all threads and with progress. Error: an interruption.
+pub fn of_each<T: Sync, R: Send>(
+    label: impl Into<String>,
+    unit: &'static str,
+    items: &[T],
+    look: impl Fn(&T) -> R + Sync,
+) -> Result<Vec<R>> {
+    let progress = Mutex::new(Progress::new(label, unit, items.len() as u64, 0));
+    let one = |item| {
+        if interrupt::requested() {
+            return Err(Error::interrupted("nothing was changed"));
+        }
+        let seen = look(item);
+        progress.lock().unwrap_or_else(PoisonError::into_inner).advance(1, String::new);
+        Ok(seen)
+    };
+    items.par_iter().map(one).collect()
 }
 
 #[cfg(test)]

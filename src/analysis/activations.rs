@@ -1,6 +1,6 @@
 //! What a classifier computes on images: features, logits, errors, and the pictures its first layer makes.
 
-use crate::data::{Dataset, Loader, Normalise, Subset, Transform};
+use crate::data::{Labelled, Loader, Normalise, Transform};
 use crate::error::{Error, Result};
 use crate::image::{Image, caption_grid};
 use crate::interrupt;
@@ -29,7 +29,7 @@ impl Outputs {
     ///
     /// # Errors
     /// An image cannot be read, there is none, or Ctrl-C.
-    pub fn of(net: &AlexNet, subset: &Subset<dyn Dataset>, transform: Transform) -> Result<Self> {
+    pub fn of(net: &AlexNet, subset: &Labelled, transform: Transform) -> Result<Self> {
         if subset.is_empty() {
             return Err(Error::input("there are no images to look at"));
         }
@@ -72,7 +72,7 @@ impl Outputs {
 
 /// The n images that the network is surest of and wrong about; below each the true class and its probability,
 /// then the one it was taken for.
-pub fn confident_errors(outputs: &Outputs, subset: &Subset<dyn Dataset>, n: usize) -> Result<Image> {
+pub fn confident_errors(outputs: &Outputs, subset: &Labelled, n: usize) -> Result<Image> {
     let p = outputs.probabilities();
     let classes = p.shape()[1];
     let item = |&(i, guess): &(usize, usize)| {
@@ -110,25 +110,18 @@ pub fn first_filters(net: &AlexNet) -> Image {
 
 /// A row an image: the image, and what the first layer's first `filters` filters make of it at every pixel
 /// (stride 1, before ReLU), each spread over the full range by itself.
-pub fn responses(
-    net: &AlexNet,
-    subset: &Subset<dyn Dataset>,
-    transform: Transform,
-    filters: usize,
-) -> Result<Image> {
+pub fn responses(net: &AlexNet, subset: &Labelled, transform: Transform, filters: usize) -> Result<Image> {
     let weight = &net.convolutions()[0].weight.value;
     let [k, _, _, count] = weight.dims("responses");
     let filters = filters.min(count);
     let some = Tensor::from_fn([k, k, 3, filters], |i| weight.data()[i / filters * count + i % filters]);
     let side = transform.side();
     let mut items = Vec::new();
-    for i in 0..subset.len() {
+    for item in subset.named() {
+        let (image, name) = item?;
         let mut x = Tensor::stale([1, side, side, 3]);
-        transform.evaluate(&subset.image(i)?, x.data_mut())?;
-        items.push((
-            transform.normalise.picture(side, side, x.data()),
-            subset.classes()[subset.label(i)].clone(),
-        ));
+        transform.evaluate(&image, x.data_mut())?;
+        items.push((transform.normalise.picture(side, side, x.data()), name));
         let mut g = Tape::infer();
         let maps =
             g.conv2d(x.into(), &some.clone().into(), None, Conv::new(1, k / 2), Fused::default()).value;
@@ -160,7 +153,7 @@ mod tests {
     use crate::data::SyntheticShapes;
     use gradus_core::Rng;
 
-    fn small() -> (AlexNet, Subset<dyn Dataset>) {
+    fn small() -> (AlexNet, Labelled) {
         let splits = SyntheticShapes::with_len(1, 24).split();
         (AlexNet::cifar(10, &mut Rng::seed(1)), splits.train.take(12))
     }

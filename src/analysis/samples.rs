@@ -1,7 +1,7 @@
 //! Pictures before any network: as they are and normalised, under Sobel, and pooled.
 
 use super::activations::normalised;
-use crate::data::{Dataset, Subset, Transform};
+use crate::data::{Labelled, Transform};
 use crate::error::Result;
 use crate::image::{Image, caption_grid};
 use crate::lessons::filtering::{Shown, filter};
@@ -10,14 +10,10 @@ use gradus_core::ops::PoolSpec;
 use gradus_core::{Activation, Tape, Tensor};
 
 /// The first n images with their classes, as they are and normalised (each spread over the full range).
-pub fn raw_and_normalised(
-    subset: &Subset<dyn Dataset>,
-    transform: Transform,
-    n: usize,
-) -> Result<[Image; 2]> {
+pub fn raw_and_normalised(subset: &Labelled, transform: Transform, n: usize) -> Result<[Image; 2]> {
     let (mut raw, mut shown) = (Vec::new(), Vec::new());
-    for i in 0..n.min(subset.len()) {
-        let (image, name) = (subset.image(i)?, subset.classes()[subset.label(i)].clone());
+    for item in subset.named().take(n) {
+        let (image, name) = item?;
         shown.push((normalised(&image, &transform.normalise), name.clone()));
         raw.push((image, name));
     }
@@ -25,12 +21,12 @@ pub fn raw_and_normalised(
 }
 
 /// The first n images, and what sobel-x and sobel-y make of their grays: 0 is mid-gray.
-pub fn sobel(subset: &Subset<dyn Dataset>, n: usize) -> Result<Image> {
+pub fn sobel(subset: &Labelled, n: usize) -> Result<Image> {
     let mut items = Vec::new();
-    for i in 0..n.min(subset.len()) {
-        let image = subset.image(i)?;
-        let gray = image.clone().to_gray8();
-        items.push((image, subset.classes()[subset.label(i)].clone()));
+    for item in subset.named().take(n) {
+        let item = item?;
+        let gray = item.0.clone().to_gray8();
+        items.push(item);
         for name in ["sobel-x", "sobel-y"] {
             let Some(f) = find(name) else { continue };
             items.push((filter(f, &gray, Border::Reflect, Shown::Signed).image, name.to_string()));
@@ -62,11 +58,11 @@ pub fn pooled(image: &Image, size: usize, pooling: Pooling) -> Image {
 }
 
 /// The first n images beside their maxima and means over windows of 2 and 3.
-pub fn pooling(subset: &Subset<dyn Dataset>, n: usize) -> Result<Image> {
+pub fn pooling(subset: &Labelled, n: usize) -> Result<Image> {
     let mut items = Vec::new();
-    for i in 0..n.min(subset.len()) {
-        let image = subset.image(i)?;
-        items.push((image.clone(), subset.classes()[subset.label(i)].clone()));
+    for item in subset.named().take(n) {
+        let (image, name) = item?;
+        items.push((image.clone(), name));
         for (kind, name) in [(Pooling::Max, "max"), (Pooling::Average, "mean")] {
             for size in [2, 3] {
                 items.push((pooled(&image, size, kind), format!("{name} {size}x{size}")));

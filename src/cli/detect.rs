@@ -1,7 +1,7 @@
 //! `gradus detect`: where are the objects in these pictures?
 
 use super::options::{Global, at_least_one};
-use super::output::each_picture;
+use super::output::{List, each_picture};
 use crate::data::coco;
 use crate::data::coco::json::{ImageInfo, ImageName, Instances, results_to_json};
 use crate::data::description::{Faults, Outcome};
@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::metrics::coco::Category;
 use clap::Args;
-use serde::Serialize;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -48,8 +47,15 @@ pub struct Detect {
     /// COCO's instances that list these images: detections.json takes its ids of images and of categories
     #[arg(long, value_name = "FILE")]
     annotations: Option<PathBuf>,
-    #[command(flatten)]
-    drawing: Drawing,
+    /// Images are scaled until their shorter side has so many pixels [default: as in training]
+    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
+    min_size: Option<usize>,
+    /// ... or their longer side so many
+    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
+    max_size: Option<usize>,
+    /// Draw on plain gray: pictures of photos that may not be passed on
+    #[arg(long)]
+    plain: bool,
     /// Of a run: best, the weights of the greatest test AP, or last, the newest
     #[arg(long, value_enum, default_value_t = Weights::Best)]
     weights: Weights,
@@ -61,34 +67,13 @@ pub struct Detect {
     force: bool,
 }
 
-/// How pictures are shown to a detector, and drawn.
-#[derive(Args, Clone)]
-pub struct Drawing {
-    /// Images are scaled until their shorter side has so many pixels [default: as in training]
-    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
-    pub min_size: Option<usize>,
-    /// ... or their longer side so many
-    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
-    pub max_size: Option<usize>,
-    /// Draw on plain gray: pictures of photos that may not be passed on
-    #[arg(long)]
-    pub plain: bool,
-}
-
-#[derive(Serialize)]
-#[serde(transparent)]
-struct All(Vec<FoundIn>);
-
-impl fmt::Display for All {
+impl fmt::Display for FoundIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for image in &self.0 {
-            writeln!(f, "{}: {} found", image.image, image.detections.len())?;
-            for d in &image.detections {
-                let [x1, y1, x2, y2] = d.bbox;
-                writeln!(f, "  {:.3}  {}  ({x1:.0}, {y1:.0}) to ({x2:.0}, {y2:.0})", d.score, d.name)?;
-            }
-        }
-        Ok(())
+        writeln!(f, "{}: {} found", self.image, self.detections.len())?;
+        self.detections.iter().try_for_each(|d| {
+            let [x1, y1, x2, y2] = d.bbox;
+            writeln!(f, "  {:.3}  {}  ({x1:.0}, {y1:.0}) to ({x2:.0}, {y2:.0})", d.score, d.name)
+        })
     }
 }
 
@@ -101,9 +86,8 @@ impl Detect {
                 .in_file(&self.out)
                 .remedy("name another folder, or --force"));
         }
-        let d = &self.drawing;
         let mut model =
-            DetectorModel::open(&self.model, self.key.or(self.weights), [d.min_size, d.max_size])?;
+            DetectorModel::open(&self.model, self.key.or(self.weights), [self.min_size, self.max_size])?;
         model.net.precision = global.precision;
         let names = match &self.annotations {
             Some(file) => Names::of_instances(file, &self.images, &model)?,
@@ -118,7 +102,8 @@ impl Detect {
         };
         let (all, verdict) = each_picture(&self.images, self.skip_bad, read, |k, image| {
             let picture = Picture { path: &self.images[k], image, id: k as i64 };
-            let (found, own, drawn) = find(&model, &names.categories, &picture, self.score, None, d.plain)?;
+            let (found, own, drawn) =
+                find(&model, &names.categories, &picture, self.score, None, self.plain)?;
             drawn.save_png(self.out.join(picture_name(&self.images, k) + ".png"))?;
             results.extend(own);
             Ok(found)
@@ -128,7 +113,7 @@ impl Detect {
             ImageName { id: names.images[k].id.clone(), file: Some(self.images[k].display().to_string()) }
         };
         files::write_atomic(list, results_to_json(&results, name).as_bytes())?;
-        global.print(&All(all))?;
+        global.print(&List(all))?;
         verdict
     }
 }

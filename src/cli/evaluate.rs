@@ -3,9 +3,9 @@
 use super::options::{Faults, Global};
 use crate::data;
 use crate::data::detection::{self, DetectionDataset, TestSplit};
-use crate::data::{Dataset, Reading, Source, Subset};
+use crate::data::{Dataset, Labelled, Reading, Source, Subset};
 use crate::engine::alexnet::Settings;
-use crate::engine::classifier::{Score, confusion_in};
+use crate::engine::classifier::{Score, confusion};
 use crate::engine::detection::{self as detecting};
 use crate::engine::detector;
 use crate::engine::detector_model::{DetectorModel, is_detector_at};
@@ -136,9 +136,9 @@ impl Evaluate {
         let skip_bad = given.skip_bad || run.as_ref().is_some_and(|run| run.reading.skip_bad);
         let data = detection::open(&self.data, Reading { skip_bad, ..given })?;
         let categories = model.categories_in(data.classes(), &self.data)?;
-        let seed = global.seed_of(run.as_ref().map(|run| run.seed));
+        let seed = global.seed_of(run.as_ref().map(|run| run.plan.seed));
         let own = run.filter(|run| run.data_checksum == data.checksum());
-        own.as_ref().map_or(Ok(()), |run| must_be_the_runs(seed, run.seed))?;
+        own.as_ref().map_or(Ok(()), |run| must_be_the_runs(seed, run.plan.seed))?;
         let (split, indices) = self.indices(&*data, own, seed)?;
         let (split, images) = (split.name(), indices.len());
         eprintln!("{}", detection::describe(&*data, &self.data, &[(split, &indices)]));
@@ -165,7 +165,7 @@ impl Evaluate {
                 let what = format!("--test-split {given}, but the run was trained with {own} on these data");
                 return Err(Error::input(what).remedy("leave the option out: a run knows its images"));
             }
-            (Some(run), _) => Some((run.test_split.parse::<TestSplit>()?, run.seed)),
+            (Some(run), _) => Some((run.test_split.parse::<TestSplit>()?, run.plan.seed)),
             (None, given) => given.map(|rule| (rule, seed)),
         };
         match (self.split, rule) {
@@ -191,28 +191,23 @@ impl Evaluate {
         let run: Option<Settings> = self.model.is_dir().then(|| Run::settings(&self.model)).transpose()?;
         let given = self.faults.reading();
         let skip_bad = given.skip_bad || run.as_ref().is_some_and(|run| run.reading.skip_bad);
-        let seed = global.seed_of(run.as_ref().map(|run| run.seed));
+        let seed = global.seed_of(run.as_ref().map(|run| run.plan.seed));
         let source = data::find(&self.data, seed, Reading { skip_bad, ..given })?;
         let own = run.filter(|run| run.data_checksum == source.checksum());
-        own.as_ref().map_or(Ok(()), |run| must_be_the_runs(seed, run.seed))?;
+        own.as_ref().map_or(Ok(()), |run| must_be_the_runs(seed, run.plan.seed))?;
         let (split, images) = self.images(source, own.as_ref(), seed)?;
         let split = split.name();
         eprintln!("{}", data::describe(&self.data, &[(split.to_string(), &images)]));
         let images =
             data::renumbered(&images, &model.classes, model.named).map_err(|e| e.in_file(&self.data))?;
         let (score, confusion) =
-            confusion_in(global.precision, &model.net, &images, model.arch.transform(), split)?;
+            confusion(global.precision, &model.net, &images, model.arch.transform(), split)?;
         global.print(&Evaluation { split, score, confusion })
     }
 
     /// The images that a classifier is judged on. A run's own data are divided as it was trained. Others are
     /// as they are: a folder without a split of its own is a test set, all of it.
-    fn images(
-        &self,
-        source: Source,
-        own: Option<&Settings>,
-        seed: u64,
-    ) -> Result<(Split, Subset<dyn Dataset>)> {
+    fn images(&self, source: Source, own: Option<&Settings>, seed: u64) -> Result<(Split, Labelled)> {
         let folder: Arc<dyn Dataset> = match source {
             Source::Folder(folder) if own.is_none() => Arc::new(folder),
             source => {

@@ -1,6 +1,7 @@
 //! `gradus fetch`: data and published weights.
 
 use super::options::Global;
+use super::output::List;
 use crate::error::Result;
 use crate::fetch::{Check, Fetched, SOURCES, fetch, find};
 use clap::Args;
@@ -41,16 +42,9 @@ struct Entry {
     about: &'static str,
 }
 
-#[derive(Serialize)]
-#[serde(transparent)]
-struct List(Vec<Entry>);
-
-impl fmt::Display for List {
+impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for e in &self.0 {
-            writeln!(f, "{:24} {}\n{:24} {}, {}", e.name, e.about, "", e.url, e.check)?;
-        }
-        Ok(())
+        writeln!(f, "{:24} {}\n{:24} {}, {}", self.name, self.about, "", self.url, self.check)
     }
 }
 

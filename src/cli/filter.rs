@@ -1,24 +1,16 @@
 //! `gradus filter`: 3x3 filters designed by hand, on pictures.
 
 use super::options::Global;
-use super::output::new_file;
+use super::output::{List, new_file};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;
 use crate::lessons::filtering::{Shown, filter_to, response_picture};
 use crate::lessons::filters::{self, Border, FILTERS, Filter, Kind};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
-
-#[derive(Clone, Copy, ValueEnum)]
-enum BorderArg {
-    Reflect,
-    Replicate,
-    Zero,
-    Wrap,
-}
 
 /// Filter a picture with a 3x3 kernel designed by hand, and say why it works
 #[derive(Args)]
@@ -44,7 +36,7 @@ pub struct FilterArgs {
     out: PathBuf,
     /// What stands beyond the picture's border
     #[arg(long, value_enum, default_value = "reflect")]
-    border: BorderArg,
+    border: Border,
     /// Show the size of signed results instead of their sign
     #[arg(long)]
     absolute: bool,
@@ -77,16 +69,6 @@ impl fmt::Display for Filtered {
     }
 }
 
-#[derive(Serialize)]
-#[serde(transparent)]
-struct AllFiltered(Vec<Filtered>);
-
-impl fmt::Display for AllFiltered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|one| one.fmt(f))
-    }
-}
-
 fn weights(filter: &Filter) -> serde_json::Value {
     match filter.kind {
         Kind::Linear { weights, divisor } => {
@@ -113,7 +95,7 @@ impl FilterArgs {
                     Some(response),
                 )?);
             }
-            return global.print(&AllFiltered(all));
+            return global.print(&List(all));
         }
         let Some(filter) = filters::find(&self.name) else {
             let names = FILTERS.map(|f| f.name).join(", ");
@@ -142,14 +124,8 @@ impl FilterArgs {
         response: Option<PathBuf>,
     ) -> Result<Filtered> {
         let out = new_file(out, self.force)?;
-        let border = match self.border {
-            BorderArg::Reflect => Border::Reflect,
-            BorderArg::Replicate => Border::Replicate,
-            BorderArg::Zero => Border::Zero,
-            BorderArg::Wrap => Border::Wrap,
-        };
         let shown = if self.absolute { Shown::Absolute } else { Shown::Signed };
-        let (min, max) = filter_to(&out, f, image, border, shown)?;
+        let (min, max) = filter_to(&out, f, image, self.border, shown)?;
         if let Some(path) = response {
             draw_response(f, &path, self.force)?;
         }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::plot::Chart;
 use serde::Serialize;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,17 @@ impl Global {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Results of one kind: a JSON array, or one after the other.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(super) struct List<T>(pub Vec<T>);
+
+impl<T: Display> Display for List<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|one| one.fmt(f))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `gradus predict`: what is in these pictures?
 
 use super::options::Global;
-use super::output::each_picture;
+use super::output::{List, each_picture};
 use crate::engine::files::Weights;
 use crate::engine::model::{Arch, Classifier};
 use crate::engine::weights::Key;
@@ -51,27 +51,18 @@ struct Prediction {
     top: Vec<Guess>,
 }
 
-#[derive(Serialize)]
-#[serde(transparent)]
-struct Predictions(Vec<Prediction>);
-
-impl fmt::Display for Predictions {
+impl fmt::Display for Prediction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for p in &self.0 {
-            writeln!(f, "{}", p.image)?;
-            for g in &p.top {
-                writeln!(f, "  {:5.1} %  {}", 100.0 * g.probability, g.name)?;
-            }
-        }
-        Ok(())
+        writeln!(f, "{}", self.image)?;
+        self.top.iter().try_for_each(|g| writeln!(f, "  {:5.1} %  {}", 100.0 * g.probability, g.name))
     }
 }
 
 impl Predict {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        let mut model = Classifier::open_any(&self.model, self.key.or(Weights::Best), self.arch)?
-            .in_precision(global.precision);
+        let mut model = Classifier::open_any(&self.model, self.key.or(Weights::Best), self.arch)?;
+        model.precision = global.precision;
         if let Some(file) = &self.classes {
             model.name_classes(file)?;
         }
@@ -97,7 +88,7 @@ impl Predict {
             let top = ranked.iter().take(5).map(guess).collect();
             Ok(Prediction { image: path.display().to_string(), top })
         })?;
-        global.print(&Predictions(all))?;
+        global.print(&List(all))?;
         verdict
     }
 }

@@ -157,7 +157,7 @@ impl Report {
         let Some(run) = &self.alexnet else { return Ok(None) };
         let settings: Settings = Run::settings(run)?;
         let source = self.cifar.clone().unwrap_or(settings.data);
-        let splits = data::open(&source, settings.val_fraction, settings.seed, settings.reading)?;
+        let splits = data::open(&source, settings.val_fraction, settings.plan.seed, settings.reading)?;
         if splits.dataset().checksum() != settings.data_checksum {
             return Err(Error::input("is not the data that the run was trained on")
                 .in_file(Path::new(&source))

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use gradus_core::Rng;
 
 use super::classification::{EXPECTED, hold_out};
-use super::{Dataset, Images, Splits, Subset};
+use super::{Dataset, Images, Splits};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;
@@ -167,13 +167,8 @@ impl Cifar10 {
     pub fn split(self: Arc<Self>, rng: &Rng) -> Splits {
         let training = (FILES.len() - 1) * RECORDS;
         let (train, val) = hold_out(training, VALIDATION, &mut rng.stream("validation"));
-        let test: Vec<usize> = (training..self.len()).collect();
-        let data: Arc<dyn Dataset> = self;
-        Splits {
-            train: Subset::new(data.clone(), train),
-            val: Subset::new(data.clone(), val),
-            test: Subset::new(data, test),
-        }
+        let test = (training..self.len()).collect();
+        Splits::new(self, [train, val, test])
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::description::Faults;
-use super::{Dataset, Images, Subset};
+use super::{Dataset, Images, Labelled, Subset};
 use crate::error::{Error, Result};
 use crate::image::Image;
 
@@ -97,11 +97,7 @@ pub fn matched(own: &[String], network: &[String], named: bool) -> Result<Vec<us
 }
 
 /// Some images as a network numbers their classes. Errors: those of [`matched`].
-pub fn renumbered(
-    images: &Subset<dyn Dataset>,
-    classes: &[String],
-    named: bool,
-) -> Result<Subset<dyn Dataset>> {
+pub fn renumbered(images: &Labelled, classes: &[String], named: bool) -> Result<Labelled> {
     if images.classes() == classes {
         return Ok(images.clone());
     }

@@ -14,11 +14,11 @@
 mod layout;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use gradus_core::Rng;
 use rayon::prelude::*;
@@ -26,11 +26,12 @@ use rayon::prelude::*;
 use super::augment::proportioned;
 use super::classes::{Known, alike, list};
 use super::classification::hold_out;
-use super::{Dataset, Images, Reading, Splits, Subset};
+use super::images::checksum;
+use super::{Dataset, Images, Reading, Splits};
 use crate::data::description::{Faults, Outcome, skippable};
 use crate::error::{Error, Result};
 use crate::image::{Format, Image, NOT_READ, READ};
-use crate::progress::Progress;
+use crate::progress;
 use layout::{Entry, Part};
 
 /// How deep folders inside a class are followed.
@@ -46,7 +47,7 @@ pub struct ImageFolder {
     parts: Vec<(Part, Range<usize>)>,
     divided: bool,
     faults: Faults,
-    checksum: u32,
+    checksum: String,
 }
 
 impl ImageFolder {
@@ -68,7 +69,7 @@ impl ImageFolder {
         }
         let name =
             root.file_name().map_or_else(|| root.display().to_string(), |n| n.to_string_lossy().into_owned());
-        let (files, checksum) = (Vec::new(), 0);
+        let (files, checksum) = (Vec::new(), String::new());
         let mut data = ImageFolder {
             root: root.into(),
             name,
@@ -121,9 +122,7 @@ impl ImageFolder {
             let remedy = "give each class at least 3 images, or use train, val and test sub-folders";
             return fail("has too few images to split".into(), remedy.into());
         }
-        let data: Arc<dyn Dataset> = Arc::new(self);
-        let subset = |indices: Vec<usize>| Subset::new(data.clone(), indices);
-        Ok(Splits { train: subset(train), val: subset(val), test: subset(test) })
+        Ok(Splits::new(Arc::new(self), [train, val, test]))
     }
 
     fn own(&self, part: Part) -> Option<Vec<usize>> {
@@ -204,19 +203,14 @@ impl ImageFolder {
 
     /// Those of the files that are images; the others are faults.
     fn readable(&mut self, files: Vec<(PathBuf, usize)>, reading: Reading) -> Result<Vec<(PathBuf, usize)>> {
-        let progress = reading.decodes().then(|| {
+        let looks: Vec<Result<()>> = if reading.decodes() {
             let label = format!("{}: each image is decoded once", self.root.display());
-            Mutex::new(Progress::new(label, "images", files.len() as u64, 0))
-        });
-        let look = |(path, _): &(PathBuf, usize)| match &progress {
-            None => Format::of_file(path).map(|_| ()),
-            Some(progress) => {
-                let read = Image::open(path).and_then(|image| proportioned(&image).map(|_| ()));
-                progress.lock().unwrap_or_else(PoisonError::into_inner).advance(1, String::new);
-                read
-            }
+            progress::of_each(label, "images", &files, |(path, _)| {
+                proportioned(&Image::open(path)?).map(|_| ())
+            })?
+        } else {
+            files.par_iter().map(|(path, _)| Format::of_file(path).map(|_| ())).collect()
         };
-        let looks: Vec<Result<()>> = files.par_iter().map(look).collect();
         let mut kept = Vec::with_capacity(files.len());
         for (file, look) in files.into_iter().zip(looks) {
             match look {
@@ -260,17 +254,14 @@ impl ImageFolder {
         held
     }
 
-    /// A checksum of names and sizes; reading every image for it would take as long as an epoch.
-    fn identify(&self) -> u32 {
-        let sizes: Vec<u64> =
-            self.files.par_iter().map(|(path, _)| fs::metadata(path).map_or(0, |m| m.len())).collect();
-        self.files.iter().zip(sizes).fold(0, |sum, ((path, _), size)| {
-            // The same on systems that separate folders otherwise.
-            let parts =
-                path.strip_prefix(&self.root).unwrap_or(path).iter().map(|part| part.to_string_lossy());
-            let name = parts.collect::<Vec<_>>().join("/");
-            crc32c::crc32c_append(crc32c::crc32c_append(sum, name.as_bytes()), &size.to_le_bytes())
-        })
+    fn identify(&self) -> String {
+        // The same on systems that separate folders otherwise.
+        let name = |path: &Path| {
+            let parts = path.strip_prefix(&self.root).unwrap_or(path).iter();
+            parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+        };
+        let files = self.files.iter().map(|(path, _)| (name(path), path.as_path()));
+        checksum(&files.collect::<Vec<_>>())
     }
 }
 
@@ -300,7 +291,7 @@ impl Images for ImageFolder {
     }
 
     fn checksum(&self) -> String {
-        format!("crc32c:{:08x}", self.checksum)
+        self.checksum.clone()
     }
 
     fn faults(&self) -> Faults {
@@ -334,6 +325,8 @@ impl Dataset for ImageFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Labelled;
+    use std::fs;
 
     fn write(root: &Path, name: &str) {
         let path = root.join(name);
@@ -356,7 +349,7 @@ mod tests {
         let s = open(dir.path(), 1).unwrap();
         assert_eq!(s.classes(), ["ant", "zebra"]);
         assert_eq!((s.train.len(), s.val.len(), s.test.len()), (12, 4, 4));
-        let zebras = |s: &Subset<dyn Dataset>| (0..s.len()).filter(|&k| s.label(k) == 1).count();
+        let zebras = |s: &Labelled| (0..s.len()).filter(|&k| s.label(k) == 1).count();
         assert_eq!((zebras(&s.train), zebras(&s.val), zebras(&s.test)), (6, 2, 2));
         let mut all = [s.train.indices(), s.val.indices(), s.test.indices()].concat();
         all.sort_unstable();

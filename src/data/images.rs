@@ -1,13 +1,14 @@
 //! What every data set is, and a part of one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::description::{Faults, Outcome, Reading};
 use crate::error::{Error, Result};
-use crate::interrupt;
-use crate::progress::Progress;
+use crate::progress;
 
 /// Images, each known by its index.
 pub trait Images: Send + Sync {
@@ -95,17 +96,8 @@ impl<D: Images + ?Sized> Subset<D> {
     /// Reads the images, by their indices, on all threads and with progress: so a bad one that training comes
     /// to last does not end it then. Error: it lists those that cannot be read.
     pub(super) fn tried(&self, read: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
-        let progress = Progress::new("images to test on are tried", "images", self.len() as u64, 0);
-        let progress = Mutex::new(progress);
-        let look = |&i: &usize| {
-            if interrupt::requested() {
-                return Err(Error::interrupted("nothing was changed"));
-            }
-            let read = read(i).map_err(|e| e.in_file(self.data.name(i)));
-            progress.lock().unwrap_or_else(PoisonError::into_inner).advance(1, String::new);
-            read
-        };
-        let looks: Vec<Result<()>> = self.indices.par_iter().map(look).collect();
+        let look = |&i: &usize| read(i).map_err(|e| e.in_file(self.data.name(i)));
+        let looks = progress::of_each("images to test on are tried", "images", &self.indices, look)?;
         let mut faults = Faults::default();
         for error in looks.into_iter().filter_map(Result::err) {
             match error {
@@ -119,4 +111,15 @@ impl<D: Images + ?Sized> Subset<D> {
         }
         faults.judge(Reading::default())
     }
+}
+
+/// A checksum of files by what they are called and their sizes: to read every image for it would take as long
+/// as an epoch.
+pub(super) fn checksum(files: &[(String, &Path)]) -> String {
+    let sizes: Vec<u64> =
+        files.par_iter().map(|(_, path)| fs::metadata(path).map_or(0, |m| m.len())).collect();
+    let sum = files.iter().zip(sizes).fold(0, |sum, ((name, _), size)| {
+        crc32c::crc32c_append(crc32c::crc32c_append(sum, name.as_bytes()), &size.to_le_bytes())
+    });
+    format!("crc32c:{sum:08x}")
 }

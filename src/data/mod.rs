@@ -29,7 +29,7 @@ pub use ahead::Ahead;
 pub use augment::{Augmentation, Normalise, Transform};
 pub use cifar10::Cifar10;
 pub use classes::{list as listed, matched, renumbered};
-pub use classification::{Batch, Dataset, Source, Splits, VAL_FRACTION, describe, find, open};
+pub use classification::{Batch, Dataset, Labelled, Source, Splits, VAL_FRACTION, describe, find, open};
 pub use description::{Description, Reading};
 pub use folder::ImageFolder;
 pub use images::{Images, Subset};

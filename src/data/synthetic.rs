@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use gradus_core::Rng;
 
-use super::{Dataset, Images, Splits, Subset};
+use super::{Dataset, Images, Splits};
 use crate::error::Result;
 use crate::image::Image;
 
@@ -52,9 +52,8 @@ impl SyntheticShapes {
 
     /// Three quarters for training, a twelfth for validation, a sixth for test.
     pub fn split(self) -> Splits {
-        let data: Arc<dyn Dataset> = Arc::new(self);
-        let part = |name: &str| Subset::new(data.clone(), data.part(name).unwrap_or_default());
-        Splits { train: part("train"), val: part("val"), test: part("test") }
+        let parts = ["train", "val", "test"].map(|name| self.part(name).unwrap_or_default());
+        Splits::new(Arc::new(self), parts)
     }
 }
 

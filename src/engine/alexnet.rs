@@ -1,6 +1,6 @@
 //! A run of `train alexnet`: data, network, trainer, and the folder with everything they leave behind.
 
-use super::classifier::{Classification, Plan, Score, confusion_in};
+use super::classifier::{Classification, Plan, Score, confusion};
 use super::model::{Arch, metadata};
 use super::trainer::{PositionOf, Trainer};
 use crate::data::{Loader, Reading, Splits, Transform};
@@ -9,7 +9,6 @@ use crate::image::caption_grid;
 use crate::metrics::confusion::{Confusion, predictions};
 use crate::plot;
 use crate::run::{Existing, Run};
-use gradus_core::gemm::Precision;
 use gradus_core::optim::Adam;
 use gradus_core::{Rng, Tape, simd};
 use gradus_models::AlexNet;
@@ -37,22 +36,11 @@ pub struct Settings {
     pub classes: Vec<String>,
     /// Held out of folders that bring no split.
     pub val_fraction: f64,
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images a step.
-    pub batch: usize,
-    /// Adam's learning rate.
-    pub lr: f64,
-    /// Whether the rate rises to that and falls again.
-    #[serde(default)]
-    pub one_cycle: bool,
-    /// Of everything random.
-    pub seed: u64,
+    /// How it is trained.
+    #[serde(flatten)]
+    pub plan: Plan,
     /// The instruction set: it decides the last bits.
     pub isa: String,
-    /// Of products' operands.
-    #[serde(default, with = "super::named_precision")]
-    pub precision: Precision,
     /// How the data's faults were taken.
     #[serde(default)]
     pub reading: Reading,
@@ -69,25 +57,9 @@ impl Settings {
             data_checksum: splits.dataset().checksum(),
             classes: splits.classes().to_vec(),
             val_fraction,
-            epochs: plan.epochs,
-            batch: plan.batch,
-            lr: plan.lr,
-            one_cycle: plan.one_cycle,
-            seed: plan.seed,
+            plan,
             isa: simd::isa().name().into(),
-            precision: plan.precision,
             reading: Reading::default(),
-        }
-    }
-
-    fn plan(&self) -> Plan {
-        Plan {
-            epochs: self.epochs,
-            batch: self.batch,
-            lr: self.lr,
-            one_cycle: self.one_cycle,
-            seed: self.seed,
-            precision: self.precision,
         }
     }
 }
@@ -130,18 +102,13 @@ impl fmt::Display for Summary {
 /// pictures. Where it fails before its first step, it leaves no new folder.
 pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Existing) -> Result<Summary> {
     let mut run = Run::open(folder, settings, existing)?;
-    let prepared = prepare(settings, splits, &mut run, existing);
-    let mut trainer = prepared.inspect_err(|_| run.give_up())?;
-    let trained = trainer.run(|position| record(&mut run, position, splits.classes().len()));
-    if trained.is_err() && !trainer.has_begun() {
-        run.give_up();
-    }
-    trained?;
+    let trainer = prepare(settings, splits, &run, existing).inspect_err(|_| run.give_up())?;
+    let trainer = trainer.in_run(&mut run, existing, |run, at| record(run, at, splits.classes().len()))?;
 
     let transform = settings.arch.transform();
     let PositionOf::<Classification> { history, best_epoch, .. } = trainer.position().clone();
     let (_, net) = trainer.into_best()?;
-    let (test, confusion) = confusion_in(settings.precision, &net, &splits.test, transform, "test")?;
+    let (test, confusion) = confusion(settings.plan.precision, &net, &splits.test, transform, "test")?;
     plot::confusion(
         &format!("{}, test images: {:.2} % right", settings.data_name, 100.0 * test.accuracy),
         confusion.classes(),
@@ -155,27 +122,22 @@ pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Exis
     Ok(Summary { run, epochs: history.len(), best_epoch, val, test, confusion })
 }
 
-/// A trainer that stands where the run does.
+/// A trainer at the beginning.
 fn prepare<'a>(
     settings: &Settings,
     splits: &'a Splits,
-    run: &mut Run,
+    run: &Run,
     existing: Existing,
 ) -> Result<Trainer<Classification<'a>>> {
-    let transform = settings.arch.transform();
-    let mut rng = Rng::seed(settings.seed).stream("init");
+    let (transform, plan) = (settings.arch.transform(), settings.plan);
+    let mut rng = Rng::seed(plan.seed).stream("init");
     let net = AlexNet::new(settings.arch.size(), splits.classes().len(), &mut rng);
     let about = metadata(settings.arch, splits.classes());
-    let task = Classification::new(settings.plan(), splits, transform);
-    let mut trainer = Trainer::new(task, net, Adam::new(settings.lr), run.folder(), about);
-    if existing == Existing::Resume {
-        trainer.resume()?;
-    }
-    run.go_on(trainer.position().epoch, trainer.position().batch, trainer.is_done())?;
-    if !trainer.is_done() {
+    if existing != Existing::Resume || !run.file("train_batch0.png").exists() {
         picture_of_training(run, splits, transform, settings)?;
     }
-    Ok(trainer)
+    let task = Classification::new(plan, splits, transform);
+    Ok(Trainer::new(task, net, Adam::new(plan.lr), run.folder(), about))
 }
 
 /// What to say of a validation loss no better than that of guessing, ln(classes) less a thousandth.
@@ -221,8 +183,8 @@ fn record(run: &mut Run, position: &PositionOf<Classification>, classes: usize) 
 
 /// `train_batch0.png`: what the network really sees first, with labels.
 fn picture_of_training(run: &Run, splits: &Splits, transform: Transform, settings: &Settings) -> Result<()> {
-    let rng = Rng::seed(settings.seed);
-    let loader = Loader::training(splits.train.clone(), transform, settings.batch, &rng);
+    let rng = Rng::seed(settings.plan.seed);
+    let loader = Loader::training(splits.train.clone(), transform, settings.plan.batch, &rng);
     let batch = loader.batch(0, 0)?;
     let side = transform.side();
     let images = batch.images.data().chunks(transform.floats()).zip(&batch.labels).take(SHOWN);
@@ -238,7 +200,7 @@ fn picture_of_training(run: &Run, splits: &Splits, transform: Transform, setting
 fn pictures_of_validation(run: &Run, net: &AlexNet, splits: &Splits, settings: &Settings) -> Result<()> {
     let transform = settings.arch.transform();
     let batch = Loader::evaluation(splits.val.clone(), transform, SHOWN).batch(0, 0)?;
-    let mut g = Tape::infer().in_precision(settings.precision);
+    let mut g = Tape::infer().in_precision(settings.plan.precision);
     let logits = net.forward(&mut g, batch.images.clone().into()).value;
     let (side, classes) = (transform.side(), splits.classes());
     let grid = |title: &str, captions: Vec<String>| {

@@ -6,7 +6,7 @@
 
 use super::culprit::{self, Shown};
 use super::trainer::{self, Task};
-use crate::data::{Ahead, Batch, Dataset, Loader, Splits, Subset, Transform};
+use crate::data::{Ahead, Batch, Labelled, Loader, Splits, Transform};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::metrics::confusion::{Confusion, predictions};
@@ -20,8 +20,8 @@ use std::fmt;
 /// Images evaluated at a time.
 const EVALUATION_BATCH: usize = 256;
 
-/// What the training depends on, beside the data.
-#[derive(Clone, Copy, Debug)]
+/// What the training depends on, beside the data and the network.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Passes over the training images.
     pub epochs: usize,
@@ -30,10 +30,12 @@ pub struct Plan {
     /// Adam's learning rate.
     pub lr: f64,
     /// Whether the rate rises to `lr` and falls again, in one cycle over all steps; otherwise it is constant.
+    #[serde(default)]
     pub one_cycle: bool,
     /// Of everything random.
     pub seed: u64,
     /// What products and convolutions read.
+    #[serde(default, with = "super::named_precision")]
     pub precision: Precision,
 }
 
@@ -158,7 +160,7 @@ impl Task for Classification<'_> {
 }
 
 /// The images of a batch by their names in the data set.
-pub fn shown<'b>(subset: &Subset<dyn Dataset>, transform: Transform, batch: &'b Batch) -> Vec<Shown<'b>> {
+pub fn shown<'b>(subset: &Labelled, transform: Transform, batch: &'b Batch) -> Vec<Shown<'b>> {
     let name = |&i: &usize| subset.dataset().name(i);
     let pixels = batch.images.data().chunks(transform.floats());
     batch.indices.iter().map(name).zip(pixels).map(|(name, pixels)| Shown { name, pixels }).collect()
@@ -185,7 +187,7 @@ fn not_finite(net: &AlexNet, tape: Tape, shown: &[Shown], batch: &Batch, logits:
 pub fn evaluate(
     precision: Precision,
     net: &AlexNet,
-    subset: &Subset<dyn Dataset>,
+    subset: &Labelled,
     transform: Transform,
     label: &str,
     mut each: impl FnMut(&[usize], &[usize], &Tensor),
@@ -215,19 +217,9 @@ pub fn evaluate(
 
 /// Judges a network on some images, and counts which class was taken for which.
 pub fn confusion(
-    net: &AlexNet,
-    subset: &Subset<dyn Dataset>,
-    transform: Transform,
-    label: &str,
-) -> Result<(Score, Confusion)> {
-    confusion_in(Precision::F32, net, subset, transform, label)
-}
-
-/// As [`confusion`], in a precision.
-pub fn confusion_in(
     precision: Precision,
     net: &AlexNet,
-    subset: &Subset<dyn Dataset>,
+    subset: &Labelled,
     transform: Transform,
     label: &str,
 ) -> Result<(Score, Confusion)> {

@@ -9,8 +9,8 @@
 
 use super::culprit::Shown;
 use super::trainer::{self, Task};
-use crate::data::detection::{DetectionBatch, DetectionDataset, Mirrored, Sample, tensor};
-use crate::data::{Ahead, Loader, Subset};
+use crate::data::detection::{Annotated, DetectionBatch, Mirrored, Sample, tensor};
+use crate::data::{Ahead, Loader};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::metrics::coco::{self, Category, Evaluation, Kind};
@@ -59,7 +59,7 @@ impl Default for Decay {
 }
 
 /// What the training depends on, beside the data and the network.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Passes over the training images.
     pub epochs: usize,
@@ -68,12 +68,15 @@ pub struct Plan {
     /// The learning rate η.
     pub lr: f64,
     /// What is done with it.
+    #[serde(default)]
     pub recipe: Recipe,
     /// When it falls, in fine-tuning.
+    #[serde(default)]
     pub decay: Decay,
     /// Of everything random.
     pub seed: u64,
     /// What products and convolutions read.
+    #[serde(default, with = "super::named_precision")]
     pub precision: Precision,
 }
 
@@ -218,12 +221,7 @@ pub fn predicts_nothing(bad: &NotFinite) -> Error {
 ///
 /// # Errors
 /// Unreadable images, predictions that are not finite, or an interruption.
-pub fn judge(
-    net: &Detector,
-    classes: &[Category],
-    part: &Subset<dyn DetectionDataset>,
-    label: &str,
-) -> Result<Judgement> {
+pub fn judge(net: &Detector, classes: &[Category], part: &Annotated, label: &str) -> Result<Judgement> {
     let mut progress = Progress::new(label, "images", part.len() as u64, 0);
     let (mut detections, mut times) = (Vec::new(), Vec::new());
     for (sample, &i) in part.samples().zip(part.indices()) {
@@ -256,17 +254,12 @@ pub fn judge(
 pub struct Detection {
     plan: Plan,
     loader: Loader<Mirrored>,
-    test: Subset<dyn DetectionDataset>,
+    test: Annotated,
 }
 
 impl Detection {
     /// Masks are loaded where `masks` says so.
-    pub fn new(
-        plan: Plan,
-        train: Subset<dyn DetectionDataset>,
-        test: Subset<dyn DetectionDataset>,
-        masks: bool,
-    ) -> Self {
+    pub fn new(plan: Plan, train: Annotated, test: Annotated, masks: bool) -> Self {
         let loader = Loader::training(train, Mirrored { masks }, plan.batch, &Rng::seed(plan.seed));
         Detection { plan, loader, test }
     }

@@ -1,13 +1,13 @@
 //! A run of `train detector`: data, network, trainer, and the folder with everything they leave behind.
 
-use super::detection::{Decay, Detection, Judgement, LOSSES, Plan, Recipe, Score, judge, shown};
+use super::detection::{Detection, Judgement, LOSSES, Plan, Score, judge, shown};
 use super::detector_model::metadata;
 use super::files::{Files, Weights};
 use super::found::{objects, picture};
 use super::state::checkpoint_error;
 use super::trainer::{PositionOf, Trainer};
 use crate::data::coco::json::results_to_json;
-use crate::data::detection::{DetectionDataset, Object, TestSplit};
+use crate::data::detection::{Annotated, DetectionDataset, Object, TestSplit};
 use crate::data::{Reading, Subset};
 use crate::error::{Error, Result};
 use crate::files;
@@ -17,7 +17,6 @@ use crate::metrics::coco::{Category, Evaluation, NAMES, recalls};
 use crate::metrics::rle::Rle;
 use crate::plot::{self, Chart, Series};
 use crate::run::{Existing, Run};
-use gradus_core::gemm::Precision;
 use gradus_core::{Module, Rng, simd};
 use gradus_models::checkpoint::{CheckpointFile, load_verbatim};
 use gradus_models::detection::{BackboneKind, Config, Detector, NORM_EPS, norm_eps, pretrain_file};
@@ -60,25 +59,11 @@ pub struct Settings {
     /// Which of its weights, where it has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_key: Option<String>,
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images a step.
-    pub batch: usize,
-    /// The learning rate.
-    pub lr: f64,
-    /// What is done with it.
-    #[serde(default)]
-    pub recipe: Recipe,
-    /// When it falls, in fine-tuning.
-    #[serde(default)]
-    pub decay: Decay,
-    /// Of everything random.
-    pub seed: u64,
+    /// How it is trained.
+    #[serde(flatten)]
+    pub plan: Plan,
     /// The instruction set: it decides the last bits.
     pub isa: String,
-    /// Of products' operands.
-    #[serde(default, with = "super::named_precision")]
-    pub precision: Precision,
     /// How the data's faults were taken.
     #[serde(default)]
     pub reading: Reading,
@@ -108,26 +93,15 @@ impl Settings {
             weights: weights.map(|w| w.path().display().to_string()),
             weights_sha256: sha256.map_err(checkpoint_error)?,
             weights_key: None,
-            epochs: plan.epochs,
-            batch: plan.batch,
-            lr: plan.lr,
-            recipe: plan.recipe,
-            decay: plan.decay,
-            seed: plan.seed,
+            plan,
             isa: simd::isa().name().into(),
-            precision: plan.precision,
             reading: Reading::default(),
         })
     }
 
-    fn plan(&self) -> Plan {
-        let &Settings { epochs, batch, lr, recipe, decay, seed, precision, .. } = self;
-        Plan { epochs, batch, lr, recipe, decay, seed, precision }
-    }
-
     /// The images to train on and those to test on.
-    pub fn parts(&self, data: &Arc<dyn DetectionDataset>) -> Result<[Subset<dyn DetectionDataset>; 2]> {
-        let (train, test) = self.test_split.parse::<TestSplit>()?.indices(&**data, self.seed)?;
+    pub fn parts(&self, data: &Arc<dyn DetectionDataset>) -> Result<[Annotated; 2]> {
+        let (train, test) = self.test_split.parse::<TestSplit>()?.indices(&**data, self.plan.seed)?;
         Ok([train, test].map(|indices| Subset::new(data.clone(), indices)))
     }
 }
@@ -200,13 +174,9 @@ pub fn train(
         data.without_mask(train.indices()).judge(Reading::default()).map_err(told)?;
     }
     let mut run = Run::open(folder, settings, existing)?;
-    let prepared = prepare(settings, weights, [train, test.clone()], &mut run, existing);
-    let (mut trainer, weights) = prepared.inspect_err(|_| run.give_up())?;
-    let trained = trainer.run(|position| record(&mut run, position));
-    if trained.is_err() && !trainer.has_begun() {
-        run.give_up();
-    }
-    trained?;
+    let prepared = prepare(settings, weights, [train, test.clone()], &run, existing);
+    let (trainer, weights) = prepared.inspect_err(|_| run.give_up())?;
+    let trainer = trainer.in_run(&mut run, existing, record)?;
 
     let PositionOf::<Detection> { history, best_epoch, .. } = trainer.position().clone();
     let (_, net) = trainer.into_best()?;
@@ -229,17 +199,16 @@ pub fn train(
     })
 }
 
-/// A trainer that stands where the run does, and what became of the network's tensors where weights were
-/// read.
+/// A trainer at the beginning, and what became of the network's tensors where weights were read.
 fn prepare(
     settings: &Settings,
     file: Option<&CheckpointFile>,
-    [train, test]: [Subset<dyn DetectionDataset>; 2],
-    run: &mut Run,
+    [train, test]: [Annotated; 2],
+    run: &Run,
     existing: Existing,
 ) -> Result<(Trainer<Detection>, Option<String>)> {
-    let mut net = Detector::new(settings.config.clone(), &mut Rng::seed(settings.seed).stream("init"));
-    net.precision = settings.precision;
+    let mut net = Detector::new(settings.config.clone(), &mut Rng::seed(settings.plan.seed).stream("init"));
+    net.precision = settings.plan.precision;
     let own = if existing == Existing::Resume { own_eps(&Files::of(run.folder()))? } else { None };
     let mut weights = None;
     match (own, &settings.weights) {
@@ -255,15 +224,11 @@ fn prepare(
     let source = weights.as_deref().unwrap_or(if own.is_some() { "the run's own" } else { "all random" });
     announce(&mut net, settings, [&train, &test], source);
     let about = metadata(&settings.config, &settings.classes, net.backbone.norm_eps());
-    let task = Detection::new(settings.plan(), train, test, settings.config.masks);
+    let task = Detection::new(settings.plan, train, test, settings.config.masks);
     if existing != Existing::Resume || !run.file("train_batch0.png").exists() {
         picture_of_training(run, &task, &settings.classes)?;
     }
-    let mut trainer = Trainer::new(task, net, settings.plan().rule(), run.folder(), about);
-    if existing == Existing::Resume {
-        trainer.resume()?;
-    }
-    run.go_on(trainer.position().epoch, trainer.position().batch, trainer.is_done())?;
+    let trainer = Trainer::new(task, net, settings.plan.rule(), run.folder(), about);
     Ok((trainer, weights))
 }
 
@@ -284,10 +249,7 @@ fn own_eps(files: &Files) -> Result<Option<f64>> {
 
 /// Is there something to learn from, and something to judge by? Without objects among the test images every
 /// AP is undefined, and no epoch better than another.
-fn must_have_objects(
-    train: &Subset<dyn DetectionDataset>,
-    test: &Subset<dyn DetectionDataset>,
-) -> Result<()> {
+fn must_have_objects(train: &Annotated, test: &Annotated) -> Result<()> {
     for (part, of, lack) in
         [(train, "training", "there is nothing to learn"), (test, "test", "no AP is defined")]
     {
@@ -302,15 +264,10 @@ fn must_have_objects(
 }
 
 /// What is about to be trained.
-fn announce(
-    net: &mut Detector,
-    settings: &Settings,
-    parts: [&Subset<dyn DetectionDataset>; 2],
-    weights: &str,
-) {
+fn announce(net: &mut Detector, settings: &Settings, parts: [&Annotated; 2], weights: &str) {
     let mut trainable = 0;
     net.for_each_param(|_, p| trainable += if p.trainable { p.value.len() } else { 0 });
-    let [train, test] = parts.map(Subset::len);
+    let [train, test] = parts.map(Annotated::len);
     let c = &settings.config;
     eprintln!(
         "{} on {}, {} parameters, {trainable} of them trained; {train} images to train on, {test} to test on",
@@ -330,18 +287,16 @@ fn record(run: &mut Run, position: &PositionOf<Detection>) -> Result<()> {
     let memory = peak_mib().map(|m| format!("; peak memory {m:.0} MiB")).unwrap_or_default();
     let boxes = format!("{} (AP50 {})", shown(ap), shown(ap50));
     eprintln!("epoch {}: test box AP {boxes}{masks}{best}{memory}", e.epoch);
-    let mut names = vec![("train/loss".to_string(), e.train.total())];
-    let shown = if e.score.masks.is_some() { 5 } else { 4 };
-    names.extend(LOSSES.iter().zip(e.train.means()).take(shown).map(|(n, v)| (format!("train/{n}"), v)));
-    names.extend(NAMES.iter().zip(e.score.boxes).map(|(n, v)| (format!("box/{n}"), v)));
-    names.extend(
-        e.score.masks.iter().flat_map(|m| NAMES.iter().zip(*m)).map(|(n, v)| (format!("mask/{n}"), v)),
-    );
-    names.extend(
-        [("lr", e.lr), ("images_per_second", e.images_per_second), ("seconds", e.seconds)]
-            .map(|(n, v)| (n.to_string(), v)),
-    );
-    let values: Vec<(&str, f64)> = names.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+    let losses = if e.score.masks.is_some() { 5 } else { 4 };
+    let named = |part: &str, names: &[&str], values: &[f64]| -> Vec<(String, f64)> {
+        names.iter().zip(values).map(|(name, &v)| (format!("{part}/{name}"), v)).collect()
+    };
+    let mut all = named("train", &["loss"], &[e.train.total()]);
+    all.extend(named("train", &LOSSES[..losses], &e.train.means()));
+    all.extend(named("box", &NAMES, &e.score.boxes));
+    all.extend(e.score.masks.iter().flat_map(|masks| named("mask", &NAMES, masks)));
+    let after = [("lr", e.lr), ("images_per_second", e.images_per_second), ("seconds", e.seconds)];
+    let values: Vec<_> = all.iter().map(|(name, v)| (name.as_str(), *v)).chain(after).collect();
     run.epoch(e.epoch, &values)
 }
 
@@ -373,12 +328,7 @@ fn picture_of_training(run: &Run, task: &Detection, classes: &[Category]) -> Res
 
 /// `val_batch0_labels.png` beside `val_batch0_pred.png`: the first test images, their objects and what is
 /// found.
-fn pictures_of_test(
-    run: &Run,
-    judged: &Judgement,
-    test: &Subset<dyn DetectionDataset>,
-    classes: &[Category],
-) -> Result<()> {
+fn pictures_of_test(run: &Run, judged: &Judgement, test: &Annotated, classes: &[Category]) -> Result<()> {
     let (mut labels, mut predictions) = (Vec::new(), Vec::new());
     for (sample, &i) in test.samples().zip(test.indices()).take(SHOWN) {
         let (sample, name) = (sample?, test.dataset().name(i));

@@ -100,10 +100,8 @@ impl Classifier {
     fn alexnet(file: &Path, loaded: &Loaded, arch: Arch) -> Result<Self> {
         let logits = loaded.tensors.get("classifier.6.bias").map(|t| t.numel());
         let Some(count @ 1..=100_000) = logits else {
-            let what = format!(
-                "has no classifier.6.bias, AlexNet's last layer: its tensors are {}",
-                loaded.some_names()
-            );
+            let names = loaded.some_names();
+            let what = format!("has no classifier.6.bias, AlexNet's last layer: its tensors are {names}");
             return Err(Error::input(what).in_file(file));
         };
         let mut net = AlexNet::new(arch.size(), count, &mut Rng::seed(0));
@@ -119,10 +117,9 @@ impl Classifier<Network> {
     pub fn open_any<'a>(path: &Path, weights: impl Into<Which<'a>>, arch: Option<Arch>) -> Result<Self> {
         let (file, loaded) = read(path, weights.into())?;
         if let Some(arch) = arch.or_else(|| Arch::recognise(&loaded.tensors)) {
-            let Classifier { net, arch, classes, named, precision } =
+            let Classifier { net, classes, named, precision, .. } =
                 Classifier::alexnet(&file, &loaded, arch)?;
-            let net = Network::AlexNet(Box::new(net));
-            return Ok(Classifier { net, arch, classes, named, precision });
+            return Ok(Classifier { net: Network::AlexNet(Box::new(net)), arch, classes, named, precision });
         }
         let Some(mut net) = Network::recognise(&loaded.tensors) else {
             let known = "AlexNet's (features.0.weight, ...), ResNet-18's, 34's and 50's (conv1.weight, ...) and \
@@ -133,9 +130,7 @@ impl Classifier<Network> {
         let (classes, named) = class_names(&loaded, net.classes());
         Ok(Classifier { net, arch: Arch::Imagenet, classes, named, precision: Precision::F32 })
     }
-}
 
-impl Classifier<Network> {
     /// The probability of each class, of images [n, height, width, 3].
     ///
     /// # Errors
@@ -155,11 +150,6 @@ impl Classifier<Network> {
 }
 
 impl<N> Classifier<N> {
-    /// The same, computing in this precision.
-    pub fn in_precision(self, precision: Precision) -> Self {
-        Classifier { precision, ..self }
-    }
-
     /// Takes the classes' names from a text file, one a line.
     pub fn name_classes(&mut self, path: &Path) -> Result<()> {
         let text = String::from_utf8_lossy(&files::read(path, 16 << 20)?).into_owned();

@@ -11,6 +11,7 @@ use crate::data::Ahead;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::progress::{Progress, clock};
+use crate::run::{Existing, Run};
 use gradus_core::gemm::Precision;
 use gradus_core::optim::{Optimizer, Rule};
 use gradus_core::{Module, NotFinite, Rng, Tape, Var};
@@ -185,6 +186,28 @@ impl<T: Task> Trainer<T> {
     /// Where it stands.
     pub fn position(&self) -> &PositionOf<T> {
         &self.position
+    }
+
+    /// Begins or goes on where the run stands, and trains to the last epoch; `record` sees each epoch as in
+    /// [`Trainer::run`]. Where it fails before its first step, a new run leaves no folder.
+    pub fn in_run(
+        mut self,
+        run: &mut Run,
+        existing: Existing,
+        mut record: impl FnMut(&mut Run, &PositionOf<T>) -> Result<()>,
+    ) -> Result<Self> {
+        let mut train = || {
+            if existing == Existing::Resume {
+                self.resume()?;
+            }
+            run.go_on(self.position.epoch, self.position.batch, self.is_done())?;
+            self.run(|position| record(run, position))
+        };
+        let trained = train();
+        if trained.is_err() && !self.has_begun() {
+            run.give_up();
+        }
+        trained.map(|()| self)
     }
 
     fn save_state(&mut self) -> Result<()> {

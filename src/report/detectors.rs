@@ -2,7 +2,7 @@
 
 use super::Page;
 use crate::comparison::{Comparison, Question, Side, compare};
-use crate::engine::detection::Recipe;
+use crate::engine::detection::{Plan, Recipe};
 use crate::engine::detector::Settings;
 use crate::error::Result;
 use crate::image::Image;
@@ -119,8 +119,8 @@ fn opening(side: &Side, settings: &Settings) -> String {
         }
         None => ["from random weights".into(), "all of it".into()],
     };
-    let far = if side.epochs < settings.epochs {
-        format!(" The run is unfinished: {} of {} epochs.", side.epochs, settings.epochs)
+    let far = if side.epochs < settings.plan.epochs {
+        format!(" The run is unfinished: {} of {} epochs.", side.epochs, settings.plan.epochs)
     } else {
         String::new()
     };
@@ -137,10 +137,11 @@ fn opening(side: &Side, settings: &Settings) -> String {
 
 /// What trains such a run.
 fn command(settings: &Settings, side: &Side) -> String {
-    if settings.recipe == Recipe::FromScratch {
+    if settings.plan.recipe == Recipe::FromScratch {
         return "gradus".into();
     }
-    let Settings { model, backbone, data, test_split, epochs, batch, lr, seed, config, .. } = settings;
+    let Settings { model, backbone, data, test_split, config, plan, .. } = settings;
+    let Plan { epochs, batch, lr, seed, .. } = plan;
     let weights = settings.weights.as_ref().map_or(String::new(), |w| format!(" --weights {w}"));
     format!(
         "gradus train detector --data {data} --model {model} --backbone {backbone}{weights} --epochs {epochs} --batch {batch} \

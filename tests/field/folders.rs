@@ -111,7 +111,7 @@ fn classes_of_the_parts_are_matched_by_name() {
     }
     fs::create_dir(dir.path().join("val/Hot dog")).unwrap();
     let splits = open(dir.path(), Reading::default()).unwrap();
-    let labels = |s: &data::Subset<dyn data::Dataset>| (0..s.len()).map(|k| s.label(k)).collect::<Vec<_>>();
+    let labels = |s: &data::Labelled| (0..s.len()).map(|k| s.label(k)).collect::<Vec<_>>();
     assert_eq!((labels(&splits.val), labels(&splits.test)), (vec![1, 1, 2, 2], vec![1, 1, 0, 0]));
     let told = splits.description("x").to_string();
     assert!(

@@ -64,12 +64,12 @@ impl AlexNetArgs {
         let begun: Option<Settings> = self.output.begun(&folder, "alexnet")?;
         let begun = begun.as_ref();
         let plan = Plan {
-            epochs: pick(self.epochs, begun.map(|b| b.epochs), 25),
-            batch: pick(self.batch, begun.map(|b| b.batch), 256),
-            lr: pick(self.lr, begun.map(|b| b.lr), 1e-3),
-            one_cycle: pick(self.one_cycle, begun.map(|b| b.one_cycle), false),
-            seed: global.seed_of(begun.map(|b| b.seed)),
-            precision: global.precision_of(begun.map(|b| b.precision)),
+            epochs: pick(self.epochs, begun.map(|b| b.plan.epochs), 25),
+            batch: pick(self.batch, begun.map(|b| b.plan.batch), 256),
+            lr: pick(self.lr, begun.map(|b| b.plan.lr), 1e-3),
+            one_cycle: pick(self.one_cycle, begun.map(|b| b.plan.one_cycle), false),
+            seed: global.seed_of(begun.map(|b| b.plan.seed)),
+            precision: global.precision_of(begun.map(|b| b.plan.precision)),
         };
         must_descend(plan.lr, "1e-3, or ask gradus lr-range")?;
         let arch = pick(self.arch, begun.map(|b| b.arch), Arch::Cifar);

@@ -3,7 +3,7 @@
 use super::options::{Changes, Output, factor, moved, must_descend, source};
 use crate::cli::options::{Faults, Global, at_least_one, pick};
 use crate::data::detection::{self, TestSplit};
-use crate::engine::detection::{Decay, Plan, Recipe};
+use crate::engine::detection::{Decay, Plan};
 use crate::engine::detector::{self, Settings};
 use crate::engine::files::Files;
 use crate::engine::state::checkpoint_error;
@@ -146,18 +146,18 @@ impl DetectorArgs {
     }
 
     fn plan(&self, global: &Global, begun: Option<&Settings>) -> Plan {
-        let decay = begun.map_or_else(Decay::default, |b| b.decay);
+        let own = begun.map_or_else(Plan::default, |b| b.plan);
         Plan {
-            epochs: pick(self.epochs, begun.map(|b| b.epochs), 10),
-            batch: pick(self.batch, begun.map(|b| b.batch), 2),
-            lr: pick(self.lr, begun.map(|b| b.lr), 0.005),
-            recipe: begun.map_or(Recipe::FineTuning, |b| b.recipe),
+            epochs: self.epochs.unwrap_or(own.epochs),
+            batch: self.batch.unwrap_or(own.batch),
+            lr: self.lr.unwrap_or(own.lr),
+            recipe: own.recipe,
             decay: Decay {
-                every: self.lr_step.unwrap_or(decay.every),
-                factor: self.lr_gamma.unwrap_or(decay.factor),
+                every: self.lr_step.unwrap_or(own.decay.every),
+                factor: self.lr_gamma.unwrap_or(own.decay.factor),
             },
-            seed: global.seed_of(begun.map(|b| b.seed)),
-            precision: global.precision_of(begun.map(|b| b.precision)),
+            seed: global.seed_of(begun.map(|b| b.plan.seed)),
+            precision: global.precision_of(begun.map(|b| b.plan.precision)),
         }
     }
 

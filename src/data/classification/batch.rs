@@ -73,7 +73,7 @@ fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Images, Loader, Subset};
+    use crate::data::{Images, Labelled, Loader, Subset};
     use crate::image::Image;
     use std::sync::Arc;
 
@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    fn numbers(bad: usize) -> Subset<dyn Dataset> {
+    fn numbers(bad: usize) -> Labelled {
         Subset::all(Arc::new(Numbers { classes: vec!["even".into(), "odd".into()], bad }))
     }
 

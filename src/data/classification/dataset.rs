@@ -30,7 +30,10 @@ pub trait Dataset: Images {
     }
 }
 
-impl Subset<dyn Dataset> {
+/// Some labelled images.
+pub type Labelled = Subset<dyn Dataset>;
+
+impl Labelled {
     /// The classes' names.
     pub fn classes(&self) -> &[String] {
         self.dataset().classes()
@@ -45,20 +48,32 @@ impl Subset<dyn Dataset> {
     pub fn image(&self, k: usize) -> Result<Image> {
         self.dataset().image(self.indices()[k])
     }
+
+    /// The images with their classes' names.
+    pub fn named(&self) -> impl Iterator<Item = Result<(Image, String)>> {
+        (0..self.len()).map(|k| Ok((self.image(k)?, self.classes()[self.label(k)].clone())))
+    }
 }
 
 /// The images that are trained on, those that choose the best epoch, and those that judge it.
 #[derive(Clone)]
 pub struct Splits {
     /// Trained on.
-    pub train: Subset<dyn Dataset>,
+    pub train: Labelled,
     /// Choose the best epoch.
-    pub val: Subset<dyn Dataset>,
+    pub val: Labelled,
     /// Judge it.
-    pub test: Subset<dyn Dataset>,
+    pub test: Labelled,
 }
 
 impl Splits {
+    /// These images of a data set: for training, validation and test. Panics where one is out of range.
+    #[track_caller]
+    pub fn new(data: Arc<dyn Dataset>, parts: [Vec<usize>; 3]) -> Self {
+        let [train, val, test] = parts.map(|indices| Subset::new(data.clone(), indices));
+        Splits { train, val, test }
+    }
+
     /// The classes' names.
     pub fn classes(&self) -> &[String] {
         self.train.classes()
@@ -87,7 +102,7 @@ impl Splits {
     }
 
     /// The split of that name: `train`, `val` or `test`.
-    pub fn get(&self, name: &str) -> Result<&Subset<dyn Dataset>> {
+    pub fn get(&self, name: &str) -> Result<&Labelled> {
         match name {
             "train" => Ok(&self.train),
             "val" => Ok(&self.val),
@@ -98,7 +113,7 @@ impl Splits {
 }
 
 /// Describes some images of a data set, each part by its name.
-pub fn describe(source: &str, parts: &[(String, &Subset<dyn Dataset>)]) -> Description {
+pub fn describe(source: &str, parts: &[(String, &Labelled)]) -> Description {
     let data = parts[0].1.dataset();
     let mut counts = vec![0; data.classes().len()];
     parts
@@ -106,7 +121,7 @@ pub fn describe(source: &str, parts: &[(String, &Subset<dyn Dataset>)]) -> Descr
         .flat_map(|(_, part)| (0..part.len()).map(|k| part.label(k)))
         .for_each(|label| counts[label] += 1);
     let class = |(name, images): (&String, usize)| ClassCount { name: name.clone(), images, objects: None };
-    let split = |(name, part): &(String, &Subset<dyn Dataset>)| SplitCount {
+    let split = |(name, part): &(String, &Labelled)| SplitCount {
         name: name.clone(),
         images: part.len(),
         objects: None,

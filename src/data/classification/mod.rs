@@ -5,6 +5,6 @@ mod dataset;
 mod open;
 
 pub use batch::Batch;
-pub use dataset::{Dataset, Splits, describe};
+pub use dataset::{Dataset, Labelled, Splits, describe};
 pub(super) use dataset::{EXPECTED, hold_out};
 pub use open::{Source, VAL_FRACTION, find, open};

@@ -83,7 +83,10 @@ pub trait DetectionDataset: Images {
     }
 }
 
-impl Subset<dyn DetectionDataset> {
+/// Some images with their objects.
+pub type Annotated = Subset<dyn DetectionDataset>;
+
+impl Annotated {
     /// Its images one after the other, read ahead.
     pub fn samples(&self) -> Ahead<Sample> {
         let part = self.clone();

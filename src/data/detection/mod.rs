@@ -8,7 +8,7 @@ mod open;
 mod split;
 
 pub use batch::{DetectionBatch, Mirrored};
-pub use dataset::{DetectionDataset, Object, Sample, describe};
+pub use dataset::{Annotated, DetectionDataset, Object, Sample, describe};
 pub use input::{bounded, tensor};
 pub use open::open;
 pub use split::TestSplit;
