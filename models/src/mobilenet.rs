@@ -24,8 +24,6 @@ const BLOCKS: [(usize, usize, usize, usize); 7] = [
 const STEM: usize = 32;
 /// The channels after the last feature.
 pub const CHANNELS: usize = 1280;
-/// The number of features.
-pub const FEATURES: usize = 19;
 /// The features whose maps a pyramid stands on: the last of the first block of each stride from 4 to 16, and
 /// the last of all.
 const LEVELS: [usize; 4] = [2, 4, 7, 18];
@@ -105,7 +103,6 @@ impl<E: Element> MobileNetV2Features<E> {
             }
         }
         features.push(Feature::conv([c_in, CHANNELS], 1, Conv::default(), norm, rng));
-        debug_assert_eq!(features.len(), FEATURES);
         MobileNetV2Features { features }
     }
 
@@ -128,7 +125,7 @@ impl<E: Element> MobileNetV2Features<E> {
 }
 
 impl<E: Element> Body<E> for MobileNetV2Features<E> {
-    /// Those after the features [`LEVELS`].
+    /// Those after features 2, 4, 7 and 18.
     fn maps(&self, g: &mut Tape<E>, x: Var<E>) -> Vec<Var<E>> {
         let mut maps = Vec::new();
         self.forward_each(g, x, |k, map| maps.extend(LEVELS.contains(&k).then(|| map.clone())));

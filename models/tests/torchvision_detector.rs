@@ -67,8 +67,16 @@ fn detections_are_torchvisions() {
 /// (steps counted from 0; the script prints it).
 #[test]
 fn fine_tuning_follows_torchvision() {
-    let config = Config { min_size: 320, max_size: 533, ..Config::new(BackboneKind::Resnet50Fpn, 2) };
-    let mut net = Detector::new(config.taking_all_samples(), &mut Rng::seed(0));
+    // Every positive and negative anchor and proposal is trained on: nothing is left to chance.
+    let all = usize::MAX;
+    let config = Config {
+        min_size: 320,
+        max_size: 533,
+        rpn_batch_size_per_image: all,
+        box_batch_size_per_image: all,
+        ..Config::new(BackboneKind::Resnet50Fpn, 2)
+    };
+    let mut net = Detector::new(config, &mut Rng::seed(0));
     let mut state = load("weights.pth");
     state.extend(load("predictor.pth"));
     checkpoint::load_exact(&mut net, &state, file("weights.pth")).unwrap_or_else(|e| panic!("{e}"));

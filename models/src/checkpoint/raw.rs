@@ -125,12 +125,6 @@ impl RawTensor {
         Self::encode(Dtype::I64, shape, values, LE::write_i64_into)
     }
 
-    /// A uint8 tensor. Panics as [`RawTensor::new`] does.
-    #[track_caller]
-    pub fn from_u8(shape: &[usize], values: &[u8]) -> Self {
-        Self::new(Dtype::U8, shape.to_vec(), values.to_vec())
-    }
-
     /// The element type.
     pub fn dtype(&self) -> Dtype {
         self.dtype

@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn the_name_of_the_metadata_is_taken() {
-        let tensors = StateDict::from([(METADATA.to_owned(), RawTensor::from_u8(&[], &[1]))]);
+        let tensors = StateDict::from([(METADATA.to_owned(), RawTensor::from_i64(&[], &[1]))]);
         let e = write(&tensors, &Metadata::new(), &mut Vec::new()).unwrap_err();
         assert_eq!(e.kind(), io::ErrorKind::InvalidInput);
     }

@@ -15,7 +15,6 @@ use gradus_core::{Element, Module, Rng, Tape, Var, Visitor};
 /// Body and pyramid.
 #[derive(Debug)]
 pub struct Backbone<E: Element = f32> {
-    kind: BackboneKind,
     body: Box<dyn Body<E>>,
     fpn: Option<Fpn<E>>,
     norm_eps: f64,
@@ -30,12 +29,7 @@ impl<E: Element> Backbone<E> {
         body.train_last(trainable);
         let fpn = kind.has_fpn().then(|| Fpn::new(&body.channels(), rng));
         let norm_eps = body.stages()[0][0].eps();
-        Backbone { kind, body, fpn, norm_eps }
-    }
-
-    /// Which one.
-    pub fn kind(&self) -> BackboneKind {
-        self.kind
+        Backbone { body, fpn, norm_eps }
     }
 
     /// The channels of every level.
@@ -44,11 +38,6 @@ impl<E: Element> Backbone<E> {
             (None, [.., last]) => *last,
             _ => fpn::CHANNELS,
         }
-    }
-
-    /// The number of levels that [`Backbone::forward`] gives: the RPN reads all.
-    pub fn levels(&self) -> usize {
-        self.roi_levels() + usize::from(self.fpn.is_some())
     }
 
     /// The number of levels, from the finest, that RoIAlign reads: all but `pool`.
@@ -103,7 +92,7 @@ mod tests {
             let mut net = backbone(kind);
             let x = Tensor::<f32>::from_fn([1, 64, 96, 3], |i| (0.37 * i as f32).sin());
             let levels = net.forward(&mut Tape::infer(), x.into());
-            assert_eq!(levels.len(), net.levels());
+            assert_eq!(levels.len(), if kind.has_fpn() { 5 } else { 1 });
             let finest = if kind.has_fpn() { 4 } else { 32 };
             for (k, level) in levels.iter().enumerate() {
                 let stride = finest << k;

@@ -109,10 +109,4 @@ impl Config {
     pub fn with_masks(self) -> Self {
         Config { masks: true, ..self }
     }
-
-    /// The same, trained on every positive and negative anchor and proposal: nothing is left to chance.
-    #[must_use]
-    pub fn taking_all_samples(self) -> Self {
-        Config { rpn_batch_size_per_image: usize::MAX, box_batch_size_per_image: usize::MAX, ..self }
-    }
 }

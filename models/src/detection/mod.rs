@@ -51,7 +51,5 @@ pub use backbones::BackboneKind;
 pub use config::Config;
 pub use detector::Detector;
 pub use postprocess::{Pasted, paste_mask};
-pub use pretrained::{
-    NORM_EPS, Pretrained, Source, load_pretrained, norm_eps, pretrain, pretrain_file, pretrain_key,
-};
+pub use pretrained::{NORM_EPS, Pretrained, Source, load_pretrained, norm_eps, pretrain, pretrain_file};
 pub use target::{Detections, Losses, Masks, Target, TargetError};

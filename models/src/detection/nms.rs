@@ -5,7 +5,7 @@
 //! it overlaps: n² comparisons at worst, memory for n boxes. The IoU is [`iou`](super::boxes::iou)'s,
 //! operation for operation.
 
-use super::boxes::boxes;
+use super::boxes::{boxes, clip, remove_small, rows};
 use gradus_core::simd::{Kernel, Simd};
 use gradus_core::{Element, Tensor};
 
@@ -36,6 +36,32 @@ pub fn batched_nms<E: Element>(t: &Tensor<E>, scores: &[E], classes: &[usize], t
         }
     }
     order.into_iter().filter(|&i| kept[i]).collect()
+}
+
+/// Which of an image's candidates stay.
+pub(super) struct Survivors {
+    /// The image's [height, width].
+    pub size: [usize; 2],
+    /// Boxes of a side less than this are dropped, in pixels.
+    pub min_side: f64,
+    /// Boxes of a class overlap no more than this IoU.
+    pub nms_thresh: f64,
+    /// How many at most.
+    pub most: usize,
+}
+
+impl Survivors {
+    /// Of candidates, whose coordinates follow each other in `found`, cut at the image's borders: the boxes
+    /// [k, 4] that stay and their places among the candidates, in order of score.
+    pub fn of<E: Element>(&self, found: &[E], scores: &[E], classes: &[usize]) -> (Tensor<E>, Vec<usize>) {
+        let found = clip(Tensor::from_slice([scores.len(), 4], found), self.size);
+        let large = remove_small(&found, E::from_f64(self.min_side));
+        let scores: Vec<E> = large.iter().map(|&i| scores[i]).collect();
+        let classes: Vec<usize> = large.iter().map(|&i| classes[i]).collect();
+        let kept = batched_nms(&rows(&found, &large), &scores, &classes, self.nms_thresh);
+        let kept: Vec<usize> = kept.into_iter().take(self.most).map(|k| large[k]).collect();
+        (rows(&found, &kept), kept)
+    }
 }
 
 /// Indices in order of descending score; equal scores keep their order, NaN comes last.

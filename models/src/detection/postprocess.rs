@@ -5,9 +5,9 @@
 //! threshold and not tiny are suppressed within their class; the best of all stay. At the end boxes return to
 //! the pixels of the images as they were given.
 
-use super::boxes::{self, BBox, rows};
+use super::boxes::{self, BBox};
 use super::coder::BoxCoder;
-use super::nms::batched_nms;
+use super::nms::Survivors;
 use super::target::Detections;
 use super::transform::{resize_boxes, size_of};
 use gradus_core::{Element, Tape, Tensor, profile};
@@ -53,19 +53,11 @@ impl Keep {
                 }
             }
         }
-        let found = boxes::clip(Tensor::from_slice([scores.len(), 4], &found), size);
-        let large = boxes::remove_small(&found, E::from_f64(MIN_SIDE));
-        let found = rows(&found, &large);
-        let scores: Vec<E> = large.iter().map(|&i| scores[i]).collect();
-        let labels: Vec<usize> = large.iter().map(|&i| labels[i]).collect();
-        let mut keep = batched_nms(&found, &scores, &labels, self.nms_thresh);
-        keep.truncate(self.per_image);
-        Detections {
-            boxes: rows(&found, &keep),
-            labels: keep.iter().map(|&i| labels[i]).collect(),
-            scores: keep.iter().map(|&i| scores[i]).collect(),
-            masks: None,
-        }
+        let &Keep { nms_thresh, per_image: most, .. } = self;
+        let survivors = Survivors { size, min_side: MIN_SIDE, nms_thresh, most };
+        let (boxes, kept) = survivors.of(&found, &scores, &labels);
+        let labels = kept.iter().map(|&i| labels[i]).collect();
+        Detections { boxes, labels, scores: kept.iter().map(|&i| scores[i]).collect(), masks: None }
     }
 }
 

@@ -56,22 +56,11 @@ pub fn pretrain<E: Element>(
     net: &mut Detector<E>,
     path: impl AsRef<Path>,
 ) -> Result<Pretrained, CheckpointError> {
-    pretrain_key(net, path, None)
+    pretrain_file(net, &CheckpointFile::open(path)?, None)
 }
 
-/// [`pretrain`] from what stands under a key of the file, see [`load_key`].
-///
-/// # Errors
-/// Those of [`pretrain`].
-pub fn pretrain_key<E: Element>(
-    net: &mut Detector<E>,
-    path: impl AsRef<Path>,
-    key: Option<&str>,
-) -> Result<Pretrained, CheckpointError> {
-    pretrain_file(net, &CheckpointFile::open(path)?, key)
-}
-
-/// [`pretrain_key`] from a file that is open.
+/// [`pretrain`] from a file that is open, and from what stands under a key of it (see
+/// [`load_key`](crate::checkpoint::load_key)).
 ///
 /// # Errors
 /// Those of [`pretrain`].

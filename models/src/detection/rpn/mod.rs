@@ -16,12 +16,11 @@ mod training;
 pub use head::{Predictions, RpnHead};
 
 use super::anchors::{AnchorGenerator, Anchors};
-use super::boxes::{self, rows};
 use super::choice::Choice;
 use super::coder::BoxCoder;
 use super::config::Config;
 use super::matcher::Matcher;
-use super::nms::batched_nms;
+use super::nms::Survivors;
 use super::sampler::Sampler;
 use super::target::Target;
 use super::transform::Batch;
@@ -124,38 +123,25 @@ impl<E: Element> Rpn<E> {
         training: bool,
     ) -> Vec<Proposals<E>> {
         let _span = profile::span("proposals", "");
-        parallel::map(sizes.len(), |i| self.proposals_of(levels, anchors, i, sizes[i], training))
-    }
-
-    fn proposals_of(
-        &self,
-        levels: &[Predictions<E>],
-        anchors: &Anchors<E>,
-        image: usize,
-        size: [usize; 2],
-        training: bool,
-    ) -> Proposals<E> {
         let number = |(train, test): (usize, usize)| if training { train } else { test };
-        let (mut found, mut logits, mut level_of) = (Vec::<E>::new(), Vec::new(), Vec::new());
-        let mut first = 0;
-        for (level, (p, &n)) in levels.iter().zip(&anchors.per_level).enumerate() {
-            let objectness = &p.objectness.value.data()[image * n..][..n];
-            let deltas: &[[E; 4]] = p.deltas.value.data()[image * n * 4..][..n * 4].as_chunks().0;
-            for i in best(objectness, number(self.pre_nms_top_n)) {
-                found.extend(BoxCoder::ANCHORS.decode(&deltas[i], &anchors.boxes[first + i]));
-                logits.push(objectness[i]);
-                level_of.push(level);
+        parallel::map(sizes.len(), |image| {
+            let (mut found, mut scores, mut level_of) = (Vec::<E>::new(), Vec::new(), Vec::new());
+            let mut first = 0;
+            for (level, (p, &n)) in levels.iter().zip(&anchors.per_level).enumerate() {
+                let objectness = &p.objectness.value.data()[image * n..][..n];
+                let deltas: &[[E; 4]] = p.deltas.value.data()[image * n * 4..][..n * 4].as_chunks().0;
+                for i in best(objectness, number(self.pre_nms_top_n)) {
+                    found.extend(BoxCoder::ANCHORS.decode(&deltas[i], &anchors.boxes[first + i]));
+                    scores.push(E::ONE / (E::ONE + (-objectness[i]).exp()));
+                    level_of.push(level);
+                }
+                first += n;
             }
-            first += n;
-        }
-        let found = boxes::clip(Tensor::from_slice([logits.len(), 4], &found), size);
-        let keep = boxes::remove_small(&found, E::from_f64(MIN_SIDE));
-        let found = rows(&found, &keep);
-        let scores: Vec<E> = keep.iter().map(|&i| E::ONE / (E::ONE + (-logits[i]).exp())).collect();
-        let level_of: Vec<usize> = keep.iter().map(|&i| level_of[i]).collect();
-        let mut keep = batched_nms(&found, &scores, &level_of, self.nms_thresh);
-        keep.truncate(number(self.post_nms_top_n));
-        Proposals { boxes: rows(&found, &keep), scores: keep.iter().map(|&i| scores[i]).collect() }
+            let (size, most) = (sizes[image], number(self.post_nms_top_n));
+            let survivors = Survivors { size, min_side: MIN_SIDE, nms_thresh: self.nms_thresh, most };
+            let (boxes, kept) = survivors.of(&found, &scores, &level_of);
+            Proposals { boxes, scores: kept.into_iter().map(|i| scores[i]).collect() }
+        })
     }
 }
 
