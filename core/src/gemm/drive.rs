@@ -16,29 +16,39 @@ use super::sweep::Sweep;
 use super::vectors;
 use crate::buffer::{Buffer, add_to};
 use crate::cut::{Cut, is_even, share};
-use crate::element::Element;
+use crate::element::{Element, Over};
 use crate::parallel::{self, Shared};
 use std::ops::Range;
 
-/// C = finish(A · B), C m x n row-major, on all threads.
-pub(super) fn product<E: Element>(
-    plan: Plan,
-    a: Matrix<'_, E>,
-    b: Matrix<'_, E>,
-    c: &mut [E],
-    finish: Finish<'_, E>,
-) {
-    let (data_a, data_b) = (plan.operand(a.span()), plan.operand(b.span()));
-    let (a, b) = (Matrix { data: &data_a, ..a }, Matrix { data: &data_b, ..b });
-    let out = Output { c: Shared::new(c), map: RowMap::Even { ld: b.cols }, finish };
-    let times_b = |a: &dyn Lhs<E>| {
-        if a.rows() <= FEW_ROWS || (b.cols <= 32 && plan.engine == Engine::Vectors) {
-            multiply(a, Rhs::Packed(&PackedRhs::in_place(plan, b, true)), out);
-        } else {
-            multiply_stack(a, StackedRhs { plan, parts: &[b] }, out);
-        }
-    };
-    if a.transposed { times_b(&ColumnMajor(a)) } else { times_b(&RowMajor(a)) }
+/// C = finish(A · B), C m x n row-major.
+pub(super) struct Product<'a, E> {
+    pub plan: Plan,
+    pub a: Matrix<'a, E>,
+    pub b: Matrix<'a, E>,
+    pub c: &'a mut [E],
+    pub finish: Finish<'a, E>,
+}
+
+impl<'a> Over for Product<'a, f32> {
+    type Of<E: Element> = Product<'a, E>;
+}
+
+impl<E: Element> Product<'_, E> {
+    /// On all threads.
+    pub fn run(self) {
+        let Product { plan, a, b, c, finish } = self;
+        let (data_a, data_b) = (plan.operand(a.span()), plan.operand(b.span()));
+        let (a, b) = (Matrix { data: &data_a, ..a }, Matrix { data: &data_b, ..b });
+        let out = Output { c: Shared::new(c), map: RowMap::Even { ld: b.cols }, finish };
+        let times_b = |a: &dyn Lhs<E>| {
+            if a.rows() <= FEW_ROWS || (b.cols <= 32 && plan.engine == Engine::Vectors) {
+                multiply(a, Rhs::Packed(&PackedRhs::in_place(plan, b, true)), out);
+            } else {
+                multiply_stack(a, StackedRhs { plan, parts: &[b] }, out);
+            }
+        };
+        if a.transposed { times_b(&ColumnMajor(a)) } else { times_b(&RowMajor(a)) }
+    }
 }
 
 /// Elements of B up to which it stays in the second cache as a whole: 768 KiB of f32.

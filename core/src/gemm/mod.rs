@@ -22,8 +22,8 @@ mod sweep;
 mod tests;
 mod vectors;
 
-use crate::element::Over;
 use crate::{element::Element, epilogue::Epilogue, profile};
+use drive::Product;
 pub use matrix::Matrix;
 use output::Finish;
 use plan::Plan;
@@ -76,23 +76,10 @@ pub(crate) fn run<E: Element>(
     E::own::<Product<'_, f32>, _>(Product { plan, a, b, c, finish }, product_f32, product_f64);
 }
 
-/// What [`drive::product`] takes.
-struct Product<'a, E> {
-    plan: Plan,
-    a: Matrix<'a, E>,
-    b: Matrix<'a, E>,
-    c: &'a mut [E],
-    finish: Finish<'a, E>,
+fn product_f32(of: Product<'_, f32>) {
+    of.run();
 }
 
-impl<'a> Over for Product<'a, f32> {
-    type Of<E: Element> = Product<'a, E>;
-}
-
-fn product_f32(Product { plan, a, b, c, finish }: Product<'_, f32>) {
-    drive::product(plan, a, b, c, finish);
-}
-
-fn product_f64(Product { plan, a, b, c, finish }: Product<'_, f64>) {
-    drive::product(plan, a, b, c, finish);
+fn product_f64(of: Product<'_, f64>) {
+    of.run();
 }

@@ -5,7 +5,7 @@
 //! at 6, abs at 0, clamp at its bounds (since PyTorch 2.15; 1 before). At NaN the slope of relu and relu6 is
 //! 1 (PyTorch's vectors of relu6 have 0 there, its single numbers 1), that of abs and clamp 0.
 
-use super::elementwise::{Map, apply};
+use super::elementwise::{Map, apply, maps};
 use crate::tape::{Tape, Var};
 use crate::{element::Element, epilogue::Activation, profile, tensor::Tensor};
 
@@ -71,30 +71,10 @@ table! {
     Scale { c } "mul" keeps Nothing: |x| x * c; |g, x| g * c;
 }
 
-#[derive(Clone, Copy)]
-struct InPlace<F>(F);
-#[derive(Clone, Copy)]
-struct ValueOf<F>(F);
-#[derive(Clone, Copy)]
-struct GradientOf<F>(F);
-
-impl<E: Element, F: Pointwise<E>> Map<E> for InPlace<F> {
-    #[inline(always)]
-    fn at(self, d: E, _: E, _: E) -> E {
-        self.0.value(d)
-    }
-}
-impl<E: Element, F: Pointwise<E>> Map<E> for ValueOf<F> {
-    #[inline(always)]
-    fn at(self, _: E, a: E, _: E) -> E {
-        self.0.value(a)
-    }
-}
-impl<E: Element, F: Pointwise<E>> Map<E> for GradientOf<F> {
-    #[inline(always)]
-    fn at(self, d: E, a: E, _: E) -> E {
-        self.0.gradient(d, a)
-    }
+maps! { |f: Pointwise, d, a, b|
+    InPlace: f.value(d);
+    ValueOf: f.value(a);
+    GradientOf: f.gradient(d, a);
 }
 
 /// f of each element, in place where the buffer has no other owner.

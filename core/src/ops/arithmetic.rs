@@ -4,7 +4,7 @@
 //! minimum meet a tie, each side gets half.
 
 use super::activation::update;
-use super::elementwise::{Map, apply, broadcast};
+use super::elementwise::{Map, apply, broadcast, maps};
 use super::reduce::sum_to;
 use crate::tape::{Tape, Var};
 use crate::{element::Element, profile, shape::Shape, tensor::Tensor};
@@ -80,46 +80,12 @@ fn winners_share<E: Element>(g: E, this: E, other: E) -> E {
     }
 }
 
-#[derive(Clone, Copy)]
-struct FreshOf<F>(F);
-#[derive(Clone, Copy)]
-struct IntoA<F>(F);
-#[derive(Clone, Copy)]
-struct IntoB<F>(F);
-#[derive(Clone, Copy)]
-struct GradientA<F>(F);
-#[derive(Clone, Copy)]
-struct GradientB<F>(F);
-
-impl<E: Element, F: Binary<E>> Map<E> for FreshOf<F> {
-    #[inline(always)]
-    fn at(self, _: E, a: E, b: E) -> E {
-        self.0.value(a, b)
-    }
-}
-impl<E: Element, F: Binary<E>> Map<E> for IntoA<F> {
-    #[inline(always)]
-    fn at(self, d: E, _: E, b: E) -> E {
-        self.0.value(d, b)
-    }
-}
-impl<E: Element, F: Binary<E>> Map<E> for IntoB<F> {
-    #[inline(always)]
-    fn at(self, d: E, a: E, _: E) -> E {
-        self.0.value(a, d)
-    }
-}
-impl<E: Element, F: Binary<E>> Map<E> for GradientA<F> {
-    #[inline(always)]
-    fn at(self, d: E, a: E, b: E) -> E {
-        self.0.gradient_a(d, a, b)
-    }
-}
-impl<E: Element, F: Binary<E>> Map<E> for GradientB<F> {
-    #[inline(always)]
-    fn at(self, d: E, a: E, b: E) -> E {
-        self.0.gradient_b(d, a, b)
-    }
+maps! { |f: Binary, d, a, b|
+    FreshOf: f.value(a, b);
+    IntoA: f.value(d, b);
+    IntoB: f.value(a, d);
+    GradientA: f.gradient_a(d, a, b);
+    GradientB: f.gradient_b(d, a, b);
 }
 
 /// f(a, b), into the buffer of a or b if it has the result's shape and no other owner.

@@ -7,7 +7,7 @@
 //! the same numbers again: nothing is kept.
 
 use super::activation::update;
-use super::elementwise::Map;
+use super::elementwise::{Map, maps};
 use crate::parallel::{self, GRAIN};
 use crate::simd::{Kernel, Simd};
 use crate::tape::{Tape, Var};
@@ -69,14 +69,8 @@ impl<E: Element> Kernel<E> for Drop<'_, E> {
     }
 }
 
-/// d a c
-#[derive(Clone, Copy)]
-struct KeptTimes<E>(E);
-impl<E: Element> Map<E> for KeptTimes<E> {
-    #[inline(always)]
-    fn at(self, d: E, a: E, _: E) -> E {
-        if a == E::ZERO { E::ZERO } else { d * self.0 }
-    }
+maps! { |c: E, d, a, b|
+    KeptTimes: if a == E::ZERO { E::ZERO } else { d * c };
 }
 
 impl<E: Element> Tape<E> {

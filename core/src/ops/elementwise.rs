@@ -15,6 +15,37 @@ pub(crate) trait Map<E>: Copy + Send + Sync + 'static {
     fn at(self, d: E, a: E, b: E) -> E;
 }
 
+/// Functions for [`apply`], a line each: of d, a and b alone, with a constant (`|c: E, d, a, b|`), or by
+/// something that knows functions (`|f: Pointwise, d, a, b|`).
+macro_rules! maps {
+    (|$d:ident, $a:ident, $b:ident| $($seen:vis $name:ident: $value:expr;)*) => { $(
+        #[derive(Clone, Copy)]
+        $seen struct $name;
+        maps!(@ impl[] $name, $d, $a, $b, $value);
+    )* };
+    (|$c:ident: E, $d:ident, $a:ident, $b:ident| $($seen:vis $name:ident: $value:expr;)*) => { $(
+        #[derive(Clone, Copy)]
+        $seen struct $name<E>(E);
+        maps!(@ impl[] $name<E> as $c, $d, $a, $b, $value);
+    )* };
+    (|$f:ident: $knows:ident, $d:ident, $a:ident, $b:ident| $($seen:vis $name:ident: $value:expr;)*) => { $(
+        #[derive(Clone, Copy)]
+        $seen struct $name<F>(F);
+        maps!(@ impl[F: $knows<E>] $name<F> as $f, $d, $a, $b, $value);
+    )* };
+    (@ impl[$($bound:tt)*] $name:ty $(as $x:ident)?, $d:ident, $a:ident, $b:ident, $value:expr) => {
+        impl<E: Element, $($bound)*> Map<E> for $name {
+            #[inline(always)]
+            #[allow(unused_variables)]
+            fn at(self, $d: E, $a: E, $b: E) -> E {
+                $(let $x = self.0;)?
+                $value
+            }
+        }
+    };
+}
+pub(crate) use maps;
+
 /// The shape that two shapes broadcast to. Panics, naming `op`, when they do not.
 #[track_caller]
 pub(crate) fn broadcast(op: &str, a: &Shape, b: &Shape) -> Shape {

@@ -6,7 +6,7 @@
 //! order of additions is a function of the shape alone, and the error of a sum grows with the length of a
 //! block and the depth, not with r.
 
-use super::elementwise::{Map, apply};
+use super::elementwise::{Map, apply, maps};
 use crate::buffer::Buffer;
 use crate::parallel::{self, GRAIN, Shared};
 use crate::simd::{Kernel, Simd};
@@ -190,42 +190,13 @@ pub(crate) fn sum_to<E: Element>(g: Tensor<E>, shape: Shape) -> Tensor<E> {
     reduce(&g, &reduced, Sum).reshape(shape)
 }
 
-#[derive(Clone, Copy)]
-struct ScaledBy<E>(E);
-impl<E: Element> Map<E> for ScaledBy<E> {
-    #[inline(always)]
-    fn at(self, _: E, a: E, _: E) -> E {
-        a * self.0
-    }
+maps! { |c: E, d, a, b|
+    ScaledBy: a * c;
+    DividedBy: d / c;
 }
-
-#[derive(Clone, Copy)]
-struct DividedBy<E>(E);
-impl<E: Element> Map<E> for DividedBy<E> {
-    #[inline(always)]
-    fn at(self, d: E, _: E, _: E) -> E {
-        d / self.0
-    }
-}
-
-/// 1 where a = b, else 0.
-#[derive(Clone, Copy)]
-struct Equal;
-impl<E: Element> Map<E> for Equal {
-    #[inline(always)]
-    fn at(self, _: E, a: E, b: E) -> E {
-        if a == b { E::ONE } else { E::ZERO }
-    }
-}
-
-/// d a / b
-#[derive(Clone, Copy)]
-struct Split;
-impl<E: Element> Map<E> for Split {
-    #[inline(always)]
-    fn at(self, d: E, a: E, b: E) -> E {
-        d * (a / b)
-    }
+maps! { |d, a, b|
+    Equal: if a == b { E::ONE } else { E::ZERO };
+    Split: d * (a / b);
 }
 
 /// Which axes are meant, and the result's shape: (marks, with extent 1 for reduced axes, as wanted).

@@ -1,6 +1,6 @@
 //! AVX2 with FMA: 8 lanes of f32, tails by mask loads and stores.
 
-use super::vector::Simd;
+use super::vector::{Simd, instructions};
 use std::arch::x86_64::*;
 
 /// Proof that AVX2 and FMA may be used: only `dispatch` makes one, once it has found them on this processor.
@@ -46,38 +46,17 @@ impl Simd<f32> for Avx2 {
     unsafe fn store_n(self, p: *mut f32, v: __m256, n: usize) {
         unsafe { _mm256_maskstore_ps(p, mask(n), v) }
     }
-    #[inline(always)]
-    fn add(self, a: __m256, b: __m256) -> __m256 {
-        unsafe { _mm256_add_ps(a, b) }
+    instructions! {
+        add(a, b) = _mm256_add_ps;
+        sub(a, b) = _mm256_sub_ps;
+        mul(a, b) = _mm256_mul_ps;
+        div(a, b) = _mm256_div_ps;
+        fma(a, b, c) = _mm256_fmadd_ps;
+        max(a, b) = _mm256_max_ps;
+        min(a, b) = _mm256_min_ps;
+        sqrt(a) = _mm256_sqrt_ps;
     }
-    #[inline(always)]
-    fn sub(self, a: __m256, b: __m256) -> __m256 {
-        unsafe { _mm256_sub_ps(a, b) }
-    }
-    #[inline(always)]
-    fn mul(self, a: __m256, b: __m256) -> __m256 {
-        unsafe { _mm256_mul_ps(a, b) }
-    }
-    #[inline(always)]
-    fn div(self, a: __m256, b: __m256) -> __m256 {
-        unsafe { _mm256_div_ps(a, b) }
-    }
-    #[inline(always)]
-    fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        unsafe { _mm256_fmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    fn max(self, a: __m256, b: __m256) -> __m256 {
-        unsafe { _mm256_max_ps(a, b) }
-    }
-    #[inline(always)]
-    fn min(self, a: __m256, b: __m256) -> __m256 {
-        unsafe { _mm256_min_ps(a, b) }
-    }
-    #[inline(always)]
-    fn sqrt(self, a: __m256) -> __m256 {
-        unsafe { _mm256_sqrt_ps(a) }
-    }
+
     #[inline(always)]
     fn gt(self, a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_cmp_ps::<_CMP_GT_OQ>(a, b) }

@@ -1,6 +1,6 @@
 //! AVX-512 (F, BW, DQ, VL): 16 lanes of f32, tails by masks.
 
-use super::vector::Simd;
+use super::vector::{Simd, instructions};
 use std::arch::x86_64::*;
 
 /// Proof that AVX-512 F, BW, DQ, VL may be used: `dispatch` makes one, once it has found them on this
@@ -67,38 +67,17 @@ impl Simd<f32> for Avx512 {
     unsafe fn store_n(self, p: *mut f32, v: __m512, n: usize) {
         unsafe { _mm512_mask_storeu_ps(p, mask(n), v) }
     }
-    #[inline(always)]
-    fn add(self, a: __m512, b: __m512) -> __m512 {
-        unsafe { _mm512_add_ps(a, b) }
+    instructions! {
+        add(a, b) = _mm512_add_ps;
+        sub(a, b) = _mm512_sub_ps;
+        mul(a, b) = _mm512_mul_ps;
+        div(a, b) = _mm512_div_ps;
+        fma(a, b, c) = _mm512_fmadd_ps;
+        max(a, b) = _mm512_max_ps;
+        min(a, b) = _mm512_min_ps;
+        sqrt(a) = _mm512_sqrt_ps;
     }
-    #[inline(always)]
-    fn sub(self, a: __m512, b: __m512) -> __m512 {
-        unsafe { _mm512_sub_ps(a, b) }
-    }
-    #[inline(always)]
-    fn mul(self, a: __m512, b: __m512) -> __m512 {
-        unsafe { _mm512_mul_ps(a, b) }
-    }
-    #[inline(always)]
-    fn div(self, a: __m512, b: __m512) -> __m512 {
-        unsafe { _mm512_div_ps(a, b) }
-    }
-    #[inline(always)]
-    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        unsafe { _mm512_fmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    fn max(self, a: __m512, b: __m512) -> __m512 {
-        unsafe { _mm512_max_ps(a, b) }
-    }
-    #[inline(always)]
-    fn min(self, a: __m512, b: __m512) -> __m512 {
-        unsafe { _mm512_min_ps(a, b) }
-    }
-    #[inline(always)]
-    fn sqrt(self, a: __m512) -> __m512 {
-        unsafe { _mm512_sqrt_ps(a) }
-    }
+
     #[inline(always)]
     fn gt(self, a: __m512, b: __m512) -> __mmask16 {
         unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) }

@@ -161,3 +161,17 @@ pub trait Simd<E>: Copy + Send + Sync + 'static {
         unsafe { self.store_n(s.as_mut_ptr(), v, s.len().min(Self::LANES)) }
     }
 }
+
+/// Methods of a token that are an instruction each, such as `add(a, b) = _mm256_add_ps;`.
+#[cfg(target_arch = "x86_64")]
+macro_rules! instructions {
+    ($($method:ident($($x:ident),*) = $instruction:ident;)*) => { $(
+        #[inline(always)]
+        fn $method(self, $($x: Self::V),*) -> Self::V {
+            // SAFETY: a token is had only where the processor has its instructions.
+            unsafe { $instruction($($x),*) }
+        }
+    )* };
+}
+#[cfg(target_arch = "x86_64")]
+pub(super) use instructions;

@@ -5,7 +5,7 @@
 //! are one pass over the logits. An ignored row has loss and gradient 0 whatever its logits and whatever
 //! comes from behind.
 
-use super::{Reduction, Times};
+use super::reduction::{Reduction, Times};
 use crate::ops::elementwise::apply;
 use crate::ops::reduce::sum_all;
 use crate::parallel::{self, Shared};
@@ -222,7 +222,7 @@ impl<E: Element> Tape<E> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::close;
+    use super::super::reduction::close;
     use super::*;
     use crate::ops::testing::gradients;
 

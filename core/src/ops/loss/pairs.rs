@@ -3,8 +3,8 @@
 //! Each is three functions of an element: the loss and its two partial derivatives; backward evaluates them
 //! anew.
 
-use super::{Reduction, Times};
-use crate::ops::elementwise::{Map, apply};
+use super::reduction::{Reduction, Times};
+use crate::ops::elementwise::{Map, apply, maps};
 use crate::ops::reduce::sum_all;
 use crate::tape::{Tape, Var};
 use crate::{element::Element, profile, tensor::Tensor};
@@ -101,29 +101,10 @@ impl<E: Element> Pair<E> for Bce {
     }
 }
 
-#[derive(Clone, Copy)]
-struct LossOf<F>(F);
-#[derive(Clone, Copy)]
-struct DxOf<F>(F);
-#[derive(Clone, Copy)]
-struct DtOf<F>(F);
-impl<E: Element, F: Pair<E>> Map<E> for LossOf<F> {
-    #[inline(always)]
-    fn at(self, d: E, a: E, b: E) -> E {
-        self.0.loss(d, a, b)
-    }
-}
-impl<E: Element, F: Pair<E>> Map<E> for DxOf<F> {
-    #[inline(always)]
-    fn at(self, d: E, a: E, b: E) -> E {
-        self.0.dx(d, a, b)
-    }
-}
-impl<E: Element, F: Pair<E>> Map<E> for DtOf<F> {
-    #[inline(always)]
-    fn at(self, d: E, a: E, b: E) -> E {
-        self.0.dt(d, a, b)
-    }
+maps! { |f: Pair, d, a, b|
+    LossOf: f.loss(d, a, b);
+    DxOf: f.dx(d, a, b);
+    DtOf: f.dt(d, a, b);
 }
 
 /// Factors of [`Tape::bce_with_logits`]; both broadcast to the logits' shape.
@@ -232,7 +213,7 @@ impl<E: Element> Tape<E> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::close;
+    use super::super::reduction::close;
     use super::*;
     use crate::ops::testing::gradients;
 
