@@ -9,14 +9,15 @@
 //! m - x̂ ∂γ / m). Whether the activation passes a gradient is computed anew from x, in the same way as in
 //! forward, so that y is not kept; a convolution that reads y makes it again as well.
 
+mod blocks;
 mod channels;
 
 use super::elementwise::{Map, apply};
-use super::reduce::{Sum, fold};
-use crate::parallel::{self, GRAIN, Shared};
+use crate::parallel::{self, Shared};
 use crate::simd::{Kernel, Simd};
 use crate::tape::{Tape, Var};
 use crate::{element::Element, epilogue::Activation, profile, tensor::Tensor};
+use blocks::{block_rows, blocks};
 use channels::Channels;
 
 /// What a batch knows of its channels: `[C]` each, 0 of a batch of nothing.
@@ -42,20 +43,6 @@ impl<E: Element> BatchStats<E> {
             r.data_mut().iter_mut().zip(v.data()).for_each(|(r, &v)| *r = keep * *r + take * v);
         }
     }
-}
-
-/// Rows of a block: enough to make a task, few enough for short sums.
-fn block_rows(c: usize) -> usize {
-    (GRAIN / c.max(1)).clamp(32, 256)
-}
-
-/// Calls `f(block, rows' range of elements)` for the blocks of [rows, c].
-fn blocks(rows: usize, c: usize, f: impl Fn(usize, std::ops::Range<usize>) + Send + Sync) {
-    let (size, n) = (block_rows(c) * c, rows.div_ceil(block_rows(c)));
-    let together = (GRAIN / size.max(1)).max(1);
-    parallel::ranges(n, together, |range| {
-        range.for_each(|b| f(b, b * size..((b + 1) * size).min(rows * c)));
-    });
 }
 
 /// For each channel of a block of rows the rounded mean, and about it the sum of differences (what the

@@ -1,7 +1,11 @@
 //! An affine map and an activation of each channel, forward and backward.
 
-use super::*;
-use crate::epilogue::{bound, is_between};
+use super::blocks::{block_rows, blocks};
+use crate::epilogue::{Activation, bound, is_between};
+use crate::ops::reduce::{Sum, fold};
+use crate::parallel::{self, GRAIN, Shared};
+use crate::simd::{Kernel, Simd};
+use crate::{element::Element, tensor::Tensor};
 
 /// The map of each channel, z = (x - mean) · scale + shift, y = act(z): `[C]` each.
 #[derive(Clone)]

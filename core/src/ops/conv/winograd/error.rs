@@ -1,7 +1,11 @@
 //! The bound of the module's head, from the maps themselves.
 
 use super::super::spec::Pass;
-use super::*;
+use super::transform::{
+    AxisMap, InputMap, OutputGradientMap, OutputMap, POINTS, WeightGradientMap, WeightMap,
+};
+use crate::element::Element;
+use crate::simd::{Kernel, Simd};
 
 struct Column<L, const M: usize, const R: usize>(usize, std::marker::PhantomData<L>);
 

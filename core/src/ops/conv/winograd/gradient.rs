@@ -6,7 +6,15 @@
 //! Where this leaves few pieces the tiles are cut into parts as well; the parts' sums are added in order, and
 //! then mapped back to taps.
 
-use super::*;
+use super::tiles::{Images, OutputTiles, Planes, Points, Registers, tiled};
+use super::transform::{InputMap, OutputGradientMap, POINTS, WeightGradientMap, both_axes, points};
+use crate::cut::is_even;
+use crate::ops::conv::product::{RowStarts, SmallProduct, tile_vectors};
+use crate::ops::conv::spec::ConvSpec;
+use crate::parallel::{self, Shared};
+use crate::simd::{Kernel, Simd};
+use crate::{buffer::Buffer, element::Element};
+use std::ops::Range;
 
 /// A block's tiles, at most, for r taps: the sums are read and written once a block, the points lie in the
 /// second cache. Measured for three taps: 128 was best. For five, 48 to 96 were as good as each other (14.4

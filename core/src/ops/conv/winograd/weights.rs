@@ -4,7 +4,14 @@
 //! panels, in the order in which the products read it, by pieces of work that each fill rows of one panel at
 //! all points.
 
-use super::*;
+use super::tiles::Registers;
+use super::transform::{POINTS, WeightMap, both_axes, points};
+use crate::ops::conv::product::tile_vectors;
+use crate::ops::conv::spec::ConvSpec;
+use crate::parallel::{self, Shared};
+use crate::simd::{Kernel, Simd};
+use crate::{buffer::Buffer, element::Element};
+use std::ops::Range;
 
 /// U of all points: row `in` of the p-th panel of point k is at `k·plane + (p·c_in + in)·width`.
 pub(super) struct MappedWeights<E: Element> {
