@@ -1,6 +1,6 @@
 //! `gradus evaluate`: how good is a trained network on these images?
 
-use super::options::{Faults, Global};
+use super::options::{Global, ReadingArgs};
 use crate::data;
 use crate::data::detection::{self, DetectionDataset, TestSplit};
 use crate::data::{Dataset, Labelled, Reading, Source, Subset};
@@ -60,7 +60,7 @@ pub struct Evaluate {
     #[arg(long)]
     arch: Option<Arch>,
     #[command(flatten)]
-    faults: Faults,
+    faults: ReadingArgs,
 }
 
 #[derive(Serialize)]

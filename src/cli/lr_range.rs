@@ -1,6 +1,6 @@
 //! `gradus lr-range`: which learning rate?
 
-use super::options::{Faults, Global, at_least_one};
+use super::options::{Global, ReadingArgs, at_least_one};
 use super::output::new_file;
 use crate::data;
 use crate::engine::lr_range::{self, RangeTest, Settings};
@@ -40,7 +40,7 @@ pub struct LrRange {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    faults: Faults,
+    faults: ReadingArgs,
 }
 
 impl fmt::Display for RangeTest {

@@ -70,7 +70,7 @@ pub(super) fn pick<T>(given: Option<T>, begun: Option<T>, default: T) -> T {
 
 /// How commands that read a data set take its faults.
 #[derive(Args, Clone, Copy, Default)]
-pub(super) struct Faults {
+pub(super) struct ReadingArgs {
     /// Refuse a data set that has any fault, however small; each image is decoded for it
     #[arg(long)]
     strict: bool,
@@ -79,7 +79,7 @@ pub(super) struct Faults {
     skip_bad: bool,
 }
 
-impl Faults {
+impl ReadingArgs {
     /// How they are taken.
     pub fn reading(self) -> Reading {
         Reading { strict: self.strict, skip_bad: self.skip_bad }

@@ -38,6 +38,7 @@ use layout::{Entry, Part};
 const DEPTH: usize = 8;
 
 /// The image files of a folder and their classes.
+#[derive(Default)]
 pub struct ImageFolder {
     root: PathBuf,
     name: String,
@@ -69,17 +70,7 @@ impl ImageFolder {
         }
         let name =
             root.file_name().map_or_else(|| root.display().to_string(), |n| n.to_string_lossy().into_owned());
-        let (files, checksum) = (Vec::new(), String::new());
-        let mut data = ImageFolder {
-            root: root.into(),
-            name,
-            classes,
-            files,
-            parts: Vec::new(),
-            divided,
-            faults,
-            checksum,
-        };
+        let mut data = ImageFolder { root: root.into(), name, classes, divided, faults, ..Self::default() };
         for (part, folder) in parts {
             let files = data.list(&folder)?;
             let files = data.readable(files, reading)?;

@@ -117,20 +117,21 @@ impl Image {
 
     /// With 8 bits a sample: the high byte of 16 (as Pillow does).
     pub fn to_u8(self) -> Self {
+        Self::from_u8(self.width, self.height, self.channels, self.into_u8())
+    }
+
+    fn into_u8(self) -> Vec<u8> {
         match self.samples {
-            Samples::U8(_) => self,
-            Samples::U16(v) => {
-                let samples = Samples::U8(v.iter().map(|s| (s >> 8) as u8).collect());
-                Image { samples, ..self }
-            }
+            Samples::U8(v) => v,
+            Samples::U16(v) => v.iter().map(|s| (s >> 8) as u8).collect(),
         }
     }
 
     /// As 8-bit RGB: gray is repeated, alpha is dropped, 16 bits lose the low eight (as Pillow's
     /// `convert("RGB")`).
     pub fn to_rgb8(self) -> Self {
-        let Image { width, height, channels, samples } = self.to_u8();
-        let Samples::U8(v) = samples else { unreachable!("to_u8 gives 8 bits") };
+        let (width, height, channels) = (self.width, self.height, self.channels);
+        let v = self.into_u8();
         let rgb = match channels {
             3 => v,
             4 => v.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect(),
@@ -141,8 +142,8 @@ impl Image {
 
     /// As 8-bit gray: ITU-R BT.601 luma, rounded (as Pillow's `convert("L")`); alpha is dropped.
     pub fn to_gray8(self) -> Self {
-        let Image { width, height, channels, samples } = self.to_u8();
-        let Samples::U8(v) = samples else { unreachable!("to_u8 gives 8 bits") };
+        let (width, height, channels) = (self.width, self.height, self.channels);
+        let v = self.into_u8();
         let luma = |p: &[u8]| {
             (19_595 * u32::from(p[0]) + 38_470 * u32::from(p[1]) + 7_471 * u32::from(p[2]) + 0x8000) >> 16
         };

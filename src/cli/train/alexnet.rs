@@ -1,7 +1,7 @@
 //! `gradus train alexnet`: tell classes of images apart.
 
 use super::options::{Changes, Output, moved, must_descend, source};
-use crate::cli::options::{Faults, Global, at_least_one, pick};
+use crate::cli::options::{Global, ReadingArgs, at_least_one, pick};
 use crate::data;
 use crate::engine::alexnet::{self, Settings};
 use crate::engine::classifier::Plan;
@@ -47,7 +47,7 @@ pub struct AlexNetArgs {
     #[arg(long, value_name = "F")]
     val_fraction: Option<f64>,
     #[command(flatten)]
-    faults: Faults,
+    faults: ReadingArgs,
     #[command(flatten)]
     output: Output,
 }

@@ -1,7 +1,7 @@
 //! `gradus train detector`: find objects in boxes and on pixels.
 
 use super::options::{Changes, Output, factor, moved, must_descend, source};
-use crate::cli::options::{Faults, Global, at_least_one, pick};
+use crate::cli::options::{Global, ReadingArgs, at_least_one, pick};
 use crate::data::detection::{self, TestSplit};
 use crate::engine::detection::{Decay, Plan};
 use crate::engine::detector::{self, Settings};
@@ -87,7 +87,7 @@ pub struct DetectorArgs {
     #[arg(long, value_name = "N")]
     trainable_layers: Option<usize>,
     #[command(flatten)]
-    faults: Faults,
+    faults: ReadingArgs,
     #[command(flatten)]
     output: Output,
 }
