@@ -226,8 +226,8 @@ impl<'a, E: Element> PackedRhs<'a, E> {
         (0..widths.count).map(|p| buffer.wrapping_add(depth * widths.start(p) * widths.lanes)).collect()
     }
 
-    /// Some panels for a sweep: from row k on, but of pairs, which have `ld` 0; in C from column `col` on; each
-    /// to be packed at its place, where there is one.
+    /// Some panels for a sweep: from row k on, but of pairs, which have `ld` 0; in C from column `col` on;
+    /// each to be packed at its place, where there is one.
     pub(super) fn panels(
         &self,
         panels: Range<usize>,

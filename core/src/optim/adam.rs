@@ -3,7 +3,7 @@
 //!
 //! AdamW (Loshchilov and Hutter, ICLR 2019): p ← (1 − ηλ)p in the place of g ← g + λp.
 
-use super::sweep::{Formula, ParamBlock, get, put};
+use super::block::{Formula, ParamBlock, get, put};
 use crate::element::Element;
 use crate::simd::Simd;
 

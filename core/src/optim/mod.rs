@@ -8,11 +8,11 @@
 //! and works on bare slices too; an [`Optimizer`] is a rule with the state of every parameter of a network.
 
 mod adam;
+mod block;
 mod clip;
 mod optimizer;
 mod rule;
 mod sgd;
-mod sweep;
 #[cfg(test)]
 mod tests;
 

@@ -1,8 +1,8 @@
 //! The formulas behind one face: a parameter's step by whichever rule there is.
 
 use super::adam::Adam;
+use super::block::{BLOCK, ParamBlock, step_blocks};
 use super::sgd::Sgd;
-use super::sweep::{BLOCK, ParamBlock, sweep};
 use crate::element::Element;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -88,8 +88,8 @@ impl Rule {
         };
         let mut blocks: Vec<_> = p.chunks_mut(BLOCK).zip(g.chunks(BLOCK)).map(block).collect();
         match self {
-            Rule::Sgd(r) => sweep(r.at_step(state.step), &mut blocks),
-            Rule::Adam(r) => sweep(r.at_step(state.step), &mut blocks),
+            Rule::Sgd(r) => step_blocks(r.at_step(state.step), &mut blocks),
+            Rule::Adam(r) => step_blocks(r.at_step(state.step), &mut blocks),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! SGD (Polyak 1964; Nesterov 1983; in the form of Sutskever et al., ICML 2013): g ← g + λp, v ← μv + g, p ←
 //! p − ηv, or p ← p − η(g + μv) with Nesterov's momentum; without momentum p ← p − ηg.
 
-use super::sweep::{Formula, ParamBlock, get, put};
+use super::block::{Formula, ParamBlock, get, put};
 use crate::element::Element;
 use crate::simd::Simd;
 

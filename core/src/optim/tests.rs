@@ -1,6 +1,6 @@
 //! Each rule against its formula, one number at a time; states that are saved, and states that do not fit.
 
-use super::sweep::BLOCK;
+use super::block::BLOCK;
 use super::*;
 use crate::param::{Layout, Module, Param, Visitor};
 use crate::tape::{Gradients, Tape};

@@ -87,7 +87,7 @@ pub(super) struct WeightGradientMap;
 
 /// The values at 0, ±a, ±b, ∞ of the polynomial with L coefficients x, the finite ones over n₀, n_a, n_b.
 #[inline(always)]
-fn values<S: Simd<E>, E: Element, const L: usize>(s: S, x: [S::V; POINTS], n: [f64; 3]) -> [S::V; POINTS] {
+fn evaluated<S: Simd<E>, E: Element, const L: usize>(s: S, x: [S::V; POINTS], n: [f64; 3]) -> [S::V; POINTS] {
     let at = |p: f64, n: f64| {
         let term = |j: usize| c(s, p.powi(j as i32) / n);
         let (mut even, mut odd) = (s.mul(term(0), x[0]), s.zero());
@@ -187,7 +187,7 @@ impl AxisMap for OutputGradientMap {
             let z = s.zero();
             return [y[0], s.add(y[0], y[1]), s.sub(y[0], y[1]), y[1], z, z];
         }
-        values::<S, E, M>(s, y, [1.0; 3])
+        evaluated::<S, E, M>(s, y, [1.0; 3])
     }
 }
 
@@ -206,7 +206,7 @@ impl AxisMap for WeightMap {
             let (even, odd) = (s.mul(half, s.add(g[0], g[2])), s.mul(half, g[1]));
             return [g[0], s.add(even, odd), s.sub(even, odd), g[2], z, z];
         }
-        values::<S, E, R>(s, g, NODES)
+        evaluated::<S, E, R>(s, g, NODES)
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) trait Formula<E: Element>: Copy + Send + Sync {
 }
 
 /// Steps every block.
-pub(super) fn sweep<E: Element>(formula: impl Formula<E>, blocks: &mut [ParamBlock<'_, E>]) {
+pub(super) fn step_blocks<E: Element>(formula: impl Formula<E>, blocks: &mut [ParamBlock<'_, E>]) {
     parallel::chunks(blocks, 1, |_, block| E::dispatch(Update { formula, block: &mut block[0] }));
 }
 
