@@ -34,6 +34,14 @@ const POOLED: [usize; 3] = [0, 1, 4];
 const DROPOUT: f64 = 0.5;
 
 impl Size {
+    /// The size whose first convolution has this shape in a checkpoint.
+    pub fn recognise(first: &[usize]) -> Option<Self> {
+        [Size::Cifar, Size::ImageNet].into_iter().find(|size| {
+            let side = size.convolutions()[0].0;
+            first == [CHANNELS[0], 3, side, side]
+        })
+    }
+
     /// Kernel side and geometry of each convolution.
     fn convolutions(self) -> [(usize, Conv); 5] {
         let same3 = (3, Conv::new(1, 1));

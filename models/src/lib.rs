@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod conv_norm;
 pub mod detection;
 pub mod fpn;
+mod linear;
 pub mod mobilenet;
 pub mod network;
 pub mod resnet;

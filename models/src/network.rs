@@ -29,11 +29,7 @@ impl<E: Element> Network<E> {
             |bias: &str| state.get(bias).map(|t| t.numel()).filter(|n| (1..=MOST_CLASSES).contains(n));
         let rng = &mut Rng::seed(0);
         if let Some(first) = state.get("features.0.weight") {
-            let size = match first.shape() {
-                [64, 3, 3, 3] => Size::Cifar,
-                [64, 3, 11, 11] => Size::ImageNet,
-                _ => return None,
-            };
+            let size = Size::recognise(first.shape())?;
             return Some(Network::AlexNet(Box::new(AlexNet::new(size, classes("classifier.6.bias")?, rng))));
         }
         if has("features.18.0.weight") {

@@ -9,10 +9,11 @@
 
 use crate::body::Body;
 use crate::conv_norm::{ConvNorm, Norm};
+use crate::linear::linear;
 use gradus_core::nn::Linear;
 use gradus_core::ops::PoolSpec;
 use gradus_core::ops::conv::Conv;
-use gradus_core::{Activation, Element, Module, Rng, Tape, Var, Visitor, init};
+use gradus_core::{Activation, Element, Module, Rng, Tape, Var, Visitor};
 
 /// Which of the family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,14 +205,10 @@ pub struct ResNet<E: Element = f32> {
 }
 
 impl<E: Element> ResNet<E> {
-    /// With random weights: the body's, and a linear layer uniform in ±1/√inputs, as PyTorch's default is.
+    /// With random weights: the body's, and a linear layer with PyTorch's default.
     pub fn new(depth: Depth, classes: usize, rng: &mut Rng) -> Self {
         let body = ResNetBody::new(depth, Norm::Trained, rng);
-        let channels = depth.channels()[3];
-        let bound = 1.0 / (channels as f64).sqrt();
-        let mut fc = Linear::new(init::uniform([channels, classes], -bound, bound, rng), true);
-        fc.bias.as_mut().expect("asked for").value = init::uniform([classes], -bound, bound, rng);
-        ResNet { body, fc }
+        ResNet { body, fc: linear(depth.channels()[3], classes, rng) }
     }
 
     /// The number of classes.

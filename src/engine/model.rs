@@ -43,11 +43,10 @@ impl Arch {
 
     /// The architecture whose first layer a checkpoint holds.
     pub fn recognise(tensors: &StateDict) -> Option<Self> {
-        match tensors.get("features.0.weight")?.shape() {
-            [64, 3, 3, 3] => Some(Arch::Cifar),
-            [64, 3, 11, 11] => Some(Arch::Imagenet),
-            _ => None,
-        }
+        Some(match Size::recognise(tensors.get("features.0.weight")?.shape())? {
+            Size::Cifar => Arch::Cifar,
+            Size::ImageNet => Arch::Imagenet,
+        })
     }
 }
 

@@ -9,9 +9,10 @@ use crate::detection::coder::BoxCoder;
 use crate::detection::pooler::{Maps, by_image};
 use crate::detection::postprocess::Keep;
 use crate::detection::target::Detections;
+use crate::linear::linear;
 use gradus_core::nn::Linear;
 use gradus_core::ops::{ClassLoss, Reduction};
-use gradus_core::{Activation, Element, Module, Rng, Tape, Tensor, Var, Visitor, init};
+use gradus_core::{Activation, Element, Module, Rng, Tape, Tensor, Var, Visitor};
 
 /// Cells across a region that the head reads.
 pub const POOLED: usize = 7;
@@ -26,18 +27,8 @@ pub struct BoxHead<E: Element = f32> {
     bbox_pred: Linear<E>,
 }
 
-/// A linear layer with PyTorch's default initialisation: weights and biases uniform in ±1/√fan in.
-fn linear<E: Element>(input: usize, output: usize, rng: &mut Rng) -> Linear<E> {
-    let bound = 1.0 / (input as f64).sqrt();
-    let mut layer = Linear::new(init::uniform([input, output], -bound, bound, rng), true);
-    if let Some(bias) = &mut layer.bias {
-        bias.value = init::uniform([output], -bound, bound, rng);
-    }
-    layer
-}
-
 impl<E: Element> BoxHead<E> {
-    /// With random weights, for levels of so many channels.
+    /// With PyTorch's default weights, for levels of so many channels.
     pub fn new(channels: usize, num_classes: usize, rng: &mut Rng) -> Self {
         const PIXELS: usize = POOLED * POOLED;
         BoxHead {

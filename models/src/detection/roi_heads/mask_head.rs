@@ -9,6 +9,7 @@ use super::selected::Selected;
 use crate::detection::boxes::{self, BBox, rows};
 use crate::detection::pooler::{Maps, by_image};
 use crate::detection::target::{Detections, Masks, Target};
+use crate::linear::uniform;
 use gradus_core::init::{self, Fan};
 use gradus_core::nn::Conv2d;
 use gradus_core::ops::conv::{Conv, Fused};
@@ -43,10 +44,7 @@ impl<E: Element> MaskHead<E> {
         });
         let layers = layers.collect();
         let weight = init::kaiming_normal([2, 2, CHANNELS, CHANNELS], Fan::Out, init::RELU, rng);
-        let mut bias = |n: usize, fan_in: usize| {
-            let bound = 1.0 / (fan_in as f64).sqrt();
-            Param::new(init::uniform([n], -bound, bound, rng), Layout::Plain)
-        };
+        let mut bias = |n: usize, inputs: usize| Param::new(uniform([n], inputs, rng), Layout::Plain);
         let conv5_mask = (Param::new(weight, Layout::ConvTranspose), bias(CHANNELS, 4 * CHANNELS));
         let logits_bias = bias(num_classes, CHANNELS);
         let weight = init::kaiming_normal([1, 1, CHANNELS, num_classes], Fan::Out, init::RELU, rng);
