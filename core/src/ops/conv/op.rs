@@ -61,6 +61,14 @@ impl Conv {
     }
 }
 
+/// dw = ∂⟨dy, x ∗ w⟩ / ∂w, by the algorithm that is chosen for it.
+pub(super) fn weight_gradient<E: Element>(spec: &ConvSpec, x: &[E], dy: &[E]) -> Tensor<E> {
+    let [kh, kw] = spec.kernel;
+    let mut dw = Tensor::stale([kh, kw, spec.group_in(), spec.c_out]);
+    backward_weight(choose(spec, Pass::BackwardWeight), spec, x, dy, dw.data_mut());
+    dw
+}
+
 impl<E: Element> Tape<E> {
     /// y = act(scale · (x ∗ w + bias) + shift + residual): [n, h, w, c_in] to [n, oh, ow, c_out], with
     /// weights [kh, kw, c_in / groups, c_out] and oh = ⌊(h + 2 padding − dilation (kh − 1) − 1) / stride⌋ + 1
@@ -103,12 +111,7 @@ impl<E: Element> Tape<E> {
             let dp = back.backward(dy, slots);
             // In this order, since x's buffer may then serve its gradient.
             if let Some(x) = x {
-                slots.add(to_w, || {
-                    let mut dw = Tensor::stale([kh, kw, group_in, spec.c_out]);
-                    let algorithm = choose(&spec, Pass::BackwardWeight);
-                    backward_weight(algorithm, &spec, x.get().data(), dp.data(), dw.data_mut());
-                    dw
-                });
+                slots.add(to_w, || weight_gradient(&spec, x.get().data(), dp.data()));
             }
             if let Some(w) = w {
                 slots.add(to_x, || {

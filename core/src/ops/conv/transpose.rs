@@ -7,8 +7,8 @@
 //! in], which is this op's [kh, kw, in, out / groups] with two axes swapped.
 
 use super::choose::choose;
-use super::op::Conv;
-use super::passes::{backward_data, backward_weight, forward};
+use super::op::{Conv, weight_gradient};
+use super::passes::{backward_data, forward};
 use super::spec::Pass;
 use crate::ops::fused::Fused;
 use crate::ops::window::Window;
@@ -18,21 +18,28 @@ use crate::{element::Element, epilogue::Epilogue, profile, shape::Shape, tensor:
 const OP: &str = "conv_transpose2d";
 
 impl Conv {
-    /// The height and width of what this convolution takes to an input [n, h, w, c], with `output_padding`
-    /// more at the end. Panics where that is too much padding, or nothing is left.
+    /// The extents [n, oh, ow, out] of what this convolution takes to an input [n, h, w, in], with
+    /// `output_padding` more at the end. Panics where that is too much padding, nothing is left, or the
+    /// weights [kh, kw, in, out / groups] do not fit.
     #[track_caller]
-    fn covered(&self, input: &Shape, kernel: [usize; 2], output_padding: [usize; 2]) -> [usize; 2] {
-        let Conv { stride, padding, dilation, .. } = *self;
+    fn covered(&self, input: &Shape, weight: &Shape, output_padding: [usize; 2]) -> [usize; 4] {
+        let Conv { stride, padding, dilation, groups } = *self;
+        assert!(
+            input[3] == weight[2] && groups > 0 && input[3].is_multiple_of(groups),
+            "{OP}: input {input:?}, weight {weight:?}, {groups} groups"
+        );
+        let kernel = [weight[0], weight[1]];
         assert!(
             (0..2).all(|a| stride[a] > 0 && output_padding[a] < stride[a].max(dilation[a])),
             "{OP}: output_padding {output_padding:?}, stride {stride:?}, dilation {dilation:?}"
         );
-        std::array::from_fn(|a| {
+        let [oh, ow] = std::array::from_fn(|a| {
             let window = Window::along(a, [0; 2], kernel, stride, padding, dilation);
             window.covering(input[1 + a], output_padding[a]).unwrap_or_else(|| {
                 panic!("{OP}: input {input:?}, kernel {kernel:?}, padding {padding:?}: nothing is left")
             })
-        })
+        });
+        [input[0], oh, ow, weight[3].saturating_mul(groups)]
     }
 }
 
@@ -51,6 +58,13 @@ fn swap_channels<E: Element>(w: &Tensor<E>) -> Tensor<E> {
 }
 
 impl<E: Element> Tape<E> {
+    /// [n, h, w, c] with so many rows and columns of zeros below and to the right.
+    fn with_zeros_behind(&mut self, x: Var<E>, [down, right]: [usize; 2]) -> Var<E> {
+        let [n, h, w, c] = x.value.dims(OP);
+        let x = self.concat(vec![x, Tensor::zeros([n, down, w, c]).into()], 1);
+        self.concat(vec![x, Tensor::zeros([n, h + down, right, c]).into()], 2)
+    }
+
     /// Transposed convolution (torch.nn.ConvTranspose2d): [n, h, w, in] to [n, oh, ow, out], with weights
     /// [kh, kw, in, out / groups] and oh = (h − 1) stride − 2 padding + dilation (kh − 1) +
     /// output_padding + 1. Panics when the shapes do not fit, or output_padding is not less than the larger
@@ -66,29 +80,21 @@ impl<E: Element> Tape<E> {
         fused: Fused<E>,
     ) -> Var<E> {
         let _span = profile::span(OP, "forward");
-        let ([n, h, w, c], [kh, kw, c_in, group_out]) = (x.value.dims(OP), weight.value.dims(OP));
-        let Conv { stride, groups, .. } = geometry;
-        assert!(
-            c == c_in && groups > 0 && c_in.is_multiple_of(groups),
-            "{OP}: input {:?}, weight {:?}, {groups} groups",
-            x.shape(),
-            weight.shape()
-        );
-        let out = geometry.covered(x.shape(), [kh, kw], output_padding);
-        let c_out = group_out.saturating_mul(groups);
-        let shape = Shape::of_result(OP, &[n, out[0], out[1], c_out]);
+        let ([n, h, w, c], [kh, kw, _, _]) = (x.value.dims(OP), weight.value.dims(OP));
+        let stride = geometry.stride;
+        let covered = geometry.covered(x.shape(), weight.shape(), output_padding);
+        let shape = Shape::of_result(OP, &covered);
         // A whole stride of output padding is what one more zero at the input's end would reach, so that such
         // zeros are appended, and what is left is less than a stride.
         let zeros: [usize; 2] = std::array::from_fn(|a| output_padding[a] / stride[a]);
         if zeros != [0, 0] {
-            let x = self.concat(vec![x, Tensor::zeros([n, zeros[0], w, c]).into()], 1);
-            let x = self.concat(vec![x, Tensor::zeros([n, h + zeros[0], zeros[1], c]).into()], 2);
             let rest = std::array::from_fn(|a| output_padding[a] % stride[a]);
+            let x = self.with_zeros_behind(x, zeros);
             return self.conv_transpose2d(x, weight, bias, geometry, rest, fused);
         }
         let mut y = Tensor::result(OP, &shape);
         // C goes from the result's extents to the input's.
-        let spec = geometry.spec([n, out[0], out[1], c_out], c, [kh, kw], self.precision());
+        let spec = geometry.spec(covered, c, [kh, kw], self.precision());
         assert_eq!(spec.out_hw(), [h, w], "{OP}: {spec:?}");
 
         let swapped = swap_channels(&weight.value);
@@ -108,12 +114,7 @@ impl<E: Element> Tape<E> {
             let dp = back.backward(dy, slots);
             // In this order, since x's buffer may then serve its gradient.
             if let Some(x) = x {
-                slots.add(to_w, || {
-                    let mut dw = Tensor::stale([kh, kw, group_out, c]);
-                    let algorithm = choose(&spec, Pass::BackwardWeight);
-                    backward_weight(algorithm, &spec, dp.data(), x.data(), dw.data_mut());
-                    swap_channels(&dw)
-                });
+                slots.add(to_w, || swap_channels(&weight_gradient(&spec, dp.data(), x.data())));
             }
             if let Some(w) = swapped {
                 slots.add(to_x, || {
