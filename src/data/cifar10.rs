@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use gradus_core::Rng;
 
-use super::classification::{EXPECTED, hold_out};
-use super::{Dataset, Images, Splits};
+use super::classification::{Dataset, EXPECTED, Splits, hold_out};
+use super::images::Images;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::classification::{Dataset, Labelled};
 use super::description::Faults;
-use super::{Dataset, Images, Labelled, Subset};
+use super::images::{Images, Subset};
 use crate::error::{Error, Result};
 use crate::image::Image;
 

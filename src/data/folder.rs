@@ -25,10 +25,9 @@ use rayon::prelude::*;
 
 use super::augment::proportioned;
 use super::classes::{Known, alike, list};
-use super::classification::hold_out;
-use super::images::checksum;
-use super::{Dataset, Images, Reading, Splits};
-use crate::data::description::{Faults, Outcome, skippable};
+use super::classification::{Dataset, Splits, hold_out};
+use super::description::{Faults, Outcome, Reading, skippable};
+use super::images::{Images, checksum};
 use crate::error::{Error, Result};
 use crate::image::{Format, Image, NOT_READ, READ};
 use crate::progress;

@@ -6,7 +6,8 @@
 
 use gradus_core::Rng;
 
-use super::{Ahead, Images, Subset};
+use super::ahead::Ahead;
+use super::images::{Images, Subset};
 use crate::error::Result;
 
 /// How images become a batch.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use gradus_core::Rng;
 
-use super::{Dataset, Images, Splits};
+use super::classification::{Dataset, Splits};
+use super::images::Images;
 use crate::error::Result;
 use crate::image::Image;
 

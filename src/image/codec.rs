@@ -11,8 +11,9 @@ use std::path::Path;
 
 use byteorder::{BE, ByteOrder, LE};
 
-use super::format::START;
-use super::{Format, Image, Limits, Samples, segments};
+use super::format::{Format, Limits, START};
+use super::raster::{Image, Samples};
+use super::segments;
 use crate::error::{Error, Result};
 use crate::files;
 

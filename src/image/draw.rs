@@ -12,7 +12,8 @@ use tiny_skia::{
 };
 use ttf_parser::{Face, OutlineBuilder};
 
-use super::{Filter, Image};
+use super::raster::Image;
+use super::resize::Filter;
 
 /// Red, green, blue, and opacity (255 opaque).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

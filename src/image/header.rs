@@ -7,9 +7,10 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use super::format::Format;
 use super::orientation::Notes;
+use super::raster::Image;
 use super::segments::walk;
-use super::{Format, Image};
 use crate::error::Result;
 
 /// What a file says of its image.

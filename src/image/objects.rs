@@ -1,7 +1,7 @@
 //! Objects drawn into their picture: tinted masks, boxes, and labels that stay readable.
 
-use super::Image;
 use super::draw::{Align, Canvas, Color, fit_text, palette, text_width};
+use super::raster::Image;
 
 /// An object as it is drawn over its picture.
 #[derive(Clone, Debug)]

@@ -146,7 +146,7 @@ fn in_xml(packet: &[u8]) -> Option<u8> {
 mod tests {
     use super::super::segments::{SCAN, notes};
     use super::*;
-    use crate::image::Format;
+    use crate::image::format::Format;
 
     const LITTLE: &[u8] = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
 

@@ -5,7 +5,7 @@
 //! separable: rows first, then columns, each rounded to 8 bits. Weights are fixed-point numbers of 22 bits,
 //! so that the result is Pillow's to the bit (Pillow's `Resample.c` is the reference for these conventions).
 
-use super::Image;
+use super::raster::Image;
 
 /// How a pixel is found between those of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

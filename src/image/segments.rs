@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
 
 use byteorder::{BE, ByteOrder, LE, ReadBytesExt};
 
-use super::Format;
+use super::format::Format;
 use super::orientation::Notes;
 
 /// The most that is read of a note on orientation.

@@ -5,8 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use gradus_core::{Rng, Tensor};
 
 use super::dataset::Dataset;
+use crate::data::augment::Transform;
 use crate::data::description::skippable;
-use crate::data::{Collate, Transform};
+use crate::data::loader::Collate;
 use crate::error::{Error, Result};
 
 /// Some images and their labels.

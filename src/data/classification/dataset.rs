@@ -5,8 +5,8 @@ use std::sync::Arc;
 use gradus_core::Rng;
 
 use crate::data::augment::proportioned;
-use crate::data::description::{ClassCount, SplitCount};
-use crate::data::{Description, Images, Subset};
+use crate::data::description::{ClassCount, Description, SplitCount};
+use crate::data::images::{Images, Subset};
 use crate::error::{Error, Result};
 use crate::image::Image;
 

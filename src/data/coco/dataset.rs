@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::json::{Annotation, ImageInfo, ImageName, Instances, Segmentation};
-use crate::data::Images;
+use super::json::{Annotation, ImageInfo, Instances, Segmentation};
 use crate::data::description::{Faults, Outcome, counted, skippable};
-use crate::data::detection::{DetectionDataset, Object, Sample};
+use crate::data::images::Images;
+use crate::data::objects::{DetectionDataset, ImageName, Object, Sample};
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::metrics::coco::{Category, GroundTruth};

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::check::check;
 use super::dataset::Coco;
 use super::json::{Instances, MAX_BYTES};
-use crate::data::Reading;
+use crate::data::description::Reading;
 use crate::error::{Error, Result};
 use crate::files;
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::description::{Faults, Outcome};
 use crate::error::{Error, Result};
+use crate::image::READ;
 
 /// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +119,7 @@ pub(super) fn parts(root: &Path, faults: &mut Faults) -> Result<Vec<(Part, PathB
     if let [(Part::Train, _)] = found[..] {
         let images = |e: &&Entry| {
             let inside = entries(&e.path).unwrap_or_default();
-            Part::of(&e.name()).is_none()
-                && inside.iter().any(|e| super::READ.contains(&e.extension().as_str()))
+            Part::of(&e.name()).is_none() && inside.iter().any(|e| READ.contains(&e.extension().as_str()))
         };
         if let Some(class) = others.iter().find(images) {
             let what = format!(

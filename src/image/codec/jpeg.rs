@@ -17,9 +17,9 @@ use byteorder::{ByteOrder, NativeEndian};
 use jpeg_decoder::{Decoder, Error as E, PixelFormat as P};
 
 use crate::error::{Error, Result};
-use crate::image::format::{damaged, truncated};
+use crate::image::format::{Limits, damaged, truncated};
+use crate::image::raster::Image;
 use crate::image::segments::{SCAN, segments};
-use crate::image::{Image, Limits};
 
 /// The end of a file, behind ones: a byte of them is followed by a zero, which tells it from a marker.
 const ONES: [u8; 34] = {

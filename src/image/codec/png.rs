@@ -6,8 +6,8 @@ use ::png::{BitDepth, ColorType, Decoder, DecodingError, Transformations};
 use byteorder::{BE, ByteOrder};
 
 use crate::error::Result;
-use crate::image::format::{damaged, truncated};
-use crate::image::{Image, Limits, Samples};
+use crate::image::format::{Limits, damaged, truncated};
+use crate::image::raster::{Image, Samples};
 
 /// Deflate unpacks a byte to at most so many.
 const DEFLATE: u128 = 1032;

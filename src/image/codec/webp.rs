@@ -5,8 +5,8 @@ use std::io::Cursor;
 use image_webp::{DecodingError, WebPDecoder};
 
 use crate::error::Result;
-use crate::image::format::{damaged, truncated};
-use crate::image::{Image, Limits};
+use crate::image::format::{Limits, damaged, truncated};
+use crate::image::raster::Image;
 
 /// The image of a WebP file as it is stored, or the first picture of an animated one, RGB or RGBA.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {

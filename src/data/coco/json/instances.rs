@@ -6,9 +6,8 @@ use std::path::Path;
 use serde_json::value::RawValue;
 
 use super::syntax;
-use crate::data::Reading;
 use crate::data::coco::raw::{Entry, Id, RawSegmentation, Wrong};
-use crate::data::description::{Faults, Outcome};
+use crate::data::description::{Faults, Outcome, Reading};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::metrics::coco::{Category, GroundTruth, Truth};

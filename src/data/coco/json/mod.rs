@@ -10,9 +10,10 @@ mod instances;
 mod results;
 mod syntax;
 
+pub use crate::data::objects::ImageName;
 pub use instances::{Annotation, ImageInfo, Instances, Segmentation};
 pub(super) use instances::{BAD_MASK, MAX_BYTES};
-pub use results::{ImageName, results_to_json};
+pub use results::results_to_json;
 
 #[cfg(test)]
 mod tests;

@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 use super::instances::{BAD_MASK, Instances, MAX_BYTES, Place, Segmentation, entries, segmentation};
 use super::syntax;
-use crate::data::Reading;
 use crate::data::coco::raw::{Entry, Wrong};
-use crate::data::description::{Faults, Outcome};
+use crate::data::description::{Faults, Outcome, Reading};
+use crate::data::objects::ImageName;
 use crate::error::Result;
 use crate::files;
 use crate::metrics::coco::Detection;
@@ -64,20 +64,6 @@ impl Instances {
         let detections = entries(&raw, "detection", "detections", &mut faults, read);
         faults.judge(Reading::default())?;
         Ok(detections)
-    }
-}
-
-/// How a results file names an image.
-pub struct ImageName {
-    /// Its id, as the instances file has it.
-    pub id: Value,
-    /// Its file, where that is worth telling.
-    pub file: Option<String>,
-}
-
-impl From<i64> for ImageName {
-    fn from(id: i64) -> Self {
-        ImageName { id: id.into(), file: None }
     }
 }
 

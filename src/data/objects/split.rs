@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use gradus_core::random::Rng;
 
-use crate::data::Images;
+use crate::data::images::Images;
 use crate::error::{Error, Result};
 
 /// Which images are for testing; the others are for training. Images count in the order of their names.

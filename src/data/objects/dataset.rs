@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::input::bounded;
-use crate::data::coco::json::ImageName;
-use crate::data::description::{ClassCount, Faults, SplitCount, counted};
-use crate::data::{Ahead, Description, Images, Subset};
+use crate::data::ahead::Ahead;
+use crate::data::description::{ClassCount, Description, Faults, SplitCount, counted};
+use crate::data::images::{Images, Subset};
 use crate::error::Result;
 use crate::image::Image;
 use crate::metrics::coco::{Category, GroundTruth, Truth};
@@ -35,6 +37,20 @@ pub struct Sample {
     pub image_id: i64,
     /// What is in it.
     pub objects: Vec<Object>,
+}
+
+/// How a results file names an image.
+pub struct ImageName {
+    /// Its id, as the instances file has it.
+    pub id: Value,
+    /// Its file, where that is worth telling.
+    pub file: Option<String>,
+}
+
+impl From<i64> for ImageName {
+    fn from(id: i64) -> Self {
+        ImageName { id: id.into(), file: None }
+    }
 }
 
 /// Images with objects in boxes.

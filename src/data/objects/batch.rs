@@ -8,7 +8,7 @@ use gradus_models::detection::{Masks, Target};
 
 use super::dataset::{DetectionDataset, Sample};
 use super::input::tensor;
-use crate::data::Collate;
+use crate::data::loader::Collate;
 use crate::error::{Error, Result};
 use crate::metrics::rle::Rle;
 
@@ -90,7 +90,7 @@ fn mirror(target: &mut Target, width: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::detection::Object;
+    use crate::data::objects::Object;
     use crate::data::{Loader, Scenes, Subset};
     use std::sync::Arc;
 
