@@ -95,23 +95,20 @@ impl Cifar10 {
             }
             Ok(())
         };
-        let read = unpacked.and_then(|()| take());
-        match read {
-            Ok(()) => Ok(data),
+        match unpacked.and_then(|()| take()) {
             Err(e) if found.iter().all(Option::is_none) => Err(looks::instead_of_data(e, path, EXPECTED)),
-            Err(e) => Err(e),
+            read => read.map(|()| data),
         }
     }
 
     /// Reads the files out of an archive; one that is cut off counts as found.
     fn unpack(path: &Path, found: &mut [Option<Vec<u8>>; FILES.len()]) -> Result<()> {
-        let unreadable = |e: io::Error| match e.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                Error::input("ends early (the archive is truncated)").in_file(path).remedy(REMEDY)
-            }
-            _ => {
-                Error::input(format!("is not a readable .tar.gz archive ({e})")).in_file(path).remedy(REMEDY)
-            }
+        let unreadable = |e: io::Error| {
+            let what = match e.kind() {
+                io::ErrorKind::UnexpectedEof => "ends early (the archive is truncated)".to_string(),
+                _ => format!("is not a readable .tar.gz archive ({e})"),
+            };
+            Error::input(what).in_file(path).remedy(REMEDY)
         };
         let file = File::open(path).map_err(|e| Error::read(path, &e))?;
         let unpacked = flate2::read::MultiGzDecoder::new(BufReader::new(file)).take(UNPACKED);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::classification::{Dataset, Labelled};
-use super::description::Faults;
+use super::description::{Faults, in_a_row};
 use super::images::{Images, Subset};
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -52,11 +52,7 @@ pub(super) fn alike(classes: &[String]) -> Vec<[&str; 2]> {
 /// The names in a row; of many the first.
 pub fn list(names: &[String]) -> String {
     const SHOWN: usize = 20;
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+    in_a_row(&names[..names.len().min(SHOWN)], names.len())
 }
 
 /// A data set with the classes of a network, in the network's order.

@@ -85,11 +85,7 @@ impl fmt::Display for Fault {
             Outcome::Mended => " mended",
             Outcome::LeftOut => " left out",
         };
-        write!(f, "{} ({}{outcome}): {}", self.what, self.count, self.first.join(", "))?;
-        match self.count - self.first.len() {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
+        write!(f, "{} ({}{outcome}): {}", self.what, self.count, in_a_row(&self.first, self.count))
     }
 }
 
@@ -192,6 +188,14 @@ impl Description {
     const SHOWN: usize = 20;
 }
 
+/// "a, b and 3 more", of so many of which the first are shown.
+pub(super) fn in_a_row(shown: &[String], of: usize) -> String {
+    match of.saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// "1 image", "2 images".
 pub(super) fn counted(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
@@ -211,11 +215,8 @@ impl fmt::Display for Description {
             None => format!("{} {}", c.name, c.images),
         };
         let shown: Vec<String> = self.classes.iter().take(Self::SHOWN).map(class).collect();
-        write!(f, "  {}: {}", counted(self.classes.len(), "class", "classes"), shown.join(", "))?;
-        match self.classes.len() - shown.len() {
-            0 => {}
-            more => write!(f, " and {more} more")?,
-        }
+        let n = self.classes.len();
+        write!(f, "  {}: {}", counted(n, "class", "classes"), in_a_row(&shown, n))?;
         if !self.notes.is_empty() {
             write!(f, "\n  {}", self.notes.join(", "))?;
         }

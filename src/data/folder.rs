@@ -61,11 +61,8 @@ impl ImageFolder {
         let parts = if divided { own } else { vec![(Part::Train, root.to_path_buf())] };
         let classes: Vec<String> = layout::folders(&parts[0].1)?.iter().map(Entry::name).collect();
         for [a, b] in alike(&classes) {
-            faults.add(
-                "classes differ from another by case or spaces alone",
-                Outcome::Noted,
-                format!("{a} / {b}"),
-            );
+            let what = "classes differ from another by case or spaces alone";
+            faults.add(what, Outcome::Noted, format!("{a} / {b}"));
         }
         let name =
             root.file_name().map_or_else(|| root.display().to_string(), |n| n.to_string_lossy().into_owned());
@@ -138,11 +135,8 @@ impl ImageFolder {
                 Some(label) => {
                     if name != classes[label] {
                         let shown = format!("{} for {}", self.relative(&entry.path), classes[label]);
-                        self.faults.add(
-                            "class folders are spelled otherwise than in train",
-                            Outcome::Mended,
-                            shown,
-                        );
+                        let what = "class folders are spelled otherwise than in train";
+                        self.faults.add(what, Outcome::Mended, shown);
                     }
                     self.list_class(&entry.path, label, DEPTH, &mut files, &mut others)?;
                 }

@@ -240,7 +240,7 @@ impl Canvas {
             Align::Right => -text_width(text, size),
         };
         let scale = size / f32::from(FACE.units_per_em());
-        let mut outline = Outline(PathBuilder::new());
+        let mut outline = PathBuilder::new();
         let mut pen = start / scale;
         for c in text.chars() {
             let glyph = glyph(c);
@@ -248,14 +248,11 @@ impl Canvas {
             FACE.outline_glyph(glyph, &mut shifted);
             pen += f32::from(FACE.glyph_hor_advance(glyph).unwrap_or(0));
         }
-        let Some(path) = outline.0.finish().and_then(|p| p.transform(placed.pre_scale(scale, -scale))) else {
-            return;
-        };
-        let paint = color.paint();
-        self.pixmap.fill_path(&path, &paint, FillRule::Winding, Transform::identity(), None);
+        let path = outline.finish().and_then(|p| p.transform(placed.pre_scale(scale, -scale)));
+        self.fill(path.clone(), color);
         // The font is a light one: a thin stroke gives it the weight that small sizes need.
         let bold = Stroke { width: 0.028 * size, line_join: LineJoin::Round, ..Stroke::default() };
-        self.pixmap.stroke_path(&path, &paint, &bold, Transform::identity(), None);
+        self.stroke(path, &bold, color);
     }
 
     fn fill(&mut self, path: Option<Path>, color: Color) {
@@ -295,29 +292,27 @@ pub fn fit_text(text: &str, size: f32, width: f32) -> String {
     cut + "…"
 }
 
-struct Outline(PathBuilder);
-
 /// Glyph outlines in font units, moved to the pen's place.
 struct Shifted<'a> {
-    outline: &'a mut Outline,
+    outline: &'a mut PathBuilder,
     x: f32,
 }
 
 impl OutlineBuilder for Shifted<'_> {
     fn move_to(&mut self, x: f32, y: f32) {
-        self.outline.0.move_to(self.x + x, y);
+        self.outline.move_to(self.x + x, y);
     }
     fn line_to(&mut self, x: f32, y: f32) {
-        self.outline.0.line_to(self.x + x, y);
+        self.outline.line_to(self.x + x, y);
     }
     fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
-        self.outline.0.quad_to(self.x + x1, y1, self.x + x, y);
+        self.outline.quad_to(self.x + x1, y1, self.x + x, y);
     }
     fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
-        self.outline.0.cubic_to(self.x + x1, y1, self.x + x2, y2, self.x + x, y);
+        self.outline.cubic_to(self.x + x1, y1, self.x + x2, y2, self.x + x, y);
     }
     fn close(&mut self) {
-        self.outline.0.close();
+        self.outline.close();
     }
 }
 

@@ -32,9 +32,6 @@ impl Notes {
         if name == b"eXIf" {
             self.exif = Some(content.to_vec());
         }
-        if !matches!(name, b"tEXt" | b"zTXt" | b"iTXt") {
-            return;
-        }
         let Some((keyword, content)) = split_at_zero(content) else { return };
         if !matches!(keyword, b"Raw profile type exif" | b"XML:com.adobe.xmp") {
             return;

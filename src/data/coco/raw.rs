@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -97,15 +97,14 @@ impl<'a> Entry<'a> {
     }
 
     /// The field, if it is there. Error: it is not what `must` says.
-    fn read<T: DeserializeOwned>(&self, name: &str, must: &str) -> Result<Option<T>, Wrong> {
+    fn read<T: Deserialize<'a>>(&self, name: &str, must: &str) -> Result<Option<T>, Wrong> {
         let Some(text) = self.field(name) else { return Ok(None) };
         serde_json::from_str(text).map(Some).map_err(|_| Wrong::new(name, must, text))
     }
 
     /// The entries of a list.
     pub fn list(&self, name: &str) -> Result<Option<Vec<&'a RawValue>>, Wrong> {
-        let Some(text) = self.field(name) else { return Ok(None) };
-        serde_json::from_str(text).map(Some).map_err(|_| Wrong::new(name, "a list", text))
+        self.read(name, "a list")
     }
 
     /// An identifier, and the string where it is written as one.

@@ -11,7 +11,7 @@ mod walker;
 use gradus_core::random::Rng;
 
 use self::canvas::Canvas;
-use self::street::{Street, THINGS, Thing};
+use self::street::{Street, THINGS, Thing, f};
 use self::walker::Walker;
 use super::images::Images;
 use super::objects::{DetectionDataset, Object, Sample};
@@ -128,7 +128,6 @@ impl Scene {
     fn random(rng: &Rng, w: f32, h: f32) -> Self {
         let mut r = rng.stream("layout");
         let street = Street::random(&mut r, w, h);
-        let f = |r: &mut Rng, low: f32, high: f32| r.range(f64::from(low), f64::from(high)) as f32;
         // The camera is a little higher than a person, so that heads are near the horizon.
         let per_row = f(&mut r, 0.75, 1.1);
         let foot_of = |size: f32| street.horizon + size / per_row;

@@ -4,7 +4,7 @@ use gradus_core::random::Rng;
 
 use super::canvas::{Canvas, Color, Point, Shape, blend, shade};
 
-fn f(rng: &mut Rng, low: f32, high: f32) -> f32 {
+pub(super) fn f(rng: &mut Rng, low: f32, high: f32) -> f32 {
     rng.range(f64::from(low), f64::from(high)) as f32
 }
 
@@ -46,10 +46,8 @@ impl Street {
         let (w, h) = (canvas.width as f32, canvas.height as f32);
         self.paint_sky(rng, canvas);
         self.paint_buildings(rng, canvas);
-        let paving = shade(
-            pick(rng, &[[0.62, 0.60, 0.57], [0.55, 0.55, 0.58], [0.66, 0.58, 0.50]]),
-            f(rng, 0.7, 1.15),
-        );
+        let stone = pick(rng, &[[0.62, 0.60, 0.57], [0.55, 0.55, 0.58], [0.66, 0.58, 0.50]]);
+        let paving = shade(stone, f(rng, 0.7, 1.15));
         let asphalt = shade([0.30, 0.30, 0.32], f(rng, 0.6, 1.4));
         let horizon = self.horizon;
         canvas.fill(horizon as usize..canvas.height, |_, y| {
@@ -82,10 +80,8 @@ impl Street {
                 let [left, right] = [f(rng, -1.8, -0.7), f(rng, 0.7, 1.8)];
                 canvas.paint(&self.ground([left, right], [horizon, h + 1.0]), asphalt);
                 for edge in [left, right] {
-                    canvas.paint(
-                        &self.ground([edge - 0.04, edge + 0.04], [horizon, h + 1.0]),
-                        shade(paving, 0.65),
-                    );
+                    let kerb = self.ground([edge - 0.04, edge + 0.04], [horizon, h + 1.0]);
+                    canvas.paint(&kerb, shade(paving, 0.65));
                 }
                 let start = horizon + (h - horizon) * f(rng, 0.35, 0.6);
                 let end = start + (h - horizon) * f(rng, 0.15, 0.3);
@@ -138,10 +134,8 @@ impl Street {
                 for _ in 0..6 {
                     let size = f(rng, 0.05, 0.1) * w;
                     let green = shade([0.25, 0.42, 0.20], f(rng, 0.6, 1.2));
-                    canvas.paint(
-                        &Shape::ellipse(x + f(rng, 0.0, width), base - 0.4 * size, size, 0.7 * size),
-                        green,
-                    );
+                    let bush = Shape::ellipse(x + f(rng, 0.0, width), base - 0.4 * size, size, 0.7 * size);
+                    canvas.paint(&bush, green);
                 }
             } else {
                 paint_building(rng, canvas, [x, roof, x + width, base]);
@@ -188,17 +182,13 @@ fn paint_building(rng: &mut Rng, canvas: &mut Canvas, [x0, y0, x1, y1]: [f32; 4]
     let floor = y1 - 0.2 * h;
     if rng.chance(0.5) {
         let x = x0 + w * f(rng, 0.1, 0.8);
-        canvas.paint(
-            &Shape::rectangle([x, floor, x + 0.1 * w, y1]),
-            shade([0.35, 0.22, 0.16], f(rng, 0.5, 1.5)),
-        );
+        let door = Shape::rectangle([x, floor, x + 0.1 * w, y1]);
+        canvas.paint(&door, shade([0.35, 0.22, 0.16], f(rng, 0.5, 1.5)));
     } else {
         canvas.paint(&Shape::rectangle([x0 + 0.06 * w, floor, x1 - 0.06 * w, y1]), shade(glass, 0.6));
-        let awning = [f(rng, 0.2, 0.9), f(rng, 0.1, 0.6), f(rng, 0.1, 0.6)];
-        canvas.paint(
-            &Shape::rectangle([x0 + 0.04 * w, floor - 0.05 * h, x1 - 0.04 * w, floor + 0.02 * h]),
-            awning,
-        );
+        let color = [f(rng, 0.2, 0.9), f(rng, 0.1, 0.6), f(rng, 0.1, 0.6)];
+        let awning = [x0 + 0.04 * w, floor - 0.05 * h, x1 - 0.04 * w, floor + 0.02 * h];
+        canvas.paint(&Shape::rectangle(awning), color);
     }
 }
 
@@ -304,13 +294,11 @@ fn paint_car(rng: &mut Rng, canvas: &mut Canvas, [x, y]: Point, s: f32) {
     let cabin = [at(-0.85, 0.5), at(-0.55, 0.82), at(0.25, 0.82), at(0.6, 0.5)];
     canvas.paint(&Shape::polygon(cabin, 0.03 * s), shade(paint, 0.95));
     canvas.paint(&Shape::polygon(body, 0.05 * s), paint);
-    let glass = [0.25, 0.30, 0.36];
-    canvas.paint(
-        &Shape::polygon([at(-0.72, 0.53), at(-0.5, 0.77), at(-0.18, 0.77), at(-0.18, 0.53)], 0.0),
-        glass,
-    );
-    canvas
-        .paint(&Shape::polygon([at(-0.1, 0.53), at(-0.1, 0.77), at(0.2, 0.77), at(0.46, 0.53)], 0.0), glass);
+    let rear = [at(-0.72, 0.53), at(-0.5, 0.77), at(-0.18, 0.77), at(-0.18, 0.53)];
+    let front = [at(-0.1, 0.53), at(-0.1, 0.77), at(0.2, 0.77), at(0.46, 0.53)];
+    for window in [rear, front] {
+        canvas.paint(&Shape::polygon(window, 0.0), [0.25, 0.30, 0.36]);
+    }
     for wheel in [-0.75, 0.75] {
         let [cx, cy] = at(wheel, 0.16);
         canvas.paint(&Shape::ellipse(cx, cy, 0.2 * s, 0.2 * s), [0.07; 3]);

@@ -177,10 +177,8 @@ impl Walker {
             let back = -0.016 * self.turn * h;
             canvas.paint(&Shape::ellipse(x + back, y - 0.018 * h, 0.058 * h, 0.062 * h), self.hair);
             if self.long_hair {
-                canvas.paint(
-                    &Shape::limb([x + 1.5 * back, y], [x + 2.0 * back, y + 0.09 * h], 0.048 * h, 0.04 * h),
-                    self.hair,
-                );
+                let ends = [[x + 1.5 * back, y], [x + 2.0 * back, y + 0.09 * h]];
+                canvas.paint(&Shape::limb(ends[0], ends[1], 0.048 * h, 0.04 * h), self.hair);
             }
         };
         let behind = self.turn == 0.0 && self.from_behind;
@@ -193,11 +191,8 @@ impl Walker {
             hair(canvas);
         } else if self.turn == 0.0 {
             for eye in [-0.018, 0.018] {
-                canvas.tint(
-                    &Shape::ellipse(x + eye * h, y + 0.005 * h, 0.007 * h, 0.009 * h),
-                    [0.05; 3],
-                    0.9,
-                );
+                let pupil = Shape::ellipse(x + eye * h, y + 0.005 * h, 0.007 * h, 0.009 * h);
+                canvas.tint(&pupil, [0.05; 3], 0.9);
             }
         } else {
             let nose = [x + 0.05 * self.turn * h, y + 0.014 * h];

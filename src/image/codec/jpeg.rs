@@ -53,8 +53,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
         decoded => decoded.map_err(error)?,
     };
     Ok(match info.pixel_format {
-        P::L8 => Image::from_u8(width, height, 1, data),
-        P::RGB24 => Image::from_u8(width, height, 3, data),
+        format @ (P::L8 | P::RGB24) => Image::from_u8(width, height, format.pixel_bytes(), data),
         P::CMYK32 => Image::from_u8(width, height, 3, data.chunks_exact(4).flat_map(rgb_of_cmyk).collect()),
         P::L16 => {
             let mut samples = vec![0; data.len() / 2];
