@@ -15,7 +15,7 @@ use crate::run::Run;
 use crate::run::status::Status;
 use gradus_core::{Rng, Tensor};
 use gradus_models::AlexNet;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::path::Path;
 use std::time::Instant;
 
@@ -37,30 +37,30 @@ pub struct Depth {
 }
 
 impl Depth {
-    /// What the notebooks do: all training images, 5,000 of them laid out.
-    pub fn full() -> Self {
+    /// What the notebooks do: all training images, 5,000 of them laid out; or a few seconds' worth.
+    pub fn of(quick: bool) -> Self {
+        let either = |full, short| if quick { short } else { full };
+        let range = lr_range::Settings::default();
         Depth {
-            projected: 45_000,
-            laid_out: 5_000,
-            iterations: 1000,
-            searched: 20_000,
-            ascended: 200,
-            range: lr_range::Settings::default(),
-        }
-    }
-
-    /// A few seconds' worth.
-    pub fn quick() -> Self {
-        Depth {
-            projected: 2_000,
-            laid_out: 800,
-            iterations: 400,
-            searched: 1_000,
-            ascended: 60,
-            range: lr_range::Settings { batch: 64, ..lr_range::Settings::default() },
+            projected: either(45_000, 2_000),
+            laid_out: either(5_000, 800),
+            iterations: either(1000, 400),
+            searched: either(20_000, 1_000),
+            ascended: either(200, 60),
+            range: lr_range::Settings { batch: either(range.batch, 64), ..range },
         }
     }
 }
+
+/// The epochs' table: a column's head, the quantity in the log, how many times it, with so many decimals.
+const COLUMNS: [(&str, &str, f64, usize); 6] = [
+    ("epoch", "epoch", 1.0, 0),
+    ("training loss", "train/loss", 1.0, 4),
+    ("training accuracy (%)", "train/accuracy", 100.0, 2),
+    ("validation loss", "val/loss", 1.0, 4),
+    ("validation accuracy (%)", "val/accuracy", 100.0, 2),
+    ("seconds", "seconds", 1.0, 1),
+];
 
 /// A finished run and what it was trained on.
 pub struct Trained<'a> {
@@ -72,7 +72,7 @@ pub struct Trained<'a> {
     pub source: &'a str,
     /// Whether the data's own pictures are left out, where they may not be passed on.
     pub plain: bool,
-    /// Whether the depth is [`Depth::quick`].
+    /// Whether it takes a few seconds: see [`Depth::of`].
     pub quick: bool,
     /// Of the page's analyses.
     pub seed: u64,
@@ -86,11 +86,6 @@ impl Trained<'_> {
         let (run, data, seed) = (self.run.display(), self.source, self.seed);
         format!("gradus report --alexnet {run} --cifar {data}{quick}{plain} --seed {seed} -o report")
     }
-
-    /// What is computed for the page.
-    fn depth(&self) -> Depth {
-        if self.quick { Depth::quick() } else { Depth::full() }
-    }
 }
 
 /// Adds question 4 to a page.
@@ -98,7 +93,6 @@ impl Trained<'_> {
 /// # Errors
 /// The run has no weights or no log, or its classes are not the data's; an image cannot be read; Ctrl-C.
 pub fn section(page: &mut Page, trained: &Trained<'_>) -> Result<()> {
-    let (depth, seed) = (&trained.depth(), trained.seed);
     let model = Classifier::open(trained.run, Weights::Best, None)?;
     if model.classes != trained.splits.classes() {
         return Err(Error::input(format!("was trained on other classes than {} has", trained.source))
@@ -107,11 +101,12 @@ pub fn section(page: &mut Page, trained: &Trained<'_>) -> Result<()> {
     }
     let name = trained.splits.dataset().title().to_string();
     page.section("q4", &format!("4. AlexNet on {name}")).origin(&name);
+    let depth = Depth::of(trained.quick);
     images(page, trained, &model)?;
-    training(page, trained, &model, depth, seed)?;
+    training(page, trained, &model, &depth)?;
     errors(page, trained, &model)?;
-    representations(page, trained, &model, depth)?;
-    inside(page, trained, &model, depth, seed)?;
+    representations(page, trained, &model, &depth)?;
+    inside(page, trained, &model, &depth)?;
     page.origin("");
     Ok(())
 }
@@ -145,15 +140,9 @@ fn images(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<
     Ok(())
 }
 
-fn training(
-    page: &mut Page,
-    trained: &Trained<'_>,
-    model: &Classifier,
-    depth: &Depth,
-    seed: u64,
-) -> Result<()> {
+fn training(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &Depth) -> Result<()> {
     page.part("q4-training", "Training");
-    let arch = model.arch;
+    let (arch, seed) = (model.arch, trained.seed);
     let mut fresh = AlexNet::new(arch.size(), model.classes.len(), &mut Rng::seed(seed).stream("init"));
     let found = lr_range::run(&mut fresh, trained.splits, arch.transform(), &depth.range, seed)?;
     page.figure(
@@ -161,35 +150,22 @@ fn training(
         "The learning-rate range test on fresh weights: the smoothed loss over the rate. A good rate is where it falls \
          fastest, well before it rises.",
     )?;
-    let settings = Status::of(trained.run).settings;
+    let status = Status::of(trained.run);
     page.command(&format!(
         "gradus lr-range --data {} --arch {} --batch {} --seed {seed}",
         trained.source,
-        settings["arch"].as_str().unwrap_or("cifar"),
+        status.settings["arch"].as_str().unwrap_or("cifar"),
         depth.range.batch
     ));
-    let status = Status::of(trained.run);
-    let number = |v: &Value| v.as_f64().unwrap_or(f64::NAN);
-    let head = [
-        "epoch",
-        "training loss",
-        "training accuracy (%)",
-        "validation loss",
-        "validation accuracy (%)",
-        "seconds",
-    ];
-    let rows = status.epochs.iter().map(|e| {
-        let of = |name: &str| e.get(name).map_or(f64::NAN, number);
-        vec![
-            of("epoch").to_string(),
-            format!("{:.4}", of("train/loss")),
-            format!("{:.2}", 100.0 * of("train/accuracy")),
-            format!("{:.4}", of("val/loss")),
-            format!("{:.2}", 100.0 * of("val/accuracy")),
-            format!("{:.1}", of("seconds")),
-        ]
-    });
-    page.table(&std::iter::once(head.map(String::from).to_vec()).chain(rows).collect::<Vec<_>>());
+    let head = COLUMNS.map(|column| column.0.to_string()).to_vec();
+    let row = |e: &Map<String, Value>| {
+        let cell = |(_, name, times, decimals): (_, &str, f64, usize)| {
+            let value = e.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
+            format!("{:.decimals$}", times * value)
+        };
+        COLUMNS.map(cell).to_vec()
+    };
+    page.table(&std::iter::once(head).chain(status.epochs.iter().map(row)).collect::<Vec<_>>());
     for (quantity, chart) in Run::curves(trained.run)? {
         if matches!(quantity.as_str(), "loss" | "accuracy") {
             page.figure(&chart.image(), &format!("The {quantity} of each epoch."))?;
@@ -289,9 +265,13 @@ fn errors(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<
 
 fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &Depth) -> Result<()> {
     page.part("q4-representations", "Representations");
-    let classes = trained.splits.classes();
     let subset = trained.splits.train.take(depth.projected);
     let outputs = Outputs::of(&model.net, &subset, model.arch.transform())?;
+    let mut show = |title: String, axes: [&str; 2], plane: &Tensor, caption: String| {
+        let labels = &outputs.labels[..plane.shape()[0]];
+        let chart = scatter(&title, axes, plane, labels, trained.splits.classes());
+        page.figure(&chart.image_sized(760, 560), &caption).map(|_| ())
+    };
     for (what, x) in [("logits", &outputs.logits), ("features", &outputs.features)] {
         let start = Instant::now();
         let pca = Pca::fit(x, 2);
@@ -300,17 +280,9 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
         let share = |i: usize| 100.0 * pca.variances[i] / pca.total.max(f64::MIN_POSITIVE);
         let axis = |i: usize| format!("component {} ({:.0} % of the variance)", i + 1, share(i));
         let (n, d) = (x.shape()[0], x.shape()[1]);
-        let chart = scatter(
-            &format!("Principal components of the {what}"),
-            [&axis(0), &axis(1)],
-            &plane,
-            &outputs.labels,
-            classes,
-        );
-        page.figure(
-            &chart.image_sized(760, 560),
-            &format!("Principal components of the {what} of {n} training images in {d} dimensions ({seconds:.1} s)."),
-        )?;
+        let title = format!("Principal components of the {what}");
+        let caption = format!("{title} of {n} training images in {d} dimensions ({seconds:.1} s).");
+        show(title, [&axis(0), &axis(1)], &plane, caption)?;
         let n = depth.laid_out.min(n);
         let first = Tensor::from_slice([n, d], &x.data()[..n * d]);
         let settings = tsne::Settings { iterations: depth.iterations, ..tsne::Settings::default() };
@@ -318,38 +290,24 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
         let start = Instant::now();
         let plane = embed(&first, &settings, |_| progress.advance(1, String::new));
         let seconds = start.elapsed().as_secs_f64();
-        let chart = scatter(
-            &format!("t-SNE of the {what}"),
-            ["first coordinate (no unit)", "second coordinate (no unit)"],
-            &plane,
-            &outputs.labels[..n],
-            classes,
+        let title = format!("t-SNE of the {what}");
+        let caption = format!(
+            "{title} of the first {n} training images: perplexity {}, {} steps ({seconds:.1} s).",
+            settings.perplexity, settings.iterations
         );
-        page.figure(
-            &chart.image_sized(760, 560),
-            &format!(
-                "t-SNE of the {what} of the first {n} training images: perplexity {}, {} steps ({seconds:.1} s).",
-                settings.perplexity, settings.iterations
-            ),
-        )?;
+        show(title, ["first coordinate (no unit)", "second coordinate (no unit)"], &plane, caption)?;
     }
     page.command(&trained.command());
     Ok(())
 }
 
-fn inside(
-    page: &mut Page,
-    trained: &Trained<'_>,
-    model: &Classifier,
-    depth: &Depth,
-    seed: u64,
-) -> Result<()> {
+fn inside(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &Depth) -> Result<()> {
     page.part("q4-inside", "Inside the network");
     let transform = model.arch.transform();
     let named: Vec<(usize, &str)> = model.classes.iter().map(String::as_str).enumerate().take(8).collect();
     let ways = (depth.searched, depth.ascended);
     let (picture, [noise, ascent]) =
-        imagine(&model.net, &named, ways, &transform.normalise, &Rng::seed(seed));
+        imagine(&model.net, &named, ways, &transform.normalise, &Rng::seed(trained.seed));
     page.figure(
         &picture,
         &format!(

@@ -4,7 +4,7 @@ use super::page::{Block, Page, inline, numeric};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -160,10 +160,7 @@ impl Block {
                 )
                 .map(|()| pictures.push(image))
             }
-            Block::Table(rows) => {
-                table(rows, out);
-                Ok(())
-            }
+            Block::Table(rows) => table(rows, out),
             Block::Links(rows) => rows.iter().try_for_each(|[part, text, name]| {
                 writeln!(out, "{}: \\hyperlink{{{name}}}{{{}}}\\\\", escape(part), rich(text))
             }),
@@ -171,7 +168,7 @@ impl Block {
     }
 }
 
-fn table(rows: &[Vec<String>], out: &mut String) {
+fn table(rows: &[Vec<String>], out: &mut String) -> fmt::Result {
     let columns = rows.first().map_or(1, Vec::len);
     // The last column of texts takes what is left.
     let widest = (0..columns)
@@ -185,12 +182,12 @@ fn table(rows: &[Vec<String>], out: &mut String) {
             _ => "l",
         })
         .collect();
-    let _ = writeln!(out, "{{\\small\\begin{{longtable}}{{{form}}}");
+    writeln!(out, "{{\\small\\begin{{longtable}}{{{form}}}")?;
     for (i, row) in rows.iter().enumerate() {
         let cells: Vec<String> = row.iter().map(|c| rich(c)).collect();
-        let _ = writeln!(out, "{}\\\\{}", cells.join(" & "), if i == 0 { "\\hline\\endhead" } else { "" });
+        writeln!(out, "{}\\\\{}", cells.join(" & "), if i == 0 { "\\hline\\endhead" } else { "" })?;
     }
-    let _ = writeln!(out, "\\end{{longtable}}}}");
+    writeln!(out, "\\end{{longtable}}}}")
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pulldown_latex::config::{DisplayMode, RenderConfig};
 use pulldown_latex::{Parser, Storage, push_mathml};
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// Readable on a phone, in print, and in the dark.
 const STYLE: &str = include_str!("style.css");
@@ -185,10 +185,7 @@ impl Block {
                     rich(caption)
                 )
             }
-            Block::Table(rows) => {
-                table(rows, out);
-                Ok(())
-            }
+            Block::Table(rows) => table(rows, out),
             Block::Links(rows) => {
                 out.push_str("<nav aria-label=\"Parts of the homework\"><table>\n");
                 for [part, text, name] in rows {
@@ -202,7 +199,7 @@ impl Block {
     }
 }
 
-fn table(rows: &[Vec<String>], out: &mut String) {
+fn table(rows: &[Vec<String>], out: &mut String) -> fmt::Result {
     // What may be wider than a phone can be scrolled with keys too.
     out.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table\"><table>\n");
     for (i, row) in rows.iter().enumerate() {
@@ -210,11 +207,11 @@ fn table(rows: &[Vec<String>], out: &mut String) {
         out.push_str("<tr>");
         for (column, cell) in row.iter().enumerate() {
             let class = if numeric(rows, column) { " class=\"number\"" } else { "" };
-            let _ = write!(out, "<{open}{class}>{}</{close}>", rich(cell));
+            write!(out, "<{open}{class}>{}</{close}>", rich(cell))?;
         }
         out.push_str("</tr>\n");
     }
-    out.push_str("</table></div>\n");
+    writeln!(out, "</table></div>")
 }
 
 #[cfg(test)]
