@@ -44,6 +44,12 @@ pub struct Question {
 }
 
 impl Question {
+    /// By the last weights, from score 0.5, with the photos and in f32.
+    pub fn new(runs: [PathBuf; 2], data: impl Into<String>, photos: Vec<PathBuf>) -> Self {
+        let (data, weights, precision) = (data.into(), Weights::Last, Precision::F32);
+        Question { runs, data, photos, weights, score: 0.5, plain: false, precision }
+    }
+
     /// What answers it in the folder `out`, with every option that would make it another.
     pub fn command(&self, out: &Path) -> String {
         let [a, b] = self.runs.each_ref().map(|run| run.display());
@@ -103,14 +109,13 @@ pub struct Comparison {
 /// # Errors
 /// A run that is none, or that learned from other images than the other; unreadable data or pictures.
 pub fn compare(question: &Question) -> Result<Comparison> {
-    let settings = [0, 1].map(|k| Run::settings::<Settings>(&question.runs[k]));
-    let [a, b] = settings;
-    let (a, b) = (a?, b?);
+    let [run_a, run_b] = &question.runs;
+    let (a, b): (Settings, Settings) = (Run::settings(run_a)?, Run::settings(run_b)?);
     let split = |s: &Settings| (s.test_split.clone(), s.data_checksum.clone());
     if split(&a) != split(&b) || (a.test_split.starts_with("random") && a.plan.seed != b.plan.seed) {
-        let what = format!("learned from other images than {}", question.runs[0].display());
+        let what = format!("learned from other images than {}", run_a.display());
         return Err(Error::input(what)
-            .in_file(&question.runs[1])
+            .in_file(run_b)
             .remedy("compare runs with the same data, --test-split and --seed"));
     }
     let data = detection::open(&question.data, a.reading)?;
@@ -121,8 +126,8 @@ pub fn compare(question: &Question) -> Result<Comparison> {
     let [train, test] = a.parts(&data)?;
     let parts = [("train", train.indices()), ("test", test.indices())];
     eprintln!("{}", detection::describe(&*data, &question.data, &parts));
-    let ((mut a, shown_a), (mut b, shown_b)) =
-        (side(question, &question.runs[0], &a, &data)?, side(question, &question.runs[1], &b, &data)?);
+    let (mut a, shown_a) = side(question, run_a, &a, &data)?;
+    let (mut b, shown_b) = side(question, run_b, &b, &data)?;
     if a.model == b.model {
         // Two runs of one network are told apart by their folders.
         for s in [&mut a, &mut b] {
@@ -130,9 +135,9 @@ pub fn compare(question: &Question) -> Result<Comparison> {
         }
     }
     let pair = |(k, (left, right)): (usize, (Image, Image))| {
-        let captions = [&a, &b].map(|s| format!("{}: {} found", s.model, s.photos[k].detections.len()));
-        let [ca, cb] = captions;
-        (picture_name(&question.photos, k), picture_rows("", &[(left, ca), (right, cb)], 2))
+        let caption = |s: &Side| format!("{}: {} found", s.model, s.photos[k].detections.len());
+        let both = [(left, caption(&a)), (right, caption(&b))];
+        (picture_name(&question.photos, k), picture_rows("", &both, 2))
     };
     let pictures = shown_a.into_iter().zip(shown_b).enumerate().map(pair).collect();
     Ok(Comparison { a, b, pictures })

@@ -1,5 +1,6 @@
 //! Ctrl-C: the first asks the running work to save its state and stop, the second stops at once.
 
+use crate::error::{Error, Result};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -22,4 +23,9 @@ pub fn listen() {
 /// Whether the user has asked to stop.
 pub fn requested() -> bool {
     REQUESTED.load(SeqCst)
+}
+
+/// Error: an end was requested; `kept` tells how things stand.
+pub fn check(kept: &str) -> Result<()> {
+    if requested() { Err(Error::interrupted(kept)) } else { Ok(()) }
 }

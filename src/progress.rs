@@ -104,9 +104,7 @@ pub fn of_each<T: Sync, R: Send>(
 ) -> Result<Vec<R>> {
     let progress = Mutex::new(Progress::new(label, unit, items.len() as u64, 0));
     let one = |item| {
-        if interrupt::requested() {
-            return Err(Error::interrupted("nothing was changed"));
-        }
+        interrupt::check("nothing was changed")?;
         let seen = look(item);
         progress.lock().unwrap_or_else(PoisonError::into_inner).advance(1, String::new);
         Ok(seen)

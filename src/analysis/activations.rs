@@ -44,9 +44,7 @@ impl Outputs {
             logits.extend_from_slice(net.classify(&mut g, x).value.data());
             progress.advance(batch.labels.len() as u64, String::new);
             labels.extend(batch.labels);
-            if interrupt::requested() {
-                return Err(Error::interrupted("nothing was changed"));
-            }
+            interrupt::check("nothing was changed")?;
         }
         let matrix = |v: &[f32]| Tensor::from_slice([labels.len(), v.len() / labels.len()], v);
         Ok(Outputs { features: matrix(&features), logits: matrix(&logits), labels })

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::memory::peak_mib;
 use gradus_core::gemm::Precision;
 use gradus_core::optim::{Optimizer, Sgd};
-use gradus_core::{Rng, Tape, Tensor, init};
+use gradus_core::{Rng, Tape, Tensor, init, parallel};
 use gradus_models::detection::{BackboneKind, Config, Detector, Masks, Target};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -18,6 +18,17 @@ use std::process::{Command, Stdio};
 pub const MODELS: [&str; 3] = ["r50", "mbv2", "mask"];
 /// [height, width]
 const SIZES: [[usize; 2]; 2] = [[414, 455], [360, 500]];
+
+/// How a detector is timed.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Steps and detections, after the first of each.
+    pub runs: usize,
+    /// Of the random weights and images.
+    pub seed: u64,
+    /// What products and convolutions read.
+    pub precision: Precision,
+}
 
 /// One detector's times.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,7 +86,7 @@ fn target([h, w]: [usize; 2], masks: bool) -> Target {
 
 /// Times one of [`MODELS`] in this process, with random weights: how many proposals they leave to be detected
 /// in, and so its time, depends on the seed.
-pub fn run_one(model: &str, runs: usize, seed: u64, precision: Precision) -> Timing {
+pub fn run_one(model: &str, Settings { runs, seed, precision }: Settings) -> Timing {
     let mut rng = Rng::seed(seed);
     let config = config(model);
     let masks = config.masks;
@@ -98,26 +109,19 @@ pub fn run_one(model: &str, runs: usize, seed: u64, precision: Precision) -> Tim
     Timing { model: model.into(), train_s, infer_s, peak_mib: peak_mib() }
 }
 
-/// Times the models, each in a process of its own on so many threads. Under a profile each process tells its
+/// Times the models, each in a process of its own on as many threads. Under a profile each process tells its
 /// own, and writes its trace beside `trace`, with the model in its name.
 ///
 /// # Errors
 /// The program cannot be started again, or failed.
-pub fn run(
-    models: &[String],
-    runs: usize,
-    threads: usize,
-    seed: u64,
-    precision: Precision,
-    trace: Option<&Path>,
-) -> Result<DetectorBench> {
+pub fn run(models: &[String], settings: Settings, trace: Option<&Path>) -> Result<DetectorBench> {
     let program =
         std::env::current_exe().map_err(|e| Error::failure(format!("the program's own path: {e}")))?;
     let mut timings = Vec::new();
     for model in models {
-        eprintln!("{model}: {} steps and as many detections", runs + 1);
+        eprintln!("{model}: {} steps and as many detections", settings.runs + 1);
         let mut command = Command::new(&program);
-        command.args(arguments(model, [runs, threads], seed, precision, trace));
+        command.args(arguments(model, settings, trace));
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = output.map_err(|e| Error::failure(format!("{}: {e}", program.display())))?;
         let failed =
@@ -129,14 +133,9 @@ pub fn run(
 }
 
 /// Of the process that times a model.
-fn arguments(
-    model: &str,
-    [runs, threads]: [usize; 2],
-    seed: u64,
-    precision: Precision,
-    trace: Option<&Path>,
-) -> Vec<String> {
-    let (runs, threads, seed) = (runs.to_string(), threads.to_string(), seed.to_string());
+fn arguments(model: &str, settings: Settings, trace: Option<&Path>) -> Vec<String> {
+    let (runs, seed, precision) = (settings.runs.to_string(), settings.seed.to_string(), settings.precision);
+    let threads = parallel::threads().to_string();
     let mut all = vec!["bench", "detector", "--json", "--here", "--model", model];
     all.extend(["--runs", &runs, "--threads", &threads, "--precision", precision.name(), "--seed", &seed]);
     let profile = trace.map(|trace| format!("--profile={}", trace_of(model, trace).display()));
@@ -157,9 +156,10 @@ mod tests {
     #[test]
     fn the_process_that_works_is_the_one_that_is_profiled() {
         let trace = Path::new("out").join("profile.json");
-        let own = arguments("r50", [5, 2], 1234, Precision::F32, Some(&trace));
+        let settings = Settings { runs: 5, seed: 1234, precision: Precision::F32 };
+        let own = arguments("r50", settings, Some(&trace));
         let expected = format!("--profile={}", Path::new("out").join("profile-r50.json").display());
         assert!(own.contains(&"--here".into()) && own.last() == Some(&expected), "{own:?}");
-        assert!(!arguments("r50", [5, 2], 1234, Precision::F32, None).concat().contains("profile"));
+        assert!(!arguments("r50", settings, None).concat().contains("profile"));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::options::{Global, at_least_one};
 use crate::bench;
+use crate::bench::detector::{DetectorBench, MODELS, Settings, run, run_one};
 use crate::error::Result;
 use clap::{Args, Subcommand};
 
@@ -23,7 +24,7 @@ pub enum Bench {
 pub struct Detectors {
     /// r50: Faster R-CNN on ResNet-50 with a pyramid; mbv2: on MobileNetV2; mask: Mask R-CNN on ResNet-50
     /// [default: all]
-    #[arg(long, value_parser = bench::detector::MODELS)]
+    #[arg(long, value_parser = MODELS)]
     model: Vec<String>,
     /// Timed runs, after a warm-up; the median is shown
     #[arg(long, default_value_t = 5, value_parser = at_least_one)]
@@ -65,21 +66,14 @@ impl Bench {
 
 impl Detectors {
     fn run(&self, global: &Global) -> Result<()> {
-        let all = bench::detector::MODELS.map(String::from).to_vec();
+        let all = MODELS.map(String::from).to_vec();
         let models = if self.model.is_empty() { &all } else { &self.model };
+        let &Global { seed, precision, .. } = global;
+        let settings = Settings { runs: self.runs, seed, precision };
         let timings = if self.here {
-            let one =
-                |model: &String| bench::detector::run_one(model, self.runs, global.seed, global.precision);
-            bench::detector::DetectorBench(models.iter().map(one).collect())
+            DetectorBench(models.iter().map(|model| run_one(model, settings)).collect())
         } else {
-            bench::detector::run(
-                models,
-                self.runs,
-                gradus_core::parallel::threads(),
-                global.seed,
-                global.precision,
-                global.profile.as_deref(),
-            )?
+            run(models, settings, global.profile.as_deref())?
         };
         global.print(&timings)
     }

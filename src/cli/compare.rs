@@ -73,13 +73,11 @@ impl Compare {
 
     fn question(&self, precision: Precision) -> Question {
         Question {
-            runs: [self.run_a.clone(), self.run_b.clone()],
-            data: self.data.clone(),
-            photos: self.image.clone(),
             weights: self.weights,
             score: self.score,
             plain: self.plain,
             precision,
+            ..Question::new([self.run_a.clone(), self.run_b.clone()], &self.data, self.image.clone())
         }
     }
 }

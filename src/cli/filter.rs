@@ -87,13 +87,8 @@ impl FilterArgs {
             files::create_folder(&self.out)?;
             let mut all = Vec::new();
             for filter in &FILTERS {
-                let response = self.out.join(format!("{}-response.png", filter.name));
-                all.push(self.one(
-                    filter,
-                    &image,
-                    self.out.join(format!("{}.png", filter.name)),
-                    Some(response),
-                )?);
+                let [out, response] = ["", "-response"].map(|end| format!("{}{end}.png", filter.name));
+                all.push(self.one(filter, &image, self.out.join(out), Some(self.out.join(response)))?);
             }
             return global.print(&List(all));
         }
@@ -126,8 +121,9 @@ impl FilterArgs {
         let out = new_file(out, self.force)?;
         let shown = if self.absolute { Shown::Absolute } else { Shown::Signed };
         let (min, max) = filter_to(&out, f, image, self.border, shown)?;
-        if let Some(path) = response {
-            draw_response(f, &path, self.force)?;
+        // The median is not linear: it has no response, and `all` goes on without.
+        if let (Some(path), Some(picture)) = (response, response_picture(f)) {
+            picture.save_png(new_file(path, self.force)?)?;
         }
         Ok(Filtered { filter: f.name, weights: weights(f), min, max, out, why: f.why })
     }
@@ -141,12 +137,4 @@ fn is_png(file: &Path) -> Result<()> {
             .remedy("give it a name that ends in .png"));
     }
     Ok(())
-}
-
-fn draw_response(f: &Filter, path: &Path, force: bool) -> Result<()> {
-    match response_picture(f) {
-        Some(picture) => picture.save_png(new_file(path.to_path_buf(), force)?),
-        // The median is not linear: it has no response, and `all` goes on without.
-        None => Ok(()),
-    }
 }

@@ -7,7 +7,6 @@ use crate::comparison::Question;
 use crate::data::{self, Splits};
 use crate::engine::alexnet::Settings;
 use crate::engine::detector;
-use crate::engine::files::Weights;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::report::classifier::{self, Trained};
@@ -141,15 +140,8 @@ impl Report {
             Some(data) => data.clone(),
             None => Run::settings::<detector::Settings>(a)?.data,
         };
-        Ok(Some(Question {
-            runs: [a.clone(), b.clone()],
-            data,
-            photos: self.image.clone(),
-            weights: Weights::Last,
-            score: 0.5,
-            plain: self.plain,
-            precision,
-        }))
+        let question = Question::new([a.clone(), b.clone()], data, self.image.clone());
+        Ok(Some(Question { plain: self.plain, precision, ..question }))
     }
 
     /// The run named with `--alexnet`, its data and how that is named.

@@ -54,14 +54,8 @@ impl fmt::Display for Tour {
 pub fn train(global: &Global, run: &Path) -> Result<(Splits, Summary)> {
     eprintln!("AlexNet learns ten classes of drawn shapes ({EPOCHS} epochs)");
     let splits = data::open(SOURCE, data::VAL_FRACTION, global.seed, data::Reading::default())?;
-    let plan = Plan {
-        epochs: EPOCHS,
-        batch: 64,
-        lr: 5e-4,
-        one_cycle: true,
-        seed: global.seed,
-        precision: global.precision,
-    };
+    let &Global { seed, precision, .. } = global;
+    let plan = Plan { epochs: EPOCHS, batch: 64, lr: 5e-4, one_cycle: true, seed, precision };
     let settings = Settings::new(Arch::Cifar, SOURCE, &splits, data::VAL_FRACTION, plan);
     let summary = alexnet::train(&settings, &splits, run, Existing::Replace)?;
     Ok((splits, summary))

@@ -4,9 +4,8 @@ use super::options::Global;
 use crate::comparison::{Comparison, Question, compare};
 use crate::data::Reading;
 use crate::data::detection::{self, TestSplit};
-use crate::engine::detection::{Decay, Plan, Recipe};
+use crate::engine::detection::{Plan, Recipe};
 use crate::engine::detector::{self, Settings};
-use crate::engine::files::Weights;
 use crate::error::Result;
 use crate::report::{self, Page};
 use crate::run::Existing;
@@ -45,15 +44,8 @@ pub fn detectors(page: &mut Page, folder: &Path, global: &Global) -> Result<Comp
             box_batch_size_per_image: 16,
             ..defaults
         };
-        let plan = Plan {
-            epochs: EPOCHS,
-            batch: BATCH,
-            lr: LR,
-            recipe: Recipe::FromScratch,
-            decay: Decay::default(),
-            seed,
-            precision,
-        };
+        let recipe = Recipe::FromScratch;
+        let plan = Plan { epochs: EPOCHS, batch: BATCH, lr: LR, recipe, seed, precision, ..Plan::default() };
         let settings = Settings::new(config, SCENES, &*data, SPLIT, None, plan)?;
         *run = folder.join(kind.name());
         detector::train(&settings, None, &data, run, Existing::Replace)?;
@@ -65,16 +57,7 @@ pub fn detectors(page: &mut Page, folder: &Path, global: &Global) -> Result<Comp
         Ok(path)
     });
     let photos = photos.collect::<Result<Vec<_>>>()?;
-    let data = SCENES.into();
-    let comparison = compare(&Question {
-        runs,
-        data,
-        photos,
-        weights: Weights::Last,
-        score: 0.5,
-        plain: false,
-        precision,
-    })?;
+    let comparison = compare(&Question { precision, ..Question::new(runs, SCENES, photos) })?;
     show(page, &comparison, folder, train.len())?;
     Ok(comparison)
 }

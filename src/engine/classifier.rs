@@ -208,9 +208,7 @@ pub fn evaluate(
         tally.add(loss, &values, &batch.labels);
         each(&batch.indices, &batch.labels, &values);
         progress.advance(batch.labels.len() as u64, || format!("loss {:.4}", tally.score().loss));
-        if interrupt::requested() {
-            return Err(Error::interrupted("nothing was changed"));
-        }
+        interrupt::check("nothing was changed")?;
     }
     Ok(tally.score())
 }

@@ -146,7 +146,7 @@ impl trainer::Tally for Tally {
 }
 
 /// COCO's 12 numbers for boxes and, where there are masks, for masks: see [`coco::NAMES`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Of boxes.
     #[serde(rename = "box")]
@@ -233,9 +233,7 @@ pub fn judge(net: &Detector, classes: &[Category], part: &Annotated, label: &str
         times.push(start.elapsed().as_secs_f64());
         detections.extend(to_coco(&found[0], image_id, [image.height(), image.width()], classes)?);
         progress.advance(1, || format!("{} found", detections.len()));
-        if interrupt::requested() {
-            return Err(Error::interrupted("nothing was changed"));
-        }
+        interrupt::check("nothing was changed")?;
     }
     let truth = part.dataset().ground_truth(part.indices())?;
     let boxes = coco::evaluate(&truth, &detections, Kind::Box)?;

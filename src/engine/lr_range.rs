@@ -6,7 +6,7 @@
 //! the smoothed loss falls fastest in log lr, away from both ends.
 
 use super::classifier::shown;
-use super::culprit;
+use super::culprit::{self, Shown};
 use crate::data::{Batch, Loader, Splits, Transform};
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -119,8 +119,9 @@ fn descend(
         let logits = net.forward(&mut g, batch.images.clone().into());
         let loss = g.cross_entropy(logits, &batch.labels);
         let value = f64::from(loss.value.item());
+        let shown = || shown(&splits.train, transform, &batch);
         if !value.is_finite() {
-            must_have_diverged(net, splits, transform, &batch, t)?;
+            must_have_diverged(net, &shown(), &batch, t)?;
         }
         let smooth = match losses.last() {
             Some(last) => s.smoothing * value + (1.0 - s.smoothing) * last,
@@ -133,38 +134,29 @@ fn descend(
         rates.push(lr);
         losses.push(smooth);
         if optimizer.step(net, &g.backward(&loss)).is_err() {
-            must_have_diverged(net, splits, transform, &batch, t)?;
+            must_have_diverged(net, &shown(), &batch, t)?;
             break;
         }
         progress.advance(1, || format!("lr {lr:.2e}, loss {smooth:.4}"));
-        if interrupt::requested() {
-            return Err(Error::interrupted("the weights are as they were"));
-        }
+        interrupt::check("the weights are as they were")?;
     }
     Ok((rates, losses))
 }
 
 /// Too high a rate ends in NaN: that is what the test looks for. Error: there is NaN before any step, or in
 /// the images.
-fn must_have_diverged(
-    net: &mut AlexNet,
-    splits: &Splits,
-    transform: Transform,
-    batch: &Batch,
-    step: usize,
-) -> Result<()> {
-    let shown = shown(&splits.train, transform, batch);
-    if let Some(image) = culprit::bad_image(&shown) {
+fn must_have_diverged(net: &mut AlexNet, shown: &[Shown], batch: &Batch, step: usize) -> Result<()> {
+    if let Some(image) = culprit::bad_image(shown) {
         return Err(Error::input("holds NaN or infinity").in_file(image).remedy("mend or remove it"));
     }
     if step > 0 {
         return Ok(());
     }
-    let first = culprit::first(&shown, net, Tape::infer(), |net, g| {
+    let first = culprit::first(shown, net, Tape::infer(), |net, g| {
         net.forward(g, batch.images.clone().into());
     });
     let first = culprit::told(first);
-    let images = culprit::names(&shown);
+    let images = culprit::names(shown);
     Err(Error::failure(format!("step 1 ({images}) meets NaN or infinity before any rate is tried{first}")))
 }
 

@@ -43,7 +43,7 @@ pub trait Task {
     /// What is summed while an epoch is learned.
     type Tally: Tally;
     /// How good the network is after an epoch.
-    type Score: Clone + fmt::Debug + Serialize + DeserializeOwned;
+    type Score: Clone + Default + fmt::Debug + Serialize + DeserializeOwned;
 
     /// Passes over the training images.
     fn epochs(&self) -> usize;
@@ -93,7 +93,7 @@ pub struct EpochLog<T, S> {
 }
 
 /// Where a training stands: with weights and optimiser all that resuming needs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position<T, S> {
     /// Whole epochs behind.
     pub epoch: usize,
@@ -112,13 +112,6 @@ pub struct Position<T, S> {
 
 /// The position of a task's training.
 pub type PositionOf<T> = Position<<T as Task>::Tally, <T as Task>::Score>;
-
-impl<T: Default, S> Default for Position<T, S> {
-    fn default() -> Self {
-        let (tally, history) = (T::default(), Vec::new());
-        Position { epoch: 0, batch: 0, step: 0, tally, seconds: 0.0, history, best_epoch: 0 }
-    }
-}
 
 impl<T, S> Position<T, S> {
     /// The last epoch.
@@ -260,12 +253,9 @@ impl<T: Task> Trainer<T> {
             let improved = self.finish_epoch(score);
             let epoch = self.position.epoch.to_string();
             let about = self.metadata.clone().into_iter().chain([("epoch".into(), epoch)]).collect();
-            if improved {
-                save_module(self.files.weights(Weights::Best), &mut self.net, &about)
-                    .map_err(checkpoint_error)?;
+            for which in improved.then_some(Weights::Best).into_iter().chain([Weights::Last]) {
+                save_module(self.files.weights(which), &mut self.net, &about).map_err(checkpoint_error)?;
             }
-            save_module(self.files.weights(Weights::Last), &mut self.net, &about)
-                .map_err(checkpoint_error)?;
             after_epoch(&self.position)?;
             self.save_state()?;
         }

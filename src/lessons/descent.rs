@@ -167,8 +167,8 @@ fn judge(q: &Quadratic, rule: &Rule, start: [f64; 2]) -> (Option<Verdict>, Strin
 /// A rate that rounds to the bound is the bound.
 fn on_the_bound(q: &Quadratic, sgd: &Sgd, start: [f64; 2]) -> Option<(Verdict, String)> {
     let bound = q.bound().filter(|b| sgd.momentum == 0.0 && *b == sgd.lr)?;
-    let steep = (0..2).find(|&i| 2.0 / q.curvatures()[i] == bound && start[i] != 0.0)?;
-    let (number, c) = (steep + 1, q.curvatures()[steep]);
+    let steep = (0..2).find(|&i| 2.0 / q.curvatures[i] == bound && start[i] != 0.0)?;
+    let (number, c) = (steep + 1, q.curvatures[steep]);
     let reason =
         format!("w{number} is multiplied by 1 - {bound} * {c} = -1 each step: the rate is the bound");
     Some((Verdict::Alternates, reason))
@@ -190,7 +190,7 @@ fn path_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
         .take(200)
         .collect();
     let mut chart = Chart::new("Steps over the loss's contours", "w1", "w2");
-    let (a, b) = (q.curvatures()[0], q.curvatures()[1]);
+    let (a, b) = (q.curvatures[0], q.curvatures[1]);
     if a > 0.0 && b > 0.0 {
         let start = shown.first().copied().unwrap_or((1.0, 1.0));
         let most = a * start.0 * start.0 + b * start.1 * start.1;
@@ -239,7 +239,7 @@ fn region_chart(q: &Quadratic, rule: &Sgd) -> Chart {
         chart = chart.with(Series::line("best rate 2/(min + max)", curve(&|k| 2.0 / (1.0 + k))));
     }
     if let Some(kappa) = q.condition() {
-        let least = q.curvatures().iter().copied().fold(f64::INFINITY, f64::min);
+        let least = q.curvatures.iter().copied().fold(f64::INFINITY, f64::min);
         chart = chart.with(Series::new("here", vec![(rule.lr * least, kappa)], Style::Dots));
     }
     chart

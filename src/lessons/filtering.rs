@@ -37,23 +37,7 @@ pub struct Filtered {
 /// samples' range, others are scaled as [`Shown`] says.
 pub fn filter(filter: &Filter, picture: &Image, border: Border, shown: Shown) -> Filtered {
     let work = Filtering::new(filter, picture, border, shown);
-    let (w, h, c) = (picture.width(), picture.height(), picture.channels());
-    let samples = work.bands().map(Image::into_samples).reduce(|all, more| match (all, more) {
-        (Samples::U8(mut all), Samples::U8(more)) => {
-            all.extend(more);
-            Samples::U8(all)
-        }
-        (Samples::U16(mut all), Samples::U16(more)) => {
-            all.extend(more);
-            Samples::U16(all)
-        }
-        _ => unreachable!("the depth is the picture's"),
-    });
-    let image = match samples {
-        Some(Samples::U16(all)) => Image::from_u16(w, h, c, all),
-        Some(Samples::U8(all)) => Image::from_u8(w, h, c, all),
-        None => picture.clone(),
-    };
+    let image = work.image(picture.height(), work.cuts().flat_map(|rows| work.samples(rows)));
     Filtered { image, min: work.min, max: work.max }
 }
 
@@ -106,7 +90,7 @@ impl<'a> Filtering<'a> {
 
     /// The finished bands, from the top.
     fn bands(&self) -> impl Iterator<Item = Image> {
-        self.cuts().map(|rows| self.band(rows))
+        self.cuts().map(|rows| self.image(rows.len(), self.samples(rows)))
     }
 
     fn sample(&self, i: usize) -> f32 {
@@ -118,28 +102,21 @@ impl<'a> Filtering<'a> {
 
     /// The filtered colours of some rows, [1, rows, width, colours].
     fn values(&self, rows: Range<usize>) -> Tensor {
-        let (w, h, channels, colours) =
-            (self.picture.width(), self.picture.height(), self.picture.channels(), self.colours());
-        // With a pixel more on each side.
-        let mut x = Tensor::zeros([1, rows.len() + 2, w + 2, colours]);
-        for (k, row) in x.data_mut().chunks_exact_mut((w + 2) * colours).enumerate() {
-            let Some(y) = self.border.source((rows.start + k) as isize - 1, h) else { continue };
-            for (column, pixel) in row.chunks_exact_mut(colours).enumerate() {
-                let Some(x) = self.border.source(column as isize - 1, w) else { continue };
-                let at = (y * w + x) * channels;
-                pixel.iter_mut().enumerate().for_each(|(c, to)| *to = self.sample(at + c));
-            }
-        }
+        let (picture, channels) = (self.picture, self.picture.channels());
+        let size = [picture.height(), picture.width(), self.colours()];
+        let x = self.border.pad_rows(rows, size, |pixel, at| {
+            pixel.iter_mut().enumerate().for_each(|(c, to)| *to = self.sample(at * channels + c));
+        });
         self.filter.apply_valid(&x)
     }
 
-    /// Some rows of the result.
-    fn band(&self, rows: Range<usize>) -> Image {
+    /// The samples of some rows of the result.
+    fn samples(&self, rows: Range<usize>) -> impl Iterator<Item = f64> {
         let (w, channels, colours) = (self.picture.width(), self.picture.channels(), self.colours());
         let full = if self.picture.depth() == 16 { 65_535.0 } else { 255.0 };
         let largest = self.min.abs().max(self.max.abs()).max(f64::MIN_POSITIVE);
         let signed = self.filter.gain() == Some(0.0);
-        let visible = |v: f32| {
+        let visible = move |v: f32| {
             let v = f64::from(v);
             let v = match (signed, self.shown, self.filter.kind) {
                 (true, Shown::Signed, _) => full / 2.0 * (1.0 + v / largest),
@@ -149,20 +126,24 @@ impl<'a> Filtering<'a> {
             };
             v.round().clamp(0.0, full)
         };
-        let (first, n, height) = (rows.start * w * channels, rows.len() * w * channels, rows.len());
+        let (first, n) = (rows.start * w * channels, rows.len() * w * channels);
         let y = self.values(rows);
-        let value = |i: usize| {
+        (0..n).map(move |i| {
             let (pixel, channel) = (i / channels, i % channels);
             if channel < colours {
                 visible(y.data()[pixel * colours + channel])
             } else {
                 f64::from(self.sample(first + i))
             }
-        };
-        if self.picture.depth() == 16 {
-            Image::from_u16(w, height, channels, (0..n).map(|i| value(i) as u16).collect())
-        } else {
-            Image::from_u8(w, height, channels, (0..n).map(|i| value(i) as u8).collect())
+        })
+    }
+
+    /// Rows of samples in the picture's depth.
+    fn image(&self, height: usize, samples: impl Iterator<Item = f64>) -> Image {
+        let (w, channels) = (self.picture.width(), self.picture.channels());
+        match self.picture.depth() {
+            16 => Image::from_u16(w, height, channels, samples.map(|v| v as u16).collect()),
+            _ => Image::from_u8(w, height, channels, samples.map(|v| v as u8).collect()),
         }
     }
 }

@@ -8,6 +8,7 @@
 
 use gradus_core::ops::conv::{Conv, Fused};
 use gradus_core::{Element, Tape, Tensor};
+use std::ops::Range;
 
 /// Rows top to bottom, each left to right.
 pub type Kernel3 = [[i32; 3]; 3];
@@ -52,7 +53,14 @@ const fn transpose(w: Kernel3) -> Kernel3 {
     [[w[0][0], w[1][0], w[2][0]], [w[0][1], w[1][1], w[2][1]], [w[0][2], w[1][2], w[2][2]]]
 }
 
-const fn linear(name: &'static str, weights: Kernel3, divisor: i32, why: &'static str) -> Filter {
+/// Divided by the sum of its weights where that is not 0, so that flat areas keep their value.
+const fn linear(name: &'static str, weights: Kernel3, why: &'static str) -> Filter {
+    let (mut sum, mut rest) = (0, weights.as_flattened());
+    while let [first, others @ ..] = rest {
+        sum += *first;
+        rest = others;
+    }
+    let divisor = if sum == 0 { 1 } else { sum };
     Filter { name, kind: Kind::Linear { weights, divisor }, why }
 }
 
@@ -61,12 +69,11 @@ pub const FILTERS: [Filter; 16] = [
     linear(
         "sobel-x",
         SOBEL_X,
-        1,
         "Vertical edges. A central difference across, [-1 0 1], which is zero on flat areas, after a blur along the edge, \
          [1 2 1], which averages noise away. A ramp of slope 1 gives 8, a step of height h gives 4h; stripes that \
          alternate each pixel give 0.",
     ),
-    linear("sobel-y", transpose(SOBEL_X), 1, "Horizontal edges: sobel-x with rows and columns exchanged."),
+    linear("sobel-y", transpose(SOBEL_X), "Horizontal edges: sobel-x with rows and columns exchanged."),
     Filter {
         name: "sobel",
         kind: Kind::Magnitude { x: SOBEL_X, y: transpose(SOBEL_X) },
@@ -75,56 +82,44 @@ pub const FILTERS: [Filter; 16] = [
     linear(
         "prewitt-x",
         PREWITT_X,
-        1,
         "Vertical edges: a central difference across, averaged over three rows with equal weights; less blur along the \
          edge than Sobel at the centre, more ripple at high frequencies.",
     ),
-    linear(
-        "prewitt-y",
-        transpose(PREWITT_X),
-        1,
-        "Horizontal edges: prewitt-x with rows and columns exchanged.",
-    ),
+    linear("prewitt-y", transpose(PREWITT_X), "Horizontal edges: prewitt-x with rows and columns exchanged."),
     linear(
         "scharr-x",
         SCHARR_X,
-        1,
         "Vertical edges: Sobel's idea with the weights 3 10 3 along the edge, which make the estimated direction most \
          nearly the same for edges of every angle.",
     ),
-    linear("scharr-y", transpose(SCHARR_X), 1, "Horizontal edges: scharr-x with rows and columns exchanged."),
+    linear("scharr-y", transpose(SCHARR_X), "Horizontal edges: scharr-x with rows and columns exchanged."),
     linear(
         "laplacian",
         [[0, 1, 0], [1, -4, 1], [0, 1, 0]],
-        1,
         "Edges and spots of every direction at once: the sum of both second differences. Zero on flat areas and on \
          ramps, 4 on x² + y²; an edge is where it changes its sign. It multiplies the variance of noise by 20.",
     ),
     linear(
         "box",
         [[1, 1, 1]; 3],
-        9,
         "Blur and noise reduction: the mean of nine. Of all 3x3 filters with gain 1 it leaves least of white noise, a \
          ninth of its variance. Its response is negative for the finest stripes: it inverts their contrast.",
     ),
     linear(
         "binomial",
         [[1, 2, 1], [2, 4, 2], [1, 2, 1]],
-        16,
         "Blur and noise reduction without the box's flaw: [1 2 1]/4 across and down, the smallest Gaussian. Its response \
          cos²(ωx/2) cos²(ωy/2) falls steadily to 0 and is never negative; noise keeps 9/64 of its variance.",
     ),
     linear(
         "sharpen",
         [[0, -1, 0], [-1, 5, -1], [0, -1, 0]],
-        1,
         "Sharpening: the image minus its Laplacian. Flat areas keep their value (the weights sum to 1), and on both sides \
          of an edge the difference is exaggerated.",
     ),
     linear(
         "sharpen-horizontal",
         [[0, 0, 0], [-1, 3, -1], [0, 0, 0]],
-        1,
         "Horizontal sharpening: each pixel three times, minus its left and right neighbours. The response 3 - 2 cos ωx \
          grows from 1 to 5 with the horizontal frequency; what varies only vertically passes unchanged, so that \
          horizontal edges stay as they are and vertical ones gain overshoot.",
@@ -132,13 +127,11 @@ pub const FILTERS: [Filter; 16] = [
     linear(
         "sharpen-vertical",
         [[0, -1, 0], [0, 3, 0], [0, -1, 0]],
-        1,
         "Vertical sharpening: sharpen-horizontal with rows and columns exchanged.",
     ),
     linear(
         "unsharp",
         [[-1, -2, -1], [-2, 28, -2], [-1, -2, -1]],
-        16,
         "Unsharp masking: the image plus its difference from the binomial blur, 2x - blur(x). Gain 1, smoother in \
          direction than sharpen.",
     ),
@@ -151,7 +144,6 @@ pub const FILTERS: [Filter; 16] = [
     linear(
         "identity",
         [[0, 0, 0], [0, 1, 0], [0, 0, 0]],
-        1,
         "Changes nothing: the weight of the pixel itself is 1.",
     ),
 ];
@@ -193,12 +185,23 @@ impl Border {
     pub fn pad<E: Element>(self, image: &Tensor<E>) -> Tensor<E> {
         let [n, h, w, c] = image.dims("pad");
         assert!(n == 1 && h > 0 && w > 0, "pad: one image that is not empty, got {:?}", image.shape());
-        let mut out = Tensor::zeros([1, h + 2, w + 2, c]);
-        for (y, row) in out.data_mut().chunks_mut((w + 2) * c).enumerate() {
-            let Some(sy) = self.source(y as isize - 1, h) else { continue };
+        self.pad_rows(0..h, [h, w, c], |pixel, at| pixel.copy_from_slice(&image.data()[at * c..][..c]))
+    }
+
+    /// Some rows of an image of height, width and channels, with one pixel more on each side; `fill` writes
+    /// the pixel of a place in the image.
+    pub(super) fn pad_rows<E: Element>(
+        self,
+        rows: Range<usize>,
+        [h, w, c]: [usize; 3],
+        fill: impl Fn(&mut [E], usize),
+    ) -> Tensor<E> {
+        let mut out = Tensor::zeros([1, rows.len() + 2, w + 2, c]);
+        for (k, row) in out.data_mut().chunks_mut((w + 2) * c).enumerate() {
+            let Some(y) = self.source((rows.start + k) as isize - 1, h) else { continue };
             for (x, pixel) in row.chunks_mut(c).enumerate() {
-                if let Some(sx) = self.source(x as isize - 1, w) {
-                    pixel.copy_from_slice(&image.data()[(sy * w + sx) * c..][..c]);
+                if let Some(x) = self.source(x as isize - 1, w) {
+                    fill(pixel, y * w + x);
                 }
             }
         }
@@ -282,25 +285,20 @@ impl Filter {
         }
     }
 
+    fn linear(&self) -> Option<([f64; 9], f64)> {
+        let Kind::Linear { weights, divisor } = self.kind else { return None };
+        Some((std::array::from_fn(|i| weights[i / 3][i % 3].into()), divisor.into()))
+    }
+
     /// The sum of the weights over the divisor: the gain of flat areas. `None` where there is no such number.
     pub fn gain(&self) -> Option<f64> {
-        match self.kind {
-            Kind::Linear { weights, divisor } => {
-                Some(f64::from(weights.iter().flatten().sum::<i32>()) / f64::from(divisor))
-            }
-            _ => None,
-        }
+        self.linear().map(|(weights, divisor)| weights.iter().sum::<f64>() / divisor)
     }
 
     /// Σ (w/d)²: by how much the variance of white noise is multiplied.
     pub fn noise_gain(&self) -> Option<f64> {
-        match self.kind {
-            Kind::Linear { weights, divisor } => {
-                let squares: i32 = weights.iter().flatten().map(|w| w * w).sum();
-                Some(f64::from(squares) / f64::from(divisor * divisor))
-            }
-            _ => None,
-        }
+        let squares = |weights: [f64; 9]| weights.iter().map(|w| w * w).sum::<f64>();
+        self.linear().map(|(weights, divisor)| squares(weights) / (divisor * divisor))
     }
 }
 

@@ -69,11 +69,6 @@ impl Quadratic {
         self.curvatures.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// The curvatures cᵢ.
-    pub fn curvatures(&self) -> &[f64] {
-        &self.curvatures
-    }
-
     /// The loss at w.
     #[track_caller]
     pub fn loss(&self, w: &[f64]) -> f64 {

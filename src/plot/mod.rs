@@ -158,8 +158,9 @@ impl Chart {
 
     fn draw(&self, canvas: &mut Canvas, [x1, y1, x2, y2]: [f32; 4]) {
         let (mut x, mut y) = (self.x.clone(), self.y.clone());
-        for s in &self.series {
-            s.include(&mut x, &mut y);
+        for &(px, py) in self.series.iter().flat_map(|s| &s.points) {
+            x.include(px);
+            y.include(py);
         }
         for (at, _) in &self.marks {
             x.include(*at);
@@ -297,13 +298,6 @@ impl Chart {
 }
 
 impl Series {
-    fn include(&self, x: &mut Axis, y: &mut Axis) {
-        for &(px, py) in &self.points {
-            x.include(px);
-            y.include(py);
-        }
-    }
-
     /// Where its ink is: its points, and some of the way between neighbours where it is a line.
     fn spots(&self, place: impl Fn(&(f64, f64)) -> (f32, f32)) -> Vec<(f32, f32)> {
         let points: Vec<_> = self.points.iter().map(place).collect();

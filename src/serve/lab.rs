@@ -20,7 +20,7 @@ use crate::lessons::quadratic::Quadratic;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gradus_models::detection::boxes::{BBox, Metric, check};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 
@@ -67,14 +67,6 @@ struct Boxes {
     b: BBox<f64>,
 }
 
-#[derive(Serialize)]
-struct Measured {
-    metric: &'static str,
-    value: f64,
-    a: BBox<f64>,
-    b: BBox<f64>,
-}
-
 fn iou(Boxes { a, b }: Boxes) -> Result<Value> {
     for side in [&a, &b] {
         check(side).map_err(Error::input)?;
@@ -82,7 +74,7 @@ fn iou(Boxes { a, b }: Boxes) -> Result<Value> {
     }
     let metrics = Metric::ALL.map(|m| {
         let (value, a, b) = m.gradient(&a, &b);
-        Measured { metric: m.name(), value, a, b }
+        json!({ "metric": m.name(), "value": value, "a": a, "b": b })
     });
     let kinks = named_kinks(&a, &b);
     Ok(json!({ "metrics": metrics, "kinks": kinks, "relation": format!("{:?}", relation(&a, &b)) }))
