@@ -1,7 +1,7 @@
 //! Progress on standard error: a bar with rate and time left on a terminal, a plain line every ten seconds
 //! elsewhere.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::interrupt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
@@ -67,14 +67,9 @@ impl Progress {
             bar.set_message(format!("{rate:.digits$} {}/s, {}, {} left", self.unit, note(), clock(left)));
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            let (label, unit) = (&self.label, self.unit);
-            eprintln!(
-                "{label}: {}/{} {unit}, {rate:.digits$} {unit}/s, {}, {} left",
-                self.done,
-                self.total,
-                note(),
-                clock(left)
-            );
+            let Progress { label, unit, done, total, .. } = self;
+            let (note, left) = (note(), clock(left));
+            eprintln!("{label}: {done}/{total} {unit}, {rate:.digits$} {unit}/s, {note}, {left} left");
         }
     }
 

@@ -52,11 +52,8 @@ impl fmt::Display for DetectorBench {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for t in &self.0 {
             let memory = t.peak_mib.map(|m| format!("{m:8.0} MiB")).unwrap_or_default();
-            writeln!(
-                f,
-                "{:5} training step {:7.2} s  detection {:7.2} s{memory}",
-                t.model, t.train_s, t.infer_s
-            )?;
+            let Timing { model, train_s, infer_s, .. } = t;
+            writeln!(f, "{model:5} training step {train_s:7.2} s  detection {infer_s:7.2} s{memory}")?;
         }
         Ok(())
     }

@@ -68,13 +68,8 @@ pub fn run(runs: usize, precision: Precision) -> GemmBench {
         let mut rate = || {
             let start = Instant::now();
             for _ in 0..repeats {
-                gemm_in(
-                    precision,
-                    Matrix::new(a.data(), m, k),
-                    Matrix::new(b.data(), k, n),
-                    c.data_mut(),
-                    &Epilogue::default(),
-                );
+                let (a, b) = (Matrix::new(a.data(), m, k), Matrix::new(b.data(), k, n));
+                gemm_in(precision, a, b, c.data_mut(), &Epilogue::default());
             }
             flops * repeats as f64 / start.elapsed().as_secs_f64() / 1e9
         };

@@ -3,9 +3,9 @@
 use super::classifier::{Classification, Plan, Score, confusion};
 use super::model::{Arch, metadata};
 use super::trainer::{PositionOf, Trainer};
-use crate::data::{Loader, Reading, Splits, Transform};
+use crate::data::{Batch, Loader, Reading, Splits, Transform};
 use crate::error::Result;
-use crate::image::caption_grid;
+use crate::image::{Image, caption_grid};
 use crate::metrics::confusion::{Confusion, predictions};
 use crate::plot;
 use crate::run::{Existing, Run};
@@ -85,14 +85,8 @@ pub struct Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} epochs, the best is {}", self.run, self.epochs, self.best_epoch)?;
-        for (name, s) in [("validation", self.val), ("test", self.test)] {
-            writeln!(
-                f,
-                "  {name:10}  {:6.2} %  loss {:.4}  ({} images)",
-                100.0 * s.accuracy,
-                s.loss,
-                s.images
-            )?;
+        for (name, Score { images, loss, accuracy }) in [("validation", self.val), ("test", self.test)] {
+            writeln!(f, "  {name:10}  {:6.2} %  loss {loss:.4}  ({images} images)", 100.0 * accuracy)?;
         }
         self.confusion.fmt(f)
     }
@@ -155,15 +149,9 @@ fn learned_nothing(loss: f64, classes: usize) -> Option<String> {
 fn record(run: &mut Run, position: &PositionOf<Classification>, classes: usize) -> Result<()> {
     let Some(e) = position.last() else { return Ok(()) };
     let (train, val) = (e.train.score(), e.score);
-    eprintln!(
-        "epoch {}: train {:.4} ({:.2} %), validation {:.4} ({:.2} %){}",
-        e.epoch,
-        train.loss,
-        100.0 * train.accuracy,
-        val.loss,
-        100.0 * val.accuracy,
-        if position.best_epoch == e.epoch { ", the best so far" } else { "" }
-    );
+    let [of_train, of_val] = [train, val].map(|s| format!("{:.4} ({:.2} %)", s.loss, 100.0 * s.accuracy));
+    let best = if position.best_epoch == e.epoch { ", the best so far" } else { "" };
+    eprintln!("epoch {}: train {of_train}, validation {of_val}{best}", e.epoch);
     if let Some(warning) = learned_nothing(val.loss, classes) {
         eprintln!("warning: {warning}");
     }
@@ -186,13 +174,17 @@ fn picture_of_training(run: &Run, splits: &Splits, transform: Transform, setting
     let rng = Rng::seed(settings.plan.seed);
     let loader = Loader::training(splits.train.clone(), transform, settings.plan.batch, &rng);
     let batch = loader.batch(0, 0)?;
-    let side = transform.side();
-    let images = batch.images.data().chunks(transform.floats()).zip(&batch.labels).take(SHOWN);
-    let items: Vec<_> = images
-        .map(|(x, &label)| (transform.normalise.picture(side, side, x), splits.classes()[label].clone()))
-        .collect();
     let title = format!("{}: the first training batch, augmented", settings.data_name);
-    caption_grid(&title, &items, 8, side.max(64)).save_png(run.file("train_batch0.png"))
+    let labels = batch.labels.iter().map(|&label| splits.classes()[label].clone());
+    grid(&title, &batch, transform, labels).save_png(run.file("train_batch0.png"))
+}
+
+/// The first images of a batch as the network sees them, with captions.
+fn grid(title: &str, batch: &Batch, transform: Transform, captions: impl Iterator<Item = String>) -> Image {
+    let side = transform.side();
+    let images = batch.images.data().chunks(transform.floats()).take(SHOWN);
+    let items: Vec<_> = images.map(|x| transform.normalise.picture(side, side, x)).zip(captions).collect();
+    caption_grid(title, &items, 8, side.max(64))
 }
 
 /// `val_batch0_labels.png` beside `val_batch0_pred.png`: the first validation images, their labels and what
@@ -202,20 +194,16 @@ fn pictures_of_validation(run: &Run, net: &AlexNet, splits: &Splits, settings: &
     let batch = Loader::evaluation(splits.val.clone(), transform, SHOWN).batch(0, 0)?;
     let mut g = Tape::infer().in_precision(settings.plan.precision);
     let logits = net.forward(&mut g, batch.images.clone().into()).value;
-    let (side, classes) = (transform.side(), splits.classes());
-    let grid = |title: &str, captions: Vec<String>| {
-        let images = batch.images.data().chunks(transform.floats());
-        let items: Vec<_> =
-            images.map(|x| transform.normalise.picture(side, side, x)).zip(captions).collect();
-        caption_grid(title, &items, 8, side.max(64))
-    };
-    let labels: Vec<String> = batch.labels.iter().map(|&l| classes[l].clone()).collect();
+    let classes = splits.classes();
+    let labels = batch.labels.iter().map(|&l| classes[l].clone());
     let right = |(p, &l): (usize, &usize)| {
         if p == l { classes[p].clone() } else { format!("{} ✗", classes[p]) }
     };
-    let predicted = predictions(&logits).zip(&batch.labels).map(right).collect();
-    grid("Validation images: labels", labels).save_png(run.file("val_batch0_labels.png"))?;
-    grid("Validation images: predictions", predicted).save_png(run.file("val_batch0_pred.png"))
+    let predicted = predictions(&logits).zip(&batch.labels).map(right);
+    let drawn = grid("Validation images: labels", &batch, transform, labels);
+    drawn.save_png(run.file("val_batch0_labels.png"))?;
+    let drawn = grid("Validation images: predictions", &batch, transform, predicted);
+    drawn.save_png(run.file("val_batch0_pred.png"))
 }
 
 #[cfg(test)]

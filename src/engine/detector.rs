@@ -141,12 +141,8 @@ impl fmt::Display for Summary {
             None => format!("box AP {}", shown(s.boxes[0])),
         };
         writeln!(f, "test images, last epoch: {}", ap(&self.last))?;
-        writeln!(
-            f,
-            "test images, epoch {} (the best of them by box AP): {}",
-            self.best_epoch,
-            ap(&self.test)
-        )?;
+        let (best, test) = (self.best_epoch, ap(&self.test));
+        writeln!(f, "test images, epoch {best} (the best of them by box AP): {test}")?;
         self.test.fmt(f)?;
         match self.peak_mib {
             Some(m) => writeln!(f, "peak memory {m:.0} MiB"),

@@ -99,11 +99,8 @@ impl fmt::Display for DescentReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.verdict, self.reason)?;
         let [rho1, rho2] = self.rho.map(brief);
-        writeln!(
-            f,
-            "  learning rate {}; factors of a step of gradient descent {rho1} and {rho2}",
-            brief(self.lr)
-        )?;
+        let lr = brief(self.lr);
+        writeln!(f, "  learning rate {lr}; factors of a step of gradient descent {rho1} and {rho2}")?;
         match self.bound.map(brief) {
             Some(b) => {
                 writeln!(f, "  gradient descent converges from every start exactly for 0 < rate < {b}")?

@@ -173,20 +173,9 @@ pub fn response_picture(filter: &Filter) -> Option<Image> {
         canvas.text(tick, (l + along, t + s + 18.0), 12.0, Color::INK, Align::Center);
         canvas.text(tick, (l - 6.0, t + along + 4.0), 12.0, Color::INK, Align::Right);
     }
-    canvas.text(
-        "horizontal frequency (radians a pixel)",
-        (l + s / 2.0, t + s + 40.0),
-        12.0,
-        Color::INK,
-        Align::Center,
-    );
-    canvas.text_upwards(
-        "vertical frequency (radians a pixel)",
-        (16.0, t + s / 2.0),
-        12.0,
-        Color::INK,
-        Align::Center,
-    );
+    let [across, down] = ["horizontal", "vertical"].map(|axis| format!("{axis} frequency (radians a pixel)"));
+    canvas.text(&across, (l + s / 2.0, t + s + 40.0), 12.0, Color::INK, Align::Center);
+    canvas.text_upwards(&down, (16.0, t + s / 2.0), 12.0, Color::INK, Align::Center);
     Some(canvas.into_image())
 }
 

@@ -75,12 +75,9 @@ impl fmt::Display for IouReport {
             Relation::Disjoint => "the boxes are apart: IoU is 0 all around, its gradient exactly 0",
         };
         writeln!(f, "  {said}")?;
-        for k in &self.kinks {
-            writeln!(
-                f,
-                "  kink of IoU: {} of a meets {} of b; the one-sided derivatives differ by {}",
-                k.coordinate, k.meets, k.jump
-            )?;
+        for NamedKink { coordinate, meets, jump } in &self.kinks {
+            write!(f, "  kink of IoU: {coordinate} of a meets {meets} of b; ")?;
+            writeln!(f, "the one-sided derivatives differ by {jump}")?;
         }
         if self.plateau {
             writeln!(f, "  a plateau: no step of descent moves these boxes")?;

@@ -74,18 +74,11 @@ pub fn evaluate(truth: &GroundTruth, detections: &[Detection], kind: Kind) -> Re
     let judged = |t: &Truth| kind == Kind::Box || t.mask.is_some();
     let truths = group(&truth.truths, &images, &categories, |t| judged(t).then_some((t.category, t.image)));
     let detections = group(detections, &images, &categories, |d| Some((d.category, d.image)));
-    let categories = categories
-        .iter()
-        .enumerate()
-        .map(|(k, &category)| {
-            evaluate_category(
-                category,
-                of_key(&truths, |m| m.category, k),
-                of_key(&detections, |m| m.category, k),
-                kind,
-            )
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let evaluated = |(k, &category): (usize, &&Category)| {
+        let truths = of_key(&truths, |m| m.category, k);
+        evaluate_category(category, truths, of_key(&detections, |m| m.category, k), kind)
+    };
+    let categories = categories.iter().enumerate().map(evaluated).collect::<Result<Vec<_>>>()?;
     let stats = stats(&categories);
     Ok(Evaluation { stats, categories })
 }

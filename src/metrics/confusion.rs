@@ -73,11 +73,8 @@ impl fmt::Display for Confusion {
             }
         }
         for (i, j, n) in self.worst(3) {
-            writeln!(
-                f,
-                "  most often confused: {} taken for {}, {n} times",
-                self.classes[i], self.classes[j]
-            )?;
+            let (truth, taken) = (&self.classes[i], &self.classes[j]);
+            writeln!(f, "  most often confused: {truth} taken for {taken}, {n} times")?;
         }
         Ok(())
     }

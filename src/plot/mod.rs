@@ -197,13 +197,8 @@ impl Chart {
             canvas.text(&tick.label, (at, bottom + 1.5 * TICK), TICK, Color::MUTED, Align::Center);
         }
         canvas.text(&self.x.label, (middle_x, bottom + 3.0 * TICK), LABEL, Color::INK, Align::Center);
-        canvas.text_upwards(
-            &self.y.label,
-            (left - widest - 1.2 * LABEL, middle_y),
-            LABEL,
-            Color::INK,
-            Align::Center,
-        );
+        let beside_ticks = (left - widest - 1.2 * LABEL, middle_y);
+        canvas.text_upwards(&self.y.label, beside_ticks, LABEL, Color::INK, Align::Center);
         for (i, s) in self.series.iter().enumerate() {
             s.draw(canvas, &x, &y, s.color.unwrap_or(palette(i)));
         }

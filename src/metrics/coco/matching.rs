@@ -90,15 +90,10 @@ fn ious(truths: &[&Truth], detections: &[&Detection], kind: Kind) -> Result<Vec<
         let bbox = mask.bounding_box();
         for (t, other, other_box) in &truths {
             if (mask.height(), mask.width()) != (other.height(), other.width()) {
-                return Err(Error::input(format!(
-                    "image {}: a detected mask of {} x {} pixels, where annotation {} has {} x {}",
-                    d.image,
-                    mask.width(),
-                    mask.height(),
-                    t.id,
-                    other.width(),
-                    other.height()
-                )));
+                let [own, others] = [mask, other].map(|m| format!("{} x {}", m.width(), m.height()));
+                let (image, id) = (d.image, t.id);
+                let what = format!("a detected mask of {own} pixels, where annotation {id} has {others}");
+                return Err(Error::input(format!("image {image}: {what}")));
             }
             let apart = box_iou(bbox, *other_box, false) == 0.0;
             ious.push(if apart { 0.0 } else { mask.iou(other, t.crowd) });
