@@ -63,15 +63,9 @@ fn imports(text: &str) -> Vec<(String, bool)> {
         let alone = before.is_empty() || before.ends_with(' ');
         alone.then(|| paths(tree).into_iter().map(|p| (p, handed_on)).collect::<Vec<_>>())
     };
-    let named = ["super::", "crate::"].into_iter().flat_map(|start| {
-        let ends = |c: char| !c.is_alphanumeric() && c != '_' && c != ':';
-        let begins = |&(at, _): &(usize, &str)| {
-            at == 0 || statements[..at].ends_with(ends) && !statements[..at].ends_with(':')
-        };
-        statements.match_indices(start).filter(begins).map(move |(at, _)| (at, ends)).collect::<Vec<_>>()
-    });
-    let named = named.map(|(at, ends)| (statements[at..].split(ends).next().unwrap_or_default(), false));
-    let named = named.map(|(path, on)| (path.trim_end_matches(':').to_string(), on));
+    let words = statements.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+    let named = words.filter(|w| w.starts_with("super::") || w.starts_with("crate::"));
+    let named = named.map(|path| (path.trim_end_matches(':').to_string(), false));
     statements.split(';').filter_map(of).flatten().chain(named).collect()
 }
 
