@@ -7,14 +7,14 @@ fn main() -> gradus::Result<()> {
     // # Two two-stage detectors
     //
     // Question 5 of the homework, step by step: Faster R-CNN on two backbones learns to find walkers in the same images, and both are
-    // compared. The scenes here are drawn by the program. With data at hand, `detection::open("PennFudanPed", Reading::default())?` takes their
+    // compared. The scenes here are drawn by the program. With data at hand, `open_detection("PennFudanPed", Reading::default())?` takes their
     // place; with published weights, `pretrain(&mut net, "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth")` before the training.
 
     // %%
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
-    use gradus::data::detection::{self, Annotated, DetectionDataset, Mirrored, Sample, TestSplit, tensor};
-    use gradus::data::{Loader, Reading, Subset};
+    use gradus::data::detection::{Annotated, DetectionDataset, Mirrored, Sample, TestSplit, tensor};
+    use gradus::data::{Loader, Reading, Subset, open_detection};
     use gradus::engine::detection::{Judgement, Plan, Recipe, judge, surest, to_coco};
     use gradus::engine::found::{objects, picture};
     use gradus::image::{Image, picture_rows};
@@ -42,7 +42,7 @@ fn main() -> gradus::Result<()> {
     // %%
     let source: &str = if cfg!(test) { "synthetic:4:64x48" } else { "synthetic:166:160x128" };
     let tested: usize = if cfg!(test) { 1 } else { 16 };
-    let data: Arc<dyn DetectionDataset> = detection::open(source, Reading::default())?;
+    let data: Arc<dyn DetectionDataset> = open_detection(source, Reading::default())?;
     let (training, testing) = TestSplit::Last(tested).indices(&*data, 1234)?;
     let parts: [Annotated; 2] =
         [&training, &testing].map(|indices| Subset::new(data.clone(), indices.as_slice()));

@@ -2,6 +2,7 @@
 //! over the epochs, speed, size, and what both find in the same pictures at the same scale.
 
 use crate::data::detection::{self, Annotated, DetectionDataset};
+use crate::data::open_detection;
 use crate::engine::detection::{Score, judge, shown};
 use crate::engine::detector::Settings;
 use crate::engine::detector_model::DetectorModel;
@@ -118,7 +119,7 @@ pub fn compare(question: &Question) -> Result<Comparison> {
             .in_file(run_b)
             .remedy("compare runs with the same data, --test-split and --seed"));
     }
-    let data = detection::open(&question.data, a.reading)?;
+    let data = open_detection(&question.data, a.reading)?;
     if data.checksum() != a.data_checksum {
         let what = "is not the data that the runs learned from";
         return Err(Error::input(what).in_file(&question.data).remedy("name the runs' data"));

@@ -1,7 +1,7 @@
 //! Detectors as a user meets them: a run's folder, evaluation, detection, comparison, resuming, and bad
 //! input.
 
-use gradus::data::{Reading, Subset, detection};
+use gradus::data::{Reading, Subset, open_detection};
 use gradus::engine::detection::{Detection, Plan, Recipe, Tally, judge};
 use gradus::engine::trainer::Task;
 use gradus::image::Image;
@@ -294,7 +294,7 @@ fn other_data_than_a_runs_are_judged_as_a_whole_or_divided_when_asked() {
 /// 120 epochs, and .2 to .4 after 60.
 #[test]
 fn four_scenes_are_learned_by_heart() {
-    let data = detection::open("synthetic:4:96x64", Reading::default()).unwrap();
+    let data = open_detection("synthetic:4:96x64", Reading::default()).unwrap();
     let part = Subset::all(data.clone());
     let kind = BackboneKind::MobilenetV2Fpn;
     let config = Config {

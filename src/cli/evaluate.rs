@@ -134,7 +134,7 @@ impl Evaluate {
             self.model.is_dir().then(|| Run::settings(&self.model)).transpose()?;
         let given = self.faults.reading();
         let skip_bad = given.skip_bad || run.as_ref().is_some_and(|run| run.reading.skip_bad);
-        let data = detection::open(&self.data, Reading { skip_bad, ..given })?;
+        let data = data::open_detection(&self.data, Reading { skip_bad, ..given })?;
         let categories = model.categories_in(data.classes(), &self.data)?;
         let seed = global.seed_of(run.as_ref().map(|run| run.plan.seed));
         let own = run.filter(|run| run.data_checksum == data.checksum());

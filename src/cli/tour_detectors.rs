@@ -2,8 +2,8 @@
 
 use super::options::Global;
 use crate::comparison::{Comparison, Question, compare};
-use crate::data::Reading;
-use crate::data::detection::{self, TestSplit};
+use crate::data::detection::TestSplit;
+use crate::data::{Reading, open_detection};
 use crate::engine::detection::{Plan, Recipe};
 use crate::engine::detector::{self, Settings};
 use crate::error::Result;
@@ -24,7 +24,7 @@ const BACKBONES: [BackboneKind; 2] = [BackboneKind::Resnet18Fpn, BackboneKind::M
 /// Trains both and compares them on the page.
 pub fn detectors(page: &mut Page, folder: &Path, global: &Global) -> Result<Comparison> {
     let &Global { seed, precision, .. } = global;
-    let data = detection::open(SCENES, Reading::default())?;
+    let data = open_detection(SCENES, Reading::default())?;
     let mut runs: [PathBuf; 2] = Default::default();
     for (run, kind) in runs.iter_mut().zip(BACKBONES) {
         eprintln!("Faster R-CNN on {kind} learns to find walkers ({EPOCHS} epochs)");

@@ -8,7 +8,7 @@
 //! depends on no thread and no order.
 //!
 //! Each data set has a file of its own and knows nothing of the others. Which of them `--data` names is found
-//! by [`open()`] and [`detection::open`], which stand above them all.
+//! by [`open()`] and [`open_detection`], which stand above them all.
 
 mod ahead;
 mod augment;
@@ -17,10 +17,10 @@ mod classes;
 mod classification;
 pub mod coco;
 pub mod description;
+pub mod detection;
 mod folder;
 mod images;
 mod loader;
-mod objects;
 mod open;
 mod penn_fudan;
 mod scenes;
@@ -35,14 +35,7 @@ pub use description::{Description, Reading};
 pub use folder::ImageFolder;
 pub use images::{Images, Subset};
 pub use loader::{Collate, Loader};
-pub use open::{Source, VAL_FRACTION, find, open};
+pub use open::{Source, VAL_FRACTION, find, open, open_detection};
 pub use penn_fudan::PennFudan;
 pub use scenes::Scenes;
 pub use synthetic::SyntheticShapes;
-
-/// Data sets for detectors: what one is, how it is divided into training and test, how `--data` names one,
-/// and what a batch of it is.
-pub mod detection {
-    pub use super::objects::*;
-    pub use super::open::detection as open;
-}

@@ -9,9 +9,9 @@ use super::cifar10::{self, Cifar10};
 use super::classification::{EXPECTED, Splits};
 use super::coco::Coco;
 use super::description::Reading;
+use super::detection::DetectionDataset;
 use super::folder::ImageFolder;
 use super::images::Images;
-use super::objects::DetectionDataset;
 use super::penn_fudan::PennFudan;
 use super::scenes::Scenes;
 use super::synthetic::SyntheticShapes;
@@ -80,7 +80,7 @@ impl Source {
 /// Opens a data set: PennFudanPed's folder, `ANNOTATIONS.json:IMAGES` in COCO's instances format, or
 /// `synthetic`, the drawn [`Scenes`]: always the same 250 of 320 x 240 pixels (`synthetic:N` or
 /// `synthetic:N:WIDTHxHEIGHT` for others). `reading` says how faults are taken.
-pub fn detection(source: &str, reading: Reading) -> Result<Arc<dyn DetectionDataset>> {
+pub fn open_detection(source: &str, reading: Reading) -> Result<Arc<dyn DetectionDataset>> {
     if let Some(rest) = drawn(source) {
         return Ok(Arc::new(scenes(rest)?));
     }
@@ -150,7 +150,7 @@ mod tests {
             ("synthetic:9", 9, [320, 240]),
             ("synthetic:4:64x48", 4, [64, 48]),
         ] {
-            let data = detection(source, Reading::default()).unwrap();
+            let data = open_detection(source, Reading::default()).unwrap();
             let image = data.load(0).unwrap().image;
             assert_eq!((data.len(), [image.width(), image.height()]), (len, size));
         }
@@ -163,7 +163,7 @@ mod tests {
             "synthetic:9:64x48:1",
         ] {
             assert!(
-                detection(source, Reading::default())
+                open_detection(source, Reading::default())
                     .err()
                     .unwrap()
                     .to_string()
@@ -175,9 +175,9 @@ mod tests {
 
     #[test]
     fn a_source_without_its_images_is_explained() {
-        let error = detection("a/instances.json", Reading::default()).err().unwrap().to_string();
+        let error = open_detection("a/instances.json", Reading::default()).err().unwrap().to_string();
         assert!(error.contains("write a/instances.json:IMAGES"), "{error}");
-        let error = detection("a/missing.json:b", Reading::default()).err().unwrap().to_string();
+        let error = open_detection("a/missing.json:b", Reading::default()).err().unwrap().to_string();
         assert!(error.starts_with("a/missing.json: cannot be read"), "{error}");
     }
 }

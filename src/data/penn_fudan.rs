@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::description::{Faults, Outcome, Reading, skippable};
+use super::detection::{DetectionDataset, Object, Sample, bounded};
 use super::images::{Images, checksum};
-use super::objects::{DetectionDataset, Object, Sample, bounded};
 use crate::error::{Error, Result};
 use crate::image::{Header, Image, READ, Samples};
 use crate::metrics::coco::Category;

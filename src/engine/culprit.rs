@@ -1,7 +1,8 @@
 //! Where NaN or infinity came from.
 //!
-//! A run that meets one goes on to nothing: it stops. That there is one is seen by the loss, by what the
-//! network predicts and by the gradients, which no NaN in images or weights leaves finite. Only then is the
+//! A run that meets one goes on to nothing: it stops. That there is one is seen in a step (`trainer.rs`) by
+//! the loss, by what the network predicts and by the gradients, which no NaN in images or weights leaves
+//! finite. Only then is the
 //! first tensor looked for that holds one, in the order in which a step meets them: the images, the weights
 //! by name, the ops' results.
 

@@ -4,7 +4,7 @@ use super::detection::{Detection, Judgement, LOSSES, Plan, Score, judge, shown};
 use super::detector_model::metadata;
 use super::files::{Files, Weights};
 use super::found::{objects, picture};
-use super::state::checkpoint_error;
+use super::resume::checkpoint_error;
 use super::trainer::{PositionOf, Trainer};
 use crate::data::coco::json::results_to_json;
 use crate::data::detection::{Annotated, DetectionDataset, Object, TestSplit};

@@ -1,7 +1,7 @@
 //! A trained detector from a run's folder or a weights file: network, class names.
 
 use super::detection::predicts_nothing;
-use super::state::checkpoint_error;
+use super::resume::checkpoint_error;
 use super::weights::{self, Which, unknown};
 use crate::data::detection::tensor;
 use crate::data::{coco, matched};

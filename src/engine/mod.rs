@@ -10,7 +10,7 @@ pub mod files;
 pub mod found;
 pub mod lr_range;
 pub mod model;
-pub mod state;
+pub mod resume;
 pub mod trainer;
 pub mod weights;
 

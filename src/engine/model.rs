@@ -1,7 +1,7 @@
 //! A trained classifier from a run's folder or a weights file: network, input transform, class names.
 
 use super::culprit;
-use super::state::checkpoint_error;
+use super::resume::checkpoint_error;
 use super::weights::{Which, read, unknown};
 use crate::data::Transform;
 use crate::error::{Error, Result};

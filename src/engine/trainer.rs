@@ -6,7 +6,7 @@
 
 use super::culprit::{self, Shown};
 use super::files::{Files, Weights};
-use super::state::{self, checkpoint_error};
+use super::resume::{self, checkpoint_error};
 use crate::data::Ahead;
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -152,7 +152,7 @@ impl<T: Task> Trainer<T> {
             eprintln!("{folder}: it had saved no state; it begins at the beginning");
             return Ok(());
         }
-        self.position = state::load(&self.files.state(), &mut self.net, &mut self.optimizer)?;
+        self.position = resume::load(&self.files.state(), &mut self.net, &mut self.optimizer)?;
         let (Position { epoch, batch, .. }, epochs) = (&self.position, self.task.epochs());
         if *epoch > epochs {
             return Err(Error::input(format!("has trained {epoch} epochs already, more than {epochs}"))
@@ -205,7 +205,7 @@ impl<T: Task> Trainer<T> {
 
     fn save_state(&mut self) -> Result<()> {
         self.must_be_finite()?;
-        state::save(&self.files.state(), &mut self.net, &self.optimizer, &self.position, &self.metadata)
+        resume::save(&self.files.state(), &mut self.net, &self.optimizer, &self.position, &self.metadata)
     }
 
     /// Saves the state, and says how to go on.

@@ -1,7 +1,7 @@
 //! The weights that a user names, read: of a run's folder, or a file of any program's, whole or under a key.
 
 use super::files::{Files, Weights};
-use super::state::checkpoint_error;
+use super::resume::checkpoint_error;
 use crate::error::{Error, Result};
 use crate::looks;
 use gradus_models::checkpoint::{self, Loaded};

@@ -8,13 +8,13 @@
 //! | `events.out.tfevents.*` | the same for TensorBoard |
 //! | `weights/`, `state/` | the weights, and all that resuming needs |
 //!
-//! A resumed run may go on with some other settings: see `resume.rs`. It is rewound to the last epoch whose
+//! A resumed run may go on with some other settings: see `changes.rs`. It is rewound to the last epoch whose
 //! state was saved, so that its files are those of an unbroken one. An existing run is touched only where
 //! that is asked for.
 
+mod changes;
 mod events;
 mod results;
-mod resume;
 mod settings;
 pub mod status;
 
@@ -29,10 +29,10 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::plot::Chart;
+use changes::Resumed;
 use events::Events;
 use gradus_core::profile;
 use results::Results;
-use resume::Resumed;
 use settings::{ARGS, TEXT, complete, internal};
 
 const LOG: &str = "log.jsonl";

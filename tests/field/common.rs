@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use gradus::data::detection::{self, DetectionDataset};
-use gradus::data::{Description, Reading};
+use gradus::data::{Description, Reading, open_detection};
 use gradus::engine::detector_model::metadata;
 use gradus::error::Result;
 use gradus::image::Image;
@@ -62,7 +62,7 @@ impl Data {
     }
 
     pub fn open(&self) -> Result<Arc<dyn DetectionDataset>> {
-        detection::open(&self.source(), Reading::default())
+        open_detection(&self.source(), Reading::default())
     }
 
     pub fn described(&self) -> Description {

@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use gradus::data::Reading;
-use gradus::data::detection;
+use gradus::data::{Reading, open_detection};
 use serde_json::Value;
 
 use crate::common::{Data, gradus, said};
@@ -86,7 +85,7 @@ fn rf_detr_487_a_picture_that_ends_early_is_seen_at_once_and_can_be_skipped() {
     let error = data.refusal();
     assert!(error.contains("images cannot be read (1): image 3 (3.png): ends early"), "{error}");
     let skip = Reading { skip_bad: true, ..Reading::default() };
-    let left = detection::open(&data.source(), skip).unwrap();
+    let left = open_detection(&data.source(), skip).unwrap();
     assert_eq!((left.len(), left.name(0), left.name(1)), (2, "1.png".into(), "2.png".into()));
     assert!(left.faults().iter().any(|f| f.to_string().contains("(1 left out): image 3 (3.png)")));
     // In pictures to detect in, the others do not suffer.
@@ -115,7 +114,7 @@ fn damaged_images_to_test_on_are_told_before_the_first_epoch() {
     let data = Data::new(|_| {});
     [2, 3].iter().for_each(|i| damage(&data.at(&format!("images/{i}.png"))));
     assert!(data.open().is_ok());
-    let strict = detection::open(&data.source(), Reading { strict: true, skip_bad: false });
+    let strict = open_detection(&data.source(), Reading { strict: true, skip_bad: false });
     assert!(strict.err().unwrap().to_string().contains("is a damaged"));
     let run = data.at("run");
     let run = run.to_str().unwrap();

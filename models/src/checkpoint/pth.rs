@@ -1,4 +1,5 @@
-//! The two containers of `torch.save`: a pickle and the storages that its tensors refer to.
+//! The two containers of `torch.save`: a pickle and the storages that its tensors refer to. What a pickle
+//! asks for is read and never run, see `pickle.rs`.
 //!
 //! Since PyTorch 1.6 it is a zip archive of stored (not compressed) entries in one folder of any name:
 //! `data.pkl`, `data/KEY` for each storage, `byteorder`. Before, it was four pickles one after another (a

@@ -3,10 +3,11 @@
 use super::options::{Changes, Output, factor, moved, must_descend, source};
 use crate::cli::options::{Global, ReadingArgs, at_least_one, pick};
 use crate::data::detection::{self, TestSplit};
+use crate::data::open_detection;
 use crate::engine::detection::{Decay, Plan};
 use crate::engine::detector::{self, Settings};
 use crate::engine::files::Files;
-use crate::engine::state::checkpoint_error;
+use crate::engine::resume::checkpoint_error;
 use crate::engine::weights::Key;
 use crate::error::{Error, Result};
 use crate::looks;
@@ -114,7 +115,7 @@ impl DetectorArgs {
         must_descend(plan.lr, "0.005")?;
         let reading = self.faults.of_run(begun.map(|b| b.reading));
         let source = source(&self.data, begun.map(|b| b.data.as_str()))?;
-        let data = detection::open(source, reading)
+        let data = open_detection(source, reading)
             .map_err(|e| moved(e, self.data.as_ref(), source, "--data", &folder))?;
         // The state of a run that goes on holds all that its first weights were for.
         let kept = begun.filter(|_| self.weights.is_none() && Files::of(&folder).state().exists());

@@ -9,7 +9,7 @@ use super::dataset::{Coco, clamp, is_empty};
 use super::json::{Annotation, BAD_MASK, ImageInfo, Segmentation};
 use crate::data::description::Outcome::{self, LeftOut, Mended, Noted, Refused};
 use crate::data::description::{Faults, Reading};
-use crate::data::objects::bounded;
+use crate::data::detection::bounded;
 use crate::error::{Error, Result};
 use crate::image::{Header, Image};
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::json::{Annotation, ImageInfo, Instances, Segmentation};
 use crate::data::description::{Faults, Outcome, counted, skippable};
+use crate::data::detection::{DetectionDataset, ImageName, Object, Sample};
 use crate::data::images::Images;
-use crate::data::objects::{DetectionDataset, ImageName, Object, Sample};
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::metrics::coco::{Category, GroundTruth};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::objects::{DetectionDataset, Mirrored, Object};
+use crate::data::detection::{DetectionDataset, Mirrored, Object};
 use crate::data::{Images, Loader, Reading, Subset};
 use crate::error::Result;
 use crate::image::Image;

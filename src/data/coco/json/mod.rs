@@ -10,7 +10,7 @@ mod instances;
 mod results;
 mod syntax;
 
-pub use crate::data::objects::ImageName;
+pub use crate::data::detection::ImageName;
 pub use instances::{Annotation, ImageInfo, Instances, Segmentation};
 pub(super) use instances::{BAD_MASK, MAX_BYTES};
 pub use results::results_to_json;

@@ -10,7 +10,7 @@ use super::instances::{BAD_MASK, Instances, MAX_BYTES, Place, Segmentation, entr
 use super::syntax;
 use crate::data::coco::raw::{Entry, Wrong};
 use crate::data::description::{Faults, Outcome, Reading};
-use crate::data::objects::ImageName;
+use crate::data::detection::ImageName;
 use crate::error::Result;
 use crate::files;
 use crate::metrics::coco::Detection;

@@ -90,7 +90,7 @@ fn mirror(target: &mut Target, width: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::objects::Object;
+    use crate::data::detection::Object;
     use crate::data::{Loader, Scenes, Subset};
     use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! All that resuming needs, in one file that is replaced as a whole.
+//! How a training resumes: all that it needs, in one file that is replaced as a whole. The trainer
+//! (`trainer.rs`) saves it and goes on from it; which settings may differ then, `run/changes.rs` says.
 //!
 //! A training's future is a function of its weights, its optimiser's state and its position, since all
 //! randomness is derived from (seed, position). The file is safetensors: `model.*` holds the weights,
