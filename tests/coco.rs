@@ -45,9 +45,9 @@ fn toys_have_pycocotools_numbers() {
 #[cfg(feature = "real-data")]
 mod people {
     use super::*;
-    use gradus::data::Reading;
     use gradus::data::coco::{Coco, json::Segmentation};
     use gradus::data::detection::DetectionDataset;
+    use gradus::data::{Images, Reading};
     use gradus::metrics::rle::Rle;
     use std::path::PathBuf;
 

@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 
 use gradus::data::coco::Coco;
-use gradus::data::detection::{DetectionDataset, TestSplit, open};
+use gradus::data::detection::{DetectionDataset, TestSplit};
+use gradus::data::open_detection as open;
 use gradus::data::{Images, PennFudan, Reading};
 
 fn data() -> PathBuf {

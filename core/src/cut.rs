@@ -84,8 +84,7 @@ impl Cut {
     /// shared out where this leaves tasks of more than four million multiply-adds, or less than four for a
     /// thread; 32 tasks in all. Where strips of the left operand are made (`copied`), each serves at least
     /// six panels, to pay for it: measured in bf16, 256 x 1024 x 4096 took 5.4 ms with two panels and 3.2 to
-    /// 4.2 with six. The other numbers were not measured
-    /// one by one.
+    /// 4.2 with six. The other numbers were not measured one by one.
     pub fn of_packed(of: Extents, threads: usize, copied: bool) -> Cut {
         let tasks = of.tasks();
         let least = if of.cols * of.depth > 1 << 18 { 256 } else { 64 };

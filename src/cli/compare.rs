@@ -35,8 +35,8 @@ pub struct Compare {
     /// The least score that is shown
     #[arg(long, default_value_t = 0.5)]
     score: f32,
-    /// The weights after the last epoch, or those of the greatest test AP
-    #[arg(long, value_enum, default_value_t = Weights::Last)]
+    /// The weights after the last epoch (last), or those of the greatest test AP (best)
+    #[arg(long, value_enum, default_value_t = Weights::Last, hide_possible_values = true)]
     weights: Weights,
     /// Draw on plain gray: pictures of photos that may not be passed on
     #[arg(long)]

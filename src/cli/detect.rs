@@ -57,7 +57,7 @@ pub struct Detect {
     #[arg(long)]
     plain: bool,
     /// Of a run: best, the weights of the greatest test AP, or last, the newest
-    #[arg(long, value_enum, default_value_t = Weights::Best)]
+    #[arg(long, value_enum, default_value_t = Weights::Best, hide_possible_values = true)]
     weights: Weights,
     /// Leave out images that cannot be read, and say which
     #[arg(long)]

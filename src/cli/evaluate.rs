@@ -51,8 +51,8 @@ pub struct Evaluate {
     /// Of a detector: which images of data that it was not trained on are test (a run knows its own data's)
     #[arg(long, value_name = "RULE")]
     test_split: Option<TestSplit>,
-    /// Of a run: the best weights, or the newest
-    #[arg(long, value_enum, default_value_t = Weights::Best)]
+    /// Of a run: the best weights (best), or the newest (last)
+    #[arg(long, value_enum, default_value_t = Weights::Best, hide_possible_values = true)]
     weights: Weights,
     #[command(flatten)]
     key: Key,

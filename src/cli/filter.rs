@@ -34,8 +34,8 @@ pub struct FilterArgs {
     /// The result: a PNG file, or a folder for `all`
     #[arg(short = 'o', long, value_name = "OUT")]
     out: PathBuf,
-    /// What stands beyond the picture's border
-    #[arg(long, value_enum, default_value = "reflect")]
+    /// What stands beyond the picture's border: reflect, replicate, zero or wrap
+    #[arg(long, value_enum, default_value = "reflect", hide_possible_values = true)]
     border: Border,
     /// Show the size of signed results instead of their sign
     #[arg(long)]

@@ -68,7 +68,7 @@ impl Source {
         }
     }
 
-    /// Identifies the data, as [`Dataset::checksum`].
+    /// Identifies the data, as [`Images::checksum`].
     pub fn checksum(&self) -> String {
         match self {
             Source::Folder(folder) => folder.checksum(),

@@ -49,7 +49,7 @@ pub struct Category {
 /// An annotated object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Truth {
-    /// The annotation's id; see this file's head about 0.
+    /// The annotation's id. One of id 0, matched, counts as unmatched, as in pycocotools.
     pub id: i64,
     /// The image's id.
     pub image: i64,

@@ -374,10 +374,11 @@ fn add_runs<S: Simd<E>, E: Element>(
     for q in (0..apart).flat_map(|first| (first..runs.width).step_by(apart)) {
         for &(run, line) in places {
             let (from, to) = (&gradients[q * ld + run..], &mut sums[line + q * runs.step..]);
+            assert!(from.len() >= runs.len && to.len() >= runs.len.next_multiple_of(S::LANES));
             for c in (0..runs.len).step_by(S::LANES) {
                 let n = S::LANES.min(runs.len - c);
-                // SAFETY: c < len. Run q < width ends in its line at q·step + len, and `sums` has a vector
-                // more for each line; row q holds len numbers from `run` on, n of them from c on.
+                // SAFETY: c < len, so that by the assertion a whole vector from c on is in `to`, and n numbers
+                // from c on are in `from`.
                 unsafe {
                     let (from, to) = (from.as_ptr().add(c), to.as_mut_ptr().add(c));
                     let sum = s.add(s.load(to), s.load_n(from, n));

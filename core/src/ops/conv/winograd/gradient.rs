@@ -1,10 +1,9 @@
 //! The gradient of the weights: dw = Gᵀ (Σ_t V_tc ⊙ (A dy Aᵀ)_to) G.
 //!
 //! The sum goes over all tiles, and its N² planes have a number for each pair of channels. A piece of work is
-//! a range of input channels by a range of output
-//! channels, whose sums are read and written once for each block of tiles.
-//! Where this leaves few pieces the tiles are cut into parts as well; the parts' sums are added in order, and
-//! then mapped back to taps.
+//! a range of input channels by a range of output channels, whose sums are read and written once for each
+//! block of tiles. Where this leaves few pieces the tiles are cut into parts as well; the parts' sums are
+//! added in order, and then mapped back to taps.
 
 use super::tiles::{Images, OutputTiles, Planes, Points, Registers, tiled};
 use super::transform::{InputMap, OutputGradientMap, POINTS, WeightGradientMap, both_axes, points};
