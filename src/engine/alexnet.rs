@@ -197,7 +197,7 @@ fn pictures_of_validation(run: &Run, net: &AlexNet, splits: &Splits, settings: &
     let classes = splits.classes();
     let labels = batch.labels.iter().map(|&l| classes[l].clone());
     let right = |(p, &l): (usize, &usize)| {
-        if p == l { classes[p].clone() } else { format!("{} ✗", classes[p]) }
+        if p == l { classes[p].clone() } else { format!("× {}", classes[p]) }
     };
     let predicted = predictions(&logits).zip(&batch.labels).map(right);
     let drawn = grid("Validation images: labels", &batch, transform, labels);
