@@ -42,6 +42,7 @@
 //! # Ok::<(), gradus::Error>(())
 //! ```
 #![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod analysis;
 pub mod bench;

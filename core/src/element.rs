@@ -1,6 +1,7 @@
 //! The numbers a tensor is made of: f32, which runs, and f64, which proves.
 
 use crate::arena::Arena;
+use crate::elementary::{double, single};
 use crate::simd::{Isa, Kernel, dispatch_f32_on, dispatch_f64_on};
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
@@ -64,24 +65,30 @@ pub trait Element:
     fn from_f64(x: f64) -> Self;
     /// Exact.
     fn to_f64(self) -> f64;
-    /// e^x
+    /// e^x, here and below as [`crate::elementary`] has it.
     fn exp(self) -> Self;
     /// The natural logarithm.
     fn ln(self) -> Self;
     /// ln(1 + x), accurate near 0.
     fn ln_1p(self) -> Self;
-    /// The square root.
-    fn sqrt(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
+    /// 1 / (1 + e^-x)
+    fn sigmoid(self) -> Self;
+    /// The sine.
+    fn sin(self) -> Self;
+    /// The cosine.
+    fn cos(self) -> Self;
+    /// The inverse tangent.
+    fn atan(self) -> Self;
+    /// The error function.
+    fn erf(self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
     /// |x|
     fn abs(self) -> Self;
     /// The largest integer not above.
     fn floor(self) -> Self;
-    /// The inverse tangent.
-    fn atan(self) -> Self;
-    /// x^n
-    fn powi(self, n: i32) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
 
@@ -121,8 +128,17 @@ pub trait Element:
     fn arena() -> &'static Arena<Self>;
 }
 
+macro_rules! elementary {
+    ($functions:ident: $($name:ident)*) => { $(
+        #[inline(always)]
+        fn $name(self) -> Self {
+            $functions::$name(self)
+        }
+    )* };
+}
+
 macro_rules! element {
-    ($t:ident, $dispatch:ident, $own:ident of ($on_f32:pat_param, $on_f64:pat_param)) => {
+    ($t:ident, $functions:ident, $dispatch:ident, $own:ident of ($on_f32:pat_param, $on_f64:pat_param)) => {
         impl Element for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -138,25 +154,10 @@ macro_rules! element {
             fn to_f64(self) -> f64 {
                 f64::from(self)
             }
-            #[inline(always)]
-            fn exp(self) -> Self {
-                $t::exp(self)
-            }
-            #[inline(always)]
-            fn ln(self) -> Self {
-                $t::ln(self)
-            }
-            #[inline(always)]
-            fn ln_1p(self) -> Self {
-                $t::ln_1p(self)
-            }
+            elementary! { $functions: exp ln ln_1p tanh sigmoid sin cos atan erf }
             #[inline(always)]
             fn sqrt(self) -> Self {
                 $t::sqrt(self)
-            }
-            #[inline(always)]
-            fn tanh(self) -> Self {
-                $t::tanh(self)
             }
             #[inline(always)]
             fn abs(self) -> Self {
@@ -165,14 +166,6 @@ macro_rules! element {
             #[inline(always)]
             fn floor(self) -> Self {
                 $t::floor(self)
-            }
-            #[inline(always)]
-            fn atan(self) -> Self {
-                $t::atan(self)
-            }
-            #[inline(always)]
-            fn powi(self, n: i32) -> Self {
-                $t::powi(self, n)
             }
             #[inline(always)]
             fn is_finite(self) -> bool {
@@ -198,5 +191,5 @@ macro_rules! element {
     };
 }
 
-element!(f32, dispatch_f32_on, own of (own, _));
-element!(f64, dispatch_f64_on, own of (_, own));
+element!(f32, single, dispatch_f32_on, own of (own, _));
+element!(f64, double, dispatch_f64_on, own of (_, own));

@@ -65,13 +65,16 @@ pub fn xavier_uniform<E: Element>(shape: impl Into<Shape>, gain: f64, rng: &mut 
 /// Normal values.
 #[track_caller]
 pub fn normal<E: Element>(shape: impl Into<Shape>, mean: f64, std: f64, rng: &mut Rng) -> Tensor<E> {
-    draw(shape.into(), rng, |r| mean + std * r.normal())
+    draw(shape.into(), rng, |r, z| {
+        r.normals(z);
+        z.iter_mut().for_each(|z| *z = mean + std * *z);
+    })
 }
 
 /// Uniform values in [lo, hi).
 #[track_caller]
 pub fn uniform<E: Element>(shape: impl Into<Shape>, lo: f64, hi: f64, rng: &mut Rng) -> Tensor<E> {
-    draw(shape.into(), rng, |r| r.range(lo, hi))
+    draw(shape.into(), rng, |r, u| u.iter_mut().for_each(|u| *u = r.range(lo, hi)))
 }
 
 /// One value everywhere.
@@ -93,12 +96,21 @@ fn xavier(shape: &Shape, gain: f64) -> f64 {
     gain * (2.0 / (input + output).max(1) as f64).sqrt()
 }
 
-fn draw<E: Element>(shape: Shape, rng: &mut Rng, f: impl Fn(&mut Rng) -> f64 + Send + Sync) -> Tensor<E> {
+fn draw<E: Element>(
+    shape: Shape,
+    rng: &mut Rng,
+    f: impl Fn(&mut Rng, &mut [f64]) + Send + Sync,
+) -> Tensor<E> {
     let rng = rng.split();
     let mut t = Tensor::stale(shape);
     parallel::chunks(t.data_mut(), parallel::GRAIN, |i, chunk| {
         let mut rng = rng.at(i as u64);
-        chunk.iter_mut().for_each(|v| *v = E::from_f64(f(&mut rng)));
+        let mut some = [0.0; 256];
+        for values in chunk.chunks_mut(some.len()) {
+            let some = &mut some[..values.len()];
+            f(&mut rng, some);
+            values.iter_mut().zip(some).for_each(|(v, x)| *v = E::from_f64(*x));
+        }
     });
     t
 }

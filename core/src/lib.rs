@@ -61,7 +61,7 @@
 //!     let Var { value, node } = x;
 //!     let x = value.clone();
 //!     g.record("cube", value.map(|v| v * v * v), &[node], move |dy, slots| {
-//!         slots.add(node, || Tensor::from_fn(*dy.shape(), |i| 3.0 * x.data()[i].powi(2) * dy.data()[i]));
+//!         slots.add(node, || Tensor::from_fn(*dy.shape(), |i| 3.0 * x.data()[i] * x.data()[i] * dy.data()[i]));
 //!     })
 //! }
 //!
@@ -72,11 +72,13 @@
 //! assert_eq!(g.backward(&y).of(&x).unwrap().item(), 12.0);
 //! ```
 #![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod arena;
 pub mod buffer;
 mod cut;
 mod element;
+pub mod elementary;
 mod epilogue;
 mod finite;
 pub mod gemm;

@@ -6,6 +6,10 @@
 //! the augmentation of image 17 in epoch 3 is `rng.stream("augment").at(3).at(17)`, whichever thread computes
 //! it, and a saved generator is two integers.
 
+use crate::element::Element;
+use crate::elementary::double;
+use crate::simd::{Kernel, Simd};
+
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
 #[inline]
@@ -103,8 +107,18 @@ impl Rng {
 
     /// Standard normal, by Box and Muller's transform; two numbers are drawn for each.
     pub fn normal(&mut self) -> f64 {
-        let r = (-2.0 * (1.0 - self.f64()).ln()).sqrt();
-        r * (std::f64::consts::TAU * self.f64()).cos()
+        let u = self.pair();
+        box_muller(u[0], u[1])
+    }
+
+    /// Numbers in (0, 1] and in [0, 2π).
+    fn pair(&mut self) -> [f64; 2] {
+        [1.0 - self.f64(), std::f64::consts::TAU * self.f64()]
+    }
+
+    /// As many standard normal numbers: what [`Rng::normal`] gives one by one, on vectors.
+    pub fn normals(&mut self, out: &mut [f64]) {
+        f64::dispatch(Normals { rng: self, out });
     }
 
     /// Fisher and Yates' shuffle.
@@ -121,6 +135,41 @@ impl Rng {
         p
     }
 }
+
+/// √(-2 ln u) cos v
+#[inline(always)]
+fn box_muller(u: f64, v: f64) -> f64 {
+    (-2.0 * double::ln(u)).sqrt() * double::cos_of_small(v)
+}
+
+/// The numbers that [`Rng::normals`] gives.
+struct Normals<'a> {
+    rng: &'a mut Rng,
+    out: &'a mut [f64],
+}
+
+impl Kernel<f64> for Normals<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<f64>>(self, _: S) {
+        let Normals { rng, out } = self;
+        for chunk in out.chunks_mut(LANES) {
+            let mut u = [[0.0; LANES]; 2];
+            for k in 0..chunk.len() {
+                [u[0][k], u[1][k]] = rng.pair();
+            }
+            // All lanes, whatever the chunk's length: a loop over fewer would run one by one.
+            let mut z = [0.0; LANES];
+            for k in 0..LANES {
+                z[k] = box_muller(u[0][k], u[1][k]);
+            }
+            chunk.copy_from_slice(&z[..chunk.len()]);
+        }
+    }
+}
+
+/// Normal numbers that are made together.
+const LANES: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 //! choice; two schedules on top of each other (a warm-up and a decay) are `warmup.lr(decay.lr(base, epoch),
 //! batch)`.
 
+use crate::elementary;
 use std::f64::consts::PI;
 
 /// The shape between the extremes of a one-cycle schedule.
@@ -20,7 +21,7 @@ impl Anneal {
     /// From `a` at x = 0 to `b` at x = 1.
     fn between(self, a: f64, b: f64, x: f64) -> f64 {
         match self {
-            Anneal::Cosine => b + (a - b) / 2.0 * (1.0 + (PI * x).cos()),
+            Anneal::Cosine => b + (a - b) / 2.0 * (1.0 + elementary::cos(PI * x)),
             Anneal::Linear => a + (b - a) * x,
         }
     }
@@ -142,7 +143,7 @@ impl Schedule {
     /// The learning rate after t steps, from the base rate.
     pub fn lr(&self, base: f64, t: usize) -> f64 {
         // Beyond 2³¹ steps a power differs from the one at 2³¹ in nothing that a schedule is used for.
-        let power = |gamma: f64, n: usize| gamma.powi(i32::try_from(n).unwrap_or(i32::MAX));
+        let power = |gamma: f64, n: usize| elementary::powi(gamma, i32::try_from(n).unwrap_or(i32::MAX));
         match self {
             Schedule::Constant => base,
             Schedule::Step { step_size, gamma } => base * power(*gamma, t / (*step_size).max(1)),
@@ -157,7 +158,7 @@ impl Schedule {
             Schedule::Exponential { gamma } => base * power(*gamma, t),
             Schedule::Cosine { t_max, eta_min } => {
                 let x = t as f64 / (*t_max).max(1) as f64;
-                eta_min + (base - eta_min) * (1.0 + (PI * x).cos()) / 2.0
+                eta_min + (base - eta_min) * (1.0 + elementary::cos(PI * x)) / 2.0
             }
             Schedule::OneCycle(cycle) => cycle.lr(t),
         }

@@ -1,5 +1,6 @@
 //! AlexNet, ResNet, MobileNetV2 and two-stage detectors, with PyTorch's checkpoints.
 #![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod alexnet;
 pub mod body;

@@ -1,5 +1,7 @@
 //! Eigenvalues and eigenvectors of small symmetric matrices, by Jacobi's rotations.
 
+use gradus_core::elementary;
+
 /// The eigenvalues of a symmetric matrix of n rows, ascending, and for each its eigenvector, all of length 1
 /// and orthogonal (Jacobi 1846: rotations that each remove one element outside of the diagonal). In the basis
 /// of these vectors ½ wᵀAw is a sum of squares. Panics when the matrix is not square and symmetric.
@@ -35,8 +37,8 @@ fn rotate(a: &mut [Vec<f64>], v: &mut [Vec<f64>], p: usize, q: usize) {
         return;
     }
     let theta = (a[q][q] - a[p][p]) / (2.0 * a[p][q]);
-    let tan = theta.signum() / (theta.abs() + theta.hypot(1.0));
-    let cos = 1.0 / tan.hypot(1.0);
+    let tan = theta.signum() / (theta.abs() + elementary::hypot(theta, 1.0));
+    let cos = 1.0 / elementary::hypot(tan, 1.0);
     let sin = tan * cos;
     let turn = |x: f64, y: f64| (cos * x - sin * y, sin * x + cos * y);
     for row in a.iter_mut() {

@@ -112,7 +112,7 @@ fn leading(c: &[f64], d: usize, k: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
         let image = combine(&image, &pairs);
         values = pairs.iter().map(|p| p.0).collect();
         let error = |i: usize| {
-            let square: f64 = v[i].iter().zip(&image[i]).map(|(v, c)| (c - values[i] * v).powi(2)).sum();
+            let square: f64 = v[i].iter().zip(&image[i]).map(|(v, c)| c - values[i] * v).map(|d| d * d).sum();
             square.sqrt()
         };
         if (0..k).all(|i| error(i) <= TOLERANCE * values[0].abs()) {

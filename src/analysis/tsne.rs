@@ -16,7 +16,7 @@
 use super::Pca;
 use gradus_core::gemm::{Matrix, gemm};
 use gradus_core::simd::{Kernel, Simd};
-use gradus_core::{Element, Epilogue, Tensor, parallel};
+use gradus_core::{Element, Epilogue, Tensor, elementary, parallel};
 
 /// How to lay out.
 #[derive(Clone, Copy, Debug)]
@@ -240,14 +240,14 @@ fn neighbours<E: Element>(x: &Tensor<E>, count: usize) -> Vec<Vec<(u32, f64)>> {
 fn conditional(squares: &[f64], perplexity: f64) -> Vec<f64> {
     let nearest = squares.iter().copied().fold(f64::INFINITY, f64::min);
     let weights = |beta: f64| -> Vec<f64> {
-        let w: Vec<f64> = squares.iter().map(|s| (-beta * (s - nearest)).exp()).collect();
+        let w: Vec<f64> = squares.iter().map(|s| elementary::exp(-beta * (s - nearest))).collect();
         let sum: f64 = w.iter().sum();
         w.iter().map(|w| w / sum).collect()
     };
     // The entropy falls as β grows: bisection between powers of two.
     let (mut low, mut high, mut beta) = (0.0, f64::INFINITY, 1.0);
     for _ in 0..200 {
-        let error = entropy(&weights(beta)) - perplexity.ln();
+        let error = entropy(&weights(beta)) - elementary::ln(perplexity);
         if error.abs() < 1e-10 {
             break;
         }
@@ -263,7 +263,7 @@ fn conditional(squares: &[f64], perplexity: f64) -> Vec<f64> {
 }
 
 fn entropy(p: &[f64]) -> f64 {
-    p.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum()
+    p.iter().filter(|p| **p > 0.0).map(|p| -p * elementary::ln(*p)).sum()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! torchvision's (`RandomRotation`, `RandomHorizontalFlip`, `RandomCrop`, `RandomResizedCrop`, `Resize`,
 //! `CenterCrop` on images).
 
-use gradus_core::Rng;
+use gradus_core::{Rng, elementary};
 
 use crate::error::{Error, Result};
 use crate::image::{Filter, Image};
@@ -184,7 +184,8 @@ struct Rotation {
 
 impl Rotation {
     fn new(degrees: f64, side: usize) -> Self {
-        let (sin, cos) = (-degrees.to_radians()).sin_cos();
+        let angle = -degrees.to_radians();
+        let (sin, cos) = (elementary::sin(angle), elementary::cos(angle));
         let center = side as f64 / 2.0;
         let fixed = |v: f64| (v * 65_536.0 + 0.5).floor() as i64;
         // The source of pixel (x, y)'s center, relative to the picture's center, is R (x + 1/2, y + 1/2).
@@ -208,7 +209,7 @@ fn random_cut(width: usize, height: usize, rng: &mut Rng) -> [usize; 4] {
     let area = (width * height) as f64;
     for _ in 0..10 {
         let target = area * rng.range(0.08, 1.0);
-        let ratio = rng.range(f64::ln(least), f64::ln(most)).exp();
+        let ratio = elementary::exp(rng.range(elementary::ln(least), elementary::ln(most)));
         let w = (target * ratio).sqrt().round_ties_even() as usize;
         let h = (target / ratio).sqrt().round_ties_even() as usize;
         if (1..=width).contains(&w) && (1..=height).contains(&h) {

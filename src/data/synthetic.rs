@@ -8,7 +8,7 @@
 use std::f32::consts::{PI, TAU};
 use std::sync::Arc;
 
-use gradus_core::Rng;
+use gradus_core::{Rng, elementary};
 
 use super::classification::{Dataset, Splits};
 use super::images::Images;
@@ -124,7 +124,7 @@ impl Pose {
             6 | 7 => uniform(rng, -0.3, 0.3),
             _ => uniform(rng, -PI, PI),
         };
-        Pose { center, scale, turn: [angle.cos(), angle.sin()] }
+        Pose { center, scale, turn: [elementary::cos(angle), elementary::sin(angle)] }
     }
 
     /// A pixel's place in the shape's own coordinates, where the shape has about radius 1.
@@ -140,7 +140,7 @@ fn uniform(rng: &mut Rng, lo: f32, hi: f32) -> f32 {
 
 fn box_distance(u: f32, v: f32, a: f32, b: f32) -> f32 {
     let (x, y) = (u.abs() - a, v.abs() - b);
-    x.max(0.0).hypot(y.max(0.0)) + x.max(y).min(0.0)
+    elementary::hypot(x.max(0.0), y.max(0.0)) + x.max(y).min(0.0)
 }
 
 /// Distance to the polygon whose vertices lie at `points` equal angles, with alternating radii (outer,
@@ -148,11 +148,11 @@ fn box_distance(u: f32, v: f32, a: f32, b: f32) -> f32 {
 fn star_distance(u: f32, v: f32, points: f32, inner: f32) -> f32 {
     // Folded into half a sector, the polygon is one straight edge.
     let sector = PI / points;
-    let angle = (v.atan2(u).rem_euclid(2.0 * sector) - sector).abs();
-    let r = u.hypot(v);
-    let (x, y) = (r * (sector - angle).cos(), r * (sector - angle).sin());
-    let (ex, ey) = (inner * sector.cos() - 1.0, inner * sector.sin());
-    (ex * y - ey * (x - 1.0)) / -ex.hypot(ey)
+    let angle = (elementary::atan2(v, u).rem_euclid(2.0 * sector) - sector).abs();
+    let r = elementary::hypot(u, v);
+    let (x, y) = (r * elementary::cos(sector - angle), r * elementary::sin(sector - angle));
+    let (ex, ey) = (inner * elementary::cos(sector) - 1.0, inner * elementary::sin(sector));
+    (ex * y - ey * (x - 1.0)) / -elementary::hypot(ex, ey)
 }
 
 /// The signed distance of a class's shape; `form` are three numbers in 0..1 that vary it.
@@ -166,8 +166,8 @@ fn distance(class: usize, u: f32, v: f32, form: [f32; 3]) -> f32 {
     let frame = |u, v| box_distance(u, v, 0.8 + 0.25 * a, 0.8 + 0.25 * b);
     let period = 0.45 + 0.3 * b;
     match class {
-        0 => u.hypot(v * (1.0 + 0.35 * a)) - 0.9,
-        1 => (u.hypot(v * (1.0 + 0.3 * a)) - 0.75).abs() - (0.14 + 0.16 * b),
+        0 => elementary::hypot(u, v * (1.0 + 0.35 * a)) - 0.9,
+        1 => (elementary::hypot(u, v * (1.0 + 0.3 * a)) - 0.75).abs() - (0.14 + 0.16 * b),
         2 => box_distance(u, v, 0.78, 0.78 - 0.2 * a),
         3 => star_distance(u, v, 3.0, 0.5) + 0.08 * a,
         4 => {
@@ -184,8 +184,8 @@ fn distance(class: usize, u: f32, v: f32, form: [f32; 3]) -> f32 {
             checks.max(frame(u, v))
         }
         _ => {
-            let bite = (u - 0.45 - 0.2 * a).hypot(v) - (0.72 + 0.1 * b);
-            (u.hypot(v) - 0.95).max(-bite)
+            let bite = elementary::hypot(u - 0.45 - 0.2 * a, v) - (0.72 + 0.1 * b);
+            (elementary::hypot(u, v) - 0.95).max(-bite)
         }
     }
 }
@@ -207,9 +207,9 @@ fn colors(rng: &mut Rng) -> [[f32; 3]; 2] {
 fn texture(rng: &mut Rng) -> impl Fn(f32, f32) -> f32 + use<> {
     let waves: [[f32; 3]; 3] = std::array::from_fn(|_| {
         let (angle, length) = (uniform(rng, 0.0, TAU), uniform(rng, 5.0, 30.0));
-        [TAU / length * angle.cos(), TAU / length * angle.sin(), uniform(rng, 0.0, TAU)]
+        [TAU / length * elementary::cos(angle), TAU / length * elementary::sin(angle), uniform(rng, 0.0, TAU)]
     });
-    move |x, y| waves.iter().map(|w| (w[0] * x + w[1] * y + w[2]).sin()).sum::<f32>() / 3.0
+    move |x, y| waves.iter().map(|w| elementary::sin(w[0] * x + w[1] * y + w[2])).sum::<f32>() / 3.0
 }
 
 fn draw(class: usize, rng: &mut Rng) -> Image {
@@ -251,7 +251,7 @@ impl Bar {
         let angle = uniform(rng, 0.0, PI);
         let width = uniform(rng, 1.0, 3.5);
         let present = rng.chance(0.2);
-        let normal = [angle.cos(), angle.sin()];
+        let normal = [elementary::cos(angle), elementary::sin(angle)];
         let offset = 16.0 * (normal[0] + normal[1]) + uniform(rng, -13.0, 13.0);
         let color = [uniform(rng, 0.0, 255.0), uniform(rng, 0.0, 255.0), uniform(rng, 0.0, 255.0)];
         Bar { normal, offset, half: if present { width / 2.0 } else { -1.0 }, color }

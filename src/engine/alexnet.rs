@@ -10,7 +10,7 @@ use crate::metrics::confusion::{Confusion, predictions};
 use crate::plot;
 use crate::run::{Existing, Run};
 use gradus_core::optim::Adam;
-use gradus_core::{Rng, Tape, simd};
+use gradus_core::{Rng, Tape, elementary, simd};
 use gradus_models::AlexNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -136,7 +136,7 @@ fn prepare<'a>(
 
 /// What to say of a validation loss no better than that of guessing, ln(classes) less a thousandth.
 fn learned_nothing(loss: f64, classes: usize) -> Option<String> {
-    let guessing = (classes as f64).ln();
+    let guessing = elementary::ln(classes as f64);
     (classes > 1 && loss > 0.999 * guessing).then(|| {
         format!(
             "a validation loss of {loss:.4} is no better than guessing among {classes} classes ({guessing:.4}). \

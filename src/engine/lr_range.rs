@@ -14,7 +14,7 @@ use crate::plot::{Chart, Scale, Series};
 use crate::progress::Progress;
 use gradus_core::gemm::Precision;
 use gradus_core::optim::{Adam, Optimizer};
-use gradus_core::{Rng, Tape};
+use gradus_core::{Rng, Tape, elementary};
 use gradus_models::AlexNet;
 use gradus_models::checkpoint::{load_matching, state_dict};
 use serde::Serialize;
@@ -113,7 +113,7 @@ fn descend(
     let batches = (0..).flat_map(|epoch| loader.epoch(epoch, 0));
     for (t, batch) in batches.take(s.steps).enumerate() {
         let batch = batch?;
-        let lr = s.from * (s.to / s.from).powf(t as f64 / s.steps as f64);
+        let lr = s.from * elementary::exp(t as f64 / s.steps as f64 * elementary::ln(s.to / s.from));
         optimizer.set_lr(lr);
         let mut g = Tape::train(&mut root.stream("dropout").at(t as u64)).in_precision(s.precision);
         let logits = net.forward(&mut g, batch.images.clone().into());
@@ -162,7 +162,7 @@ fn must_have_diverged(net: &mut AlexNet, shown: &[Shown], batch: &Batch, step: u
 
 /// The learning rate at which the loss falls fastest in its logarithm, `skip` points away from each end.
 fn suggest(lr: &[f64], loss: &[f64], skip: usize) -> Option<f64> {
-    let slope = |i: usize| (loss[i + 1] - loss[i - 1]) / (lr[i + 1] / lr[i - 1]).ln();
+    let slope = |i: usize| (loss[i + 1] - loss[i - 1]) / elementary::ln(lr[i + 1] / lr[i - 1]);
     (skip.max(1)..lr.len().saturating_sub(skip.max(1)))
         .map(|i| (slope(i), lr[i]))
         .filter(|(slope, _)| *slope < 0.0)

@@ -5,6 +5,7 @@ use super::quadratic::{Quadratic, Verdict, limit, steps_needed};
 use crate::error::{Error, Result};
 use crate::image::Color;
 use crate::plot::{Chart, Scale, Series, Style};
+use gradus_core::elementary;
 use gradus_core::optim::{Adam, Rule, Sgd};
 use serde::Serialize;
 use std::fmt;
@@ -132,7 +133,7 @@ pub fn descend(
     let walk = steps.unwrap_or_else(|| needed.map_or(SHORT, |n| n.min(LONGEST) as usize));
     let path = q.descend(rule, &start, walk);
     let last = path.last().map_or(start, |w| [w[0], w[1]]);
-    let norm = |w: [f64; 2]| w[0].hypot(w[1]);
+    let norm = |w: [f64; 2]| elementary::hypot(w[0], w[1]);
     let grown = !norm(last).is_finite() || norm(last) > 2.0 * norm(start);
     let observed = if grown { "diverges" } else { "converges" };
     let report = DescentReport {
@@ -195,7 +196,7 @@ fn path_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
             let level = most * f64::from(k * k) / 25.0;
             let ring = (0..=96).map(|i| {
                 let t = std::f64::consts::TAU * f64::from(i) / 96.0;
-                ((level / a).sqrt() * t.cos(), (level / b).sqrt() * t.sin())
+                ((level / a).sqrt() * elementary::cos(t), (level / b).sqrt() * elementary::sin(t))
             });
             let name = if k == 1 { "equal loss" } else { "" };
             chart =
@@ -225,7 +226,8 @@ fn region_chart(q: &Quadratic, rule: &Sgd) -> Chart {
     } else {
         (format!("Where {kind} {:.2} converges", rule.momentum), format!("limit {most:.2}/max"))
     };
-    let kappas: Vec<f64> = (0..=120).map(|i| 10f64.powf(f64::from(i) / 30.0)).collect();
+    let kappas: Vec<f64> =
+        (0..=120).map(|i| elementary::exp(f64::from(i) / 30.0 * std::f64::consts::LN_10)).collect();
     let curve = |f: &dyn Fn(f64) -> f64| kappas.iter().map(|&k| (f(k), k)).collect::<Vec<_>>();
     let mut chart = Chart::new(&title, "learning rate x smaller curvature", "ratio of the curvatures")
         .x_scale(Scale::Log)

@@ -7,7 +7,7 @@
 use super::filters::{Border, Filter, Kind};
 use crate::error::Result;
 use crate::image::{Align, Canvas, Color, Image, Limits, Samples, save_png_in_bands};
-use gradus_core::Tensor;
+use gradus_core::{Tensor, elementary};
 use std::ops::Range;
 use std::path::Path;
 
@@ -155,7 +155,7 @@ pub fn response_picture(filter: &Filter) -> Option<Image> {
     let (left, top) = (46, 44);
     let magnitude = |x: usize, y: usize| {
         let at = |i: usize| std::f64::consts::PI * (i as f64 - 128.0) / 128.0;
-        filter.response(at(x), at(y)).map(|(re, im)| re.hypot(im))
+        filter.response(at(x), at(y)).map(|(re, im)| elementary::hypot(re, im))
     };
     let values: Vec<f64> =
         (0..SIDE * SIDE).map(|i| magnitude(i % SIDE, i / SIDE)).collect::<Option<Vec<f64>>>()?;

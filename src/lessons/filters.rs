@@ -7,7 +7,7 @@
 //! (1 for blur and sharpening, 0 for edges); white noise of variance s² leaves with s² Σ (w/d)².
 
 use gradus_core::ops::conv::{Conv, Fused};
-use gradus_core::{Element, Tape, Tensor};
+use gradus_core::{Element, Tape, Tensor, elementary};
 use std::ops::Range;
 
 /// Rows top to bottom, each left to right.
@@ -270,7 +270,7 @@ impl Filter {
                 for (l, weight) in (-1..).zip(row) {
                     let phase = f64::from(l) * wx + f64::from(k) * wy;
                     let share = f64::from(weight) / f64::from(divisor);
-                    h = (h.0 + share * phase.cos(), h.1 + share * phase.sin());
+                    h = (h.0 + share * elementary::cos(phase), h.1 + share * elementary::sin(phase));
                 }
             }
             h

@@ -14,7 +14,7 @@
 //! r = (√κ − 1) / (√κ + 1), and its error falls like (1 + t) rᵗ, for the roots are double (claims D1 to D7).
 
 use gradus_core::optim::State;
-use gradus_core::{Element, Rule, Sgd, Tape, Tensor};
+use gradus_core::{Element, Rule, Sgd, Tape, Tensor, elementary};
 
 /// L(w) = ½ Σ cᵢ wᵢ².
 #[derive(Clone, Debug, PartialEq)]
@@ -108,7 +108,8 @@ impl Quadratic {
     pub fn best_heavy_ball(&self) -> Option<Sgd> {
         let (low, high) = (self.min().sqrt(), self.max().sqrt());
         let rate = (high - low) / (high + low);
-        (self.min() > 0.0).then(|| Sgd { momentum: rate * rate, ..Sgd::new(4.0 / (low + high).powi(2)) })
+        (self.min() > 0.0)
+            .then(|| Sgd { momentum: rate * rate, ..Sgd::new(4.0 / ((low + high) * (low + high))) })
     }
 
     /// Nesterov's momentum with its usual parameters, η = 1 / max and μ = (√κ − 1) / (√κ + 1); its rate is
@@ -202,7 +203,7 @@ impl Quadratic {
 /// The least t with rateᵗ ≤ shrink, for a shrink in (0, 1) such as 1e-6: ⌈ln shrink / ln rate⌉. `None` where
 /// the rate is 1 or more.
 pub fn steps_needed(rate: f64, shrink: f64) -> Option<u64> {
-    (rate < 1.0).then(|| (shrink.ln() / rate.ln()).ceil().max(1.0) as u64)
+    (rate < 1.0).then(|| (elementary::ln(shrink) / elementary::ln(rate)).ceil().max(1.0) as u64)
 }
 
 /// The bound on ηc: `rule` converges along a curvature c iff 0 < ηc < this.

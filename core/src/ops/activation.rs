@@ -58,7 +58,7 @@ macro_rules! table {
 table! {
     Relu {} "relu" keeps Y: |x| Activation::Relu.apply(x); |g, y| if Activation::Relu.passes(y) { g } else { E::ZERO };
     Relu6 {} "relu6" keeps Y: |x| Activation::Relu6.apply(x); |g, y| if Activation::Relu6.passes(y) { g } else { E::ZERO };
-    Sigmoid {} "sigmoid" keeps Y: |x| E::ONE / (E::ONE + (-x).exp()); |g, y| g * (E::ONE - y) * y;
+    Sigmoid {} "sigmoid" keeps Y: |x| x.sigmoid(); |g, y| g * (E::ONE - y) * y;
     Tanh {} "tanh" keeps Y: |x| x.tanh(); |g, y| g * (E::ONE - y * y);
     Exp {} "exp" keeps Y: |x| x.exp(); |g, y| g * y;
     Log {} "log" keeps X: |x| x.ln(); |g, x| g / x;

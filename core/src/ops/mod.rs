@@ -7,6 +7,7 @@ mod dropout;
 mod elementwise;
 mod fused;
 mod linear;
+mod lines;
 mod loss;
 mod matmul;
 mod norm;

@@ -3,129 +3,46 @@
 //!
 //! Backward, with ⟨·⟩ the sum along the axis: y (g - ⟨g y⟩) for softmax, g - e^y ⟨g⟩ for its logarithm.
 
-use crate::parallel::{self, Shared};
+use super::lines::{Lines, WIDTH, exps, lns};
 use crate::shape::Around;
 use crate::tape::{Tape, Var};
 use crate::{element::Element, profile, tensor::Tensor};
 
-/// Elements of one task. Exponentials cost about ten times what light work does, and so this is an eighth of
-/// [`parallel::GRAIN`]; not measured.
-const PIECE: usize = 2048;
-/// Neighbouring lines along the axis that are worked on together: two vectors of the widest instruction set,
-/// two cache lines of f32. Not measured.
-const WIDTH: usize = 32;
-
-impl Around {
-    /// Calls `f` for bundles of up to [`WIDTH`] neighbouring lines, on all threads. `f` reads and writes
-    /// `dst` through the bundle, and reads `src`, of the same shape or empty.
-    fn bundles<E: Element>(self, dst: &mut [E], src: &[E], f: impl Fn(&mut Bundle<'_, E>) + Send + Sync) {
-        let Around { outer, n, inner } = self;
-        let bundles = inner.div_ceil(WIDTH);
-        let together = (PIECE / (n * inner.min(WIDTH)).max(1)).max(1);
-        let dst = Shared::new(dst);
-        parallel::ranges(outer * bundles, together, |range| {
-            for task in range {
-                let first = task % bundles * WIDTH;
-                let start = task / bundles * n * inner + first;
-                f(&mut Bundle { dst, src, start, stride: inner, n, width: WIDTH.min(inner - first) });
-            }
-        });
-    }
-}
-
-/// Up to [`WIDTH`] neighbouring lines.
-struct Bundle<'a, E> {
-    dst: Shared<'a, E>,
-    src: &'a [E],
-    start: usize,
-    stride: usize,
-    n: usize,
-    width: usize,
-}
-
-impl<E: Element> Bundle<'_, E> {
-    /// Element i of each line.
-    fn dst(&mut self, i: usize) -> &mut [E] {
-        let at = self.start + i * self.stride;
-        // SAFETY: bundles have no line in common, and while the borrow of self lasts nothing else is borrowed
-        // of this one.
-        unsafe { self.dst.slice(at..at + self.width) }
-    }
-
-    /// Element i of each line of the other tensor.
-    fn src(&self, i: usize) -> &[E] {
-        &self.src[self.start + i * self.stride..][..self.width]
-    }
-
-    /// m of each line.
-    fn max(&mut self) -> [E; WIDTH] {
-        let mut m = [E::NEG_INFINITY; WIDTH];
-        for i in 0..self.n {
-            m.iter_mut().zip(self.dst(i)).for_each(|(m, x)| *m = x.max(*m));
-        }
-        m
-    }
-}
-
 /// softmax in place.
 fn softmax<E: Element>(x: &mut Tensor<E>, around: Around) {
-    around.bundles(x.data_mut(), &[], |b| {
-        let (m, mut s) = (b.max(), [E::ZERO; WIDTH]);
-        for i in 0..b.n {
-            for ((x, &m), s) in b.dst(i).iter_mut().zip(&m).zip(&mut s) {
-                *x = (*x - m).exp();
-                *s += *x;
-            }
-        }
-        for i in 0..b.n {
-            b.dst(i).iter_mut().zip(&s).for_each(|(x, &s)| *x /= s);
-        }
+    Lines::for_each(x.data_mut(), around, |_, mut lines| {
+        let m = lines.max();
+        let (e, mut s) = lines.exps_less(m);
+        lines.change_with(&mut s, &e, |s, x, e| *x = e / *s);
     });
 }
 
 /// log softmax in place.
 fn log_softmax<E: Element>(x: &mut Tensor<E>, around: Around) {
-    around.bundles(x.data_mut(), &[], |b| {
-        let (m, mut s) = (b.max(), [E::ZERO; WIDTH]);
-        for i in 0..b.n {
-            s.iter_mut().zip(b.dst(i)).zip(&m).for_each(|((s, x), &m)| *s += (*x - m).exp());
-        }
-        let ln_s = s.map(E::ln);
-        for i in 0..b.n {
-            b.dst(i).iter_mut().zip(&m).zip(&ln_s).for_each(|((x, &m), &ln_s)| *x = (*x - m) - ln_s);
-        }
+    Lines::for_each(x.data_mut(), around, |_, mut lines| {
+        let m = lines.max();
+        let (_, mut s) = lines.exps_less(m);
+        lns(&mut s);
+        lines.change(&mut s, |ln_s, x| *x -= *ln_s);
     });
 }
 
 /// y (g - ⟨g y⟩), in place of g.
 fn softmax_backward<E: Element>(g: &mut Tensor<E>, y: &Tensor<E>, around: Around) {
-    around.bundles(g.data_mut(), y.data(), |b| {
-        let mut dot = [E::ZERO; WIDTH];
-        for i in 0..b.n {
-            for (k, d) in dot.iter_mut().enumerate().take(b.width) {
-                *d += b.dst(i)[k] * b.src(i)[k];
-            }
-        }
-        for i in 0..b.n {
-            for (k, &dot) in dot.iter().enumerate().take(b.width) {
-                b.dst(i)[k] = b.src(i)[k] * (b.dst(i)[k] - dot);
-            }
-        }
+    Lines::for_each(g.data_mut(), around, |start, mut lines| {
+        let (y, mut dot) = (lines.copy_of(y.data(), start), [E::ZERO; WIDTH]);
+        lines.change_with(&mut dot, &y, |dot, g, y| *dot += *g * y);
+        lines.change_with(&mut dot, &y, |dot, g, y| *g = y * (*g - *dot));
     });
 }
 
 /// g - e^y ⟨g⟩, in place of g.
 fn log_softmax_backward<E: Element>(g: &mut Tensor<E>, y: &Tensor<E>, around: Around) {
-    around.bundles(g.data_mut(), y.data(), |b| {
-        let mut sum = [E::ZERO; WIDTH];
-        for i in 0..b.n {
-            sum.iter_mut().zip(b.dst(i)).for_each(|(s, g)| *s += *g);
-        }
-        for i in 0..b.n {
-            for (k, &sum) in sum.iter().enumerate().take(b.width) {
-                b.dst(i)[k] = b.dst(i)[k] - b.src(i)[k].exp() * sum;
-            }
-        }
+    Lines::for_each(g.data_mut(), around, |start, mut lines| {
+        let (mut e, mut sum) = (lines.copy_of(y.data(), start), [E::ZERO; WIDTH]);
+        exps(&mut e);
+        lines.change(&mut sum, |sum, g| *sum += *g);
+        lines.change_with(&mut sum, &e, |sum, g, e| *g -= e * *sum);
     });
 }
 

@@ -5,6 +5,7 @@
 
 use super::block::{Formula, ParamBlock, get, put};
 use crate::element::Element;
+use crate::elementary;
 use crate::simd::Simd;
 
 /// Adam and AdamW. `Adam { weight_decay: 1e-4, ..Adam::new(1e-3) }`.
@@ -60,7 +61,7 @@ impl Adam {
     pub(super) fn at_step<E: Element>(&self, t: u64) -> AdamStep<E> {
         let e = E::from_f64;
         let (beta1, beta2) = self.betas;
-        let t = t as f64;
+        let power = |beta| elementary::powi(beta, i32::try_from(t).unwrap_or(i32::MAX));
         let (shrink, decay) =
             if self.decoupled { (self.lr * self.weight_decay, 0.0) } else { (0.0, self.weight_decay) };
         AdamStep {
@@ -68,8 +69,8 @@ impl Adam {
             keep: e(1.0 - shrink),
             first: e(1.0 - beta1),
             second: [e(beta2), e(1.0 - beta2)],
-            rate: e(self.lr / (1.0 - beta1.powf(t))),
-            root: e((1.0 - beta2.powf(t)).sqrt()),
+            rate: e(self.lr / (1.0 - power(beta1))),
+            root: e((1.0 - power(beta2)).sqrt()),
             eps: e(self.eps),
             amsgrad: self.amsgrad,
         }

@@ -10,7 +10,7 @@
 
 use super::boxes::BBox;
 use crate::scalar::Scalar;
-use gradus_core::Element;
+use gradus_core::{Element, elementary};
 
 /// The weights ω.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +38,7 @@ impl BoxCoder {
 
     /// The greatest logarithm of a growth: ln(1000 / 16).
     pub fn most_growth() -> f64 {
-        (1000.0f64 / 16.0).ln()
+        elementary::ln(1000.0f64 / 16.0)
     }
 
     /// The code of a box `b`, of positive sides, seen from a reference box, of positive sides.

@@ -6,12 +6,17 @@
 
 use super::boxes::{BBox, area, boxes};
 use gradus_core::ops::roi_align::{Roi, RoiAlign};
-use gradus_core::{Element, Tape, Tensor, Var};
+use gradus_core::{Element, Tape, Tensor, Var, elementary};
 
 /// The side of a region that is read from level [`CANONICAL_LEVEL`].
 pub const CANONICAL_SIDE: f64 = 224.0;
 /// That level.
 pub const CANONICAL_LEVEL: f64 = 4.0;
+
+/// The logarithm to base 2.
+fn octaves(x: f64) -> f64 {
+    elementary::ln(x) / std::f64::consts::LN_2
+}
 
 /// The scales of feature maps, and which map a region is read from.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,17 +31,17 @@ impl Levels {
         let tallest = sizes.iter().map(|s| s[0]).max().unwrap_or(1);
         let scale = |grid: &[usize; 2]| {
             let ratio = (grid[0] as f64 / tallest as f64) as f32;
-            f64::from(ratio.log2().round_ties_even()).exp2()
+            elementary::powi(2.0, octaves(f64::from(ratio)).round_ties_even() as i32)
         };
         Levels { scales: grids.iter().map(scale).collect() }
     }
 
     /// The map that a box is read from, counted from 0.
     pub fn of<E: Element>(&self, b: &BBox<E>) -> usize {
-        let level = |scale: f64| -scale.log2();
+        let level = |scale: f64| -octaves(scale).round();
         let (first, last) = (level(self.scales[0]), level(self.scales[self.scales.len() - 1]));
         let size = area(b).sqrt() / E::from_f64(CANONICAL_SIDE);
-        let octave = E::from_f64(size.to_f64().log2());
+        let octave = E::from_f64(octaves(size.to_f64()));
         let k = (E::from_f64(CANONICAL_LEVEL) + octave + E::from_f64(1e-6)).floor();
         (k.to_f64().clamp(first, last) - first) as usize
     }

@@ -134,7 +134,8 @@ impl Scene {
         let mut figures = Vec::new();
         for _ in 0..[1, 2, 2, 3, 3, 4, 5][r.below(7)] {
             // Small ones are more frequent than large ones.
-            let size = h * f(&mut r, 0.22_f32.sqrt(), 0.72_f32.sqrt()).powi(2);
+            let root = f(&mut r, 0.22_f32.sqrt(), 0.72_f32.sqrt());
+            let size = h * root * root;
             let x = f(&mut r, 0.03, 0.97) * w;
             let tall = size * f(&mut r, 0.9, 1.08);
             figures.push(Figure::Walker(Walker::random(&mut r, x, foot_of(size), tall)));

@@ -6,6 +6,7 @@
 
 use std::f32::consts::PI;
 
+use gradus_core::elementary;
 use gradus_core::random::Rng;
 
 use super::canvas::{Canvas, Color, Point, Shape, shade};
@@ -111,16 +112,23 @@ impl Walker {
     /// Hip, knee and ankle of a leg.
     fn leg(&self, side: usize) -> [Point; 3] {
         let phase = self.phase + PI * side as f32;
-        let swing = self.stride * phase.sin();
-        let bend = 0.15 + 0.9 * self.stride * phase.cos().max(0.0);
+        let swing = self.stride * elementary::sin(phase);
+        let bend = 0.15 + 0.9 * self.stride * elementary::cos(phase).max(0.0);
         let spread = if self.turn == 0.0 { [0.055, -0.055][side] * self.stout } else { 0.0 };
         let face = self.turn;
         // Seen from the front a lifted leg is shorter instead of turned.
         let short = if face == 0.0 { 0.25 * bend } else { 0.0 };
         let hip = [spread, 0.5];
-        let knee = [hip[0] + face * 0.24 * swing.sin(), hip[1] - 0.24 * swing.cos()];
+        let knee = [hip[0] + face * 0.24 * elementary::sin(swing), hip[1] - 0.24 * elementary::cos(swing)];
         let shin = swing - bend;
-        [hip, knee, [knee[0] + face * 0.22 * shin.sin(), knee[1] - (0.22 - 0.2 * short) * shin.cos()]]
+        [
+            hip,
+            knee,
+            [
+                knee[0] + face * 0.22 * elementary::sin(shin),
+                knee[1] - (0.22 - 0.2 * short) * elementary::cos(shin),
+            ],
+        ]
     }
 
     fn paint_leg(&self, canvas: &mut Canvas, [hip, knee, ankle]: [Point; 3], light: f32) {
@@ -207,15 +215,18 @@ impl Walker {
 
     fn paint_arm(&self, canvas: &mut Canvas, side: usize, lift: f32, light: f32) {
         let h = self.height;
-        let swing = -0.9 * self.stride * (self.phase + PI * side as f32).sin();
+        let swing = -0.9 * self.stride * elementary::sin(self.phase + PI * side as f32);
         let (shoulder, elbow, hand) = if self.turn == 0.0 {
             let out = [1.0, -1.0][side] * self.stout;
             let short = 0.03 * swing;
             ([0.118 * out, 0.785], [0.145 * out, 0.63 + short], [0.14 * out, 0.48 + 2.0 * short])
         } else {
-            let elbow = [self.turn * 0.15 * swing.sin(), 0.78 - 0.15 * swing.cos()];
+            let elbow = [self.turn * 0.15 * elementary::sin(swing), 0.78 - 0.15 * elementary::cos(swing)];
             let bent = swing + 0.35;
-            let hand = [elbow[0] + self.turn * 0.15 * bent.sin(), elbow[1] - 0.15 * bent.cos()];
+            let hand = [
+                elbow[0] + self.turn * 0.15 * elementary::sin(bent),
+                elbow[1] - 0.15 * elementary::cos(bent),
+            ];
             ([0.0, 0.78], elbow, hand)
         };
         let [shoulder, elbow, hand] = [shoulder, elbow, hand].map(|[x, y]| self.at(x, y - lift));

@@ -7,8 +7,9 @@
 
 use super::reduction::{Reduction, Times};
 use crate::ops::elementwise::apply;
+use crate::ops::lines::{Lines, lns};
 use crate::ops::reduce::sum_all;
-use crate::parallel::{self, Shared};
+use crate::parallel::Shared;
 use crate::tape::{Tape, Var};
 use crate::{element::Element, profile, shape::Shape, tensor::Tensor};
 
@@ -104,37 +105,67 @@ impl<E: Element> LabelledRows<E> {
     }
 }
 
-/// The cross entropy of a row; the row becomes its gradient if `differentiate`.
-fn cross_entropy_row<E: Element>(
-    x: &mut [E],
-    label: usize,
-    rows: &LabelledRows<E>,
-    smoothing: Option<(E, E)>,
-    differentiate: bool,
-) -> E {
-    let m = x.iter().fold(E::NEG_INFINITY, |m, &x| x.max(m));
-    let s: E = x.iter().map(|&x| (x - m).exp()).sum();
-    let log_s = s.ln();
-    let (keep, share) = smoothing.unwrap_or((E::ONE, E::ZERO));
-    let a = keep * rows.weight(label);
-    let mut loss = a * (log_s - (x[label] - m));
-    let mut mass = a;
-    if smoothing.is_some() {
-        for (c, &x) in x.iter().enumerate() {
-            let b = share * rows.weight(c);
-            loss += b * (log_s - (x - m));
-            mass += b;
+/// How much of a row's target is its label's, and how much every class's.
+type Smoothing<E> = (E, E);
+
+impl<E: Element> LabelledRows<E> {
+    /// The cross entropies of rows `first`, `first + 1`, .. of logits; the rows become their gradients if
+    /// `differentiate`, and are left as they come otherwise.
+    fn cross_entropy(
+        &self,
+        x: &mut [E],
+        first: usize,
+        smoothing: Option<Smoothing<E>>,
+        differentiate: bool,
+        losses: &mut [E],
+    ) {
+        let mut lines = Lines::rows(x, self.classes);
+        let m = lines.max();
+        let (e, s) = lines.exps_less(m);
+        let mut ln_s = s;
+        lns(&mut ln_s);
+        let rows = x.chunks_mut(self.classes).zip(e.chunks(self.classes)).zip(losses);
+        for (k, ((x, e), loss)) in rows.enumerate() {
+            *loss = match self.labels[first + k] {
+                Some(t) => {
+                    let (loss, mass) = self.cross_entropy_of(t, x, ln_s[k], smoothing);
+                    if differentiate {
+                        self.differentiate(t, x, e, mass / s[k], smoothing);
+                    }
+                    loss
+                }
+                None => {
+                    x.fill(E::ZERO);
+                    E::ZERO
+                }
+            };
         }
     }
-    if differentiate {
-        let scale = mass / s;
-        x.iter_mut().for_each(|x| *x = (*x - m).exp() * scale);
+
+    /// The cross entropy of a row x - max x, and a + Σ b.
+    fn cross_entropy_of(&self, label: usize, x: &[E], ln_s: E, smoothing: Option<Smoothing<E>>) -> (E, E) {
+        let (keep, share) = smoothing.unwrap_or((E::ONE, E::ZERO));
+        let a = keep * self.weight(label);
+        let (mut loss, mut mass) = (a * (ln_s - x[label]), a);
         if smoothing.is_some() {
-            x.iter_mut().enumerate().for_each(|(c, x)| *x -= share * rows.weight(c));
+            for (c, &x) in x.iter().enumerate() {
+                let b = share * self.weight(c);
+                loss += b * (ln_s - x);
+                mass += b;
+            }
         }
-        x[label] -= a;
+        (loss, mass)
     }
-    loss
+
+    /// Makes a row its gradient, from its exponentials e and (a + Σ b) / Σ e.
+    fn differentiate(&self, label: usize, x: &mut [E], e: &[E], scale: E, smoothing: Option<Smoothing<E>>) {
+        let (keep, share) = smoothing.unwrap_or((E::ONE, E::ZERO));
+        x.iter_mut().zip(e).for_each(|(x, &e)| *x = e * scale);
+        if smoothing.is_some() {
+            x.iter_mut().enumerate().for_each(|(c, x)| *x -= share * self.weight(c));
+        }
+        x[label] -= keep * self.weight(label);
+    }
 }
 
 impl<E: Element> Tape<E> {
@@ -166,21 +197,10 @@ impl<E: Element> Tape<E> {
         let records = self.records(&[node]);
         let mut losses = Tensor::zeros(rows.shape);
         let out = Shared::new(losses.data_mut());
-        let together = (2048 / c.max(1)).max(1);
-        parallel::chunks(x.data_mut(), together * c, |i, chunk| {
-            for (k, x) in chunk.chunks_mut(c).enumerate() {
-                let row = i * together + k;
-                let loss = match rows.labels[row] {
-                    Some(t) => cross_entropy_row(x, t, &rows, smoothing, records),
-                    None => {
-                        x.fill(E::ZERO);
-                        E::ZERO
-                    }
-                };
-                // SAFETY: each row belongs to one chunk of logits, and so to this call.
-                let out = unsafe { out.slice(row..row + 1) };
-                out[0] = loss;
-            }
+        Lines::blocks(x.data_mut(), c, |first, block| {
+            // SAFETY: each row belongs to one block of logits, and so to this call.
+            let losses = unsafe { out.slice(first..first + block.len() / c) };
+            rows.cross_entropy(block, first, smoothing, records, losses);
         });
         let loss = rows.reduce(losses, reduction);
         self.record("cross_entropy", loss, &[node], move |g, slots| {

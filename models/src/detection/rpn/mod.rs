@@ -132,7 +132,7 @@ impl<E: Element> Rpn<E> {
                 let deltas: &[[E; 4]] = p.deltas.value.data()[image * n * 4..][..n * 4].as_chunks().0;
                 for i in best(objectness, number(self.pre_nms_top_n)) {
                     found.extend(BoxCoder::ANCHORS.decode(&deltas[i], &anchors.boxes[first + i]));
-                    scores.push(E::ONE / (E::ONE + (-objectness[i]).exp()));
+                    scores.push(objectness[i].sigmoid());
                     level_of.push(level);
                 }
                 first += n;

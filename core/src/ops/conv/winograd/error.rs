@@ -46,5 +46,6 @@ fn amplification<const M: usize, const R: usize>(pass: Pass) -> f64 {
         _ => (matrix::<OutputMap, M, R>(), weight),
     };
     let row = |r: &Vec<f64>| r.iter().zip(&input).zip(&other).map(|((r, a), b)| r * a * b).sum::<f64>();
-    back.iter().map(row).fold(0.0, f64::max).powi(2)
+    let largest = back.iter().map(row).fold(0.0, f64::max);
+    largest * largest
 }

@@ -17,6 +17,7 @@
 //! costs digits; a = 5/8, b = 3/2 halves the error (see `winograd`), and its Bᵀ and A are exact in binary.
 
 use crate::element::Element;
+use crate::elementary;
 use crate::simd::Simd;
 
 /// The most points on an axis.
@@ -89,7 +90,7 @@ pub(super) struct WeightGradientMap;
 #[inline(always)]
 fn evaluated<S: Simd<E>, E: Element, const L: usize>(s: S, x: [S::V; POINTS], n: [f64; 3]) -> [S::V; POINTS] {
     let at = |p: f64, n: f64| {
-        let term = |j: usize| c(s, p.powi(j as i32) / n);
+        let term = |j: usize| c(s, elementary::powi(p, j as i32) / n);
         let (mut even, mut odd) = (s.mul(term(0), x[0]), s.zero());
         for j in (2..L).step_by(2) {
             even = s.fma(term(j), x[j], even);
@@ -116,7 +117,7 @@ fn coefficients<S: Simd<E>, E: Element, const L: usize>(
     let mut x = [s.zero(); POINTS];
     for (j, x) in x.iter_mut().enumerate().take(L) {
         let (a, b) = if j % 2 == 0 { (even_a, even_b) } else { (odd_a, odd_b) };
-        let term = |p: f64, n: f64| c(s, p.powi(j as i32) / n);
+        let term = |p: f64, n: f64| c(s, elementary::powi(p, j as i32) / n);
         let sum = if j == L - 1 { s.fma(term(B, n[2]), b, m[5]) } else { s.mul(term(B, n[2]), b) };
         let sum = s.fma(term(A, n[1]), a, sum);
         *x = if j == 0 { s.fma(c(s, 1.0 / n[0]), m[0], sum) } else { sum };
