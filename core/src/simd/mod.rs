@@ -18,6 +18,8 @@ mod dispatch;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod dot;
 mod portable;
+#[cfg(test)]
+mod tests;
 mod vector;
 
 pub use dispatch::{Isa, isa};

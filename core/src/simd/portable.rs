@@ -1,4 +1,6 @@
 //! Vectors as arrays, on any machine and for any element: loops of fixed length that LLVM vectorises.
+//!
+//! Each lane's arithmetic is IEEE 754's, and so are its bits: those of every other instruction set.
 
 use super::vector::Simd;
 
@@ -64,8 +66,13 @@ macro_rules! portable {
                 map(a, b, |x, y| x / y)
             }
             #[inline(always)]
-            fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-                std::array::from_fn(|i| a[i] * b[i] + c[i])
+            fn fma(self, a: Self::V, b: Self::V, mut c: Self::V) -> Self::V {
+                // No closure: it would be compiled without FMA, and call the C library, wherever it is not
+                // inlined.
+                for i in 0..LANES {
+                    c[i] = a[i].mul_add(b[i], c[i]);
+                }
+                c
             }
             #[inline(always)]
             fn max(self, a: Self::V, b: Self::V) -> Self::V {

@@ -93,7 +93,7 @@ pub trait Simd<E>: Copy + Send + Sync + 'static {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// a / b
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
-    /// a b + c: fused where the instruction set has it, rounded twice in the portable one.
+    /// a b + c, rounded once.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The greater; b where either is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
