@@ -1,5 +1,8 @@
-//! What holds on one system alone is marked so: the sources are searched for names that others lack.
+//! What holds on one system alone is marked so: the sources are searched for names that others lack. And what
+//! flows into a run is read alike on every system.
 
+use gradus::image::Image;
+use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -74,4 +77,21 @@ fn an_unmarked_name_is_found() {
     assert_eq!(unmarked("#[cfg(unix)]\nfn f() {}\nfn g() {\n    libc::getpid();\n}\n"), [4]);
     assert_eq!(unmarked("#[cfg(unix)]\nfn f() {\n}\nuse std::os::unix::fs::symlink;\n"), [4]);
     assert_eq!(unmarked("#[cfg(test)]\nmod tests {\n    use libc::getpid;\n}\n"), [3]);
+}
+
+/// The pixels of a photograph, with colours at half the resolution and in progressive scans at the full one.
+/// Decoders may round as the processor likes; this one may not.
+#[test]
+fn a_photographs_pixels_are_a_function_of_its_file() {
+    for (name, digest) in [
+        ("baseline.jpg", "8309a91f860494dc80fcee8f03b863703c8df73430aa36807e07d31cba89887f"),
+        ("progressive.jpg", "20a124fd8e954af68a62401e991c7f2655041f984f2e96a2fb37fcc527bc0f7d"),
+        ("lossy.webp", "36b2efbe0fe077ff40f8e4b8bc9e5258b8b7c670f5bf43b15c0c66bc98b5be43"),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures").join(name);
+        let image = Image::open(&path).unwrap();
+        assert_eq!((image.width(), image.height(), image.channels()), (96, 96, 3), "{name}");
+        let found: String = Sha256::digest(image.as_u8()).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(found, digest, "{name}");
+    }
 }
