@@ -171,7 +171,7 @@ fn side(
     let bytes = std::fs::metadata(&file).map_err(|e| Error::read(&file, &e))?.len();
     let network = if settings.config.masks { "Mask R-CNN" } else { "Faster R-CNN" };
     let side = Side {
-        run: run.display().to_string(),
+        run: files::name_of(run),
         model: format!("{network}, {}", settings.config.backbone),
         parameters: parameters(&mut model.net, settings.config.freeze_bn),
         weights_mib: bytes as f64 / (1 << 20) as f64,

@@ -1,9 +1,9 @@
-//! Reading and writing whole files: bounded reads, atomic writes.
+//! Reading and writing whole files: bounded reads, atomic writes; folders, and what paths are called.
 //!
 //! A file is replaced as checkpoints are ([`write_atomically`]). Whenever the process or the machine stops,
 //! the path holds the old content or the new, never a mixture; a full disk leaves the old content.
 
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
@@ -45,6 +45,21 @@ pub fn write_atomic_by(
     write_atomically(path, write).map_err(|e| Error::write(path, &e))
 }
 
+/// What a folder holds, in the order of the names: file systems tell it in any.
+pub fn entries(folder: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
+    let mut found = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    found.sort_by_cached_key(DirEntry::file_name);
+    Ok(found)
+}
+
+/// What a path is called in results and records, which are the same on every system: with `/` between its
+/// parts.
+pub fn name_of(path: impl AsRef<Path>) -> String {
+    let name = path.as_ref().display().to_string();
+    // Elsewhere \ is a character like any other.
+    if cfg!(windows) { name.replace('\\', "/") } else { name }
+}
+
 /// Creates a folder and those above it.
 pub fn create_folder(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
@@ -63,6 +78,19 @@ mod tests {
         write_atomic(&path, b"two").unwrap();
         assert_eq!(read(&path, 3).unwrap(), b"two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_told_by_name_and_a_path_with_slashes() {
+        let dir = tempfile::tempdir().unwrap();
+        // File systems that keep hashes or the order of writing tell other orders.
+        for name in ["b", "ä", "10", "9", "B", "a-1", "a"] {
+            write_atomic(dir.path().join(name), b"").unwrap();
+        }
+        let names: Vec<_> = entries(dir.path()).unwrap().iter().map(DirEntry::file_name).collect();
+        assert_eq!(names, ["10", "9", "B", "a", "a-1", "b", "ä"]);
+        assert_eq!(name_of(Path::new("runs").join("a").join("1.png")), "runs/a/1.png");
+        assert_eq!(name_of("a\\b"), if cfg!(windows) { "a/b" } else { "a\\b" });
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::Path;
 use gradus_models::checkpoint::{Kind, Looks, Remedy, is_picture, looks, members};
 
 use crate::error::Error;
+use crate::files;
 
 /// Bytes of a file that are looked at, and unpacked bytes of an archive whose names are not listed in one
 /// place.
@@ -129,12 +130,12 @@ fn are_classes(names: &[String]) -> bool {
 /// The files below a folder, some of each, with `/` between: those that lie less deep first. Error: the
 /// folder itself cannot be read.
 fn list(root: &Path) -> io::Result<Vec<String>> {
-    root.read_dir()?;
+    files::entries(root)?;
     let (mut names, mut left) = (Vec::new(), ALL_NAMES);
     let mut folders = VecDeque::from([(root.to_path_buf(), String::new(), 0)]);
     while let Some((folder, prefix, depth)) = folders.pop_front() {
-        let Ok(entries) = folder.read_dir() else { continue };
-        for entry in entries.flatten().take(NAMES.min(left)) {
+        let Ok(entries) = files::entries(folder) else { continue };
+        for entry in entries.iter().take(NAMES.min(left)) {
             left -= 1;
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
             match entry.file_type() {

@@ -79,6 +79,21 @@ fn an_unmarked_name_is_found() {
     assert_eq!(unmarked("#[cfg(test)]\nmod tests {\n    use libc::getpid;\n}\n"), [3]);
 }
 
+/// Only `files::entries` lists a folder, by name: file systems list in an order of their own.
+#[test]
+fn folders_are_listed_in_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    ["src", "core/src", "models/src"].iter().for_each(|folder| sources(&root.join(folder), &mut files));
+    files.retain(|file| !file.to_string_lossy().ends_with("tests.rs"));
+    let listing = files.into_iter().filter(|file| {
+        let text = fs::read_to_string(file).unwrap();
+        text.split("#[cfg(test)]").next().unwrap().contains("read_dir(")
+    });
+    let listing: Vec<PathBuf> = listing.map(|f| f.strip_prefix(root).unwrap().to_path_buf()).collect();
+    assert_eq!(listing, [Path::new("src/files.rs")]);
+}
+
 /// The pixels of a photograph, with colours at half the resolution and in progressive scans at the full one.
 /// Decoders may round as the processor likes; this one may not.
 #[test]

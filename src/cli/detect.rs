@@ -110,7 +110,7 @@ impl Detect {
         })?;
         let name = |k: i64| {
             let k = k as usize;
-            ImageName { id: names.images[k].id.clone(), file: Some(self.images[k].display().to_string()) }
+            ImageName { id: names.images[k].id.clone(), file: Some(files::name_of(&self.images[k])) }
         };
         files::write_atomic(list, results_to_json(&results, name).as_bytes())?;
         global.print(&List(all))?;

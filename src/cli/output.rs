@@ -58,7 +58,7 @@ pub(super) fn draw<'a>(
     let one = |(name, chart): (&str, Chart)| {
         let file = new_file(out.join(format!("{name}.png")), force)?;
         chart.image().save_png(&file)?;
-        Ok(file.display().to_string())
+        Ok(files::name_of(file))
     };
     charts.into_iter().map(one).collect()
 }

@@ -6,6 +6,7 @@ use crate::engine::files::Weights;
 use crate::engine::model::{Arch, Classifier};
 use crate::engine::weights::Key;
 use crate::error::Result;
+use crate::files;
 use crate::image::Image;
 use clap::Args;
 use gradus_core::Tensor;
@@ -86,7 +87,7 @@ impl Predict {
                 probability,
             };
             let top = ranked.iter().take(5).map(guess).collect();
-            Ok(Prediction { image: path.display().to_string(), top })
+            Ok(Prediction { image: files::name_of(path), top })
         })?;
         global.print(&List(all))?;
         verdict

@@ -107,8 +107,8 @@ impl Report {
         files::write_atomic(&path, page.html()?.as_bytes())?;
         let made = page.pdf(&pdf)? == Typeset::Done;
         global.print(&Written {
-            page: path.display().to_string(),
-            pdf: made.then(|| pdf.display().to_string()),
+            page: files::name_of(path),
+            pdf: made.then(|| files::name_of(pdf)),
             seconds: start.elapsed().as_secs_f64(),
         })
     }

@@ -29,6 +29,7 @@ use super::classification::{Dataset, Splits, hold_out};
 use super::description::{Faults, Outcome, Reading, skippable};
 use super::images::{Images, checksum};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::image::{Format, Image, NOT_READ, READ};
 use crate::progress;
 use layout::{Entry, Part};
@@ -220,7 +221,7 @@ impl ImageFolder {
     }
 
     fn relative(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+        files::name_of(path.strip_prefix(&self.root).unwrap_or(path))
     }
 
     /// Takes a fraction of each class out of `train`: at least one image of a class of two or more.
@@ -239,12 +240,7 @@ impl ImageFolder {
     }
 
     fn identify(&self) -> String {
-        // The same on systems that separate folders otherwise.
-        let name = |path: &Path| {
-            let parts = path.strip_prefix(&self.root).unwrap_or(path).iter();
-            parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
-        };
-        let files = self.files.iter().map(|(path, _)| (name(path), path.as_path()));
+        let files = self.files.iter().map(|(path, _)| (self.relative(path), path.as_path()));
         checksum(&files.collect::<Vec<_>>())
     }
 }
@@ -271,7 +267,7 @@ impl Images for ImageFolder {
     }
 
     fn name(&self, i: usize) -> String {
-        self.files[i].0.display().to_string()
+        files::name_of(&self.files[i].0)
     }
 
     fn checksum(&self) -> String {

@@ -12,6 +12,7 @@ use super::description::{Faults, Outcome, Reading, skippable};
 use super::detection::{DetectionDataset, Object, Sample, bounded};
 use super::images::{Images, checksum};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::image::{Header, Image, READ, Samples};
 use crate::metrics::coco::Category;
 use crate::metrics::rle::Rle;
@@ -95,8 +96,8 @@ impl PennFudan {
 /// The pictures in a folder by their names without extension, sorted. Other files are a fault.
 fn pictures(folder: &Path, faults: &mut Faults) -> Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
-    for entry in folder.read_dir().map_err(|e| Error::read(folder, &e))? {
-        let path = entry.map_err(|e| Error::read(folder, &e))?.path();
+    for entry in files::entries(folder).map_err(|e| Error::read(folder, &e))? {
+        let path = entry.path();
         let text = |part: Option<&std::ffi::OsStr>| part.and_then(|p| p.to_str()).map(String::from);
         let (name, stem, extension) =
             (text(path.file_name()), text(path.file_stem()), text(path.extension()));

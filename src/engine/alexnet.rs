@@ -5,6 +5,7 @@ use super::model::{Arch, metadata};
 use super::trainer::{PositionOf, Trainer};
 use crate::data::{Batch, Loader, Reading, Splits, Transform};
 use crate::error::Result;
+use crate::files;
 use crate::image::{Image, caption_grid};
 use crate::metrics::confusion::{Confusion, predictions};
 use crate::plot;
@@ -112,7 +113,7 @@ pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Exis
     pictures_of_validation(&run, &net, splits, settings)?;
     run.note(&serde_json::json!({ "best_epoch": best_epoch, "test": test }))?;
     let val = history[best_epoch - 1].score;
-    let run = folder.display().to_string();
+    let run = files::name_of(folder);
     Ok(Summary { run, epochs: history.len(), best_epoch, val, test, confusion })
 }
 

@@ -90,7 +90,7 @@ impl Settings {
             data_checksum: data.checksum(),
             classes: data.classes().to_vec(),
             test_split: split.to_string(),
-            weights: weights.map(|w| w.path().display().to_string()),
+            weights: weights.map(|w| files::name_of(w.path())),
             weights_sha256: sha256.map_err(checkpoint_error)?,
             weights_key: None,
             plan,
@@ -185,7 +185,7 @@ pub fn train(
     pictures_of_test(&run, &judged, &test, &settings.classes)?;
     run.note(&serde_json::json!({ "best_epoch": best_epoch, "test": judged.score() }))?;
     Ok(Summary {
-        run: folder.display().to_string(),
+        run: files::name_of(folder),
         epochs: history.len(),
         best_epoch,
         weights,

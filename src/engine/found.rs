@@ -3,6 +3,7 @@
 use super::detection::{surest, to_coco};
 use super::detector_model::DetectorModel;
 use crate::error::Result;
+use crate::files;
 use crate::image::{Filter, Image, Overlay, draw_objects};
 use crate::metrics::coco::{Category, Detection};
 use serde::Serialize;
@@ -63,7 +64,7 @@ pub fn find(
         name: model.classes[found.labels[k] - 1].name.clone(),
     };
     let detections = found.boxes.data().as_chunks::<4>().0.iter().enumerate().map(one).collect();
-    Ok((FoundIn { image: path.display().to_string(), detections }, results, drawn))
+    Ok((FoundIn { image: files::name_of(path), detections }, results, drawn))
 }
 
 /// The name of the picture made of a file, different for different ones: its stem, and its place where an

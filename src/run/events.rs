@@ -6,7 +6,7 @@
 //! values, a value 1 tag (string) and 2 simple value (float). (TensorFlow: `lib/io/record_writer`,
 //! `event.proto`, `summary.proto`.)
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,13 +27,10 @@ pub(super) struct Events {
 impl Events {
     /// The folder's event file; a new one where there is none.
     pub fn open(folder: &Path) -> Result<Self> {
-        let entries = fs::read_dir(folder).map_err(|e| Error::read(folder, &e))?;
-        let known = entries
-            .flatten()
-            .map(|e| e.path())
-            .filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(PREFIX)));
-        if let Some(path) = known.min() {
-            return Ok(Events { path });
+        let entries = files::entries(folder).map_err(|e| Error::read(folder, &e))?;
+        let known = entries.iter().find(|e| e.file_name().to_string_lossy().starts_with(PREFIX));
+        if let Some(known) = known {
+            return Ok(Events { path: known.path() });
         }
         let path = folder.join(format!("{PREFIX}{:010}.gradus", now() as u64));
         let version = record(0, |out| field(out, 3, b"brain.Event:2"));
@@ -146,6 +143,7 @@ pub(super) fn steps(bytes: &[u8]) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn checksums_are_tensorflows() {

@@ -230,8 +230,8 @@ fn visible(folder: &Path) -> Result<Vec<String>> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
-    let entries = fs::read_dir(folder).map_err(|e| Error::read(folder, &e))?;
-    let names = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    let entries = files::entries(folder).map_err(|e| Error::read(folder, &e))?;
+    let names = entries.iter().map(|e| e.file_name().to_string_lossy().into_owned());
     Ok(names.filter(|n| !n.starts_with('.')).collect())
 }
 

@@ -63,7 +63,7 @@ impl Status {
         let each = recent.iter().sum::<f64>() / recent.len().max(1) as f64;
         let left = planned.saturating_sub(epochs.len()) as f64;
         Status {
-            run: folder.display().to_string(),
+            run: files::name_of(folder),
             images_per_second: epochs.last().and_then(|e| number(e, "images_per_second")),
             seconds_left: (!recent.is_empty()).then_some(each * left),
             quiet_seconds: quiet(folder),

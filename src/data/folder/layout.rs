@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::description::{Faults, Outcome};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::image::READ;
 
 /// A part of a data set.
@@ -50,8 +51,7 @@ impl Part {
 pub(super) fn entries(folder: &Path) -> Result<Vec<Entry>> {
     let fail = |e| Error::read(folder, &e);
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
+    for entry in files::entries(folder).map_err(fail)? {
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }
@@ -66,7 +66,6 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<Entry>> {
             is_file: kind.is_file() || kind.is_symlink(),
         });
     }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
