@@ -163,11 +163,12 @@ impl<E: Element> Affinities<E> {
 
 /// Where the points that fill up the last vector lie: too far away to count.
 const FAR: f64 = 1e15;
-/// No vector is longer.
-const WIDEST: usize = 16;
+/// A row is summed in so many strands, whatever the processor's vectors hold, so that the order of additions
+/// is one; no vector is longer.
+const STRANDS: usize = 16;
 
 fn padded<E: Element>(y: &[Vec<E>; 2]) -> [Vec<E>; 2] {
-    let n = y[0].len().next_multiple_of(WIDEST);
+    let n = y[0].len().next_multiple_of(STRANDS);
     y.each_ref().map(|y| {
         let mut y = y.clone();
         y.resize(n, E::from_f64(FAR));
@@ -188,17 +189,33 @@ impl<E: Element> Kernel<E> for Repulsion<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) -> [E; 3] {
         let (px, py, one) = (s.splat(self.at[0]), s.splat(self.at[1]), s.splat(E::ONE));
-        let (mut z, mut fx, mut fy) = (s.zero(), s.zero(), s.zero());
-        for (x, y) in self.x.chunks_exact(S::LANES).zip(self.y.chunks_exact(S::LANES)) {
-            let (dx, dy) = (s.sub(px, s.read(x)), s.sub(py, s.read(y)));
-            let k = s.div(one, s.fma(dx, dx, s.fma(dy, dy, one)));
-            let square = s.mul(k, k);
-            z = s.add(z, k);
-            fx = s.fma(square, dx, fx);
-            fy = s.fma(square, dy, fy);
+        // Vectors that hold all strands together: of each sum the first STRANDS / LANES.
+        let [mut z, mut fx, mut fy] = [[s.zero(); STRANDS]; 3];
+        for (x, y) in self.x.chunks_exact(STRANDS).zip(self.y.chunks_exact(STRANDS)) {
+            for (v, (x, y)) in x.chunks_exact(S::LANES).zip(y.chunks_exact(S::LANES)).enumerate() {
+                let (dx, dy) = (s.sub(px, s.read(x)), s.sub(py, s.read(y)));
+                let k = s.div(one, s.fma(dx, dx, s.fma(dy, dy, one)));
+                let square = s.mul(k, k);
+                z[v] = s.add(z[v], k);
+                fx[v] = s.fma(square, dx, fx[v]);
+                fy[v] = s.fma(square, dy, fy[v]);
+            }
         }
-        [s.sum(z), s.sum(fx), s.sum(fy)]
+        [z, fx, fy].map(|sum| joined(s, &sum))
     }
+}
+
+/// The strands' sum: halves are added to each other until one is left.
+#[inline(always)]
+fn joined<E: Element, S: Simd<E>>(s: S, vectors: &[S::V; STRANDS]) -> E {
+    let mut strands = [E::ZERO; STRANDS];
+    strands.chunks_exact_mut(S::LANES).zip(vectors).for_each(|(to, v)| s.write(to, *v));
+    let mut n = STRANDS;
+    while n > 1 {
+        n /= 2;
+        (0..n).for_each(|i| strands[i] += strands[i + n]);
+    }
+    strands[0]
 }
 
 /// The `count` nearest other points of each point, the nearest first, and their squared distances

@@ -230,7 +230,7 @@ pub fn median<E: Element>(image: &Tensor<E>) -> Tensor<E> {
     Tensor::from_fn([1, h - 2, w - 2, c], |i| {
         let (row, column, channel) = (i / c / (w - 2), i / c % (w - 2), i % c);
         let mut nine: [E; 9] = std::array::from_fn(|k| x[((row + k / 3) * w + column + k % 3) * c + channel]);
-        nine.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+        nine.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
         nine[4]
     })
 }
