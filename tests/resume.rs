@@ -1,13 +1,15 @@
-//! X2: a run killed at any moment and resumed leaves the bits of an unbroken one.
+//! X2: a run killed at any moment and resumed leaves the bits of an unbroken one, on whatever processor it goes
+//! on.
 
+use gradus_core::simd::Isa;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const KILLS: usize = 20;
 
-/// Begins a run, or goes on with it where it has got a folder.
-fn train(folder: &Path) -> Command {
+/// Begins a run of so many epochs, or goes on with it where it has got a folder.
+fn train(folder: &Path, epochs: usize) -> Command {
     let resume = folder.join("args.json").exists();
     let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
     command.args([
@@ -16,7 +18,7 @@ fn train(folder: &Path) -> Command {
         "--data",
         "synthetic:96",
         "--epochs",
-        "4",
+        &epochs.to_string(),
         "--batch",
         "12",
         "--seed",
@@ -42,6 +44,15 @@ fn results(folder: &Path) -> Vec<String> {
     text.lines().map(row).collect()
 }
 
+/// That two runs left the same.
+#[track_caller]
+fn same(unbroken: &Path, broken: &Path) {
+    for ((name, a), (_, b)) in bits(unbroken).iter().zip(&bits(broken)) {
+        assert!(a == b, "{name} differs");
+    }
+    assert_eq!(results(unbroken), results(broken));
+}
+
 /// Kills the process the hard way, unless it is done.
 fn kill_after(mut child: Child, delay: Duration) {
     std::thread::sleep(delay);
@@ -54,7 +65,7 @@ fn x2_killed_at_twenty_moments_and_resumed_it_has_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let (unbroken, broken) = (folder.path().join("unbroken"), folder.path().join("broken"));
     let start = std::time::Instant::now();
-    assert!(train(&unbroken).status().unwrap().success());
+    assert!(train(&unbroken, 4).status().unwrap().success());
     let whole = start.elapsed();
 
     let mut rng = gradus_core::Rng::seed(2024);
@@ -62,19 +73,51 @@ fn x2_killed_at_twenty_moments_and_resumed_it_has_the_same_bits() {
         // Short lives and long ones, so that all phases are hit: start-up, steps, validation, the writing of
         // files.
         let share = rng.range(0.02, if k % 4 == 3 { 0.6 } else { 0.2 });
-        kill_after(train(&broken).spawn().unwrap(), whole.mul_f64(share));
+        kill_after(train(&broken, 4).spawn().unwrap(), whole.mul_f64(share));
     }
-    assert!(train(&broken).status().unwrap().success());
-    for ((name, a), (_, b)) in bits(&unbroken).iter().zip(&bits(&broken)) {
-        assert!(a == b, "{name} differs");
-    }
-    assert_eq!(results(&unbroken), results(&broken));
+    assert!(train(&broken, 4).status().unwrap().success());
+    same(&unbroken, &broken);
 
     // A finished run says so and stays as it is; settings that would mean another run are refused by name.
-    let again = train(&broken).stderr(Stdio::piped()).output().unwrap();
+    let again = train(&broken, 4).stderr(Stdio::piped()).output().unwrap();
     assert!(again.status.success() && String::from_utf8_lossy(&again.stderr).contains("trained already"));
-    let other = train(&broken).args(["--val-fraction", "0.2"]).stderr(Stdio::piped()).output().unwrap();
+    let other = train(&broken, 4).args(["--val-fraction", "0.2"]).stderr(Stdio::piped()).output().unwrap();
     assert_eq!(other.status.code(), Some(2));
     let said = String::from_utf8_lossy(&other.stderr);
     assert!(said.contains("was begun with ") && said.contains("`gradus train --resume "), "{said}");
+}
+
+/// Kills the process once the run has written so many lines of its log: the state after the epoch before the
+/// last of them is saved then.
+fn kill_after_lines(mut child: Child, folder: &Path, lines: usize) {
+    let log = folder.join("log.jsonl");
+    while std::fs::read_to_string(&log).unwrap_or_default().lines().count() < lines {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before it had {lines} lines of a log");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn x2_killed_on_each_instruction_set_and_resumed_on_the_next_it_has_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (unbroken, broken) = (folder.path().join("unbroken"), folder.path().join("broken"));
+    let sets: Vec<Isa> =
+        Isa::ALL.into_iter().rev().filter(|isa| *isa != Isa::Portable && isa.is_available()).collect();
+    println!("instruction sets of this processor: {sets:?}");
+    let epochs = sets.len() + 2;
+    assert!(train(&unbroken, epochs).status().unwrap().success());
+    for (k, isa) in sets.iter().enumerate() {
+        let mut child = train(&broken, epochs).env("GRADUS_ISA", isa.name()).spawn().unwrap();
+        // Each goes on from where the one before was killed, and trains an epoch or two.
+        match k + 1 < sets.len() {
+            true => kill_after_lines(child, &broken, k + 2),
+            false => assert!(child.wait().unwrap().success()),
+        }
+    }
+    same(&unbroken, &broken);
+    let args = std::fs::read_to_string(broken.join("args.json")).unwrap();
+    let args: serde_json::Value = serde_json::from_str(&args).unwrap();
+    assert_eq!((args["isa"].as_str(), args.get("changes")), (Some(sets[0].name()), None));
 }

@@ -15,8 +15,8 @@ pub struct Global {
     /// Threads to compute with [default: all cores]; the results' bits do not depend on it
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// What products and convolutions read: f32, or bf16 (mixed precision; faster where the processor has AMX
-    /// or AVX512-BF16)
+    /// What products and convolutions read: f32, whose bits are the same on every processor, or bf16 (mixed
+    /// precision; faster where the processor has AMX or AVX512-BF16, whose bits are their own)
     #[arg(long, global = true, value_name = "P", default_value = "f32", value_parser = precision)]
     pub precision: Precision,
     /// The seed of everything random

@@ -40,7 +40,7 @@ pub struct Settings {
     /// How it is trained.
     #[serde(flatten)]
     pub plan: Plan,
-    /// The instruction set: it decides the last bits.
+    /// The instruction set on which it was begun. Of bf16 it decides the bits; f32 has the same on each.
     pub isa: String,
     /// How the data's faults were taken.
     #[serde(default)]

@@ -7,8 +7,12 @@
 //! order (network, data, seed, batch, ..) may not: the run would be no run of either. A setting that is not
 //! in `args.json`, since the version that wrote it had none, is what it is by default; one that is not known
 //! here, on its own or inside of another, may mean another run.
+//!
+//! Which instruction set computes says nothing about f32, whose bits are the same on each: there the setting
+//! tells on which the run was begun, and no more. The bits of bf16 belong to an instruction set, and a change
+//! of it is recorded.
 
-use super::settings::{self, complete};
+use super::settings::{self, BITS_NAME, complete};
 use crate::error::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,15 +20,14 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// Settings that may change. The checksums of data and weights may not.
-const CHANGEABLE: [&str; 8] = ["epochs", "lr", "one_cycle", "decay", "data", "weights", "isa", VERSION];
+const CHANGEABLE: [&str; 8] = ["epochs", "lr", "one_cycle", "decay", "data", "weights", ISA, VERSION];
 /// Of these, what says how a step is made, and nothing where none follows.
-const OF_STEPS: [&str; 5] = ["lr", "one_cycle", "decay", "isa", VERSION];
+const OF_STEPS: [&str; 5] = ["lr", "one_cycle", "decay", ISA, VERSION];
 /// What says nothing about the result.
-const FREE: [&str; 2] = ["threads", CHANGES];
+const FREE: [&str; 3] = ["threads", CHANGES, BITS_NAME];
 const CHANGES: &str = "changes";
 const VERSION: &str = "version";
-/// Instruction sets on which float32 has the same bits.
-const ALIKE: [&str; 4] = ["avx2", "avx512", "avx512bf16", "amx"];
+const ISA: &str = "isa";
 
 /// The settings of a run that goes on, and how they differ from those so far.
 #[derive(Debug)]
@@ -50,6 +53,9 @@ impl Resumed {
         if let Some((name, then, now)) = difference(&begun, &now) {
             return Err(refused(folder, &name, then, now));
         }
+        if let Some(isa) = begun.get(ISA).filter(|_| now.get("precision") != Some(&json!("bf16"))) {
+            now.insert(ISA.into(), isa.clone());
+        }
         let of = |settings: &Map<String, Value>, name: &str| settings.get(name).cloned().unwrap_or_default();
         let changes = CHANGEABLE.iter().map(|&name| (name.to_string(), of(&begun, name), of(&now, name)));
         let changes = changes.filter(|(_, then, now)| then != now).collect();
@@ -73,23 +79,15 @@ impl Resumed {
             entry.insert("after_batches".into(), batches.into());
             for (name, then, now) in &self.changes {
                 entry.insert(name.clone(), json!([then, now]));
-                eprintln!("{}: from here on {name} is {now}; it was {then}", folder.display());
+                let note = if name == ISA { ", and bf16's bits belong to an instruction set" } else { "" };
+                eprintln!("{}: from here on {name} is {now}; it was {then}{note}", folder.display());
             }
-            entry.extend(self.bits().map(|note| ("bits".into(), note.into())));
             match self.now.entry(CHANGES).or_insert_with(|| json!([])) {
                 Value::Array(list) => list.push(Value::Object(entry)),
                 other => *other = json!([entry]),
             }
         }
         settings::write(folder, self.now)
-    }
-
-    /// What is to be said of the last bits, where another instruction set goes on.
-    fn bits(&self) -> Option<&'static str> {
-        let (_, then, now) = self.changes.iter().find(|(name, ..)| name == "isa")?;
-        let alike = [then, now].iter().all(|isa| isa.as_str().is_some_and(|isa| ALIKE.contains(&isa)));
-        let same = alike && self.now.get("precision").and_then(Value::as_str).is_none_or(|p| p == "f32");
-        Some(if same { "the same on both" } else { "may differ from those of a run on one instruction set" })
     }
 }
 
@@ -181,20 +179,32 @@ mod tests {
             Resumed::new(dir.path(), &now).unwrap().record(dir.path(), [epochs, batches], false).unwrap();
             settings::read::<Value>(dir.path()).unwrap()
         };
-        let longer = json!({"epochs": 20, "lr": 0.1, "isa": "avx2", "batch": 2, "precision": "f32"});
-        let args = go_on(longer, 4, 12);
-        let first = json!({"after_epochs": 4, "after_batches": 12, "epochs": [10, 20], "isa": ["avx512", "avx2"],
-            "bits": "the same on both"});
+        let now = |lr, isa: &str| json!({"epochs": 20, "lr": lr, "isa": isa, "batch": 2, "precision": "f32"});
+        let args = go_on(now(0.1, "avx512"), 4, 12);
+        let first = json!({"after_epochs": 4, "after_batches": 12, "epochs": [10, 20]});
         assert_eq!((&args["epochs"], &args[CHANGES]), (&json!(20), &json!([first])));
-        let args =
-            go_on(json!({"epochs": 20, "lr": 0.01, "isa": "portable", "batch": 2, "precision": "f32"}), 7, 0);
-        assert_eq!(args[CHANGES][0], first);
-        assert_eq!(args[CHANGES][1]["lr"], json!([0.1, 0.01]));
-        assert!(args[CHANGES][1]["bits"].as_str().unwrap().contains("may differ"));
-        // Nothing changed: nothing is written.
-        let same =
-            go_on(json!({"epochs": 20, "lr": 0.01, "isa": "portable", "batch": 2, "precision": "f32"}), 8, 0);
-        assert_eq!(same, args);
+        let args = go_on(now(0.01, "avx512"), 7, 0);
+        let second = json!({"after_epochs": 7, "after_batches": 0, "lr": [0.1, 0.01]});
+        assert_eq!(args[CHANGES], json!([first, second]));
+        // Nothing changed: nothing is written. Another instruction set is no change.
+        assert_eq!(go_on(now(0.01, "avx512"), 8, 0), args);
+        assert_eq!(go_on(now(0.01, "avx2"), 9, 0), args);
+    }
+
+    #[test]
+    fn the_instruction_set_is_a_setting_of_bf16_alone() {
+        for (precision, isas) in
+            [(json!("f32"), ["avx512", "avx512"]), (json!("bf16"), ["amx", "avx512bf16"])]
+        {
+            let settings = |epochs, isa| json!({"epochs": epochs, "isa": isa, "precision": precision});
+            let dir = begun(settings(1, isas[0]));
+            let now = settings(2, "avx512bf16");
+            Resumed::new(dir.path(), &now).unwrap().record(dir.path(), [1, 0], false).unwrap();
+            let args: Value = settings::read(dir.path()).unwrap();
+            let change = args[CHANGES][0].get(ISA);
+            assert_eq!(args[ISA], isas[1], "{precision}");
+            assert_eq!(change, (precision == "bf16").then_some(&json!(isas)), "{precision}");
+        }
     }
 
     #[test]
@@ -203,7 +213,7 @@ mod tests {
         Resumed::new(dir.path(), &json!({"epochs": 3})).unwrap().record(dir.path(), [0, 0], false).unwrap();
         let version = env!("CARGO_PKG_VERSION");
         let args: Value = settings::read(dir.path()).unwrap();
-        assert_eq!(args, json!({"epochs": 3, "version": version}));
+        assert_eq!(args, json!({"epochs": 3, "version": version, "bits": settings::BITS}));
     }
 
     #[derive(Serialize, serde::Deserialize)]

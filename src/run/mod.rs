@@ -33,6 +33,7 @@ use changes::Resumed;
 use events::Events;
 use gradus_core::profile;
 use results::Results;
+pub use settings::BITS;
 use settings::{ARGS, TEXT, complete, internal};
 
 const LOG: &str = "log.jsonl";
@@ -77,12 +78,12 @@ pub struct Run {
 
 impl Run {
     /// Begins or resumes a run. `settings` is a struct of everything that the result depends on; it is
-    /// written to `args.json`, together with the program's version. What an older version did not write there
-    /// has its default.
+    /// written to `args.json`, together with the program's version and [`BITS`]. What an older version did
+    /// not write there has its default.
     ///
     /// # Errors
-    /// The folder holds a run that was not to be touched, or was begun with settings that may not change, or
-    /// holds something else, or, to resume, none.
+    /// The folder holds a run that was not to be touched, or was begun with settings that may not change or
+    /// with other bits, or holds something else, or, to resume, none.
     pub fn open<S>(folder: impl AsRef<Path>, settings: &S, existing: Existing) -> Result<Self>
     where
         S: Serialize + DeserializeOwned,
@@ -90,7 +91,7 @@ impl Run {
         let folder = folder.as_ref();
         let exists = folder.join(ARGS).exists();
         if existing == Existing::Resume {
-            Self::must_exist(folder)?;
+            Self::must_go_on(folder)?;
         } else if !exists {
             must_be_empty(folder)?;
         }
@@ -117,10 +118,10 @@ impl Run {
         Ok(Run { folder: folder.to_path_buf(), results, events, new: resumed.is_none(), resumed })
     }
 
-    /// Error: the folder holds no run that could be resumed.
-    pub fn must_exist(folder: &Path) -> Result<()> {
+    /// Error: the folder holds no run that could be resumed: none at all, or one of other [`BITS`].
+    pub fn must_go_on(folder: &Path) -> Result<()> {
         if folder.join(ARGS).exists() {
-            return Ok(());
+            return settings::must_have_these_bits(folder);
         }
         Err(Error::input("holds no run to resume")
             .in_file(folder)

@@ -115,10 +115,10 @@ fn an_interrupted_run_names_the_command_that_goes_on() {
     assert!(text(&out).contains(&own), "{}", text(&out));
 }
 
-/// facebookresearch/detectron2 2312: a run goes on on another processor; where the bits may differ, it says
-/// so. And one that was killed before its first state begins at the beginning.
+/// facebookresearch/detectron2 2312: a run goes on on another processor; where the bits may differ, as in bf16,
+/// it says so. And one that was killed before its first state begins at the beginning.
 #[test]
-fn another_instruction_set_is_recorded() {
+fn another_instruction_set_is_recorded_where_it_decides_bits() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run").to_str().unwrap().to_string();
     begin(&run, &["--epochs", "1"]);
@@ -133,20 +133,66 @@ fn another_instruction_set_is_recorded() {
     assert!(said.contains("begins at the beginning"), "{said}");
     assert!(last_weights(&run) == before);
 
-    let mut other = Command::new(env!("CARGO_BIN_EXE_gradus"));
-    other.args(["train", "--resume", &run, "--epochs", "2"]).env("GRADUS_ISA", "portable");
-    let out = other.output().unwrap();
-    assert!(out.status.success(), "{}", text(&out));
-    let args = args_of(&run);
-    assert_eq!(args["isa"], "portable");
-    let change = &args["changes"][0];
-    assert_eq!(change["epochs"], json!([1, 2]));
-    if own == "portable" {
-        assert!(change["isa"].is_null() && change["bits"].is_null(), "{change}");
-    } else {
-        assert_eq!(change["isa"], json!([own, "portable"]));
-        assert!(change["bits"].as_str().unwrap().contains("may differ"), "{change}");
+    let on_another = |run: &str| {
+        let mut other = Command::new(env!("CARGO_BIN_EXE_gradus"));
+        other.args(["train", "--resume", run, "--epochs", "2"]).env("GRADUS_ISA", "portable");
+        let out = other.output().unwrap();
+        assert!(out.status.success(), "{}", text(&out));
+        (args_of(run), text(&out).contains("bf16's bits belong to an instruction set"))
+    };
+    let (args, told) = on_another(&run);
+    let change = json!([{"after_epochs": 1, "after_batches": 0, "epochs": [1, 2]}]);
+    assert_eq!((&args["isa"], &args["changes"], told), (&own, &change, false));
+
+    let half = folder.path().join("half").to_str().unwrap().to_string();
+    begin(&half, &["--epochs", "1", "--precision", "bf16"]);
+    let (args, told) = on_another(&half);
+    let isas = if own == "portable" { json!(null) } else { json!([own, "portable"]) };
+    assert_eq!((&args["isa"], &args["changes"][0]["isa"]), (&json!("portable"), &isas));
+    assert_eq!(told, own != "portable");
+}
+
+/// A run that was begun when trainings had other bits would go on to weights of neither program: it stays as
+/// it is, whatever else it is asked for. A new one begins with a detector's weights.
+#[test]
+fn a_run_of_older_arithmetic_does_not_go_on_and_its_weights_serve() {
+    let folder = tempfile::tempdir().unwrap();
+    let [classifier, run, new, found] = ["classifier", "detector", "new", "found"]
+        .map(|n| folder.path().join(n).to_str().unwrap().to_string());
+    let detector = ["train", "detector", "--data", "synthetic:4:64x48", "--backbone", "mobilenet-v2-fpn"];
+    let sizes = ["--min-size", "48", "--max-size", "64", "--test-split", "last:1", "--epochs", "1", "--out"];
+    begin(&classifier, &["--epochs", "1"]);
+    done(&[&detector[..], &sizes, &[&run]].concat());
+    let bits = format!("other bits (1, here {})", gradus::run::BITS);
+    // Their weights are larger than a repository likes; all else is what the older version left.
+    let older = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/older-runs");
+    for (task, run) in [("alexnet", &classifier), ("detector", &run)] {
+        for file in ["args.json", "log.jsonl", "results.csv"] {
+            fs::copy(older.join(task).join(file), Path::new(run).join(file)).unwrap();
+        }
+        let state = Path::new(run).join("state/state.safetensors");
+        let before = (args_of(run), last_weights(run), fs::read(&state).unwrap());
+        let words = ["was begun by an earlier gradus", &bits, "read its weights as before"];
+        refused(&["train", "--resume", run], &words);
+        refused(
+            &["train", task, "--data", "synthetic:48", "--resume", "--epochs", "2", "--out", run],
+            &words,
+        );
+        assert!((args_of(run), last_weights(run), fs::read(&state).unwrap()) == before);
     }
+    let picture = format!("{classifier}/train_batch0.png");
+    done(&["predict", &classifier, &picture]);
+    done(&["evaluate", &classifier, "--data", "synthetic:48"]);
+    done(&["evaluate", &run, "--data", "synthetic:4:64x48"]);
+    done(&["detect", &run, &picture, "--out", &found]);
+    let weights = format!("{run}/weights/last.safetensors");
+    refused(&["train", "--resume", &run], &[&format!("`gradus train detector --weights {weights}`")]);
+    done(&[&detector[..], &["--weights", &weights], &sizes, &[&new]].concat());
+
+    let mut args = args_of(&new);
+    args["bits"] = json!(u64::MAX);
+    fs::write(Path::new(&new).join("args.json"), args.to_string()).unwrap();
+    refused(&["train", "--resume", &new], &["was begun by a later gradus"]);
 }
 
 /// hukenovs/hagrid 12: how the rate falls can be said, so that trainings of more than ten epochs learn to

@@ -74,9 +74,9 @@ impl Output {
     }
 }
 
-/// What a run learns. Error: the folder holds none.
+/// What a run learns. Error: the folder holds none that goes on.
 pub(super) fn task_of(folder: &Path) -> Result<String> {
-    Run::must_exist(folder)?;
+    Run::must_go_on(folder)?;
     let settings: serde_json::Value = Run::settings(folder)?;
     Ok(settings["task"].as_str().unwrap_or_default().to_string())
 }
