@@ -39,7 +39,7 @@ pub struct Book {
 }
 
 /// The folders that exist, the questions first.
-const ORDER: [&str; 6] = ["descent", "filters", "iou", "autograd", "convolution", "detection"];
+const ORDER: [&str; 7] = ["descent", "filters", "iou", "autograd", "convolution", "elementary", "detection"];
 
 /// Where proofs/ was when this was compiled.
 pub fn root() -> PathBuf {

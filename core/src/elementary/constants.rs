@@ -1,6 +1,13 @@
 //! Tables of the elementary functions: each number is the nearest f64 of what its line says, found with 2400
 //! bits.
 
+/// ln 2, its first 42 bits: up to 2¹¹ times exact.
+pub(super) const LN2_HIGH: f64 = 0.6931471805598903;
+/// The rest of ln 2.
+pub(super) const LN2_LOW: f64 = 5.497923018708371e-14;
+/// 1.5 · 2⁵²: what is added to it is rounded to an integer, which stands in its last bits.
+pub(super) const ROUND: f64 = 6755399441055744.0;
+
 /// atan(n/8) for n = 0, 1, .., 8: the nearest number, and what it lacks.
 pub(super) const ATAN: [(f64, f64); 9] = [
     (0.0, 0.0),

@@ -2,12 +2,11 @@
 //!
 //! Below 1/2 its Taylor series at 0, to x²⁵. Beyond, its Taylor series at the nearest c = n/8: with g = 2/√π
 //! e^(-t²), erf' = g and g' = -2 t g, so that the coefficients of g at c follow from each other: (n + 1) gₙ₊₁
-//! = -2 (c gₙ + gₙ₋₁), and those of erf are gₙ / (n + 1). |x - c| <= 1/16: fifteen terms are enough. From 6 on
-//! the result is 1. The error is below 1 unit in the last place.
+//! = -2 (c gₙ + gₙ₋₁), and those of erf are gₙ / (n + 1). |x - c| <= 1/16: fifteen terms are enough. From 6
+//! on the result is 1. The error is below 1 unit in the last place.
 
 use super::constants::ERF;
-use super::exponential::polynomial;
-use super::pair::add_smaller;
+use super::pair::{add_smaller, polynomial};
 
 /// 2/√π - 1
 const SLOPE: f64 = 0.1283791670955126;

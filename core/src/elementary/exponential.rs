@@ -5,30 +5,14 @@
 //!
 //! tanh x = (e²ˣ - 1) / (e²ˣ + 1) and σ(x) = 1 / (1 + e⁻ˣ) are quotients of such pairs.
 
-use super::pair::{add, add_smaller, divide};
-
-/// ln 2, its first 42 bits: up to 2¹¹ times exact.
-const LN2_HIGH: f64 = 0.6931471805598903;
-/// The rest of ln 2.
-const LN2_LOW: f64 = 5.497923018708371e-14;
-/// 1.5 · 2⁵²: what is added to it is rounded to an integer, which stands in its last bits.
-const ROUND: f64 = 6755399441055744.0;
+use super::constants::{LN2_HIGH, LN2_LOW, ROUND};
+use super::pair::{add, add_smaller, divide, polynomial};
 
 /// 1/n! for n = 2, 4, .., 12 and for n = 3, 5, .., 13.
 const EVEN: [f64; 6] =
     [1.0 / 2.0, 1.0 / 24.0, 1.0 / 720.0, 1.0 / 40320.0, 1.0 / 3628800.0, 1.0 / 479001600.0];
 const ODD: [f64; 6] =
     [1.0 / 6.0, 1.0 / 120.0, 1.0 / 5040.0, 1.0 / 362880.0, 1.0 / 39916800.0, 1.0 / 6227020800.0];
-
-/// c₀ + c₁ z + c₂ z² + ..
-#[inline(always)]
-pub(super) fn polynomial<const N: usize>(z: f64, c: [f64; N]) -> f64 {
-    let mut sum = c[N - 1];
-    for i in (0..N - 1).rev() {
-        sum = sum * z + c[i];
-    }
-    sum
-}
 
 /// eˣ = 2ᵏ (1 + r + c).
 struct Parts {

@@ -1,15 +1,12 @@
-//! ln x = k ln 2 + ln m, where x = 2ᵏ m and √½ <= m < √2. With f = m - 1 and s = f / (2 + f), ln m = 2 artanh s
-//! = 2s + s R, where R = 2/3 s² + 2/5 s⁴ + .. + 2/21 s²⁰; |s| < 0.172, so that what is cut off is below 2^-60
-//! of the result. Since 2s = f - s f and s f = f²/2 - s f²/2, ln m = f - (f²/2 - s (f²/2 + R)): the one large term, f,
-//! is exact, and the errors of the others are small beside it. The error is below 1 unit in the last place.
-//! The arrangement is that of fdlibm's logarithm (Sun Microsystems, 1993).
+//! ln x = k ln 2 + ln m, where x = 2ᵏ m and √½ <= m < √2. With f = m - 1 and s = f / (2 + f), ln m = 2 artanh
+//! s = 2s + s R, where R = 2/3 s² + 2/5 s⁴ + .. + 2/21 s²⁰; |s| < 0.172, so that what is cut off is below
+//! 2^-60 of the result. Since 2s = f - s f and s f = f²/2 - s f²/2, ln m = f - (f²/2 - s (f²/2 + R)): the one
+//! large term, f, is exact, and the errors of the others are small beside it. The error is below 1 unit in
+//! the last place. The arrangement is that of fdlibm's logarithm (Sun Microsystems, 1993).
 
-use super::exponential::polynomial;
+use super::constants::{LN2_HIGH, LN2_LOW};
+use super::pair::polynomial;
 
-/// ln 2, its first 42 bits: up to 2¹¹ times exact.
-const LN2_HIGH: f64 = 0.6931471805598903;
-/// The rest of ln 2.
-const LN2_LOW: f64 = 5.497923018708371e-14;
 /// The bits of √½, and those of 1 above them.
 const ROOT_HALF: u64 = 0x3fe6_a09e_667f_3bcd;
 

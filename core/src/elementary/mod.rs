@@ -1,16 +1,16 @@
 //! Elementary functions that have the same bits on every machine.
 //!
 //! The standard library hands exp, ln, sin and their like to the system's C library, and the last bits of
-//! those differ between glibc's versions, musl, Apple's and Microsoft's; a network trained with one of them is
-//! not the network trained with another. These need nothing but IEEE 754's addition, subtraction,
+//! those differ between glibc's versions, musl, Apple's and Microsoft's; a network trained with one of them
+//! is not the network trained with another. These need nothing but IEEE 754's addition, subtraction,
 //! multiplication and division, which every processor rounds alike. They have no branch where they run on
 //! many numbers, so that a loop over them becomes vectors.
 //!
 //! In f64 the error is below one unit in the last place. In f32 every result is correctly rounded: it is the
 //! f64 result, rounded once more, and that is right unless the f64 result lies so near to the middle between
-//! two numbers of f32 that its error decides. All 2³² arguments of each function were tried; the few that went
-//! wrong are listed in `single.rs`, with the results that they should have. Such tables are how correctly rounded
-//! libraries are made (Lim and Nagarakatte, RLIBM, PLDI 2021; Zimmermann's CORE-MATH).
+//! two numbers of f32 that its error decides. All 2³² arguments of each function were tried; the few that
+//! went wrong are listed in `single.rs`, with the results that they should have. Such tables are how
+//! correctly rounded libraries are made (Lim and Nagarakatte, RLIBM, PLDI 2021; Zimmermann's CORE-MATH).
 
 mod constants;
 pub(crate) mod double;
@@ -57,8 +57,8 @@ functions! {
     erf;
 }
 
-/// xⁿ by squaring: less than 2 log₂ |n| products, each of which rounds once. The relative error is below |n| u
-/// with u the unit roundoff, where x^|n| and what it is made of are normal numbers.
+/// xⁿ by squaring: less than 2 log₂ |n| products, each of which rounds once. The relative error is below |n|
+/// u with u the unit roundoff, where x^|n| and what it is made of are normal numbers.
 pub fn powi<E: Element>(x: E, n: i32) -> E {
     let (mut rest, mut square, mut product) = (n.unsigned_abs(), x, E::ONE);
     while rest > 0 {
@@ -71,8 +71,8 @@ pub fn powi<E: Element>(x: E, n: i32) -> E {
     if n < 0 { E::ONE / product } else { product }
 }
 
-/// √(x² + y²), in f32 by way of f64; neither overflows nor underflows before the result does. Within one unit in the last
-/// place.
+/// √(x² + y²), in f32 by way of f64; neither overflows nor underflows before the result does. Within one unit
+/// in the last place.
 pub fn hypot<E: Element>(x: E, y: E) -> E {
     let (x, y) = (x.to_f64().abs(), y.to_f64().abs());
     if x == f64::INFINITY || y == f64::INFINITY {

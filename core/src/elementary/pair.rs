@@ -1,6 +1,7 @@
-//! Numbers of twice the width: a pair (h, l) stands for h + l, where l is far below h.
+//! What the functions are made of: polynomials, and numbers of twice the width, where a pair (h, l) stands
+//! for h + l, with l far below h.
 //!
-//! All of it rests on additions that are exact where they look as if they were not: for any a and b the error
+//! The pairs rest on additions that are exact where they look as if they were not: for any a and b the error
 //! of s = a + b is itself a number of f64, and a few more additions find it (Knuth, The Art of Computer
 //! Programming 2, 4.2.2, theorem B; theorem C where |a| >= |b|).
 
@@ -36,4 +37,14 @@ pub(super) fn divide(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
     let (upper, lower) = split(b.0);
     let rest = ((a.0 - q * upper) - q * lower) + (a.1 - q * b.1);
     add_smaller(q, rest / b.0)
+}
+
+/// c₀ + c₁ z + c₂ z² + ..
+#[inline(always)]
+pub(super) fn polynomial<const N: usize>(z: f64, c: [f64; N]) -> f64 {
+    let mut sum = c[N - 1];
+    for i in (0..N - 1).rev() {
+        sum = sum * z + c[i];
+    }
+    sum
 }

@@ -2,8 +2,8 @@
 
 use super::double;
 
-/// `function even|odd|plain of its f64 [(argument, result), ..];` in bits. An even function has the same result for
-/// -x, an odd one its negative.
+/// `function even|odd|plain of its f64 [(argument, result), ..];` in bits. An even function has the same
+/// result for -x, an odd one its negative.
 macro_rules! rounded {
     ($($name:ident $kind:ident of $double:path [$(($x:literal, $y:literal)),*];)*) => { $(
         #[inline(always)]
@@ -35,12 +35,13 @@ rounded! {
     sigmoid plain of sigmoid_not_in_the_middle [(0xba92_8601, 0x3eff_db5f)];
     sin odd of double::sin [(0x4619_9998, 0xbeb1_fa5d)];
     cos even of double::cos [(0x5f18_b878, 0x3f7f_14bb), (0x6115_cb11, 0x3f78_142f)];
-    atan odd of double::atan [];
+    atan odd of double::atan [(0x3d8d_6b23, 0x3d8d_31c3)];
     erf odd of double::erf [];
 }
 
-/// σ(x) = 1/2 + x/4 - x³/48 + ..: below 2^-16 the cube is no part of the f64 result, and where 1/2 + x/4 is the middle between
-/// two numbers of f32 it alone says which of them is nearer. The next f64 towards 1/2 says the same.
+/// σ(x) = 1/2 + x/4 - x³/48 + ..: below 2^-16 the cube is no part of the f64 result, and where 1/2 + x/4 is
+/// the middle between two numbers of f32 it alone says which of them is nearer. The next f64 towards 1/2 says
+/// the same.
 #[inline(always)]
 fn sigmoid_not_in_the_middle(x: f64) -> f64 {
     let y = double::sigmoid(x);

@@ -6,17 +6,14 @@
 //! atan x = atan c + atan t, where t = (x - c) / (1 + c x), c the nearest eighth of x and so |t| <= 1/16; for
 //! |x| > 1, atan x = π/2 - atan 1/x. All errors are below 1 unit in the last place.
 
-use super::constants::{ATAN, TWO_OVER_PI};
-use super::exponential::polynomial;
-use super::pair::{add, add_smaller, divide, split};
+use super::constants::{ATAN, ROUND, TWO_OVER_PI};
+use super::pair::{add, add_smaller, divide, polynomial, split};
 
 /// π/2 in parts: three of 33 bits, of which multiples up to 2²⁰ are exact, and the rest.
 const HALF_PI_PARTS: [f64; 4] =
     [1.5707963267341256, 6.077100506303966e-11, 2.0222662487111665e-21, 8.4784276603689e-32];
 /// π/2 as a pair.
 const HALF_PI: (f64, f64) = (std::f64::consts::FRAC_PI_2, 6.123233995736766e-17);
-/// 1.5 · 2⁵²: what is added to it is rounded to an integer, which stands in its last bits.
-const ROUND: f64 = 6755399441055744.0;
 
 /// 2¹²⁸
 const TURN: f64 = 340282366920938463463374607431768211456.0;
@@ -149,7 +146,8 @@ pub(crate) fn cos_of_small(x: f64) -> f64 {
 /// The inverse tangent.
 #[inline(always)]
 pub(crate) fn atan(x: f64) -> f64 {
-    let a = x.abs();
+    // Beyond 2⁶⁰ the result is π/2, rounded.
+    let a = if x.abs() > 1152921504606846976.0 { 1152921504606846976.0 } else { x.abs() };
     // The quotient a / b is the smaller of |x| and 1 / |x|.
     let inverse = a > 1.0;
     let (a, b) = if inverse { (1.0, a) } else { (a, 1.0) };
@@ -168,6 +166,6 @@ pub(crate) fn atan(x: f64) -> f64 {
     } else {
         s + e
     };
-    // NaN stays; infinity's quotient is 0.
+    // NaN stays.
     if x.is_nan() { x } else { y.copysign(x) }
 }

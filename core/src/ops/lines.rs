@@ -1,8 +1,10 @@
-//! Lines along an axis, a block of them at a time, and their exponentials: what softmax and cross entropy are made of.
+//! Lines along an axis, a block of them at a time, and their exponentials: what softmax and cross entropy are
+//! made of.
 //!
-//! An exponential costs more than all else that is done to an element, and on vectors a tenth of what it costs alone.
-//! So the elements of a block are copied to one piece of memory, whatever their strides, and become exponentials there,
-//! a whole number of vectors at a time. Each line is summed from its beginning to its end.
+//! An exponential costs more than all else that is done to an element, and on vectors a tenth of what it
+//! costs alone. So the elements of a block are copied to one piece of memory, whatever their strides, and
+//! become exponentials there, a whole number of vectors at a time. Each line is summed from its beginning to
+//! its end.
 
 use super::elementwise::{Map, maps};
 use crate::element::Element;
@@ -13,14 +15,16 @@ use crate::simd::{Kernel, Simd};
 /// Elements of one task. Exponentials cost about ten times what light work does, and so this is an eighth of
 /// [`parallel::GRAIN`]; not measured.
 const PIECE: usize = 2048;
-/// The most lines of a block: two vectors of the widest instruction set, two cache lines of f32. Not measured.
+/// The most lines of a block: two vectors of the widest instruction set, two cache lines of f32. Not
+/// measured.
 pub(super) const WIDTH: usize = 32;
 
 /// A number for each line of a block.
 pub(super) type PerLine<E> = [E; WIDTH];
 
-/// Up to [`WIDTH`] lines of n elements each. Where a line is contiguous in memory so are its neighbours, one after the
-/// other; else neighbouring lines lie side by side, and `stride` elements lead from one to the next of each line.
+/// Up to [`WIDTH`] lines of n elements each. Where a line is contiguous in memory so are its neighbours, one
+/// after the other; else neighbouring lines lie side by side, and `stride` elements lead from one to the next
+/// of each line.
 pub(super) struct Lines<'a, E> {
     data: Shared<'a, E>,
     stride: usize,
@@ -54,7 +58,8 @@ impl<'a, E: Element> Lines<'a, E> {
         });
     }
 
-    /// Calls `f` for blocks of up to [`WIDTH`] rows of n elements, with the first row's number, on all threads.
+    /// Calls `f` for blocks of up to [`WIDTH`] rows of n elements, with the first row's number, on all
+    /// threads.
     pub fn blocks(data: &mut [E], n: usize, f: impl Fn(usize, &mut [E]) + Send + Sync) {
         let together = (PIECE / n.max(1)).max(1);
         parallel::chunks(data, together * n.max(1), |i, rows| {
@@ -71,8 +76,8 @@ impl<'a, E: Element> Lines<'a, E> {
         Lines { data: Shared::new(data), stride: n, n, count, contiguous: true }
     }
 
-    /// How many runs of contiguous elements there are, and how many elements in each: lines, or the elements of
-    /// neighbouring lines.
+    /// How many runs of contiguous elements there are, and how many elements in each: lines, or the elements
+    /// of neighbouring lines.
     fn runs(&self) -> (usize, usize) {
         if self.contiguous { (self.count, self.n) } else { (self.n, self.count) }
     }
@@ -80,8 +85,8 @@ impl<'a, E: Element> Lines<'a, E> {
     /// A run of contiguous elements.
     fn run(&mut self, i: usize) -> &mut [E] {
         let (at, (_, length)) = (i * self.stride, self.runs());
-        // SAFETY: blocks have no element in common, and while the borrow of self lasts nothing else of this one is
-        // borrowed.
+        // SAFETY: blocks have no element in common, and while the borrow of self lasts nothing else of this
+        // one is borrowed.
         unsafe { self.data.slice(at..at + length) }
     }
 
