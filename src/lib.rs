@@ -46,6 +46,7 @@
 
 pub mod analysis;
 pub mod bench;
+pub mod bits;
 pub mod cli;
 pub mod comparison;
 pub mod data;

@@ -3,8 +3,8 @@
 //! that is compiled and run.
 //!
 //! What needs a download is given what the program draws; what trains for long trains briefly; servers are
-//! asked for their address and stopped; of a benchmark, a download and the report (`tests/command_line.rs`
-//! makes one) only the words are checked.
+//! asked for their address and stopped; of a benchmark, a download, the recorded bits (`tests/bits` makes
+//! them) and the report (`tests/command_line.rs` makes one) only the words are checked.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -136,7 +136,7 @@ fn try_out(command: &str, folder: &Path) -> Result<String, String> {
         },
         ("python", file) if root.join(file).is_file() => Ok(String::new()),
         ("gradus", "lab" | "watch") => serve(args, folder),
-        ("gradus", "bench" | "report") => known(&words, folder),
+        ("gradus", "bench" | "bits" | "report") => known(&words, folder),
         ("gradus", "fetch") => {
             match run("fetch list", folder)?.lines().any(|l| l.split(' ').next() == Some(words[1])) {
                 true => Ok(String::new()),

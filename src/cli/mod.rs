@@ -5,6 +5,7 @@
 //! the state saved.
 
 mod bench;
+mod bits;
 mod compare;
 mod descent;
 mod detect;
@@ -82,6 +83,7 @@ commands! {
     Descent(descent::Descent),
     Filter(filter::FilterArgs),
     Iou(iou::Iou),
+    Bits(bits::Bits),
     Fetch(fetch::Fetch),
     Lab(lab::Lab),
     Watch(lab::Watch),
