@@ -1,9 +1,10 @@
 //! Cases on their way: every op of a case once on the tape, a convolution by each algorithm as well.
 
 use crate::cases::case::Case;
-use crate::cases::run::Run;
+use crate::cases::run::{Run, Values};
 use crate::cases::{Op, table};
 use crate::{compare, convolutions};
+use gradus::bits::{Digest, Digester};
 use gradus_core::Element;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -33,6 +34,23 @@ pub fn by<E: Element>(case: &Case, compute: impl Fn(&mut Run<E>)) -> Vec<String>
     let expected = computed.iter().filter(|c| case.has(&c.name));
     wrong.extend(expected.filter_map(|c| compare::wrong::<E>(case, c)));
     wrong
+}
+
+/// The bits of everything that a case computes in f32, on the tape.
+pub fn digest(ops: &[Op<f32>], case: &Case) -> Digest {
+    let mut run = Run::<f32>::new(case);
+    if let Some(op) = ops.iter().find(|op| op.name == case.op) {
+        (op.run)(&mut run);
+    }
+    let mut digester = Digester::default();
+    for computed in run.finish().0 {
+        digester.text(&computed.name);
+        match computed.values {
+            Values::Floats(values) => digester.doubles(&values),
+            Values::Integers(values) => values.iter().for_each(|&i| digester.number(i as usize)),
+        }
+    }
+    digester.finish()
 }
 
 fn said(cause: &(dyn std::any::Any + Send)) -> &str {
