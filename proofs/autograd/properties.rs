@@ -1,5 +1,6 @@
 //! A1: every op's gradient equals the central difference in f64, and lies between the one-sided derivatives
-//! at kinks. A2 is in `adjoints.rs`, X1 in `threads.rs`, X2 in `resume.rs`.
+//! at kinks. A2 is in `adjoints.rs`, X1 in `threads.rs`, X2 in `resume.rs`, X3
+//! in `processors.rs`.
 
 use crate::gradient::{TOLERANCE, between_one_sided, compare, distinct, equals_differences, ties};
 use crate::property::{refutes, settings as cases};
@@ -12,6 +13,8 @@ use proptest::sample::select;
 
 #[path = "adjoints.rs"]
 mod adjoints;
+#[path = "processors.rs"]
+mod processors;
 #[path = "resume.rs"]
 mod resume;
 #[path = "threads.rs"]
