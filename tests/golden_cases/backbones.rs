@@ -67,8 +67,8 @@ fn mobilenet<E: Element>(run: &mut Run<E>) {
     }
     if E::NAME == "f32" {
         // One unit of block 8's depthwise convolution, number 12,517, stands 1.7e-6 above ReLU6's kink at 0,
-        // where f32 is off by up to 1.7e-5. Without fused multiply-adds f32 puts it on the other side, and no
-        // other unit of the network: that unit alone, put there in f64, moves the gradients of the blocks
+        // where f32 is off by up to 1.7e-5. Rounded otherwise, f32 may put it on the other side, and no other
+        // unit of the network: that unit alone, put there in f64, moves the gradients of the blocks
         // before by up to 3.54e-3 of the greatest and those of later blocks by less than 2e-6. So 3.54e-3 are
         // added to the op's own bound, 16,384 roundoffs.
         for block in BEFORE_THE_UNIT {
