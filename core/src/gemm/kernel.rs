@@ -105,6 +105,8 @@ pub(super) struct Row<'a, E> {
     pub a: &'a RowStrip<E>,
     pub panels: &'a [Panel<E>],
     pub c: &'a Target<'a, E>,
+    /// Whether strips may leave out steps of zeros.
+    pub skips: bool,
     /// Whether no strip before met these panels.
     pub first: bool,
     /// What is fetched while they are multiplied: the next strip, what is packed next.
@@ -214,7 +216,7 @@ unsafe fn tile_of<'a, S: Simd<E>, E: Element, const PACKED: bool, const MR: usiz
     row: &Row<'a, E>,
     p: usize,
 ) {
-    let &Row { a, panels, c, first, next, coming } = row;
+    let &Row { a, panels, c, skips, first, next, coming } = row;
     let b = &panels[p];
     let lines = CacheLines::new::<E>(b.col, b.cols);
     let residual = if c.epilogue.and_then(|e| e.residual).is_some() { lines } else { CacheLines::NONE };
@@ -244,6 +246,15 @@ unsafe fn tile_of<'a, S: Simd<E>, E: Element, const PACKED: bool, const MR: usiz
                 acc = accumulate(s, acc, rows, 1, b, far, segment, &ahead, done);
             }
             done += segment.len;
+        }
+    }
+    if skips {
+        // A sum may be -0, of terms too small for their size but not for their sign. A step of zeros makes that +0,
+        // and whether it is left out depends on the rows of a tile: so it becomes +0 in any case.
+        for row in &mut acc {
+            for sum in row {
+                *sum = s.add(*sum, s.zero());
+            }
         }
     }
     // SAFETY: b and c are a panel and the target of the row.

@@ -50,7 +50,7 @@ pub(crate) trait Lhs<E: Element>: Sync {
     fn ahead(&self, _rows: Range<usize>, _steps: Range<usize>, _part: usize, _parts: usize) -> CacheLines {
         CacheLines::NONE
     }
-    /// Whether strips may leave segments out: those of zeros.
+    /// Whether strips may leave segments out: those of zeros. It depends on the shape alone.
     fn skips(&self) -> bool {
         false
     }

@@ -63,7 +63,7 @@ impl<E: Element> Sweep<'_, E> {
     unsafe fn strips_by_panels<S: Simd<E>>(&self, s: S, strips: &[RowStrip<E>], rows: Range<usize>) {
         let &Sweep { a, panels, .. } = self;
         let (mr, count) = (self.plan.rows, panels.len());
-        let packed = a.packed();
+        let (packed, skips) = (a.packed(), a.skips());
         let (runs, coming) = (a.runs(), self.coming.as_ref().map(|m| (m, m.runs())));
         // Of each panel, and for how long a strip.
         let (mut of_next, mut of_coming, mut shared) = (Vec::new(), Vec::new(), None);
@@ -93,7 +93,8 @@ impl<E: Element> Sweep<'_, E> {
                 of_coming.extend((0..count).map(|p| m.lines(before * count + p, tiles * count)));
                 (runs, &of_coming[..])
             });
-            let row = Row { a: strip, panels, c: &target, first: top == self.rows.start, next, coming };
+            let row =
+                Row { a: strip, panels, c: &target, skips, first: top == self.rows.start, next, coming };
             // SAFETY: strip j holds rows top .. top + mr, of which `target` has those that there are.
             unsafe {
                 if packed {

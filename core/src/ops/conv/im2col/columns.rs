@@ -164,6 +164,10 @@ impl<E: Element> Lhs<E> for ColumnsTransposed<'_, E> {
         self.taps.len() * self.source.run
     }
 
+    fn skips(&self) -> bool {
+        self.pixels.images_inner
+    }
+
     fn segments(&self) -> (usize, usize) {
         if self.pixels.images_inner {
             (self.pixels.extent[0] * self.pixels.extent[1], self.pixels.images)
