@@ -45,8 +45,8 @@ use std::process::ExitCode;
   gradus predict runs/alexnet photo.jpg
   gradus train --help                                 every command teaches its options
 
-Environment: GRADUS_ISA=amx|avx512bf16|avx512|avx2|portable forces an instruction set (f32 has the same bits on each, bf16 has
-not), GRADUS_CONV=im2col|winograd|winograd2|phases|direct|depthwise a convolution algorithm (each has its own)."
+Environment: GRADUS_ISA=amx|avx512bf16|avx512|avx2|neon|portable forces an instruction set (f32 has the same bits on each, bf16
+has not), GRADUS_CONV=im2col|winograd|winograd2|phases|direct|depthwise a convolution algorithm (each has its own)."
 )]
 struct Cli {
     #[command(flatten)]

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 
 /// Those whose products of f32 are made of f32.
 fn instruction_sets() -> impl Iterator<Item = Isa> {
-    [Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().filter(|isa| isa.is_available())
+    [Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Portable].into_iter().filter(|isa| isa.is_available())
 }
 
 fn name(isa: Option<Isa>) -> String {

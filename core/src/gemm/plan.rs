@@ -165,8 +165,11 @@ pub(super) const FEW_ROWS: usize = 16;
 #[cfg(target_arch = "x86_64")]
 const LEAST_DEPTH: usize = 35;
 /// Steps of the depth that pairs multiply together, the rows, and the vectors of columns.
+#[cfg(target_arch = "x86_64")]
 pub(super) const CHUNK: usize = 32;
+#[cfg(target_arch = "x86_64")]
 pub(super) const PAIR_ROWS: usize = 32;
+#[cfg(target_arch = "x86_64")]
 pub(super) const PAIR_VECTORS: usize = 2;
 
 impl Plan {

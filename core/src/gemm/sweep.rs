@@ -18,6 +18,7 @@ pub(super) struct Sweep<'a, E: Element> {
     /// The right operand's panels, from the block's first row on, but of pairs, which begin at a chunk.
     pub panels: &'a [Panel<E>],
     /// The right operand's row where the block begins.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only pairs ask"))]
     pub k: usize,
     pub rows: Range<usize>,
     pub out: Output<'a, E>,

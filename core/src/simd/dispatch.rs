@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 pub enum Isa {
     /// Any machine.
     Portable,
+    /// aarch64 with NEON: every one of them, but for those without floating point.
+    Neon,
     /// x86-64 with AVX2 and FMA.
     Avx2,
     /// x86-64 with AVX-512 F, BW, DQ, VL.
@@ -21,13 +23,14 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// Every instruction set, the best last.
-    pub const ALL: [Isa; 5] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16, Isa::Amx];
+    /// Every instruction set, of each machine the best last.
+    pub const ALL: [Isa; 6] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16, Isa::Amx];
 
     /// The name that `GRADUS_ISA` takes.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
+            Isa::Neon => "neon",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
             Isa::Avx512Bf16 => "avx512bf16",
@@ -39,6 +42,7 @@ impl Isa {
     pub fn is_available(self) -> bool {
         match self {
             Isa::Portable => true,
+            Isa::Neon => cfg!(all(target_arch = "aarch64", target_feature = "neon")),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
@@ -68,7 +72,7 @@ impl Isa {
         };
         let isa = Isa::ALL.into_iter().find(|i| i.name() == name);
         let isa = isa.ok_or_else(|| {
-            format!("GRADUS_ISA={name}: not one of amx, avx512bf16, avx512, avx2, portable")
+            format!("GRADUS_ISA={name}: not one of amx, avx512bf16, avx512, avx2, neon, portable")
         })?;
         if isa.is_available() { Ok(isa) } else { Err(format!("GRADUS_ISA={name}: this processor lacks it")) }
     }
@@ -96,6 +100,8 @@ pub(crate) fn dispatch_f32_on<K: Kernel<f32>>(isa: Isa, kernel: K) -> K::Output 
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 if isa.is_available() => unsafe { run_avx2(kernel) },
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        Isa::Neon => kernel.run(super::neon::Neon(())),
         _ => on_arrays(kernel),
     }
 }

@@ -17,6 +17,8 @@ pub(crate) mod avx512;
 mod dispatch;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod dot;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod neon;
 mod portable;
 #[cfg(test)]
 mod tests;
