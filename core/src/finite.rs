@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// measured; the whole search costs 0.2 % of AlexNet's step.
 const PIECE: usize = 64 * 1024;
 
+/// Sums that are made side by side: four vectors of AVX-512.
+const STRANDS: usize = 64;
+
 /// Whether no element of these is NaN or infinite.
 pub(crate) fn all_finite<E: Element>(parts: &[&[E]]) -> bool {
     let pieces: Vec<&[E]> = parts.iter().flat_map(|part| part.chunks(PIECE)).collect();
@@ -36,18 +39,18 @@ impl<E: Element, const SQUARES: bool> Kernel<E> for SumOf<'_, E, SQUARES> {
     fn run<S: Simd<E>>(self, s: S) -> E {
         let add = |x, sum| if SQUARES { s.fma(x, x, sum) } else { s.add(sum, s.sub(x, x)) };
         let mut rest = self.0;
-        let mut sums = [s.zero(); 4];
-        while rest.len() >= 4 * S::LANES {
+        let mut sums = [s.zero(); STRANDS / 4];
+        let sums = &mut sums[..STRANDS / S::LANES];
+        while rest.len() >= STRANDS {
             for (k, sum) in sums.iter_mut().enumerate() {
                 *sum = add(s.read(&rest[k * S::LANES..]), *sum);
             }
-            rest = &rest[4 * S::LANES..];
+            rest = &rest[STRANDS..];
         }
-        while !rest.is_empty() {
-            sums[0] = add(s.read_tail(rest), sums[0]);
-            rest = &rest[S::LANES.min(rest.len())..];
+        for (sum, rest) in sums.iter_mut().zip(rest.chunks(S::LANES)) {
+            *sum = add(s.read_tail(rest), *sum);
         }
-        s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
+        s.sum::<STRANDS>(sums)
     }
 }
 

@@ -163,8 +163,7 @@ impl<E: Element> Affinities<E> {
 
 /// Where the points that fill up the last vector lie: too far away to count.
 const FAR: f64 = 1e15;
-/// A row is summed in so many strands, whatever the processor's vectors hold, so that the order of additions
-/// is one; no vector is longer.
+/// Sums over points that are made side by side, on every instruction set: a vector of AVX-512, the longest.
 const STRANDS: usize = 16;
 
 fn padded<E: Element>(y: &[Vec<E>; 2]) -> [Vec<E>; 2] {
@@ -189,11 +188,12 @@ impl<E: Element> Kernel<E> for Repulsion<'_, E> {
     #[inline(always)]
     fn run<S: Simd<E>>(self, s: S) -> [E; 3] {
         let (px, py, one) = (s.splat(self.at[0]), s.splat(self.at[1]), s.splat(E::ONE));
-        // Vectors that hold all strands together: of each sum the first STRANDS / LANES.
-        let [mut z, mut fx, mut fy] = [[s.zero(); STRANDS]; 3];
+        let vectors = STRANDS / S::LANES;
+        let [mut z, mut fx, mut fy] = [[s.zero(); STRANDS / 4]; 3];
         for (x, y) in self.x.chunks_exact(STRANDS).zip(self.y.chunks_exact(STRANDS)) {
-            for (v, (x, y)) in x.chunks_exact(S::LANES).zip(y.chunks_exact(S::LANES)).enumerate() {
-                let (dx, dy) = (s.sub(px, s.read(x)), s.sub(py, s.read(y)));
+            for v in 0..vectors {
+                let (x, y) = (s.read(&x[v * S::LANES..]), s.read(&y[v * S::LANES..]));
+                let (dx, dy) = (s.sub(px, x), s.sub(py, y));
                 let k = s.div(one, s.fma(dx, dx, s.fma(dy, dy, one)));
                 let square = s.mul(k, k);
                 z[v] = s.add(z[v], k);
@@ -201,21 +201,8 @@ impl<E: Element> Kernel<E> for Repulsion<'_, E> {
                 fy[v] = s.fma(square, dy, fy[v]);
             }
         }
-        [z, fx, fy].map(|sum| joined(s, &sum))
+        [&z, &fx, &fy].map(|sums| s.sum::<STRANDS>(&sums[..vectors]))
     }
-}
-
-/// The strands' sum: halves are added to each other until one is left.
-#[inline(always)]
-fn joined<E: Element, S: Simd<E>>(s: S, vectors: &[S::V; STRANDS]) -> E {
-    let mut strands = [E::ZERO; STRANDS];
-    strands.chunks_exact_mut(S::LANES).zip(vectors).for_each(|(to, v)| s.write(to, *v));
-    let mut n = STRANDS;
-    while n > 1 {
-        n /= 2;
-        (0..n).for_each(|i| strands[i] += strands[i + n]);
-    }
-    strands[0]
 }
 
 /// The `count` nearest other points of each point, the nearest first, and their squared distances

@@ -26,7 +26,9 @@ impl Kernel<f32> for Fmas {
         for v in sums {
             total = s.add(total, v);
         }
-        s.sum(total)
+        let mut lanes = [0.0; 16];
+        s.write(&mut lanes, total);
+        lanes.iter().sum()
     }
 }
 

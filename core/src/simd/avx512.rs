@@ -131,8 +131,4 @@ impl Simd<f32> for Avx512 {
             }
         }
     }
-    #[inline(always)]
-    fn sum(self, v: __m512) -> f32 {
-        unsafe { _mm512_reduce_add_ps(v) }
-    }
 }

@@ -94,10 +94,6 @@ macro_rules! portable {
             fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V {
                 std::array::from_fn(|i| if m[i] { a[i] } else { b[i] })
             }
-            #[inline(always)]
-            fn sum(self, v: Self::V) -> $t {
-                ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
-            }
         }
     };
 }

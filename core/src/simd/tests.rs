@@ -225,3 +225,39 @@ fn tails_touch_what_they_should() {
     holds::<f32>();
     holds::<f64>();
 }
+
+/// The sum of 64 numbers.
+struct SumOf<'a, E>(&'a [E; 64]);
+impl<E: Element> Kernel<E> for SumOf<'_, E> {
+    type Output = E;
+    #[inline(always)]
+    fn run<S: Simd<E>>(self, s: S) -> E {
+        let (mut vectors, count) = ([s.zero(); 16], 64 / S::LANES);
+        for (v, x) in vectors.iter_mut().zip(self.0.chunks(S::LANES)) {
+            *v = s.read(x);
+        }
+        s.sum::<64>(&vectors[..count])
+    }
+}
+
+#[test]
+fn a_sum_has_one_order_whatever_the_lanes() {
+    let mut rng = Rng::seed(2);
+    let x: [f32; 64] = std::array::from_fn(|_| rng.range(-1.0, 1.0) as f32);
+    let halves = |mut x: Vec<f32>| {
+        while x.len() > 1 {
+            x = (0..x.len() / 2).map(|i| x[i] + x[i + x.len() / 2]).collect();
+        }
+        x[0].to_bits()
+    };
+    let want = halves(x.to_vec());
+    for isa in available() {
+        assert_eq!(f32::dispatch_on(isa, SumOf(&x)).to_bits(), want, "{isa}");
+    }
+    // Vectors added to each other first, and then the lanes of the one that is left: the width makes the bits.
+    let of_width = |lanes: usize| {
+        let add = |sum: Vec<f32>, v: &[f32]| sum.iter().zip(v).map(|(a, b)| a + b).collect();
+        halves(x.chunks(lanes).fold(vec![0.0; lanes], add))
+    };
+    assert!(of_width(8) != of_width(16) && of_width(4) != of_width(8));
+}

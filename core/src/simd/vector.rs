@@ -1,5 +1,7 @@
 //! What a kernel is, and what it may do with vectors.
 
+use std::ops::AddAssign;
+
 /// Asks for a line of memory to be brought into the first cache; any address will do.
 #[inline(always)]
 pub(crate) fn prefetch<E>(p: *const E) {
@@ -119,8 +121,29 @@ pub trait Simd<E>: Copy + Send + Sync + 'static {
             }
         }
     }
-    /// The lanes' sum, in an order that depends on nothing but LANES.
-    fn sum(self, v: Self::V) -> E;
+    /// The sum of the lanes of N / LANES vectors: the second half of them is added to the first until one is
+    /// left. With one N for every instruction set the bits are the same on all, whatever their LANES. Nothing
+    /// else adds lanes to each other. Panics where there are more or fewer vectors.
+    #[inline(always)]
+    fn sum<const N: usize>(self, vectors: &[Self::V]) -> E
+    where
+        E: Copy + Default + AddAssign,
+    {
+        assert!(vectors.len() * Self::LANES == N && N.is_power_of_two());
+        let mut sums = [E::default(); N];
+        for (i, &v) in vectors.iter().enumerate() {
+            self.write(&mut sums[i * Self::LANES..], v);
+        }
+        let mut half = N / 2;
+        while half > 0 {
+            let (first, second) = sums.split_at_mut(half);
+            for i in 0..half {
+                first[i] += second[i];
+            }
+            half /= 2;
+        }
+        sums[0]
+    }
 
     /// 0 in every lane.
     #[inline(always)]

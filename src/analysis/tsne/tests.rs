@@ -131,15 +131,14 @@ fn few_points_and_equal_points_are_harmless() {
 }
 
 #[test]
-fn a_row_has_the_same_sums_on_each_instruction_set() {
-    let mut rng = Rng::seed(5);
-    let y: [Vec<f32>; 2] = std::array::from_fn(|_| (0..1003).map(|_| rng.normal() as f32).collect());
+fn every_instruction_set_repels_alike() {
+    let mut rng = Rng::seed(4);
+    let y: [Vec<f32>; 2] = std::array::from_fn(|_| (0..117).map(|_| rng.normal() as f32).collect());
     let padded = padded(&y);
-    let sums = |isa| {
-        let row = Repulsion { x: &padded[0], y: &padded[1], at: [0.3, -0.7] };
-        f32::dispatch_on(isa, row).map(f32::to_bits)
+    let forces = |isa: Isa| {
+        let kernel = Repulsion { x: &padded[0], y: &padded[1], at: [0.3, -0.1] };
+        f32::dispatch_on(isa, kernel).map(f32::to_bits)
     };
-    let sets: Vec<Isa> =
-        Isa::ALL.into_iter().filter(|isa| *isa != Isa::Portable && isa.is_available()).collect();
-    sets.windows(2).for_each(|s| assert_eq!(sums(s[0]), sums(s[1]), "{s:?}"));
+    let available = || Isa::ALL.into_iter().filter(|isa| isa.is_available());
+    assert!(available().all(|isa| forces(isa) == forces(Isa::Portable)));
 }

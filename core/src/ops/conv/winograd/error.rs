@@ -14,7 +14,11 @@ impl<L: AxisMap, const M: usize, const R: usize> Kernel<f64> for Column<L, M, R>
     fn run<S: Simd<f64>>(self, s: S) -> [f64; POINTS] {
         let unit = std::array::from_fn(|i| s.splat(if i == self.0 { 1.0 } else { 0.0 }));
         let image = L::apply::<S, f64, M, R>(s, unit);
-        std::array::from_fn(|i| s.sum(image[i]) / S::LANES as f64)
+        let mut lanes = [0.0; 16];
+        std::array::from_fn(|i| {
+            s.write(&mut lanes, image[i]);
+            lanes[0]
+        })
     }
 }
 
