@@ -16,6 +16,7 @@ mod convolutions;
 mod digest;
 mod draw;
 mod drawn;
+mod elementary;
 mod flows;
 mod learning;
 mod losses;
@@ -35,6 +36,7 @@ pub use recorded::{Digests, RECORDED, parse, text};
 /// Every case whose digests are recorded, the quick ones first.
 pub fn cases() -> Vec<Case> {
     let groups = [
+        elementary::cases(),
         pointwise::cases(),
         arithmetic::cases(),
         sums::cases(),
