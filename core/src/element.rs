@@ -1,7 +1,8 @@
 //! The numbers a tensor is made of: f32, which runs, and f64, which proves.
 
 use crate::arena::Arena;
-use crate::elementary::{double, single};
+use crate::elementary::double;
+use crate::elementary::single;
 use crate::simd::{Isa, Kernel, dispatch_f32_on, dispatch_f64_on};
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
