@@ -76,7 +76,7 @@ impl Function {
         let small = if matches!(self, Function::Exp | Function::Sigmoid) { 1200 } else { 0 };
         let bits = 320 + 2 * size.unsigned_abs() as usize + small;
         let f = Fixed { bits };
-        let x = f.from_f64(x);
+        let x = f.of(x);
         let value = match self {
             Function::Exp => f.exp(&x),
             Function::Ln => f.ln(&x),
@@ -124,7 +124,7 @@ impl Number {
     pub fn error(&self, y: f64) -> f64 {
         let exponent = self.value.magnitude().bits() as i64 - self.bits as i64;
         let unit = (exponent - 53).max(-1074) + self.bits as i64;
-        let difference = Fixed { bits: self.bits }.from_f64(y) - &self.value;
+        let difference = Fixed { bits: self.bits }.of(y) - &self.value;
         let thousandths = (difference * 1000) >> unit;
         i64::try_from(&thousandths).map_or(f64::INFINITY, |t| t.abs() as f64 / 1000.0)
     }
@@ -145,7 +145,7 @@ impl Fixed {
         BigInt::from(1) << self.bits
     }
 
-    fn from_f64(&self, x: f64) -> BigInt {
+    fn of(&self, x: f64) -> BigInt {
         let bits = x.to_bits();
         let (exponent, fraction) = ((bits >> 52 & 0x7ff) as i64, bits & ((1 << 52) - 1));
         let mantissa = BigInt::from(if exponent == 0 { fraction } else { fraction | 1 << 52 });
