@@ -41,7 +41,7 @@ impl Function {
 
     /// Its value as the library has it.
     #[inline(always)]
-    pub fn library<E: Element>(self, x: E) -> E {
+    pub fn computed<E: Element>(self, x: E) -> E {
         match self {
             Function::Exp => elementary::exp(x),
             Function::Ln => elementary::ln(x),

@@ -16,7 +16,8 @@ const HEAD: &str = "\
 # again.
 #
 # A line changes only with a commit that says why its op may compute other bits from then on: whoever repeats
-# an older training gets other weights. This writes the file anew:
+# an older training gets other weights. If a line of a network or a training is among them, BITS in
+# src/run/settings.rs is raised by the same commit. This writes the file anew:
 #
 #     cargo build --release && target/release/gradus bits --list > tests/bits/recorded.txt
 ";

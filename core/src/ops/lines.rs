@@ -90,16 +90,24 @@ impl<'a, E: Element> Lines<'a, E> {
         unsafe { self.data.slice(at..at + length) }
     }
 
+    /// The lines, where they are contiguous.
+    fn lines(&mut self) -> std::slice::ChunksExactMut<'_, E> {
+        assert!(self.contiguous);
+        // SAFETY: as in `run`.
+        unsafe { self.data.slice(0..self.count * self.n) }.chunks_exact_mut(self.n)
+    }
+
     /// Calls `f` with each line's number and each of its elements, along a line in order.
     #[inline(always)]
     pub fn change(&mut self, numbers: &mut PerLine<E>, mut f: impl FnMut(&mut E, &mut E)) {
-        for i in 0..self.runs().0 {
-            if self.contiguous {
-                let number = &mut numbers[i];
-                self.run(i).iter_mut().for_each(|x| f(number, x));
-            } else {
-                self.run(i).iter_mut().zip(&mut *numbers).for_each(|(x, number)| f(number, x));
+        if self.contiguous {
+            for (line, number) in self.lines().zip(numbers) {
+                line.iter_mut().for_each(|x| f(number, x));
             }
+            return;
+        }
+        for i in 0..self.n {
+            self.run(i).iter_mut().zip(&mut *numbers).for_each(|(x, number)| f(number, x));
         }
     }
 
@@ -111,15 +119,16 @@ impl<'a, E: Element> Lines<'a, E> {
         other: &[E],
         mut f: impl FnMut(&mut E, &mut E, E),
     ) {
-        let ((runs, length), contiguous) = (self.runs(), self.contiguous);
-        for i in 0..runs {
-            let pairs = self.run(i).iter_mut().zip(&other[i * length..][..length]);
-            if contiguous {
-                let number = &mut numbers[i];
-                pairs.for_each(|(x, &y)| f(number, x, y));
-            } else {
-                pairs.zip(&mut *numbers).for_each(|((x, &y), number)| f(number, x, y));
+        if self.contiguous {
+            let others = other.chunks_exact(self.n);
+            for ((line, other), number) in self.lines().zip(others).zip(numbers) {
+                line.iter_mut().zip(other).for_each(|(x, &y)| f(number, x, y));
             }
+            return;
+        }
+        for (i, other) in other.chunks_exact(self.count).enumerate() {
+            let pairs = self.run(i).iter_mut().zip(other);
+            pairs.zip(&mut *numbers).for_each(|((x, &y), number)| f(number, x, y));
         }
     }
 
@@ -172,6 +181,9 @@ impl<E: Element, F: Map<E>> Kernel<E> for Vectors<'_, E, F> {
             for x in chunk {
                 *x = self.1.at(*x, E::ZERO, E::ZERO);
             }
+        }
+        if rest.is_empty() {
+            return;
         }
         // A loop over fewer would run element by element.
         let mut last = [E::ZERO; WIDTH];
