@@ -387,7 +387,8 @@ fn killed_and_resumed_it_has_the_same_bits() {
         child.kill().ok();
         child.wait().unwrap();
     }
-    assert!(resume(&[]).status().unwrap().success());
+    let last = resume(&[]).output().unwrap();
+    assert!(last.status.success(), "{}: {}", last.status, text(&last.stderr));
     assert!(bits(&unbroken) == bits(&broken), "the weights differ");
     let again = resume(&[]).output().unwrap();
     assert!(again.status.success() && text(&again.stderr).contains("trained already"));
