@@ -126,7 +126,7 @@ pub fn compare(question: &Question) -> Result<Comparison> {
     }
     let [train, test] = a.parts(&data)?;
     let parts = [("train", train.indices()), ("test", test.indices())];
-    eprintln!("{}", detection::describe(&*data, &question.data, &parts));
+    say!("{}", detection::describe(&*data, &question.data, &parts));
     let (mut a, shown_a) = side(question, run_a, &a, &data)?;
     let (mut b, shown_b) = side(question, run_b, &b, &data)?;
     if a.model == b.model {

@@ -4,6 +4,7 @@
 //! not, an interruption (130) has its state saved. Library code returns [`Error`]; `main` prints it and exits
 //! with [`Error::exit_code`].
 
+use crate::say;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ pub struct Message {
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
-            write!(f, "{}: ", file.display())?;
+            write!(f, "{}: ", say::name(file))?;
         }
         f.write_str(&self.what)?;
         match &self.remedy {

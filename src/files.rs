@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+pub use gradus_models::checkpoint::is_unfinished;
 use gradus_models::checkpoint::write_atomically;
 
 /// The content of a file of at most `limit` bytes; endless and larger files are refused, not read.
@@ -43,6 +44,17 @@ pub fn write_atomic_by(
         return Err(Error::input("is not a file's name").in_file(path).remedy("name a file"));
     }
     write_atomically(path, write).map_err(|e| Error::write(path, &e))
+}
+
+/// Adds to the end of a file, which is created where there is none, and waits until it is on the disk.
+pub fn append(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    let append = || {
+        let mut file = File::options().create(true).append(true).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_data()
+    };
+    append().map_err(|e| Error::write(path, &e))
 }
 
 /// What a folder holds, in the order of the names: file systems tell it in any.

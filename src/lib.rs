@@ -43,6 +43,11 @@
 //! ```
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+// What is said goes through `say!`, and results through `Global::print`.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
+#[macro_use]
+mod say;
 
 pub mod analysis;
 pub mod bench;

@@ -22,9 +22,9 @@ pub fn around(trace: &Path, work: impl FnOnce() -> Result<()>) -> Result<()> {
     profile::start();
     let result = work();
     let Some(gathered) = profile::finish() else { return result };
-    eprint!("{}", Table(&gathered));
+    say!("{}", Table(&gathered).to_string().trim_end());
     let pool = f32::arena().stats();
-    eprintln!("tensors: {:.0} MiB at the most, {:.0} MiB held for them", mib(pool.peak), mib(pool.bytes));
+    say!("tensors: {:.0} MiB at the most, {:.0} MiB held for them", mib(pool.peak), mib(pool.bytes));
     let written = write_trace(&gathered, trace);
     result.and(written)
 }
@@ -178,7 +178,7 @@ fn write_trace(profile: &Profile, path: &Path) -> Result<()> {
     }
     text.push_str("\n]}\n");
     files::write_atomic(path, text.as_bytes())?;
-    eprintln!("trace: {} (open it in ui.perfetto.dev or chrome://tracing)", path.display());
+    say!("trace: {} (open it in ui.perfetto.dev or chrome://tracing)", path.display());
     Ok(())
 }
 

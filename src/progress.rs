@@ -69,15 +69,15 @@ impl Progress {
             self.last_line = Instant::now();
             let Progress { label, unit, done, total, .. } = self;
             let (note, left) = (note(), clock(left));
-            eprintln!("{label}: {done}/{total} {unit}, {rate:.digits$} {unit}/s, {note}, {left} left");
+            say!("{label}: {done}/{total} {unit}, {rate:.digits$} {unit}/s, {note}, {left} left");
         }
     }
 
     /// Prints a line above the bar.
     pub fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| say!("{text}")),
+            None => say!("{text}"),
         }
     }
 }

@@ -7,7 +7,7 @@ use gradus::engine::trainer::Task;
 use gradus::image::Image;
 use gradus_core::optim::Optimizer;
 use gradus_core::{Module, Rng, Tape};
-use gradus_models::checkpoint::{Metadata, save_module};
+use gradus_models::checkpoint::{self, Dtype, Metadata, RawTensor, save_module};
 use gradus_models::detection::{BackboneKind, Config, Detector};
 use serde_json::{Value, json};
 use std::fs;
@@ -327,6 +327,46 @@ fn four_scenes_are_learned_by_heart() {
     let (first, last) = (losses[0], losses[plan.epochs - 1]);
     assert!(losses.iter().all(|l| *l < 10.0) && last < 0.5 * first, "the losses: {losses:?}");
     assert!(ap50(&net) > 0.8, "after: AP50 {}", ap50(&net));
+}
+
+/// A file of a few bytes that promises many classes, or settings that no detector has, is refused before anything is built.
+#[test]
+fn small_files_ask_for_nothing_large() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, tensors: &[(&str, Vec<usize>)], metadata: &Metadata| {
+        let file = folder.path().join(name);
+        let raw = |shape: &Vec<usize>| {
+            RawTensor::new(Dtype::F32, shape.clone(), vec![0; 4 * shape.iter().product::<usize>()])
+        };
+        let tensors = tensors.iter().map(|(name, shape)| (name.to_string(), raw(shape))).collect();
+        checkpoint::save(&file, &tensors, metadata).unwrap();
+        file.to_str().unwrap().to_string()
+    };
+    let (image, out) = (folder.path().join("i.png"), folder.path().join("out"));
+    Image::filled(64, 48, [9; 3]).save_png(&image).unwrap();
+    let [image, out] = [&image, &out].map(|path| path.to_str().unwrap());
+    let none = Metadata::new();
+    let predictor = "roi_heads.box_predictor.cls_score";
+    let (bias, weight) = (format!("{predictor}.bias"), format!("{predictor}.weight"));
+    let tensors = [(bias.as_str(), vec![100_000]), ("backbone.body.conv1.weight", vec![64, 3, 7, 7])];
+    let many = write("many.safetensors", &tensors, &none);
+    fails(2, &["detect", &many, image, "-o", out], &["many.safetensors", "100000 classes", "is missing"]);
+    let tensors = [(bias.as_str(), vec![100_000]), (weight.as_str(), vec![100_000, 0])];
+    let empty = write("empty.safetensors", &tensors, &none);
+    fails(2, &["detect", &empty, image, "-o", out], &["empty.safetensors", "[100000, 0]"]);
+    let tensors = [("features.0.weight", vec![64, 3, 3, 3]), ("classifier.6.bias", vec![100_000])];
+    let classes = write("classes.safetensors", &tensors, &none);
+    fails(
+        2,
+        &["predict", &classes, image, "--arch", "cifar"],
+        &["classes.safetensors", "classifier.6.weight"],
+    );
+
+    let mut config = serde_json::to_value(Config::new(BackboneKind::MobilenetV2Fpn, 2)).unwrap();
+    config["trainable_layers"] = 99.into();
+    let metadata = Metadata::from([("detector".into(), config.to_string())]);
+    let lying = write("lying.safetensors", &[(bias.as_str(), vec![2])], &metadata);
+    fails(2, &["detect", &lying, image, "-o", out], &["lying.safetensors", "trainable_layers is 99"]);
 }
 
 /// Weights with a NaN in them are refused by name, whoever reads them.

@@ -1,7 +1,10 @@
 //! X2: a run killed at any moment and resumed leaves the bits of an unbroken one, on whatever processor it goes
-//! on.
+//! on. What a run must outlive besides: terminals that are closed, others that would write its folder, files that lie.
 
 use gradus_core::simd::Isa;
+use gradus_models::checkpoint;
+use serde_json::{Value, json};
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -117,6 +120,121 @@ fn x2_killed_on_each_instruction_set_and_resumed_on_the_next_it_has_the_same_bit
     }
     same(&unbroken, &broken);
     let args = std::fs::read_to_string(broken.join("args.json")).unwrap();
-    let args: serde_json::Value = serde_json::from_str(&args).unwrap();
+    let args: Value = serde_json::from_str(&args).unwrap();
     assert_eq!((args["isa"].as_str(), args.get("changes")), (Some(sets[0].name()), None));
+}
+
+/// Ends with this code, and one message that has this word and no panic.
+#[track_caller]
+fn ends(command: &mut Command, code: i32, word: &str) {
+    let out = command.stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(code), "{said}");
+    assert!(said.contains(word) && !said.contains("panicked"), "`{word}`: {said}");
+}
+
+#[test]
+fn a_state_or_settings_that_lie_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    assert!(train(&run, 1).status().unwrap().success());
+    let path = run.join("state/state.safetensors");
+    let whole = fs::read(&path).unwrap();
+
+    // One bit that a disk has turned.
+    let mut bytes = whole.clone();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    ends(&mut train(&run, 2), 2, "checksum");
+
+    // Another position, as somebody writes who knows of no checksum.
+    fs::write(&path, &whole).unwrap();
+    let state = checkpoint::load_verbatim(&path).unwrap();
+    for (name, value, what) in [
+        ("epoch", json!(u64::MAX), "steps"),
+        ("batch", json!(u64::MAX), "fewer steps"),
+        ("batch", json!(1), "steps"),
+        ("step", json!(u64::MAX), "steps"),
+        ("history", json!([]), "history"),
+        ("best_epoch", json!(99), "best epoch"),
+        ("best_epoch", json!(0), "best epoch"),
+        ("tally", json!({"images": u64::MAX, "loss": 0.0, "correct": 0}), "more images"),
+        ("seconds", json!(-1.0), "seconds"),
+    ] {
+        let mut metadata = state.metadata.clone();
+        metadata.remove("crc32c").unwrap();
+        let mut position: Value = serde_json::from_str(&metadata["position"]).unwrap();
+        assert!(!position[name].is_null());
+        position[name] = value;
+        metadata.insert("position".into(), position.to_string());
+        checkpoint::save(&path, &state.tensors, &metadata).unwrap();
+        ends(&mut train(&run, 2), 2, what);
+    }
+
+    // A state without a checksum is older, and serves.
+    let mut metadata = state.metadata.clone();
+    metadata.remove("crc32c").unwrap();
+    checkpoint::save(&path, &state.tensors, &metadata).unwrap();
+    let args = fs::read_to_string(run.join("args.json")).unwrap();
+    for (name, value) in [("batch", json!(0)), ("epochs", json!(0)), ("epochs", json!(u64::MAX))] {
+        let mut lying: Value = serde_json::from_str(&args).unwrap();
+        lying[name] = value;
+        fs::write(run.join("args.json"), lying.to_string()).unwrap();
+        ends(
+            Command::new(env!("CARGO_BIN_EXE_gradus")).args(["train", "--resume"]).arg(&run),
+            2,
+            "not within",
+        );
+    }
+    fs::write(run.join("args.json"), args).unwrap();
+    assert!(train(&run, 2).status().unwrap().success());
+}
+
+/// Waits until the run has a folder.
+fn begun(command: &mut Command, folder: &Path) -> Child {
+    let mut child = command.spawn().unwrap();
+    while !folder.join("args.json").exists() {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+#[test]
+fn a_run_that_is_being_written_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut child = begun(&mut train(&run, 50), &run);
+    ends(&mut train(&run, 50), 2, "another gradus");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What a process was writing when it was killed goes with the next.
+    fs::write(run.join("weights/.x1y2z3.part"), "half").unwrap();
+    assert!(train(&run, 2).status().unwrap().success());
+    assert!(!run.join("weights/.x1y2z3.part").exists());
+}
+
+/// A full disk or a closed pipe behind standard error ends nothing; a terminal that is closed ends a run as Ctrl-C
+/// does, unless it was begun with `nohup`.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_outlives_those_that_it_speaks_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("full");
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    assert!(train(&run, 1).stderr(full).status().unwrap().success());
+
+    let hang_up = |name: &str, shell: &str| {
+        let run = folder.path().join(name);
+        let of_run = train(&run, 3);
+        let mut command = Command::new("sh");
+        command.args(["-c", shell, "sh"]).arg(of_run.get_program()).args(of_run.get_args());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = begun(&mut command, &run);
+        let hung_up = Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap();
+        assert!(hung_up.success());
+        child.wait().unwrap().code()
+    };
+    assert_eq!(hang_up("terminal", "exec \"$@\""), Some(130));
+    assert_eq!(hang_up("nohup", "trap '' HUP; exec \"$@\""), Some(0));
 }

@@ -116,7 +116,7 @@ pub fn run(models: &[String], settings: Settings, trace: Option<&Path>) -> Resul
         std::env::current_exe().map_err(|e| Error::failure(format!("the program's own path: {e}")))?;
     let mut timings = Vec::new();
     for model in models {
-        eprintln!("{model}: {} steps and as many detections", settings.runs + 1);
+        say!("{model}: {} steps and as many detections", settings.runs + 1);
         let mut command = Command::new(&program);
         command.args(arguments(model, settings, trace));
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();

@@ -54,7 +54,7 @@ impl Bench {
             Bench::Gemm(r) => global.print(&bench::gemm::run(r.runs, global.precision)),
             Bench::Conv(r) => {
                 let timings = bench::conv::run(r.runs, global.precision, |t| {
-                    eprintln!("{} {}: {:.2} ms", t.shape, t.pass, t.ms)
+                    say!("{} {}: {:.2} ms", t.shape, t.pass, t.ms)
                 });
                 global.print(&timings)
             }

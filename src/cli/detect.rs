@@ -155,7 +155,7 @@ impl Names {
         let lacking: Vec<String> = lacking.map(|c| format!("{} {}", c.name, c.id)).collect();
         if !lacking.is_empty() {
             let (file, lacking) = (file.display(), data::listed(&lacking));
-            eprintln!("warning: {file} lacks classes of the detector, which get ids of their own: {lacking}");
+            say!("warning: {file} lacks classes of the detector, which get ids of their own: {lacking}");
         }
         let last = |name: &str| Path::new(name).file_name().map(OsString::from);
         let mut entries = HashMap::<_, Vec<(String, &ImageInfo)>>::new();

@@ -141,7 +141,7 @@ impl Evaluate {
         own.as_ref().map_or(Ok(()), |run| must_be_the_runs(seed, run.plan.seed))?;
         let (split, indices) = self.indices(&*data, own, seed)?;
         let (split, images) = (split.name(), indices.len());
-        eprintln!("{}", detection::describe(&*data, &self.data, &[(split, &indices)]));
+        say!("{}", detection::describe(&*data, &self.data, &[(split, &indices)]));
         let judged = detecting::judge(&model.net, &categories, &Subset::new(data.clone(), indices), split)?;
         let (score, seconds_per_image) = (judged.score(), judged.seconds_per_image);
         global.print(&DetectorEvaluation { split, images, score, seconds_per_image })
@@ -197,7 +197,7 @@ impl Evaluate {
         own.as_ref().map_or(Ok(()), |run| must_be_the_runs(seed, run.plan.seed))?;
         let (split, images) = self.images(source, own.as_ref(), seed)?;
         let split = split.name();
-        eprintln!("{}", data::describe(&self.data, &[(split.to_string(), &images)]));
+        say!("{}", data::describe(&self.data, &[(split.to_string(), &images)]));
         let images =
             data::renumbered(&images, &model.classes, model.named).map_err(|e| e.in_file(&self.data))?;
         let (score, confusion) =

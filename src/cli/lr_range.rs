@@ -57,7 +57,7 @@ impl LrRange {
     pub fn run(&self, global: &Global) -> Result<()> {
         let path = new_file(self.out.join("lr-range.png"), self.force)?;
         let splits = data::open(&self.data, data::VAL_FRACTION, global.seed, self.faults.reading())?;
-        eprintln!("{}", splits.description(&self.data));
+        say!("{}", splits.description(&self.data));
         let mut rng = Rng::seed(global.seed).stream("init");
         let mut net = AlexNet::new(self.arch.size(), splits.classes().len(), &mut rng);
         let precision = global.precision;
@@ -65,7 +65,7 @@ impl LrRange {
         let found = lr_range::run(&mut net, &splits, self.arch.transform(), &settings, global.seed)?;
         files::create_folder(&self.out)?;
         found.chart(settings.skip).image().save_png(&path)?;
-        eprintln!("plot: {}", path.display());
+        say!("plot: {}", path.display());
         global.print(&found)
     }
 }

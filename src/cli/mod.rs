@@ -136,13 +136,11 @@ pub fn main() -> ExitCode {
     match std::panic::catch_unwind(|| run(cli)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(e)) => {
-            eprintln!("gradus: {e}");
+            say!("gradus: {e}");
             ExitCode::from(e.exit_code())
         }
         Err(_) => {
-            eprintln!(
-                "gradus: this is a defect of the program, not of your input; please report the lines above"
-            );
+            say!("gradus: this is a defect of the program, not of your input; please report the lines above");
             ExitCode::FAILURE
         }
     }

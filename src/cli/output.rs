@@ -5,6 +5,7 @@ use crate::data::{Reading, description};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::plot::Chart;
+use crate::say;
 use serde::Serialize;
 use std::fmt::{self, Display};
 use std::io::Write;
@@ -16,7 +17,7 @@ impl Global {
         let text = if self.json {
             serde_json::to_string_pretty(result).map_err(|e| Error::failure(format!("JSON: {e}")))?
         } else {
-            result.to_string()
+            say::shown(&result.to_string()).into_owned()
         };
         let written = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
         match written {
@@ -89,7 +90,7 @@ pub(super) fn each_picture<P, T>(
     }
     let verdict = faults.judge(reading);
     if verdict.is_ok() {
-        faults.iter().for_each(|fault| eprintln!("warning: {fault}"));
+        faults.iter().for_each(|fault| say!("warning: {fault}"));
     }
     Ok((done, verdict))
 }

@@ -52,7 +52,7 @@ impl fmt::Display for Tour {
 
 /// AlexNet learns what the program draws, in a run's folder of its own.
 pub fn train(global: &Global, run: &Path) -> Result<(Splits, Summary)> {
-    eprintln!("AlexNet learns ten classes of drawn shapes ({EPOCHS} epochs)");
+    say!("AlexNet learns ten classes of drawn shapes ({EPOCHS} epochs)");
     let splits = data::open(SOURCE, data::VAL_FRACTION, global.seed, data::Reading::default())?;
     let &Global { seed, precision, .. } = global;
     let plan = Plan { epochs: EPOCHS, batch: 64, lr: 5e-4, one_cycle: true, seed, precision };

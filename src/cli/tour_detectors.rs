@@ -27,7 +27,7 @@ pub fn detectors(page: &mut Page, folder: &Path, global: &Global) -> Result<Comp
     let data = open_detection(SCENES, Reading::default())?;
     let mut runs: [PathBuf; 2] = Default::default();
     for (run, kind) in runs.iter_mut().zip(BACKBONES) {
-        eprintln!("Faster R-CNN on {kind} learns to find walkers ({EPOCHS} epochs)");
+        say!("Faster R-CNN on {kind} learns to find walkers ({EPOCHS} epochs)");
         let defaults = Config::new(kind, data.classes().len() + 1);
         let config = Config {
             min_size: SIZE[0],
@@ -63,7 +63,7 @@ pub fn detectors(page: &mut Page, folder: &Path, global: &Global) -> Result<Comp
 }
 
 fn show(page: &mut Page, comparison: &Comparison, folder: &Path, images: usize) -> Result<()> {
-    page.section("q5", "5. Two detectors look for walkers").origin("synthetic street scenes");
+    page.section("q5", "5. Two detectors look for walkers").origin(Some("synthetic street scenes"));
     let [h, w] = SIZE;
     let told = [&comparison.a, &comparison.b].map(|s| {
         let (minutes, ap50) = (s.seconds_per_epoch * s.epochs as f64 / 60.0, s.test.boxes[1]);
@@ -72,7 +72,7 @@ fn show(page: &mut Page, comparison: &Comparison, folder: &Path, images: usize) 
             s.model
         )
     });
-    page.text(&format!(
+    page.text(format!(
         "Street scenes with walkers were drawn, {w}x{h} pixels each (synthetic, no photographs). Two Faster R-CNNs began with \
          random weights and learned from {images} of them for {EPOCHS} epochs: {}. AP is COCO's average precision: 1 is perfect, \
          0 finds nothing; AP50 asks for an overlap (IoU) of one half alone. Exact boxes take more than a first try: weights from \
@@ -81,7 +81,7 @@ fn show(page: &mut Page, comparison: &Comparison, folder: &Path, images: usize) 
     ));
     report::detectors::answer(page, comparison, false)?;
     let [a, b] = [&comparison.a.run, &comparison.b.run];
-    page.origin("");
+    page.origin(None);
     page.command(&format!("gradus compare {a} {b} --data {SCENES} -o {}", folder.join("compared").display()));
     Ok(())
 }

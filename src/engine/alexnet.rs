@@ -152,9 +152,9 @@ fn record(run: &mut Run, position: &PositionOf<Classification>, classes: usize) 
     let (train, val) = (e.train.score(), e.score);
     let [of_train, of_val] = [train, val].map(|s| format!("{:.4} ({:.2} %)", s.loss, 100.0 * s.accuracy));
     let best = if position.best_epoch == e.epoch { ", the best so far" } else { "" };
-    eprintln!("epoch {}: train {of_train}, validation {of_val}{best}", e.epoch);
+    say!("epoch {}: train {of_train}, validation {of_val}{best}", e.epoch);
     if let Some(warning) = learned_nothing(val.loss, classes) {
-        eprintln!("warning: {warning}");
+        say!("warning: {warning}");
     }
     run.epoch(
         e.epoch,

@@ -24,8 +24,10 @@ const EVALUATION_BATCH: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Passes over the training images.
+    #[serde(deserialize_with = "super::count")]
     pub epochs: usize,
     /// Images a step.
+    #[serde(deserialize_with = "super::count")]
     pub batch: usize,
     /// Adam's learning rate.
     pub lr: f64,
@@ -123,6 +125,10 @@ impl Task for Classification<'_> {
 
     fn images(&self) -> usize {
         self.splits.train.len()
+    }
+
+    fn steps(&self) -> usize {
+        self.loader.batches()
     }
 
     fn batches(&self, epoch: usize, start: usize) -> Ahead<Batch> {

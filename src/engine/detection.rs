@@ -46,6 +46,7 @@ pub enum Recipe {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decay {
     /// In epochs.
+    #[serde(deserialize_with = "super::count")]
     pub every: usize,
     /// The factor.
     pub factor: f64,
@@ -62,8 +63,10 @@ impl Default for Decay {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Passes over the training images.
+    #[serde(deserialize_with = "super::count")]
     pub epochs: usize,
     /// Images a step.
+    #[serde(deserialize_with = "super::count")]
     pub batch: usize,
     /// The learning rate η.
     pub lr: f64,
@@ -284,6 +287,10 @@ impl Task for Detection {
 
     fn images(&self) -> usize {
         self.loader.subset().len()
+    }
+
+    fn steps(&self) -> usize {
+        self.loader.batches()
     }
 
     fn batches(&self, epoch: usize, start: usize) -> Ahead<DetectionBatch> {

@@ -265,13 +265,13 @@ fn announce(net: &mut Detector, settings: &Settings, parts: [&Annotated; 2], wei
     net.for_each_param(|_, p| trainable += if p.trainable { p.value.len() } else { 0 });
     let [train, test] = parts.map(Annotated::len);
     let c = &settings.config;
-    eprintln!(
+    say!(
         "{} on {}, {} parameters, {trainable} of them trained; {train} images to train on, {test} to test on",
         if c.masks { "Mask R-CNN" } else { "Faster R-CNN" },
         c.backbone,
         net.num_params(),
     );
-    eprintln!("weights: {weights}");
+    say!("weights: {weights}");
 }
 
 /// The last epoch's line in the run's log.
@@ -282,7 +282,7 @@ fn record(run: &mut Run, position: &PositionOf<Detection>) -> Result<()> {
     let best = if position.best_epoch == e.epoch && ap >= 0.0 { ", the best so far" } else { "" };
     let memory = peak_mib().map(|m| format!("; peak memory {m:.0} MiB")).unwrap_or_default();
     let boxes = format!("{} (AP50 {})", shown(ap), shown(ap50));
-    eprintln!("epoch {}: test box AP {boxes}{masks}{best}{memory}", e.epoch);
+    say!("epoch {}: test box AP {boxes}{masks}{best}{memory}", e.epoch);
     let losses = if e.score.masks.is_some() { 5 } else { 4 };
     let named = |part: &str, names: &[&str], values: &[f64]| -> Vec<(String, f64)> {
         names.iter().zip(values).map(|(name, &v)| (format!("{part}/{name}"), v)).collect()

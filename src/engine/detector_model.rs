@@ -2,10 +2,10 @@
 
 use super::detection::predicts_nothing;
 use super::resume::checkpoint_error;
-use super::weights::{self, Which, unknown};
+use super::weights::{self, Which, must_tell_apart, unknown};
 use crate::data::detection::tensor;
 use crate::data::{coco, matched};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::metrics::coco::Category;
 use gradus_core::Rng;
@@ -53,9 +53,12 @@ impl DetectorModel {
     /// `sizes` are other limits of the shorter and the longer side than the weights were trained with.
     pub fn open<'a>(path: &Path, weights: impl Into<Which<'a>>, sizes: [Option<usize>; 2]) -> Result<Self> {
         let (file, mut loaded) = weights::read(path, weights.into())?;
-        let json = |key: &str| loaded.metadata.get(key).map(String::as_str).unwrap_or_default();
-        let known: Option<Config> = serde_json::from_str(json("detector")).ok();
-        let classes: Option<Vec<Category>> = serde_json::from_str(json("classes")).ok();
+        let damaged = |e| Error::input(format!("its metadata's `detector` is none: {e}")).in_file(&file);
+        let known = loaded.metadata.get("detector");
+        let known: Option<Config> =
+            known.map(|text| serde_json::from_str(text).map_err(damaged)).transpose()?;
+        let classes = loaded.metadata.get("classes");
+        let classes: Option<Vec<Category>> = classes.and_then(|text| serde_json::from_str(text).ok());
         let eps = norm_eps(&file, &loaded).map_err(checkpoint_error)?;
         let no_detector = |loaded: &Loaded| {
             let known = "runs of `gradus train detector`, and torchvision's Faster and Mask R-CNN \
@@ -70,6 +73,7 @@ impl DetectorModel {
         loaded.unread = modernise(std::mem::take(&mut loaded.unread));
         let tensors = &loaded.tensors;
         let Some(count @ 2..=100_000) = num_classes(tensors) else { return Err(no_detector(&loaded)) };
+        must_tell_apart(count, "roi_heads.box_predictor.cls_score.weight", &file, &loaded)?;
         let mut config = match known.filter(|c| c.num_classes == count) {
             Some(config) => config,
             None => {
@@ -79,6 +83,7 @@ impl DetectorModel {
         };
         config.min_size = sizes[0].unwrap_or(config.min_size);
         config.max_size = sizes[1].unwrap_or(config.max_size);
+        config.check().map_err(|what| Error::input(what).remedy("choose other sizes"))?;
         // Running statistics serve either way; frozen, convolutions take them over.
         config.freeze_bn = true;
         let mut net = Detector::new(config, &mut Rng::seed(0));

@@ -1,5 +1,7 @@
 //! Training and evaluation: loops that can be stopped anywhere and go on to the same bits.
 
+use serde::{Deserialize, Deserializer, de::Error};
+
 pub mod alexnet;
 pub mod classifier;
 pub mod culprit;
@@ -13,6 +15,15 @@ pub mod model;
 pub mod resume;
 pub mod trainer;
 pub mod weights;
+
+/// A number of passes, of images a step: from 1 to a million. Settings are read from files, which may hold any.
+fn count<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    let count = usize::deserialize(from)?;
+    match count {
+        1..=1_000_000 => Ok(count),
+        _ => Err(D::Error::custom(format!("a setting is {count}, not within 1 and 1000000"))),
+    }
+}
 
 /// A precision in settings, by its name. Runs that were begun before there was a choice have f32, the
 /// default.

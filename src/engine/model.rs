@@ -2,7 +2,7 @@
 
 use super::culprit;
 use super::resume::checkpoint_error;
-use super::weights::{Which, read, unknown};
+use super::weights::{Which, must_tell_apart, read, unknown};
 use crate::data::Transform;
 use crate::error::{Error, Result};
 use crate::files;
@@ -103,6 +103,7 @@ impl Classifier {
             let what = format!("has no classifier.6.bias, AlexNet's last layer: its tensors are {names}");
             return Err(Error::input(what).in_file(file));
         };
+        must_tell_apart(count, "classifier.6.weight", file, loaded)?;
         let mut net = AlexNet::new(arch.size(), count, &mut Rng::seed(0));
         loaded.load_exact(&mut net, file).map_err(checkpoint_error)?;
         let (classes, named) = class_names(loaded, count);

@@ -4,7 +4,7 @@
 //! A training's future is a function of its weights, its optimiser's state and its position, since all
 //! randomness is derived from (seed, position). The file is safetensors: `model.*` holds the weights,
 //! `optimizer.*` what the optimiser keeps of each, and the metadata the position, as JSON, beside what the
-//! weights' files say.
+//! weights' files say. A checksum over all of it finds the bit that a disk has turned.
 
 use crate::error::{Error, Result};
 use crate::looks;
@@ -13,10 +13,14 @@ use gradus_core::{Layout, Module};
 use gradus_models::checkpoint::{self, Metadata, StateDict, from_raw, load_exact, state_dict, to_raw};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 
 const MODEL: &str = "model.";
 const OPTIMIZER: &str = "optimizer.";
+const POSITION: &str = "position";
+const STEPS: &str = "optimizer_steps";
+const CHECKSUM: &str = "crc32c";
 
 /// An error of a checkpoint, told by the application.
 pub fn checkpoint_error(e: checkpoint::CheckpointError) -> Error {
@@ -51,9 +55,32 @@ pub fn save(
     }
     let json = |v: serde_json::Result<String>| v.map_err(|e| Error::failure(format!("state: {e}")));
     let mut metadata = about.clone();
-    metadata.insert("position".into(), json(serde_json::to_string(position))?);
-    metadata.insert("optimizer_steps".into(), json(serde_json::to_string(&steps))?);
+    metadata.insert(POSITION.into(), json(serde_json::to_string(position))?);
+    metadata.insert(STEPS.into(), json(serde_json::to_string(&steps))?);
+    metadata.insert(CHECKSUM.into(), checksum(&tensors, &metadata));
     checkpoint::save(path, &tensors, &metadata).map_err(checkpoint_error)
+}
+
+/// The error of a file that is no state of the run, and why.
+pub(super) fn damaged(path: &Path, what: impl Display) -> Error {
+    Error::input(format!("is not a training state of this run: {what}"))
+        .in_file(path)
+        .remedy("start again with --force")
+}
+
+/// A checksum of the tensors, in whichever order the file has them, and of the position.
+fn checksum(tensors: &StateDict, metadata: &Metadata) -> String {
+    let mut sum = 0;
+    let mut add = |bytes: &[u8]| sum = crc32c::crc32c_append(sum, bytes);
+    for key in [POSITION, STEPS] {
+        add(metadata.get(key).map_or(&[], String::as_bytes));
+    }
+    let sorted: BTreeMap<_, _> = tensors.iter().collect();
+    for (name, tensor) in sorted {
+        add(name.as_bytes());
+        add(tensor.bytes());
+    }
+    format!("{sum:08x}")
 }
 
 /// Restores what [`save`] wrote into a network and an optimiser of the same settings, and returns the
@@ -63,16 +90,18 @@ pub fn load<P: DeserializeOwned>(
     net: &mut impl Module<f32>,
     optimizer: &mut Optimizer,
 ) -> Result<P> {
-    let damaged = |what: &str| {
-        Error::input(format!("is not a training state of this run: {what}"))
-            .in_file(path)
-            .remedy("start again with --force")
-    };
     let loaded = checkpoint::load_verbatim(path).map_err(checkpoint_error)?;
-    let text = |key: &str| loaded.metadata.get(key).ok_or_else(|| damaged(&format!("no `{key}`")));
-    let position = serde_json::from_str(text("position")?).map_err(|e| damaged(&e.to_string()))?;
+    let damaged = |what| damaged(path, what);
+    let text = |key: &str| loaded.metadata.get(key).ok_or_else(|| damaged(format!("no `{key}`")));
+    // Written by those that knew of none, it has none.
+    if let Some(own) = loaded.metadata.get(CHECKSUM)
+        && *own != checksum(&loaded.tensors, &loaded.metadata)
+    {
+        return Err(damaged("its checksum is that of other content; the file is damaged".into()));
+    }
+    let position = serde_json::from_str(text(POSITION)?).map_err(|e| damaged(e.to_string()))?;
     let steps: BTreeMap<String, u64> =
-        serde_json::from_str(text("optimizer_steps")?).map_err(|e| damaged(&e.to_string()))?;
+        serde_json::from_str(text(STEPS)?).map_err(|e| damaged(e.to_string()))?;
 
     let weights =
         loaded.tensors.iter().filter_map(|(k, v)| Some((k.strip_prefix(MODEL)?.to_string(), v.clone())));
@@ -95,8 +124,8 @@ pub fn load<P: DeserializeOwned>(
         }
     });
     if let Some(name) = missing {
-        return Err(damaged(&format!("the optimiser's tensors for {name}")));
+        return Err(damaged(format!("the optimiser's tensors for {name}")));
     }
-    optimizer.load_state(net, states).map_err(|e| damaged(&e.to_string()))?;
+    optimizer.load_state(net, states).map_err(|e| damaged(e.to_string()))?;
     Ok(position)
 }

@@ -53,6 +53,8 @@ pub trait Task {
     }
     /// Images in a pass.
     fn images(&self) -> usize;
+    /// Steps in a pass.
+    fn steps(&self) -> usize;
     /// The batches of an epoch from `start` on.
     fn batches(&self, epoch: usize, start: usize) -> Ahead<Self::Batch>;
     /// The images of a batch: to say which were shown, where something is wrong with one.
@@ -113,6 +115,32 @@ pub struct Position<T, S> {
 /// The position of a task's training.
 pub type PositionOf<T> = Position<<T as Task>::Tally, <T as Task>::Score>;
 
+impl<T: Tally, S> Position<T, S> {
+    /// Error: no training of the task stands there; why. `taken` are the optimiser's steps.
+    fn check(&self, task: &impl Task<Tally = T, Score = S>, taken: u64) -> Result<(), &'static str> {
+        let steps = (self.epoch as u64).checked_mul(task.steps() as u64);
+        let steps = steps.and_then(|steps| steps.checked_add(self.batch as u64));
+        let numbered = self.history.iter().zip(1..).all(|(log, number)| log.epoch == number);
+        for (holds, what) in [
+            (self.batch <= task.steps(), "its epoch has fewer steps than are behind"),
+            (steps == Some(self.step), "its steps are not those of its epochs"),
+            (taken <= self.step, "its optimiser has taken more steps than it"),
+            (self.history.len() == self.epoch && numbered, "its epochs are not those of its history"),
+            (
+                self.best_epoch <= self.epoch && (self.best_epoch > 0) == (self.epoch > 0),
+                "its best epoch is none",
+            ),
+            (self.tally.images() <= task.images(), "it has seen more images than there are"),
+            (self.seconds >= 0.0, "its seconds are none"),
+        ] {
+            if !holds {
+                return Err(what);
+            }
+        }
+        Ok(())
+    }
+}
+
 impl<T, S> Position<T, S> {
     /// The last epoch.
     pub fn last(&self) -> Option<&EpochLog<T, S>> {
@@ -149,10 +177,13 @@ impl<T: Task> Trainer<T> {
     pub fn resume(&mut self) -> Result<()> {
         let folder = self.files.folder().display();
         if !self.files.state().exists() {
-            eprintln!("{folder}: it had saved no state; it begins at the beginning");
+            say!("{folder}: it had saved no state; it begins at the beginning");
             return Ok(());
         }
-        self.position = resume::load(&self.files.state(), &mut self.net, &mut self.optimizer)?;
+        let state = self.files.state();
+        self.position = resume::load(&state, &mut self.net, &mut self.optimizer)?;
+        let taken = self.optimizer.state().values().map(|state| state.step).max().unwrap_or(0);
+        self.position.check(&self.task, taken).map_err(|what| resume::damaged(&state, what))?;
         let (Position { epoch, batch, .. }, epochs) = (&self.position, self.task.epochs());
         if *epoch > epochs {
             return Err(Error::input(format!("has trained {epoch} epochs already, more than {epochs}"))
@@ -160,8 +191,8 @@ impl<T: Task> Trainer<T> {
                 .remedy(format!("ask for {epoch} or more with --epochs, or choose another --out")));
         }
         match *epoch == epochs {
-            true => eprintln!("{folder}: all {epochs} epochs are trained already"),
-            false => eprintln!("{folder}: resuming at epoch {} of {epochs}, batch {}", epoch + 1, batch + 1),
+            true => say!("{folder}: all {epochs} epochs are trained already"),
+            false => say!("{folder}: resuming at epoch {} of {epochs}, batch {}", epoch + 1, batch + 1),
         }
         Ok(())
     }

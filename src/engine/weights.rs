@@ -55,8 +55,21 @@ pub fn file(path: &Path, which: Which<'_>) -> Result<PathBuf> {
 pub fn read(path: &Path, which: Which<'_>) -> Result<(PathBuf, Loaded)> {
     let file = file(path, which)?;
     let loaded = checkpoint::load_key(&file, which.key).map_err(checkpoint_error)?;
-    loaded.notes().iter().for_each(|note| eprintln!("{}: {note}", file.display()));
+    loaded.notes().iter().for_each(|note| say!("{}: {note}", file.display()));
     Ok((file, loaded))
+}
+
+/// Error: the weights of the last layer, of this name, are not those of so many classes. A network of many classes is
+/// large: it is built only for a file that holds it.
+pub fn must_tell_apart(count: usize, name: &str, file: &Path, loaded: &Loaded) -> Result<()> {
+    /// Inputs of a last layer: at least these.
+    const NARROWEST: usize = 64;
+    let weight = loaded.tensors.get(name);
+    if weight.is_some_and(|w| w.shape().first() == Some(&count) && w.numel() / count >= NARROWEST) {
+        return Ok(());
+    }
+    let has = weight.map_or("is missing".to_owned(), |w| format!("has the shape {:?}", w.shape()));
+    Err(Error::input(format!("is no whole network of {count} classes: {name} {has}")).in_file(file))
 }
 
 /// The error that the weights are of no network that is `known`.

@@ -100,21 +100,21 @@ pub fn section(page: &mut Page, trained: &Trained<'_>) -> Result<()> {
             .remedy("name the run's own data"));
     }
     let name = trained.splits.dataset().title().to_string();
-    page.section("q4", &format!("4. AlexNet on {name}")).origin(&name);
+    page.section("q4", format!("4. AlexNet on {name}")).origin(Some(&name));
     let depth = Depth::of(trained.quick);
     images(page, trained, &model)?;
     training(page, trained, &model, &depth)?;
     errors(page, trained, &model)?;
     representations(page, trained, &model, &depth)?;
     inside(page, trained, &model, &depth)?;
-    page.origin("");
+    page.origin(None);
     Ok(())
 }
 
 fn images(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<()> {
     let (splits, transform) = (trained.splits, model.arch.transform());
     page.part("q4-data", "The images");
-    page.text(&format!(
+    page.text(format!(
         "{} images train, {} choose the best epoch, {} judge it, in {} classes.",
         splits.train.len(),
         splits.val.len(),
@@ -165,10 +165,10 @@ fn training(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &
         };
         COLUMNS.map(cell).to_vec()
     };
-    page.table(&std::iter::once(head).chain(status.epochs.iter().map(row)).collect::<Vec<_>>());
+    page.table(std::iter::once(head).chain(status.epochs.iter().map(row)));
     for (quantity, chart) in Run::curves(trained.run)? {
         if matches!(quantity.as_str(), "loss" | "accuracy") {
-            page.figure(&chart.image(), &format!("The {quantity} of each epoch."))?;
+            page.figure(&chart.image(), format!("The {quantity} of each epoch."))?;
         }
     }
     results(page, trained, &status);
@@ -193,11 +193,11 @@ fn results(page: &mut Page, trained: &Trained<'_>, status: &Status) {
             rows.push(published.map(String::from).to_vec());
         }
     }
-    page.table(&rows).command(&training_command(trained, status));
+    page.table(rows).command(&training_command(trained, status));
     let images = status.result["test"]["images"].as_f64().unwrap_or(0.0);
     if let Some(p) = status.result["test"]["accuracy"].as_f64().filter(|_| images > 0.0) {
         let error = 100.0 * (p * (1.0 - p) / images).sqrt();
-        page.text(&format!(
+        page.text(format!(
             "The weights are those of the least validation loss. Accuracies are of all images. One standard error of \
              {images} test images is {error:.2} points."
         ));
@@ -270,7 +270,7 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
     let mut show = |title: String, axes: [&str; 2], plane: &Tensor, caption: String| {
         let labels = &outputs.labels[..plane.shape()[0]];
         let chart = scatter(&title, axes, plane, labels, trained.splits.classes());
-        page.figure(&chart.image_sized(760, 560), &caption).map(|_| ())
+        page.figure(&chart.image_sized(760, 560), caption).map(|_| ())
     };
     for (what, x) in [("logits", &outputs.logits), ("features", &outputs.features)] {
         let start = Instant::now();
@@ -310,7 +310,7 @@ fn inside(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &De
         imagine(&model.net, &named, ways, &transform.normalise, &Rng::seed(trained.seed));
     page.figure(
         &picture,
-        &format!(
+        format!(
             "Inputs sought for a class, with the probability that the network gives it: the best of {} images of noise, as the \
              notebook searches, beside {} steps of gradient ascent on the class's log-probability from faint noise. Of the {} \
              classes shown the network sees {noise} in their noise and {ascent} after ascent (p above a half).",

@@ -74,13 +74,13 @@ pub fn answer(page: &mut Page, comparison: &Comparison, plain: bool) -> Result<(
 /// # Errors
 /// Those of [`Page::figure`].
 pub fn compared(page: &mut Page, comparison: &Comparison) -> Result<()> {
-    page.table(&comparison.rows());
+    page.table(comparison.rows());
     let says = ["The loss of each epoch.", "COCO's AP of boxes on the test images after each epoch."];
     for ((_, chart), says) in comparison.charts().into_iter().zip(says) {
         page.figure(&chart.image(), says)?;
     }
     for (name, picture) in &comparison.pictures {
-        page.figure(picture, &format!("{name}: what both find, at the same scale."))?;
+        page.figure(picture, format!("{name}: what both find, at the same scale."))?;
     }
     Ok(())
 }
@@ -88,7 +88,7 @@ pub fn compared(page: &mut Page, comparison: &Comparison) -> Result<()> {
 fn one(page: &mut Page, side: &Side, plain: bool) -> Result<()> {
     let folder = Path::new(&side.run);
     let settings: Settings = Run::settings(folder)?;
-    page.text(&opening(side, &settings));
+    page.text(opening(side, &settings));
     let status = Status::of(folder);
     let cell = |v: Option<&Value>| match v {
         Some(v) if v.is_u64() => v.to_string(),
@@ -96,12 +96,12 @@ fn one(page: &mut Page, side: &Side, plain: bool) -> Result<()> {
         None => "–".into(),
     };
     let rows = status.epochs.iter().map(|e| COLUMNS.map(|[name, _]| cell(e.get(name))).to_vec());
-    page.table(&std::iter::once(COLUMNS.map(|c| c[1].into()).to_vec()).chain(rows).collect::<Vec<_>>());
+    page.table(std::iter::once(COLUMNS.map(|c| c[1].into()).to_vec()).chain(rows));
     page.command(&command(&settings, side));
     for [name, says] in DRAWN {
         let path = folder.join(name);
         if path.exists() && !(plain && name.starts_with("val_")) {
-            page.figure(&Image::open(&path)?, &format!("{}: {says}", side.model))?;
+            page.figure(&Image::open(&path)?, format!("{}: {says}", side.model))?;
         }
     }
     Ok(())

@@ -1,12 +1,16 @@
 //! A page as LaTeX, and as PDF where pdflatex is installed.
 
-use super::page::{Block, Page, inline, numeric};
+use super::page::{Block, Page, numeric};
+use super::text::{Math, Rich};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;
+use crate::interrupt;
 use std::fmt::{self, Write};
+use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const PREAMBLE: &str = r"\documentclass[10pt]{article}
 \usepackage[T1]{fontenc}
@@ -26,6 +30,8 @@ const PREAMBLE: &str = r"\documentclass[10pt]{article}
 const WIDTH_AT_MOST: &str = "\\linewidth";
 /// Pixels of a picture a centimetre.
 const PIXELS: f64 = 52.0;
+/// Of a run of pdflatex, which takes seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What became of the PDF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +65,16 @@ fn escape(text: &str) -> String {
         'π' => "$\\pi$".into(),
         'ρ' => "$\\rho$".into(),
         'ω' => "$\\omega$".into(),
+        // An empty line would end a paragraph, and a macro's argument with it.
+        c if c.is_control() => " ".into(),
         c if c.is_ascii() || ('\u{a1}'..='\u{17f}').contains(&c) => c.to_string(),
         _ => "?".into(),
     };
     text.chars().map(one).collect()
 }
 
-fn rich(text: &str) -> String {
-    inline(text, escape, |m| format!("${m}$"))
+fn rich(text: &Rich) -> String {
+    text.show(escape, |m| format!("${m}$"))
 }
 
 /// Long words of a command may break anywhere.
@@ -103,8 +111,8 @@ impl Page {
         if !present.is_ok_and(|s| s.success()) {
             return Ok(Typeset::NoLatex);
         }
-        let folder = path.with_extension("latex");
-        files::create_folder(&folder)?;
+        let folder = tempfile::tempdir().map_err(|e| Error::write(&std::env::temp_dir(), &e))?;
+        let folder = folder.path();
         let (text, pictures) = self.latex();
         files::write_atomic(folder.join("report.tex"), text.as_bytes())?;
         for (i, picture) in pictures.iter().enumerate() {
@@ -112,24 +120,48 @@ impl Page {
         }
         // Twice: the second pass knows where links lead.
         for _ in 0..2 {
-            let run = Command::new("pdflatex")
-                .args(["-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "report.tex"])
-                .current_dir(&folder)
-                .stdin(Stdio::null())
-                .output()
-                .map_err(|e| Error::failure(format!("pdflatex cannot be run: {e}")))?;
-            if !run.status.success() {
-                let said = String::from_utf8_lossy(&run.stdout).into_owned();
-                let line = said.lines().find(|l| l.starts_with('!')).unwrap_or("no reason given").to_string();
-                return Err(Error::failure(format!("pdflatex refuses the page: {line}"))
-                    .in_file(folder.join("report.tex")));
-            }
+            typeset(folder)?;
         }
         let made = folder.join("report.pdf");
         files::write_atomic(path, &files::read(&made, 1 << 30)?)?;
-        std::fs::remove_dir_all(&folder).map_err(|e| Error::write(&folder, &e))?;
         Ok(Typeset::Done)
     }
+}
+
+/// Runs pdflatex on `report.tex` in a folder of its own. LaTeX's language is a programming language: it may read and write
+/// in this folder alone, starts no other program, and has [`PATIENCE`].
+fn typeset(folder: &Path) -> Result<()> {
+    let cannot = |e: io::Error| Error::failure(format!("pdflatex cannot be run: {e}"));
+    let mut run = Command::new("pdflatex")
+        .args(["-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "report.tex"])
+        .envs([("openin_any", "p"), ("openout_any", "p")])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(cannot)?;
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = run.try_wait().map_err(cannot)? {
+            break status;
+        }
+        if interrupt::requested() || start.elapsed() > PATIENCE {
+            // It may just have ended by itself.
+            let _ = run.kill();
+            run.wait().map_err(cannot)?;
+            interrupt::check("the PDF was not made")?;
+            return Err(Error::failure(format!("pdflatex did not end within {} s", PATIENCE.as_secs())));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let log = files::read(folder.join("report.log"), 1 << 30).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let line = log.lines().find(|l| l.starts_with('!')).unwrap_or("no reason given");
+    Err(Error::failure(format!("pdflatex refuses the page: {line}")))
 }
 
 impl Block {
@@ -138,13 +170,12 @@ impl Block {
         let _ = match self {
             Block::Heading(level, name, text) => {
                 let command = if *level == 2 { "section*" } else { "subsection*" };
-                let target = name
-                    .as_ref()
-                    .map_or(String::new(), |n| format!("\\phantomsection\\hypertarget{{{n}}}{{}}"));
+                let target =
+                    name.map_or(String::new(), |n| format!("\\phantomsection\\hypertarget{{{n}}}{{}}"));
                 writeln!(out, "\\{command}{{{}}}{target}", rich(text))
             }
             Block::Text(text) => writeln!(out, "{}\n", rich(text)),
-            Block::Formula(math) => writeln!(out, "\\[{math}\\]"),
+            Block::Formula(Math(math)) => writeln!(out, "\\[{math}\\]"),
             Block::Command(how, command) => {
                 writeln!(out, "{{\\small\\raggedright {how} {}\\par}}\n", code(command))
             }
@@ -162,19 +193,20 @@ impl Block {
             }
             Block::Table(rows) => table(rows, out),
             Block::Links(rows) => rows.iter().try_for_each(|[part, text, name]| {
-                writeln!(out, "{}: \\hyperlink{{{name}}}{{{}}}\\\\", escape(part), rich(text))
+                writeln!(out, "{}: \\hyperlink{{{name}}}{{{}}}\\\\", escape(part), rich(&Rich::from(*text)))
             }),
         };
     }
 }
 
-fn table(rows: &[Vec<String>], out: &mut String) -> fmt::Result {
+fn table(rows: &[Vec<Rich>], out: &mut String) -> fmt::Result {
     let columns = rows.first().map_or(1, Vec::len);
+    let length = |cell: &Rich| cell.plain().chars().count();
     // The last column of texts takes what is left.
     let widest = (0..columns)
         .filter(|&c| !numeric(rows, c))
-        .max_by_key(|&c| rows.iter().map(|r| r.get(c).map_or(0, |t| t.chars().count())).max().unwrap_or(0));
-    let long = rows.iter().any(|r| r.iter().map(|c| c.chars().count()).sum::<usize>() > 85);
+        .max_by_key(|&c| rows.iter().map(|r| r.get(c).map_or(0, length)).max().unwrap_or(0));
+    let long = rows.iter().any(|r| r.iter().map(length).sum::<usize>() > 85);
     let form: String = (0..columns)
         .map(|c| match c {
             c if long && Some(c) == widest => "p{0.45\\linewidth}",
@@ -184,7 +216,7 @@ fn table(rows: &[Vec<String>], out: &mut String) -> fmt::Result {
         .collect();
     writeln!(out, "{{\\small\\begin{{longtable}}{{{form}}}")?;
     for (i, row) in rows.iter().enumerate() {
-        let cells: Vec<String> = row.iter().map(|c| rich(c)).collect();
+        let cells: Vec<String> = row.iter().map(rich).collect();
         writeln!(out, "{}\\\\{}", cells.join(" & "), if i == 0 { "\\hline\\endhead" } else { "" })?;
     }
     writeln!(out, "\\end{{longtable}}}}")
@@ -193,6 +225,7 @@ fn table(rows: &[Vec<String>], out: &mut String) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn page() -> Page {
         let mut page = Page::new("50 % & more");
@@ -200,7 +233,7 @@ mod tests {
             .section("q1a", "The $\\eta$ of {it}")
             .text("a_b #1 ~ ^ \\ η ≤ ✗ 字");
         page.formula("\\frac{a}{b}").command("gradus descent --a 1 -o very/long/path/to/pictures");
-        page.table(&[vec!["name".into(), "n".into()], vec!["<x>".into(), "1".into()]]);
+        page.table([vec!["name", "n"], vec!["<x>", "1"]]);
         page.figure(&Image::filled(20, 10, [9; 3]), "a $\\pi$").unwrap();
         page
     }
@@ -220,6 +253,45 @@ mod tests {
             "figure0.png",
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn names_are_no_programs() {
+        let hostile =
+            "$\\input{/etc/passwd}$ $\\loop\\iftrue\\repeat$ ^^5cinput \n\n\\par \u{1b}[2J".to_string();
+        let mut page = Page::new(hostile.clone());
+        page.heading(hostile.clone()).text(hostile.clone()).command(&hostile).table([vec![hostile]]);
+        let (text, _) = page.latex();
+        let body = text.strip_prefix(PREAMBLE).unwrap();
+        for program in ["\\input", "\\loop", "\\par ", "^^", "\u{1b}", "\\$ \n"] {
+            assert!(!body.contains(program), "{program} is in {body}");
+        }
+        // All that a name can hold, in each place: one that LaTeX took for a command would stop it.
+        let all: String = ('\0'..='\u{ff}').collect();
+        let mut page = Page::new(all.clone());
+        page.heading(all.clone())
+            .text(all.clone())
+            .command(&all)
+            .origin(Some(&all))
+            .table([vec![all.clone(); 2]]);
+        page.figure(&Image::filled(20, 10, [9; 3]), all).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        page.pdf(&dir.path().join("all.pdf")).unwrap();
+    }
+
+    /// What the program itself says could run; LaTeX gives it no file and no time.
+    #[test]
+    fn latex_reads_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("secret.tex");
+        fs::write(&secret, "secret").unwrap();
+        let read: &'static str = Box::leak(format!("$\\input{{{}}}$", secret.display()).into_boxed_str());
+        let mut page = Page::new("t");
+        page.text(read);
+        match page.pdf(&dir.path().join("t.pdf")) {
+            Ok(made) => assert_eq!(made, Typeset::NoLatex),
+            Err(e) => assert!(e.to_string().contains("refuses"), "{e}"),
         }
     }
 

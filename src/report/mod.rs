@@ -1,15 +1,17 @@
 //! Pages: blocks of text, mathematics, tables and figures, written as one self-contained HTML file (pictures
 //! embedded, nothing fetched) and as LaTeX.
 //!
-//! A text holds mathematics between dollar signs, in LaTeX's language: the HTML gets it as MathML, the PDF as
-//! it is. The homework's page is made of [`theory`] (questions 1 to 3), [`classifier`] (4) and [`detectors`]
+//! Mathematics is written in LaTeX's language ([`Rich`], [`Math`]): the HTML gets it as MathML, the PDF as it
+//! is. The homework's page is made of [`theory`] (questions 1 to 3), [`classifier`] (4) and [`detectors`]
 //! (5).
 
 pub mod classifier;
 pub mod detectors;
 mod latex;
 mod page;
+mod text;
 pub mod theory;
 
 pub use latex::Typeset;
 pub use page::Page;
+pub use text::{Math, Rich};

@@ -1,5 +1,6 @@
 //! A page under construction, and the HTML file that it becomes.
 
+use super::text::{Math, Rich};
 use crate::error::Result;
 use crate::image::Image;
 use base64::Engine;
@@ -10,27 +11,30 @@ use std::fmt::{self, Write};
 
 /// Readable on a phone, in print, and in the dark.
 const STYLE: &str = include_str!("style.css");
+/// What a browser may do with the page: show it. Nothing in it runs, and nothing is fetched.
+const POLICY: &str = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
+                      base-uri 'none'; form-action 'none'\">";
 
 /// A piece of a page.
 pub(super) enum Block {
     /// Level 2 or 3; the name that links lead to, where there is one.
-    Heading(u8, Option<String>, String),
-    Text(String),
-    Formula(String),
+    Heading(u8, Option<&'static str>, Rich),
+    Text(Rich),
+    Formula(Math),
     /// What it has to do with what stands above, and the command.
     Command(&'static str, String),
-    Figure(Image, String),
-    Table(Vec<Vec<String>>),
+    Figure(Image, Rich),
+    Table(Vec<Vec<Rich>>),
     /// Rows of (part, what it is about, name of its heading).
-    Links(Vec<[String; 3]>),
+    Links(Vec<[&'static str; 3]>),
 }
 
 /// A page under construction.
 pub struct Page {
-    pub(super) title: String,
+    pub(super) title: Rich,
     pub(super) blocks: Vec<Block>,
     /// Said at the end of each caption: what the figure's data is.
-    origin: String,
+    origin: Option<String>,
 }
 
 /// Text that stands for itself in HTML.
@@ -48,25 +52,14 @@ fn mathml(math: &str, display_mode: DisplayMode) -> String {
     out
 }
 
-/// Text outside of dollar signs through `plain`, mathematics inside through `math`.
-pub(super) fn inline(text: &str, plain: impl Fn(&str) -> String, math: impl Fn(&str) -> String) -> String {
-    let pieces = text.split('$').enumerate();
-    pieces.map(|(i, piece)| if i % 2 == 0 { plain(piece) } else { math(piece) }).collect()
-}
-
-fn rich(text: &str) -> String {
-    inline(text, escape, |m| mathml(m, DisplayMode::Inline))
-}
-
-/// Without mathematics' dollar signs and backslashes: for places that hold text alone.
-fn bare(text: &str) -> String {
-    escape(&text.replace(['$', '\\'], ""))
+fn rich(text: &Rich) -> String {
+    text.show(escape, |m| mathml(m, DisplayMode::Inline))
 }
 
 impl Page {
     /// An empty page with a heading.
-    pub fn new(title: &str) -> Self {
-        Page { title: title.into(), blocks: Vec::new(), origin: String::new() }
+    pub fn new(title: impl Into<Rich>) -> Self {
+        Page { title: title.into(), blocks: Vec::new(), origin: None }
     }
 
     fn push(&mut self, block: Block) -> &mut Self {
@@ -75,27 +68,27 @@ impl Page {
     }
 
     /// A section's heading.
-    pub fn heading(&mut self, text: &str) -> &mut Self {
+    pub fn heading(&mut self, text: impl Into<Rich>) -> &mut Self {
         self.push(Block::Heading(2, None, text.into()))
     }
 
     /// A section's heading, with a name that links lead to.
-    pub fn section(&mut self, name: &str, text: &str) -> &mut Self {
-        self.push(Block::Heading(2, Some(name.into()), text.into()))
+    pub fn section(&mut self, name: &'static str, text: impl Into<Rich>) -> &mut Self {
+        self.push(Block::Heading(2, Some(name), text.into()))
     }
 
     /// A heading inside of a section, with a name that links lead to.
-    pub fn part(&mut self, name: &str, text: &str) -> &mut Self {
-        self.push(Block::Heading(3, Some(name.into()), text.into()))
+    pub fn part(&mut self, name: &'static str, text: impl Into<Rich>) -> &mut Self {
+        self.push(Block::Heading(3, Some(name), text.into()))
     }
 
-    /// A paragraph; mathematics stands between dollar signs.
-    pub fn text(&mut self, text: &str) -> &mut Self {
+    /// A paragraph.
+    pub fn text(&mut self, text: impl Into<Rich>) -> &mut Self {
         self.push(Block::Text(text.into()))
     }
 
     /// A formula of its own, in LaTeX's language.
-    pub fn formula(&mut self, math: &str) -> &mut Self {
+    pub fn formula(&mut self, math: impl Into<Math>) -> &mut Self {
         self.push(Block::Formula(math.into()))
     }
 
@@ -109,27 +102,30 @@ impl Page {
         self.push(Block::Command("The like is made by", command.into()))
     }
 
-    /// From here on every caption says what data the figures are of.
-    pub fn origin(&mut self, origin: &str) -> &mut Self {
-        self.origin = origin.into();
+    /// From here on every caption says what data the figures are of, or none does.
+    pub fn origin(&mut self, origin: Option<&str>) -> &mut Self {
+        self.origin = origin.map(String::from);
         self
     }
 
     /// A picture with its caption, which also is its text for those who do not see it.
-    pub fn figure(&mut self, image: &Image, caption: &str) -> Result<&mut Self> {
-        let origin = &self.origin;
-        let caption = if origin.is_empty() { caption.into() } else { format!("{caption} ({origin})") };
+    pub fn figure(&mut self, image: &Image, caption: impl Into<Rich>) -> Result<&mut Self> {
+        let caption = match &self.origin {
+            Some(origin) => caption.into().then(format!(" ({origin})")),
+            None => caption.into(),
+        };
         Ok(self.push(Block::Figure(image.clone(), caption)))
     }
 
     /// Rows of cells; the first row is the head. Cells that are numbers are aligned as such.
-    pub fn table(&mut self, rows: &[Vec<String>]) -> &mut Self {
-        self.push(Block::Table(rows.to_vec()))
+    pub fn table<T: Into<Rich>>(&mut self, rows: impl IntoIterator<Item = Vec<T>>) -> &mut Self {
+        let row = |row: Vec<T>| row.into_iter().map(Into::into).collect();
+        self.push(Block::Table(rows.into_iter().map(row).collect()))
     }
 
     /// Rows of (part, what it is about, name of its heading): the second leads to the third.
-    pub fn links(&mut self, rows: &[[&str; 3]]) -> &mut Self {
-        self.push(Block::Links(rows.iter().map(|r| r.map(String::from)).collect()))
+    pub fn links(&mut self, rows: &[[&'static str; 3]]) -> &mut Self {
+        self.push(Block::Links(rows.to_vec()))
     }
 
     /// The whole file.
@@ -145,20 +141,21 @@ impl Page {
             block.html(&mut body)?;
         }
         Ok(format!(
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">{POLICY}\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
              <title>{}</title><style>{STYLE}</style></head>\n<body>\n{body}</main></body></html>\n",
-            bare(&self.title)
+            escape(&self.title.plain())
         ))
     }
 }
 
 /// Whether every cell of a column, but for the head's, begins like a number or stands for the lack of one.
-pub(super) fn numeric(rows: &[Vec<String>], column: usize) -> bool {
+pub(super) fn numeric(rows: &[Vec<Rich>], column: usize) -> bool {
     let missing = |c: &str| matches!(c, "–" | "never");
     let starts = |c: &str| c.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
-    let mut cells = rows.iter().skip(1).map(|r| r.get(column).map_or("", String::as_str));
-    cells.clone().any(starts) && cells.all(|c| starts(c) || missing(c))
+    let cells: Vec<_> =
+        rows.iter().skip(1).map(|r| r.get(column).map(Rich::plain).unwrap_or_default()).collect();
+    cells.iter().any(|c| starts(c)) && cells.iter().all(|c| starts(c) || missing(c))
 }
 
 impl Block {
@@ -166,11 +163,11 @@ impl Block {
         // Writing into a string cannot fail.
         let _ = match self {
             Block::Heading(level, name, text) => {
-                let id = name.as_ref().map_or(String::new(), |n| format!(" id=\"{}\"", escape(n)));
+                let id = name.map_or(String::new(), |n| format!(" id=\"{}\"", escape(n)));
                 writeln!(out, "<h{level}{id}>{}</h{level}>", rich(text))
             }
             Block::Text(text) => writeln!(out, "<p>{}</p>", rich(text)),
-            Block::Formula(math) => writeln!(out, "{}", mathml(math, DisplayMode::Block)),
+            Block::Formula(Math(math)) => writeln!(out, "{}", mathml(math, DisplayMode::Block)),
             Block::Command(how, command) => {
                 writeln!(out, "<p class=\"pale\">{how} <code>{}</code></p>", escape(command))
             }
@@ -181,7 +178,7 @@ impl Block {
                     out,
                     "<figure><img src=\"data:image/png;base64,{data}\" width=\"{w}\" height=\"{h}\" alt=\"{}\">\
                      <figcaption>{}</figcaption></figure>",
-                    bare(caption),
+                    escape(&caption.plain()),
                     rich(caption)
                 )
             }
@@ -189,7 +186,7 @@ impl Block {
             Block::Links(rows) => {
                 out.push_str("<nav aria-label=\"Parts of the homework\"><table>\n");
                 for [part, text, name] in rows {
-                    let (part, text, name) = (escape(part), rich(text), escape(name));
+                    let (part, text, name) = (escape(part), rich(&Rich::from(*text)), escape(name));
                     let _ = writeln!(out, "<tr><td>{part}</td><td><a href=\"#{name}\">{text}</a></td></tr>");
                 }
                 writeln!(out, "</table></nav>")
@@ -199,7 +196,7 @@ impl Block {
     }
 }
 
-fn table(rows: &[Vec<String>], out: &mut String) -> fmt::Result {
+fn table(rows: &[Vec<Rich>], out: &mut String) -> fmt::Result {
     // What may be wider than a phone can be scrolled with keys too.
     out.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table\"><table>\n");
     for (i, row) in rows.iter().enumerate() {
@@ -221,8 +218,8 @@ mod tests {
     #[test]
     fn pages_escape_and_embed() {
         let mut page = Page::new("a < b");
-        page.text("x & \"y\"").table(&[vec!["name".into(), "n".into()], vec!["a".into(), "1".into()]]);
-        page.origin("drawn").figure(&Image::filled(2, 2, [0; 3]), "black").unwrap();
+        page.text("x & \"y\"").table([vec!["name", "n"], vec!["a", "1"]]);
+        page.origin(Some("drawn")).figure(&Image::filled(2, 2, [0; 3]), "black").unwrap();
         let html = page.html().unwrap();
         assert!(html.contains("<h1>a &lt; b</h1>") && html.contains("x &amp; &quot;y&quot;"));
         assert!(
@@ -230,7 +227,38 @@ mod tests {
                 && html.contains("src=\"data:image/png;base64,iVBOR")
                 && html.contains("alt=\"black (drawn)\"")
         );
-        assert!(!html.contains("http"), "nothing is fetched");
+        assert!(!html.contains("://"), "nothing is fetched");
+    }
+
+    /// A page with a text at each place that data reach.
+    fn page_with<T: Into<Rich> + Clone>(text: T, name: &str) -> String {
+        let mut page = Page::new(text.clone());
+        page.heading(text.clone()).section("a", text.clone()).part("b", text.clone()).text(text.clone());
+        page.command(name).likewise(name).origin(Some(name));
+        page.figure(&Image::filled(2, 2, [0; 3]), text.clone()).unwrap();
+        page.table([vec![text.clone()], vec![text]]);
+        page.html().unwrap()
+    }
+
+    #[test]
+    fn names_are_no_programs() {
+        let harmless = page_with("x".to_string(), "x");
+        let marks = |html: &str| html.matches(['<', '>', '"']).count();
+        let all: String = ('\0'..='\u{ff}').collect();
+        for hostile in [
+            "$\\operatorname{<img src=x onerror=alert(1)>}$",
+            "$\\q<svg onload=alert(1)>$",
+            "\"><script>alert(1)</script>",
+            "' onmouseover='alert(1)",
+            &all,
+        ] {
+            let html = page_with(hostile.to_string(), hostile);
+            assert_eq!(marks(&html), marks(&harmless), "{html}");
+            assert!(html.contains("default-src 'none'"));
+        }
+        // Read as mathematics, as what the program itself says is, they would be.
+        let own = page_with("$\\operatorname{<img src=x onerror=alert(1)>}$", "x");
+        assert!(own.contains("<img src=x"));
     }
 
     #[test]

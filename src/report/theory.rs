@@ -1,7 +1,7 @@
 //! Questions 1 to 3 of the homework: short answers, typeset, with pictures computed on the spot and the
 //! claims that stand behind them. The proofs themselves are `proofs/*/theory.tex`.
 
-use super::Page;
+use super::{Math, Page, Rich};
 use crate::error::Result;
 use crate::image::{Image, caption_grid};
 use crate::lessons::descent::{DescentReport, charts, descend};
@@ -41,15 +41,14 @@ pub const PARTS: [[&str; 3]; 15] = [
 /// The claims whose labels begin with this letter: what they say, how they are tested, which are proven by
 /// machine.
 fn claims(page: &mut Page, letter: char) {
-    let head = ["claim", "says", "tests", "controls", "machine proofs"].map(String::from).to_vec();
+    let head = vec!["claim", "says", "tests", "controls", "machine proofs"];
     let own = CLAIMS.lines().filter(|l| l.starts_with(letter));
-    let rows = own.map(|l| l.split('\t').map(String::from).collect());
+    let rows = own.map(|l| l.split('\t').collect());
     page.text(
         "The claims behind this answer, with the number of tests of each over the program's own code, and of controls: \
          planted wrong claims that the tests must refute. A machine proof is checked by Coq or z3.",
     );
-    page.table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
-        .command("cargo run -p gradus-proofs -- --tables");
+    page.table(std::iter::once(head).chain(rows)).command("cargo run -p gradus-proofs -- --tables");
 }
 
 /// Question 1: when gradient descent converges, and when it is slow.
@@ -123,7 +122,7 @@ fn rates(page: &mut Page) -> Vec<DescentReport> {
         commands.push(format!("gradus descent --a {a} --b {b} --lr {lr}"));
         reports.push(report);
     }
-    page.table(&rows).command(&commands.join("; "));
+    page.table(rows).command(&commands.join("; "));
     reports
 }
 
@@ -139,17 +138,25 @@ fn noisy(photo: &Image) -> Image {
     Image::from_u8(gray.width(), gray.height(), 1, gray.as_u8().iter().map(&mut value).collect())
 }
 
-/// A filter's weights in LaTeX's language; `None` for the median.
-fn weights(f: &Filter) -> Option<String> {
-    let matrix = |w: &Kernel3| {
-        let rows = w.map(|row| row.map(|v| v.to_string()).join(" & "));
-        format!("\\begin{{pmatrix}} {} \\end{{pmatrix}}", rows.join(" \\\\ "))
+/// Nine numbers in LaTeX's language.
+macro_rules! matrix {
+    () => {
+        r"\begin{pmatrix} # & # & # \\ # & # & # \\ # & # & # \end{pmatrix}"
     };
+}
+
+/// A filter's weights; `None` for the median.
+fn weights(f: &Filter) -> Option<Math> {
+    let flat = |w: &Kernel3| w.as_flattened().iter().map(|&v| i64::from(v)).collect::<Vec<_>>();
     match &f.kind {
-        Kind::Linear { weights, divisor: 1 } => Some(matrix(weights)),
-        Kind::Linear { weights, divisor } => Some(format!("\\frac{{1}}{{{divisor}}} {}", matrix(weights))),
+        Kind::Linear { weights, divisor: 1 } => Some(Math::with(matrix!(), flat(weights))),
+        Kind::Linear { weights, divisor } => {
+            let numbers = std::iter::once(i64::from(*divisor)).chain(flat(weights));
+            Some(Math::with(concat!(r"\frac{1}{#} ", matrix!()), numbers))
+        }
         Kind::Magnitude { x, y } => {
-            Some(format!("\\sqrt{{g_x^2 + g_y^2}}, \\quad g_x: {}, \\; g_y: {}", matrix(x), matrix(y)))
+            let formula = concat!(r"\sqrt{g_x^2 + g_y^2}, \quad g_x: ", matrix!(), r", \; g_y: ", matrix!());
+            Some(Math::with(formula, [flat(x), flat(y)].concat()))
         }
         Kind::Median => None,
     }
@@ -157,11 +164,11 @@ fn weights(f: &Filter) -> Option<String> {
 
 fn show(page: &mut Page, photo: &Image, f: &Filter) -> Result<()> {
     if let Some(weights) = weights(f) {
-        page.formula(&weights);
+        page.formula(weights);
     }
     let shown = filter(f, photo, Border::Reflect, Shown::Signed).image.to_rgb8();
     let pair = [(photo.clone().to_rgb8(), "before".to_string()), (shown, f.name.to_string())];
-    page.figure(&caption_grid("", &pair, 2, 256), &format!("{}: {}", f.name, f.why))?;
+    page.figure(&caption_grid("", &pair, 2, 256), format!("{}: {}", f.name, f.why))?;
     Ok(())
 }
 
@@ -194,7 +201,7 @@ pub fn filters(page: &mut Page) -> Result<()> {
             show(page, &photo, f)?;
         }
         if let Some(response) = find(shown[0]).and_then(response_picture) {
-            page.figure(&response, &format!("Which frequencies {} passes.", shown[0]))?;
+            page.figure(&response, format!("Which frequencies {} passes.", shown[0]))?;
         }
         page.likewise(&format!(
             "gradus filter {} photo.png -o filtered.png --response response.png",
@@ -215,9 +222,10 @@ pub fn iou(page: &mut Page) -> Result<f64> {
     );
     page.formula("0 \\le \\mathrm{IoU} = \\frac{|A \\cap B|}{|A \\cup B|} \\le 1.");
     let (value, ..) = Metric::Iou.gradient(&[0.0, 0.0, 4.0, 2.0], &[1.0, 1.0, 5.0, 3.0]);
-    page.text(&format!(
-        "The boxes (0, 0, 4, 2) and (1, 1, 5, 3) share 3 of 13 units of area: IoU = {value:.4}. The bound holds in floating \
-         point too, with no tolerance, since the union is computed as $(A + B) - I$."
+    let shared =
+        format!("The boxes (0, 0, 4, 2) and (1, 1, 5, 3) share 3 of 13 units of area: IoU = {value:.4}. ");
+    page.text(Rich::from(shared).then(
+        "The bound holds in floating point too, with no tolerance, since the union is computed as $(A + B) - I$.",
     ))
     .command("gradus iou 0,0,4,2 1,1,5,3");
     page.part("q3b", "(b) Where it is not differentiable").text(
@@ -279,7 +287,7 @@ mod tests {
         }
         assert!(html.contains("69078") && html.contains("<td>D5</td>") && html.contains("<td>I6</td>"));
         // No formula was beyond the typesetter.
-        assert!(!html.contains("merror") && !html.contains("http"), "an error in a formula");
+        assert!(!html.contains("merror") && !html.contains("://"), "an error in a formula");
         assert_eq!(html.matches("<img").count(), html.matches(" alt=\"").count());
     }
 }

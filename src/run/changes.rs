@@ -80,7 +80,7 @@ impl Resumed {
             for (name, then, now) in &self.changes {
                 entry.insert(name.clone(), json!([then, now]));
                 let note = if name == ISA { ", and bf16's bits belong to an instruction set" } else { "" };
-                eprintln!("{}: from here on {name} is {now}; it was {then}{note}", folder.display());
+                say!("{}: from here on {name} is {now}; it was {then}{note}", folder.display());
             }
             match self.now.entry(CHANGES).or_insert_with(|| json!([])) {
                 Value::Array(list) => list.push(Value::Object(entry)),

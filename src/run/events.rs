@@ -6,7 +6,6 @@
 //! values, a value 1 tag (string) and 2 simple value (float). (TensorFlow: `lib/io/record_writer`,
 //! `event.proto`, `summary.proto`.)
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -45,11 +44,8 @@ impl Events {
 
     /// Adds the values of a step.
     pub fn scalars(&self, step: usize, values: &[(&str, f64)]) -> Result<()> {
-        let append = || {
-            let bytes = record(step, |out| field(out, 5, &summary(values)?))?;
-            OpenOptions::new().append(true).open(&self.path)?.write_all(&bytes)
-        };
-        append().map_err(|e| Error::write(&self.path, &e))
+        let bytes = record(step, |out| field(out, 5, &summary(values)?));
+        files::append(&self.path, &bytes.map_err(|e| Error::write(&self.path, &e))?)
     }
 
     /// Keeps the whole records up to a step.

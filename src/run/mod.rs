@@ -14,12 +14,12 @@
 
 mod changes;
 mod events;
+mod lock;
 mod results;
 mod settings;
 pub mod status;
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -32,6 +32,7 @@ use crate::plot::Chart;
 use changes::Resumed;
 use events::Events;
 use gradus_core::profile;
+use lock::{LOCK, Lock};
 use results::Results;
 pub use settings::BITS;
 use settings::{ARGS, TEXT, complete, internal};
@@ -74,6 +75,7 @@ pub struct Run {
     new: bool,
     /// Where it goes on with other settings: not written yet.
     resumed: Option<Resumed>,
+    _lock: Lock,
 }
 
 impl Run {
@@ -83,31 +85,24 @@ impl Run {
     ///
     /// # Errors
     /// The folder holds a run that was not to be touched, or was begun with settings that may not change or
-    /// with other bits, or holds something else, or, to resume, none.
+    /// with other bits, or holds something else, or, to resume, none; or another process writes it.
     pub fn open<S>(folder: impl AsRef<Path>, settings: &S, existing: Existing) -> Result<Self>
     where
         S: Serialize + DeserializeOwned,
     {
         let folder = folder.as_ref();
-        let exists = folder.join(ARGS).exists();
-        if existing == Existing::Resume {
-            Self::must_go_on(folder)?;
-        } else if !exists {
-            must_be_empty(folder)?;
-        }
+        may_be_written(folder, existing)?;
+        files::create_folder(folder)?;
+        let lock = Lock::take(folder)?;
+        // Another process may have been here in between.
+        may_be_written(folder, existing)?;
         let resumed = match existing {
-            Existing::Refuse if exists => {
-                let remedy = format!(
-                    "`gradus train --resume {}` goes on with it, --force replaces it, --out names another folder",
-                    folder.display()
-                );
-                return Err(Error::input("holds a run already").in_file(folder).remedy(remedy));
+            Existing::Resume => {
+                remove_unfinished(folder)?;
+                Some(Resumed::new(folder, settings)?)
             }
-            Existing::Resume => Some(Resumed::new(folder, settings)?),
             _ => {
-                if exists {
-                    remove_own(folder)?;
-                }
+                remove_own(folder)?;
                 files::create_folder(folder.join("weights"))?;
                 files::create_folder(folder.join("state"))?;
                 settings::write(folder, complete(settings)?)?;
@@ -115,7 +110,8 @@ impl Run {
             }
         };
         let (results, events) = (Results::open(folder)?, Events::open(folder)?);
-        Ok(Run { folder: folder.to_path_buf(), results, events, new: resumed.is_none(), resumed })
+        let (folder, new) = (folder.to_path_buf(), resumed.is_none());
+        Ok(Run { folder, results, events, new, resumed, _lock: lock })
     }
 
     /// Error: the folder holds no run that could be resumed: none at all, or one of other [`BITS`].
@@ -144,6 +140,7 @@ impl Run {
         {
             // Whoever gives up has an error to tell already.
             let _ = remove_own(&self.folder);
+            let _ = fs::remove_file(self.file(LOCK));
             let _ = fs::remove_dir(&self.folder);
         }
     }
@@ -222,8 +219,7 @@ impl Run {
         let path = self.file(LOG);
         let mut text = serde_json::to_vec(line).map_err(internal)?;
         text.push(b'\n');
-        let file = fs::OpenOptions::new().create(true).append(true).open(&path);
-        file.and_then(|mut f| f.write_all(&text)).map_err(|e| Error::write(&path, &e))
+        files::append(&path, &text)
     }
 }
 
@@ -234,6 +230,22 @@ fn visible(folder: &Path) -> Result<Vec<String>> {
     let entries = files::entries(folder).map_err(|e| Error::read(folder, &e))?;
     let names = entries.iter().map(|e| e.file_name().to_string_lossy().into_owned());
     Ok(names.filter(|n| !n.starts_with('.')).collect())
+}
+
+/// Error: the folder holds a run, something else, or no run, and that does not go with what is asked for.
+fn may_be_written(folder: &Path, existing: Existing) -> Result<()> {
+    match (existing, folder.join(ARGS).exists()) {
+        (Existing::Resume, _) => Run::must_go_on(folder),
+        (Existing::Replace, true) => Ok(()),
+        (Existing::Refuse, true) => {
+            let remedy = format!(
+                "`gradus train --resume {}` goes on with it, --force replaces it, --out names another folder",
+                folder.display()
+            );
+            Err(Error::input("holds a run already").in_file(folder).remedy(remedy))
+        }
+        (_, false) => must_be_empty(folder),
+    }
 }
 
 /// A folder without `args.json` holds no run: only an empty one is taken, or what a run left that died at its
@@ -248,8 +260,12 @@ fn must_be_empty(folder: &Path) -> Result<()> {
     }
 }
 
+/// Removes a run, `args.json` last: whoever is killed at it leaves one that can be removed.
 fn remove_own(folder: &Path) -> Result<()> {
-    for name in visible(folder)? {
+    remove_unfinished(folder)?;
+    let mut names = visible(folder)?;
+    names.sort_by_key(|name| name == ARGS);
+    for name in names {
         if OWN.contains(&name.as_str()) || OWN_PREFIXES.iter().any(|p| name.starts_with(p)) {
             let path = folder.join(name);
             let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
@@ -259,10 +275,23 @@ fn remove_own(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Removes what was being written when a process was killed.
+fn remove_unfinished(folder: &Path) -> Result<()> {
+    for folder in [folder, &folder.join("weights"), &folder.join("state")] {
+        if folder.exists() {
+            let entries = files::entries(folder).map_err(|e| Error::read(folder, &e))?;
+            let unfinished = entries.iter().map(|e| e.path()).filter(|path| files::is_unfinished(path));
+            unfinished.for_each(|path| drop(fs::remove_file(path)));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde::Deserialize;
+    use std::io::Write;
 
     #[derive(Serialize, Deserialize, Debug, PartialEq)]
     struct Plan {
@@ -280,6 +309,44 @@ mod tests {
 
     fn files_of(folder: &Path) -> Vec<(String, Vec<u8>)> {
         [LOG, results::CSV, results::PNG].map(|n| (n.to_string(), fs::read(folder.join(n)).unwrap())).to_vec()
+    }
+
+    #[test]
+    fn one_process_writes_a_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("run");
+        let first = Run::open(&folder, &PLAN, Existing::Refuse).unwrap();
+        for existing in [Existing::Resume, Existing::Replace] {
+            let e = Run::open(&folder, &PLAN, existing).unwrap_err().to_string();
+            assert!(e.contains("another gradus"), "{e}");
+        }
+        drop(first);
+        drop(Run::open(&folder, &PLAN, Existing::Resume).unwrap());
+        // A foreign folder gets no lock.
+        let foreign = dir.path().join("foreign");
+        fs::create_dir(&foreign).unwrap();
+        fs::write(foreign.join("thesis.txt"), "").unwrap();
+        assert!(Run::open(&foreign, &PLAN, Existing::Refuse).is_err());
+        assert_eq!(fs::read_dir(&foreign).unwrap().count(), 1);
+    }
+
+    /// Killed at any file of it, the removal leaves a run, which `--force` removes.
+    #[test]
+    fn a_run_is_removed_with_its_settings_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("run");
+        drop(Run::open(&folder, &PLAN, Existing::Refuse).unwrap());
+        for name in ["results.csv", "weights/last.safetensors", "weights/.a1.part", ".b2.part", "notes.txt"] {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        // As if it could not go on from there.
+        fs::remove_file(folder.join(ARGS)).unwrap();
+        fs::create_dir_all(folder.join(ARGS).join("in the way")).unwrap();
+        fs::write(folder.join("confusion_matrix.png"), "").unwrap();
+        remove_own(&folder).unwrap();
+        let left = visible(&folder).unwrap();
+        assert_eq!(left, ["notes.txt"], "what the run did not make stays");
+        assert!(!folder.join(".b2.part").exists());
     }
 
     #[test]
@@ -375,6 +442,7 @@ mod tests {
         let run = open(Existing::Refuse);
         fs::write(run.file("state/state.safetensors"), "").unwrap();
         run.give_up();
+        drop(run);
         open(Existing::Resume).give_up();
         fs::remove_file(folder.join("state/state.safetensors")).unwrap();
         open(Existing::Resume).give_up();

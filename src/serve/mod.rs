@@ -26,6 +26,6 @@ pub fn serve(
     answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
 ) -> Result<()> {
     let server = Server::bind(port)?;
-    eprintln!("{name}: open {} in a browser; Ctrl-C ends it", server.url());
+    say!("{name}: open {} in a browser; Ctrl-C ends it", server.url());
     server.run(answer, crate::interrupt::requested)
 }

@@ -249,6 +249,9 @@ impl Task for Numbers {
     fn images(&self) -> usize {
         6
     }
+    fn steps(&self) -> usize {
+        3
+    }
     fn batches(&self, _: usize, start: usize) -> Ahead<Tensor> {
         let bad = self.bad;
         Ahead::new(start..3, "numbers", move |n| {

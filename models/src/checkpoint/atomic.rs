@@ -4,6 +4,15 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+const PREFIX: &str = ".";
+const SUFFIX: &str = ".part";
+
+/// Whether [`write_atomically`] was writing it when its process was killed, or is writing it.
+pub fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
+}
+
 /// Writes `path` through `write`: into a temporary file in the same folder, flushed to the disk, then
 /// renamed.
 ///
@@ -19,7 +28,7 @@ pub fn write_atomically(
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".part");
+    builder.prefix(PREFIX).suffix(SUFFIX);
     #[cfg(unix)]
     {
         // As any new file: readable and writable, less the user's umask.

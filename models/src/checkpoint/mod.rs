@@ -32,7 +32,7 @@ mod save;
 mod select;
 mod torch;
 
-pub use atomic::write_atomically;
+pub use atomic::{is_unfinished, write_atomically};
 pub use error::{CheckpointError, Problem};
 pub use file::CheckpointFile;
 pub use format::{Format, Metadata, StateDict};

@@ -195,13 +195,15 @@ impl<'a> Finder<'a> {
         Ok(Found { path, dict: at, prefix: Some(prefix), others: vec![] })
     }
 
-    /// The dictionaries of tensors in the one at `id`, each once.
+    /// The dictionaries of tensors in the one at `id`, each once, as is each key.
     fn state_dicts(&self, id: Id) -> Vec<(&'a str, Id)> {
         let Value::Dict(pairs) = &self.pickle[id] else { return vec![] };
         let mut seen = HashSet::new();
-        let new = |&(key, value): &(Id, Id)| Some((self.pickle.str(key)?, value));
-        let pairs = pairs.iter().filter_map(new).filter(|&(_, value)| seen.insert(value));
-        pairs.filter(|&(_, value)| self.has_tensors(value)).collect()
+        let last = pairs.iter().rev().filter(|&&(key, value)| seen.insert(value) && seen.insert(key));
+        let named = last.filter_map(|&(key, value)| Some((self.pickle.str(key)?, value)));
+        let mut found: Vec<_> = named.filter(|&(_, value)| self.has_tensors(value)).collect();
+        found.reverse();
+        found
     }
 
     fn has_tensors(&self, id: Id) -> bool {
@@ -233,10 +235,11 @@ impl<'a> Finder<'a> {
         Problem::NoStateDict { holds }
     }
 
-    /// The tensors of a dictionary by name, and the names of what else it holds.
+    /// The tensors of a dictionary by name, and the names of what else it holds. A key that comes again is named
+    /// once: so all names together are no longer than the file.
     fn tensors_of(&self, dict: Id) -> Result<(Entries<TensorView<'a>>, Vec<String>), Problem> {
         let Value::Dict(pairs) = &self.pickle[dict] else { return Ok(Default::default()) };
-        let (mut tensors, mut ignored) = (Entries::new(), Vec::new());
+        let (mut tensors, mut ignored, mut named) = (Entries::new(), Vec::new(), HashSet::new());
         for &(key, value) in pairs {
             match self.pickle.str(key) {
                 Some(_) if tensors.len() == MOST_TENSORS => {
@@ -246,6 +249,7 @@ impl<'a> Finder<'a> {
                     let view = self.reader.tensor(value).map_err(|problem| at_tensor(name, problem))?;
                     tensors.insert(name.to_owned(), view);
                 }
+                _ if !named.insert(key) => {}
                 Some(name) => ignored.push(name.to_owned()),
                 None => ignored.push(self.pickle.describe(key)),
             }

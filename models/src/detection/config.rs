@@ -1,12 +1,18 @@
 //! A detector's settings. Every default is torchvision's (`fasterrcnn_resnet50_fpn`,
 //! `maskrcnn_resnet50_fpn`).
+//!
+//! Settings come with weights, from anywhere, and decide how much is built and computed: whoever reads them
+//! has them checked ([`Config::check`]).
 
 use super::backbones::BackboneKind;
 use crate::conv_norm::Norm;
-use serde::{Deserialize, Serialize};
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize, Serializer};
+use std::ops::RangeInclusive;
 
 /// What a detector is made of and how it is trained and used. Pairs are (training, test).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Config {
     /// The backbone.
     pub backbone: BackboneKind,
@@ -67,7 +73,84 @@ pub struct Config {
     pub box_positive_fraction: f64,
 }
 
+/// What is read is checked.
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let config = Self::deserialize(from)?;
+        config.check().map_err(D::Error::custom)?;
+        Ok(config)
+    }
+}
+
+impl Serialize for Config {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, to)
+    }
+}
+
+/// Error: the setting, and what it may be.
+fn within<T: PartialOrd + std::fmt::Debug>(
+    name: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<(), String> {
+    match range.contains(&value) {
+        true => Ok(()),
+        false => Err(format!("{name} is {value:?}, not within {:?} and {:?}", range.start(), range.end())),
+    }
+}
+
 impl Config {
+    /// Error: which setting no detector can have, and what it may be. Sides are bounded by what pictures may be
+    /// and counts by what a computer may be asked for: a file of a few bytes is to ask for no more.
+    pub fn check(&self) -> Result<(), String> {
+        const SIDE: usize = 1 << 14;
+        const MOST: usize = 100_000;
+        within("num_classes", self.num_classes, 2..=MOST)?;
+        let stages = self.backbone.stages();
+        within("trainable_layers", self.trainable_layers, 0..=stages)?;
+        within("max_size", self.max_size, 1..=SIDE)?;
+        within("min_size", self.min_size, 1..=self.max_size)?;
+        within("size_divisible", self.size_divisible, 1..=1024)?;
+        for (mean, std) in self.image_mean.into_iter().zip(self.image_std) {
+            within("image_mean", mean, -1e3..=1e3)?;
+            within("image_std", std, 1e-6..=1e6)?;
+        }
+        let levels = Config::new(self.backbone, self.num_classes).anchor_sizes.len();
+        within("the number of anchor_sizes' levels", self.anchor_sizes.len(), levels..=levels)?;
+        let sizes = self.anchor_sizes[0].len();
+        within("the number of anchors a place", sizes.saturating_mul(self.aspect_ratios.len()), 1..=100)?;
+        for level in &self.anchor_sizes {
+            within("the number of a level's anchor_sizes", level.len(), sizes..=sizes)?;
+            level.iter().try_for_each(|&size| within("an anchor's size", size, 1..=2 * SIDE))?;
+        }
+        self.aspect_ratios.iter().try_for_each(|&ratio| within("an aspect ratio", ratio, 1e-3..=1e3))?;
+        for (name, count) in [
+            ("rpn_pre_nms_top_n", self.rpn_pre_nms_top_n.0),
+            ("rpn_pre_nms_top_n", self.rpn_pre_nms_top_n.1),
+            ("rpn_post_nms_top_n", self.rpn_post_nms_top_n.0),
+            ("rpn_post_nms_top_n", self.rpn_post_nms_top_n.1),
+            ("rpn_batch_size_per_image", self.rpn_batch_size_per_image),
+            ("box_detections_per_img", self.box_detections_per_img),
+            ("box_batch_size_per_image", self.box_batch_size_per_image),
+        ] {
+            within(name, count, 1..=MOST)?;
+        }
+        for (name, share) in [
+            ("rpn_nms_thresh", self.rpn_nms_thresh),
+            ("rpn_fg_iou_thresh", self.rpn_fg_iou_thresh),
+            ("rpn_positive_fraction", self.rpn_positive_fraction),
+            ("box_score_thresh", self.box_score_thresh),
+            ("box_nms_thresh", self.box_nms_thresh),
+            ("box_fg_iou_thresh", self.box_fg_iou_thresh),
+            ("box_positive_fraction", self.box_positive_fraction),
+        ] {
+            within(name, share, 0.0..=1.0)?;
+        }
+        within("rpn_bg_iou_thresh", self.rpn_bg_iou_thresh, 0.0..=self.rpn_fg_iou_thresh)?;
+        within("box_bg_iou_thresh", self.box_bg_iou_thresh, 0.0..=self.box_fg_iou_thresh)
+    }
+
     /// Torchvision's defaults for a backbone. `num_classes` includes the background.
     pub fn new(backbone: BackboneKind, num_classes: usize) -> Self {
         let sides = [32, 64, 128, 256, 512];
@@ -108,5 +191,81 @@ impl Config {
     #[must_use]
     pub fn with_masks(self) -> Self {
         Config { masks: true, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn every_default_holds_and_returns() {
+        for backbone in BackboneKind::ALL {
+            for classes in [2, 91] {
+                let config = Config::new(backbone, classes).with_masks();
+                let text = serde_json::to_string(&config).unwrap();
+                assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config);
+            }
+        }
+    }
+
+    /// Each setting in turn is made what no detector has: it is named, and nothing is built of it.
+    #[test]
+    fn what_no_detector_has_is_refused_by_name() {
+        let sound = serde_json::to_value(Config::new(BackboneKind::Resnet50Fpn, 2)).unwrap();
+        let names: Vec<String> = sound.as_object().unwrap().keys().cloned().collect();
+        let refused = |name: &str, value: Value| {
+            let mut config = sound.clone();
+            config[name] = value;
+            let said = serde_json::from_value::<Config>(config).expect_err(name).to_string();
+            assert!(said.len() < 200, "{said}");
+            said
+        };
+        for (name, values) in [
+            ("num_classes", vec![json!(0), json!(1), json!(1e9 as u64)]),
+            ("trainable_layers", vec![json!(99)]),
+            ("min_size", vec![json!(0), json!(1334)]),
+            ("max_size", vec![json!(0), json!(1_u64 << 40), json!(u64::MAX)]),
+            ("size_divisible", vec![json!(0), json!(1_u64 << 63)]),
+            ("image_mean", vec![json!([0.0, 1e300, 0.0])]),
+            ("image_std", vec![json!([0.2, 0.0, 0.2]), json!([0.2, -1.0, 0.2]), json!([0.2, 1e-300, 0.2])]),
+            ("anchor_sizes", vec![json!([]), json!([[32]]), json!([[], [], [], [], []])]),
+            (
+                "anchor_sizes",
+                vec![json!([[32], [64], [128], [256], [512, 600]]), json!([[0], [1], [1], [1], [1]])],
+            ),
+            ("anchor_sizes", vec![json!(vec![vec![9; 1000]; 5])]),
+            ("aspect_ratios", vec![json!([]), json!([0.0]), json!([-1.0]), json!(vec![1.0; 101])]),
+            ("rpn_pre_nms_top_n", vec![json!([0, 1]), json!([1, 1_u64 << 63])]),
+            ("rpn_post_nms_top_n", vec![json!([1, 0])]),
+            ("rpn_nms_thresh", vec![json!(-5.0), json!(1.1)]),
+            ("rpn_fg_iou_thresh", vec![json!(0.2)]),
+            ("rpn_bg_iou_thresh", vec![json!(0.8)]),
+            ("rpn_batch_size_per_image", vec![json!(0), json!(1_u64 << 63)]),
+            ("rpn_positive_fraction", vec![json!(1e300)]),
+            ("box_score_thresh", vec![json!(1e308)]),
+            ("box_nms_thresh", vec![json!(-1.0)]),
+            ("box_detections_per_img", vec![json!(0), json!(1_u64 << 63)]),
+            ("box_fg_iou_thresh", vec![json!(0.4)]),
+            ("box_bg_iou_thresh", vec![json!(0.6)]),
+            ("box_batch_size_per_image", vec![json!(0)]),
+            ("box_positive_fraction", vec![json!(-0.1)]),
+        ] {
+            for value in values {
+                let said = refused(name, value);
+                let about = match name {
+                    "anchor_sizes" | "aspect_ratios" => {
+                        ["anchor", "ratio"].iter().any(|word| said.contains(word))
+                    }
+                    "rpn_fg_iou_thresh" | "box_fg_iou_thresh" => said.contains("_iou_thresh"),
+                    _ => said.contains(name),
+                };
+                assert!(about, "{name}: {said}");
+            }
+        }
+        for name in names {
+            refused(&name, json!("x"));
+        }
     }
 }

@@ -78,7 +78,7 @@ impl AlexNetArgs {
         let source = source(&self.data, begun.map(|b| b.data.as_str()))?;
         let splits = data::open(source, fraction, plan.seed, reading)
             .map_err(|e| moved(e, self.data.as_ref(), source, "--data", &folder))?;
-        eprintln!("{}", splits.description(source));
+        say!("{}", splits.description(source));
         splits.try_late_images()?;
         let settings = Settings { reading, ..Settings::new(arch, source, &splits, fraction, plan) };
         let summary = alexnet::train(&settings, &splits, &folder, self.output.existing())?;

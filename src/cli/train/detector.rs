@@ -141,7 +141,7 @@ impl DetectorArgs {
         let settings = Settings { weights, weights_sha256, weights_key, reading, ..settings };
         let [train, test] = settings.parts(&data)?;
         let parts = [("train", train.indices()), ("test", test.indices())];
-        eprintln!("{}", detection::describe(&*data, source, &parts));
+        say!("{}", detection::describe(&*data, source, &parts));
         test.try_images()?;
         global.print(&detector::train(&settings, file.as_ref(), &data, &folder, self.output.existing())?)
     }

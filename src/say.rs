@@ -1,0 +1,58 @@
+//! What people are told beside the results: lines on standard error, whatever becomes of it.
+//!
+//! A long run outlives the terminal or the pipe that it speaks to, and a full disk may be where its words go:
+//! that nobody hears it is no reason to stop. And names of files and classes come from anywhere; what a
+//! terminal would obey in them (an escape sequence that clears the screen, say) is shown, not sent.
+
+use std::borrow::Cow;
+use std::io::Write;
+use std::path::Path;
+
+/// Says a line on standard error, with [`format!`]'s arguments.
+macro_rules! say {
+    ($($arguments:tt)*) => {
+        $crate::say::line(&format!($($arguments)*))
+    };
+}
+
+/// Says a line. That nobody hears it is no error.
+pub(crate) fn line(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", shown(text));
+}
+
+/// The text with what terminals obey, but for the ends of lines and tabs, written as `\u{1b}`: control
+/// characters, and those that turn the direction of writing.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| match c {
+        '\n' | '\t' => false,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        _ => c.is_control(),
+    };
+    if !text.contains(obeyed) {
+        return text.into();
+    }
+    let one = |c: char| if obeyed(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    text.chars().map(one).collect::<String>().into()
+}
+
+/// A path as it is shown inside of a line, which it cannot end.
+pub(crate) fn name(path: &Path) -> String {
+    shown(&path.display().to_string()).replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{name, shown};
+    use std::path::Path;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        assert_eq!(shown("a\tb\nä 日 ≤"), "a\tb\nä 日 ≤");
+        assert_eq!(shown("\u{1b}[2Jx\u{7}\r\u{9b}m"), "\\u{1b}[2Jx\\u{7}\\u{d}\\u{9b}m");
+        assert_eq!(shown("gpj.\u{202e}exe"), "gpj.\\u{202e}exe");
+        assert_eq!(name(Path::new("a\ngradus: done")), "a\\ngradus: done");
+        for c in ('\0'..=char::MAX).filter(|c| c.is_control() && !"\n\t".contains(*c)) {
+            assert!(shown(&c.to_string()).is_ascii(), "{c:?}");
+        }
+    }
+}
