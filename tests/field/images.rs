@@ -128,6 +128,22 @@ fn a_progressive_jpeg_that_lacks_a_scan_is_truncated() {
     assert!(decode(&bytes[..bytes.len() - 2]).unwrap_err().contains("ends early"));
 }
 
+/// Each scan is a pass over all blocks, and may have few bytes: a small file must not ask for thousands.
+#[test]
+fn a_jpeg_of_endless_scans_is_refused() {
+    let mut bytes = jpeg(2, 2, &[]);
+    let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    bytes[frame + 1] = 0xc2;
+    let scan = bytes.windows(2).position(|w| w == [0xff, 0xda]).unwrap();
+    bytes[scan + 8] = 0;
+    bytes.truncate(scan + 10);
+    bytes.extend([0b0001_1000, 0b1100_0110, 0b0011_1111]);
+    let once = bytes[scan..].to_vec();
+    let of = |scans: usize| [&bytes[..scan], &once.repeat(scans), &[0xff, 0xd9][..]].concat();
+    assert!(decode(&of(100)).is_ok());
+    assert!(decode(&of(101)).unwrap_err().contains("more than 100 scans"));
+}
+
 /// A checksum of the pixels that is wrong is seen, though each chunk's is right.
 #[test]
 fn the_adler_checksum_of_png_is_checked() {

@@ -34,6 +34,8 @@ const ONES: [u8; 34] = {
     ones
 };
 const END: [u8; 2] = [0xff, 0xd9];
+/// Scans of a file. Encoders write some ten; each is a pass over all blocks, however few bytes it has.
+const MOST_SCANS: usize = 100;
 
 /// The image of a JPEG file as it is stored. CMYK becomes RGB without a colour profile.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
@@ -44,6 +46,9 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     limits.check(width, height, info.pixel_format.pixel_bytes())?;
     if width.div_ceil(8) * height.div_ceil(8) > bytes.len() * 8 {
         return Err(truncated());
+    }
+    if segments(bytes).filter(|s| s.marker == SCAN).nth(MOST_SCANS).is_some() {
+        return Err(damaged("JPEG", format!("it has more than {MOST_SCANS} scans")));
     }
     let data = match decoder.decode() {
         Err(E::Io(_)) => {
