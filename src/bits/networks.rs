@@ -156,12 +156,11 @@ fn through_a_file(
     adam: Optimizer,
     mut fresh: MobileNetV2,
 ) -> Result<(MobileNetV2, Optimizer)> {
-    let folder = std::env::temp_dir();
-    let file = tempfile::Builder::new().suffix(".safetensors").tempfile_in(&folder);
-    let file = file.map_err(|e| Error::write(&folder, &e))?;
-    resume::save(file.path(), &mut net, &adam, &(), &Metadata::new())?;
+    let folder = tempfile::tempdir().map_err(|e| Error::write(&std::env::temp_dir(), &e))?;
+    let file = folder.path().join("state.safetensors");
+    resume::save(&file, &mut net, &adam, &(), &Metadata::new())?;
     let mut resumed = Optimizer::new(adam.rule);
-    let () = resume::load(file.path(), &mut fresh, &mut resumed)?;
+    let () = resume::load(&file, &mut fresh, &mut resumed)?;
     Ok((fresh, resumed))
 }
 
