@@ -33,12 +33,12 @@ fn listen_for_signals() {
     }
 }
 
-/// The signals that the process was begun to ignore, a bit for each, the first for signal 1. Linux tells; elsewhere
-/// none is known.
+/// The signals that the process was begun to ignore, a bit for each, the first for signal 1. Linux tells;
+/// elsewhere none is known.
 #[cfg(unix)]
 fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let status = std::fs::read_to_string("/proc/self/status").ok();
+    let bits = status.as_deref().unwrap_or_default().lines().find_map(|line| line.strip_prefix("SigIgn:"));
     bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
 }
 

@@ -58,11 +58,13 @@ pub(super) fn read<T: DeserializeOwned>(folder: &Path) -> Result<T> {
     serde_json::from_slice(&bytes).map_err(|e| {
         let settings: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
         match settings["task"].as_str() {
-            // One of the other kind.
-            Some(task) => Error::input(format!("is a run of `gradus train {task}`, and another is wanted"))
-                .in_file(folder)
-                .remedy("name a run of the kind that this command takes"),
-            None => Error::input(format!("does not hold a run's settings: {e}"))
+            // One of the other kind lacks some.
+            Some(task) if e.to_string().starts_with("missing field") => {
+                Error::input(format!("is a run of `gradus train {task}`, and another is wanted"))
+                    .in_file(folder)
+                    .remedy("name a run of the kind that this command takes")
+            }
+            _ => Error::input(format!("does not hold a run's settings: {e}"))
                 .in_file(path)
                 .remedy("name the folder of a run"),
         }
