@@ -197,6 +197,7 @@ fn the_watch_page_follows_a_run_and_its_restart() {
     gradus_core::profile::finish();
 
     // Interrupted, rewound, resumed to the end.
+    drop(run);
     let mut run = Run::open(&folder, &settings, Existing::Resume).unwrap();
     run.rewind(2).unwrap();
     browser.wait(&format!("{facts}.includes('2 of 5')"));
