@@ -329,7 +329,8 @@ fn four_scenes_are_learned_by_heart() {
     assert!(ap50(&net) > 0.8, "after: AP50 {}", ap50(&net));
 }
 
-/// A file of a few bytes that promises many classes, or settings that no detector has, is refused before anything is built.
+/// A file of a few bytes that promises many classes, or settings that no detector has, is refused before
+/// anything is built.
 #[test]
 fn small_files_ask_for_nothing_large() {
     let folder = tempfile::tempdir().unwrap();

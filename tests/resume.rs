@@ -1,5 +1,6 @@
 //! X2: a run killed at any moment and resumed leaves the bits of an unbroken one, on whatever processor it goes
-//! on. What a run must outlive besides: terminals that are closed, others that would write its folder, files that lie.
+//! on. What a run must outlive besides: terminals that are closed, others that would write its folder, files
+//! that lie.
 
 use gradus_core::simd::Isa;
 use gradus_models::checkpoint;
@@ -214,8 +215,8 @@ fn a_run_that_is_being_written_is_left_alone() {
     assert!(!run.join("weights/.x1y2z3.part").exists());
 }
 
-/// A full disk or a closed pipe behind standard error ends nothing; a terminal that is closed ends a run as Ctrl-C
-/// does, unless it was begun with `nohup`.
+/// A full disk or a closed pipe behind standard error ends nothing; a terminal that is closed ends a run as
+/// Ctrl-C does, unless it was begun with `nohup`.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_outlives_those_that_it_speaks_to() {

@@ -1,5 +1,5 @@
-//! Random damage to checkpoints, and pickles that are programs for nothing but taking memory: the reader returns,
-//! without a panic and within a bound of memory.
+//! Random damage to checkpoints, and pickles that are programs for nothing but taking memory: the reader
+//! returns, without a panic and within a bound of memory.
 //!
 //! The allocator of this binary counts, so it holds this one test.
 
@@ -174,8 +174,8 @@ fn programs(n: usize) -> Vec<(&'static str, Vec<u8>)> {
 
 /// The peak is at most `PER_BYTE` for each byte of the file, and a fixed sum.
 fn programs_take_memory_by_their_length() {
-    // A value in the machine takes 40 bytes and an entry of a map as many again, for each of two bytes at the least;
-    // vectors that grow are half empty, and held twice as they move.
+    // A value in the machine takes 40 bytes and an entry of a map as many again, for each of two bytes at the
+    // least; vectors that grow are half empty, and held twice as they move.
     const PER_BYTE: usize = 200;
     for n in [1_000, 30_000] {
         for (name, object) in programs(n) {

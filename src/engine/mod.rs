@@ -16,7 +16,8 @@ pub mod resume;
 pub mod trainer;
 pub mod weights;
 
-/// A number of passes, of images a step: from 1 to a million. Settings are read from files, which may hold any.
+/// A number of passes, of images a step: from 1 to a million. Settings are read from files, which may hold
+/// any.
 fn count<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     let count = usize::deserialize(from)?;
     match count {

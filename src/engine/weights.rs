@@ -59,8 +59,8 @@ pub fn read(path: &Path, which: Which<'_>) -> Result<(PathBuf, Loaded)> {
     Ok((file, loaded))
 }
 
-/// Error: the weights of the last layer, of this name, are not those of so many classes. A network of many classes is
-/// large: it is built only for a file that holds it.
+/// Error: the weights of the last layer, of this name, are not those of so many classes. A network of many
+/// classes is large: it is built only for a file that holds it.
 pub fn must_tell_apart(count: usize, name: &str, file: &Path, loaded: &Loaded) -> Result<()> {
     /// Inputs of a last layer: at least these.
     const NARROWEST: usize = 64;

@@ -128,8 +128,8 @@ impl Page {
     }
 }
 
-/// Runs pdflatex on `report.tex` in a folder of its own. LaTeX's language is a programming language: it may read and write
-/// in this folder alone, starts no other program, and has [`PATIENCE`].
+/// Runs pdflatex on `report.tex` in a folder of its own. LaTeX's language is a programming language: it may
+/// read and write in this folder alone, starts no other program, and has [`PATIENCE`].
 fn typeset(folder: &Path) -> Result<()> {
     let cannot = |e: io::Error| Error::failure(format!("pdflatex cannot be run: {e}"));
     let mut run = Command::new("pdflatex")

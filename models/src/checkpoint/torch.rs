@@ -235,8 +235,8 @@ impl<'a> Finder<'a> {
         Problem::NoStateDict { holds }
     }
 
-    /// The tensors of a dictionary by name, and the names of what else it holds. A key that comes again is named
-    /// once: so all names together are no longer than the file.
+    /// The tensors of a dictionary by name, and the names of what else it holds. A key that comes again is
+    /// named once: so all names together are no longer than the file.
     fn tensors_of(&self, dict: Id) -> Result<(Entries<TensorView<'a>>, Vec<String>), Problem> {
         let Value::Dict(pairs) = &self.pickle[dict] else { return Ok(Default::default()) };
         let (mut tensors, mut ignored, mut named) = (Entries::new(), Vec::new(), HashSet::new());

@@ -101,8 +101,8 @@ fn within<T: PartialOrd + std::fmt::Debug>(
 }
 
 impl Config {
-    /// Error: which setting no detector can have, and what it may be. Sides are bounded by what pictures may be
-    /// and counts by what a computer may be asked for: a file of a few bytes is to ask for no more.
+    /// Error: which setting no detector can have, and what it may be. Sides are bounded by what pictures may
+    /// be and counts by what a computer may be asked for: a file of a few bytes is to ask for no more.
     pub fn check(&self) -> Result<(), String> {
         const SIDE: usize = 1 << 14;
         const MOST: usize = 100_000;
