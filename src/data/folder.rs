@@ -342,6 +342,21 @@ mod tests {
         assert!(told.contains(".txt files are no images (1 left out): ant/notes.txt"), "{told}");
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_class_has_a_name_that_is_text() {
+        #[cfg(unix)]
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tempfile::tempdir().unwrap();
+        for name in [&b"caf\xe8"[..], b"caf\xe9", b"tea"] {
+            let folder = dir.path().join(std::ffi::OsStr::from_bytes(name));
+            fs::create_dir(&folder).unwrap();
+            Image::filled(3, 2, [9; 3]).save_png(folder.join("0.png")).unwrap();
+        }
+        let said = open(dir.path(), 1).err().unwrap().to_string();
+        assert!(said.contains("not UTF-8; rename the folder"), "{said}");
+    }
+
     #[test]
     fn its_own_split_is_kept() {
         let dir = tempfile::tempdir().unwrap();

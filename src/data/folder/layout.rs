@@ -88,8 +88,16 @@ impl Entry {
     }
 }
 
+/// The folders in a folder. Error: a name that is no text. Classes are called as their folders, and two such
+/// names could become one.
 pub(super) fn folders(folder: &Path) -> Result<Vec<Entry>> {
-    Ok(entries(folder)?.into_iter().filter(|e| e.is_folder).collect())
+    let found: Vec<Entry> = entries(folder)?.into_iter().filter(|e| e.is_folder).collect();
+    match found.iter().find(|e| e.path.file_name().is_some_and(|name| name.to_str().is_none())) {
+        Some(e) => Err(Error::input("has a name that is not UTF-8")
+            .in_file(&e.path)
+            .remedy("rename the folder: a class is called as its folder is")),
+        None => Ok(found),
+    }
 }
 
 /// The folders of class folders: the data set's own parts in the order train, val, test, or none where `root`
