@@ -368,6 +368,13 @@ fn small_files_ask_for_nothing_large() {
     let metadata = Metadata::from([("detector".into(), config.to_string())]);
     let lying = write("lying.safetensors", &[(bias.as_str(), vec![2])], &metadata);
     fails(2, &["detect", &lying, image, "-o", out], &["lying.safetensors", "trainable_layers is 99"]);
+    // Nor may the command line ask for what the folder could not hold.
+    let run = folder.path().join("run");
+    let train = ["train", "detector", "--data", "synthetic:6:64x48", "--test-split", "last:1"];
+    let out = ["--out", run.to_str().unwrap(), "--max-size", "20000"];
+    fails(2, &[&train[..], &out].concat(), &["max_size is 20000"]);
+    fails(2, &small("synthetic:6:64x48", &run, &["--epochs", "1000001"]), &["at most 1000000"]);
+    assert!(!run.exists());
 }
 
 /// Weights with a NaN in them are refused by name, whoever reads them.

@@ -1,6 +1,7 @@
 //! Options that several commands have.
 
 use crate::data::Reading;
+use crate::engine;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use gradus_core::gemm::Precision;
@@ -89,6 +90,14 @@ impl ReadingArgs {
     pub fn of_run(self, begun: Option<Reading>) -> Reading {
         let given = self.reading();
         if given.is_default() { begun.unwrap_or(given) } else { given }
+    }
+}
+
+/// Parses a count of a run's settings, which its folder can hold.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    match at_least_one(text)? {
+        n if n > engine::MOST => Err(format!("at most {} is possible", engine::MOST)),
+        n => Ok(n),
     }
 }
 

@@ -16,13 +16,15 @@ pub mod resume;
 pub mod trainer;
 pub mod weights;
 
-/// A number of passes, of images a step: from 1 to a million. Settings are read from files, which may hold
-/// any.
+/// The most passes of a run, and images of a step.
+pub const MOST: usize = 1_000_000;
+
+/// A number of passes, of images a step: from 1 to [`MOST`]. Settings are read from files, which may hold any.
 fn count<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     let count = usize::deserialize(from)?;
     match count {
-        1..=1_000_000 => Ok(count),
-        _ => Err(D::Error::custom(format!("a setting is {count}, not within 1 and 1000000"))),
+        1..=MOST => Ok(count),
+        _ => Err(D::Error::custom(format!("a setting is {count}, not within 1 and {MOST}"))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `gradus train alexnet`: tell classes of images apart.
 
 use super::options::{Changes, Output, moved, must_descend, source};
-use crate::cli::options::{Global, ReadingArgs, at_least_one, pick};
+use crate::cli::options::{Global, ReadingArgs, count, pick};
 use crate::data;
 use crate::engine::alexnet::{self, Settings};
 use crate::engine::classifier::Plan;
@@ -31,10 +31,10 @@ pub struct AlexNetArgs {
     #[arg(long, value_enum)]
     arch: Option<Arch>,
     /// Passes over the training images [default: 25]
-    #[arg(long, value_parser = at_least_one)]
+    #[arg(long, value_parser = count)]
     epochs: Option<usize>,
     /// Images a step [default: 256]
-    #[arg(long, value_parser = at_least_one)]
+    #[arg(long, value_parser = count)]
     batch: Option<usize>,
     /// Adam's learning rate [default: 0.001]
     #[arg(long, allow_negative_numbers = true)]

@@ -1,7 +1,7 @@
 //! `gradus train detector`: find objects in boxes and on pixels.
 
 use super::options::{Changes, Output, factor, moved, must_descend, source};
-use crate::cli::options::{Global, ReadingArgs, at_least_one, pick};
+use crate::cli::options::{Global, ReadingArgs, count, pick};
 use crate::data::detection::{self, TestSplit};
 use crate::data::open_detection;
 use crate::engine::detection::{Decay, Plan};
@@ -56,25 +56,25 @@ pub struct DetectorArgs {
     #[command(flatten)]
     key: Key,
     /// Passes over the training images [default: 10]
-    #[arg(long, value_parser = at_least_one)]
+    #[arg(long, value_parser = count)]
     epochs: Option<usize>,
     /// Images a step [default: 2]
-    #[arg(long, value_parser = at_least_one)]
+    #[arg(long, value_parser = count)]
     batch: Option<usize>,
     /// SGD's learning rate [default: 0.005]
     #[arg(long, allow_negative_numbers = true)]
     lr: Option<f64>,
     /// The rate falls after every so many epochs ... [default: 3]
-    #[arg(long, value_name = "EPOCHS", value_parser = at_least_one)]
+    #[arg(long, value_name = "EPOCHS", value_parser = count)]
     lr_step: Option<usize>,
     /// ... to so many times what it was [default: 0.1]
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     lr_gamma: Option<f64>,
     /// Images are scaled until their shorter side has so many pixels ... [default: 800]
-    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
+    #[arg(long, value_name = "PIXELS", value_parser = count)]
     min_size: Option<usize>,
     /// ... or their longer side so many [default: 1333]
-    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
+    #[arg(long, value_name = "PIXELS", value_parser = count)]
     max_size: Option<usize>,
     /// The images to test on: random:50 (drawn by the seed), every:5 (each fifth by name) or last:50
     /// [default: random:50]
@@ -191,6 +191,8 @@ impl DetectorArgs {
             let what = format!("--min-size {} is more than --max-size {}", config.min_size, config.max_size);
             return Err(Error::input(what).remedy("the shorter side cannot be the longer"));
         }
+        // What is read from the run's folder later is held to the same.
+        config.check().map_err(|what| Error::input(what).remedy("choose another size"))?;
         Ok(config)
     }
 }

@@ -1,6 +1,6 @@
 //! Options that all trainings have, and what a run that goes on has of its own.
 
-use crate::cli::options::at_least_one;
+use crate::cli::options::count;
 use crate::error::{Error, Result};
 use crate::run::{Existing, Run};
 use clap::Args;
@@ -17,7 +17,7 @@ pub(super) struct Changes {
     #[arg(long, value_name = "FILE", requires = "resume")]
     pub weights: Option<PathBuf>,
     /// Passes over the training images, those behind counted
-    #[arg(long, value_parser = at_least_one, requires = "resume")]
+    #[arg(long, value_parser = count, requires = "resume")]
     pub epochs: Option<usize>,
     /// The learning rate, from here on
     #[arg(long, allow_negative_numbers = true, requires = "resume")]
@@ -27,7 +27,7 @@ pub(super) struct Changes {
     #[arg(requires = "resume")]
     pub one_cycle: Option<bool>,
     /// A detector's rate falls after every so many epochs ...
-    #[arg(long, value_name = "EPOCHS", value_parser = at_least_one, requires = "resume")]
+    #[arg(long, value_name = "EPOCHS", value_parser = count, requires = "resume")]
     pub lr_step: Option<usize>,
     /// ... to so many times what it was
     #[arg(long, value_name = "FACTOR", value_parser = factor, requires = "resume")]
