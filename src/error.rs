@@ -5,6 +5,7 @@
 //! with [`Error::exit_code`].
 
 use crate::say;
+use gradus_core::{OutOfMemory, memory};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -85,7 +86,8 @@ impl Error {
             K::ReadOnlyFilesystem => (Error::Input, Some("choose a place that can be written")),
             K::IsADirectory => (Error::Input, Some("name a file")),
             K::NotADirectory => (Error::Input, Some("name a folder")),
-            K::InvalidInput | K::InvalidFilename => (Error::Input, Some("choose another name")),
+            K::InvalidInput | K::InvalidFilename => (Error::Input, Some("name another file")),
+            K::OutOfMemory => (Error::Failure, Some("give it more memory")),
             K::StorageFull | K::QuotaExceeded => {
                 (Error::Failure, Some("free some space and run the command again"))
             }
@@ -139,6 +141,18 @@ impl From<gradus_core::NotFinite> for Error {
     fn from(e: gradus_core::NotFinite) -> Self {
         Error::failure(e.to_string())
     }
+}
+
+impl From<OutOfMemory> for Error {
+    fn from(e: OutOfMemory) -> Self {
+        Error::failure(e.to_string()).remedy("give it more memory, or fewer or smaller images at a time")
+    }
+}
+
+/// What `work` returns; an error where it found no memory for something. What it was changing may be half
+/// changed then.
+pub fn within_memory<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    memory::caught(work).unwrap_or_else(|lacking| Err(lacking.into()))
 }
 
 #[cfg(test)]

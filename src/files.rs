@@ -8,19 +8,43 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use gradus_core::memory;
 pub use gradus_models::checkpoint::is_unfinished;
-use gradus_models::checkpoint::write_atomically;
+use gradus_models::checkpoint::{Links, open_regular, write_atomically};
+
+/// Opens a file to read it. Error: it cannot be, or it is a folder, a pipe, a device.
+pub fn open(path: impl AsRef<Path>) -> Result<File> {
+    open_as(path.as_ref(), Links::Follow)
+}
+
+fn open_as(path: &Path, links: Links) -> Result<File> {
+    open_regular(path, links).map_err(|e| match e.kind() {
+        io::ErrorKind::IsADirectory => Error::input("is a folder").in_file(path).remedy("name a file"),
+        _ => Error::read(path, &e),
+    })
+}
 
 /// The content of a file of at most `limit` bytes; endless and larger files are refused, not read.
 pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     let path = path.as_ref();
+    read_all(open(path)?, path, limit)
+}
+
+/// [`read`] for those who hand on what they read: a link is not followed.
+pub fn read_own(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    read_all(open_own(path)?, path, limit)
+}
+
+/// [`open`] for those who hand on what they read: a link is not followed.
+pub fn open_own(path: impl AsRef<Path>) -> Result<File> {
+    open_as(path.as_ref(), Links::Refuse)
+}
+
+fn read_all(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
     let fail = |e: io::Error| Error::read(path, &e);
-    let file = File::open(path).map_err(fail)?;
-    let meta = file.metadata().map_err(fail)?;
-    if meta.is_dir() {
-        return Err(Error::input("is a folder").in_file(path).remedy("name a file"));
-    }
-    let mut bytes = Vec::with_capacity(meta.len().min(limit) as usize);
+    let length = file.metadata().map_err(fail)?.len();
+    let mut bytes = memory::room("its content", length.min(limit) as usize);
     file.take(limit + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > limit {
         let what = format!("is larger than {limit} bytes, the most that is read of such a file");

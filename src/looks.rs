@@ -52,10 +52,7 @@ fn instead_of(
 }
 
 fn file(path: &Path) -> Option<Looks> {
-    if !path.is_file() {
-        return None;
-    }
-    let mut file = File::open(path).ok()?;
+    let mut file = files::open(path).ok()?;
     let mut start = Vec::new();
     file.by_ref().take(START).read_to_end(&mut start).ok()?;
     file.seek(SeekFrom::Start(0)).ok()?;

@@ -6,6 +6,7 @@
 use crate::arena::Memory;
 pub use crate::arena::{Arena, ArenaStats};
 use crate::element::Element;
+use crate::memory::OutOfMemory;
 use crate::parallel::{self, GRAIN};
 use std::ops::{Deref, DerefMut};
 
@@ -20,7 +21,10 @@ impl<E: Element> Buffer<E> {
     /// where there is no memory for them.
     #[track_caller]
     pub fn stale(len: usize) -> Self {
-        Self::try_stale(len).unwrap_or_else(|| panic!("no memory for {len} numbers of {}", E::NAME))
+        Self::try_stale(len).unwrap_or_else(|| {
+            let what = format!("no memory for {len} numbers of {}", E::NAME);
+            OutOfMemory::panic(what, len as f64 * size_of::<E>() as f64)
+        })
     }
 
     /// As [`Buffer::stale`], or `None` where there is no memory for them.

@@ -5,6 +5,7 @@
 //! out].
 
 use crate::buffer::{Buffer, add_to};
+use crate::memory::OutOfMemory;
 use crate::{element::Element, shape::Shape};
 use std::fmt;
 use std::sync::Arc;
@@ -42,8 +43,10 @@ impl<E: Element> Tensor<E> {
 
     #[track_caller]
     fn room(op: &str, shape: Shape) -> Buffer<E> {
-        let memory = Buffer::try_stale(shape.numel());
-        memory.unwrap_or_else(|| panic!("{op}: no memory for a tensor of shape {shape:?} in {}", E::NAME))
+        Buffer::try_stale(shape.numel()).unwrap_or_else(|| {
+            let what = format!("{op}: no memory for a tensor of shape {shape:?} in {}", E::NAME);
+            OutOfMemory::panic(what, shape.numel() as f64 * size_of::<E>() as f64)
+        })
     }
 
     /// Zeros.

@@ -23,9 +23,10 @@ mod tour;
 mod tour_detectors;
 mod train;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, within_memory};
 use crate::profile;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use gradus_core::OutOfMemory;
 use options::{Given, Global};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -128,12 +129,24 @@ fn guard_minus(arg: OsString) -> OsString {
     }
 }
 
+/// Where memory is short, a panic is on its way to whoever can say what for; to print it, with a trace that
+/// takes memory of its own, is for the panics that are defects.
+fn tell_of_defects_alone() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.payload().is::<OutOfMemory>() {
+            tell(panic);
+        }
+    }));
+}
+
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
     let matches = Cli::command().get_matches_from(std::env::args_os().map(guard_minus));
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     cli.global.given = Given::of(&matches);
-    match std::panic::catch_unwind(|| run(cli)) {
+    tell_of_defects_alone();
+    match std::panic::catch_unwind(|| within_memory(|| run(cli))) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(e)) => {
             say!("gradus: {e}");

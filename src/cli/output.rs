@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::plot::Chart;
 use crate::say;
+use gradus_core::{OutOfMemory, memory};
 use serde::Serialize;
 use std::fmt::{self, Display};
 use std::io::Write;
@@ -77,8 +78,9 @@ pub(super) fn each_picture<P, T>(
     let reading = Reading { skip_bad, ..Reading::default() };
     let (mut done, mut faults) = (Vec::new(), description::Faults::default());
     for k in 0..paths.len() {
-        match read(k) {
-            Ok(picture) => done.push(work(k, picture)?),
+        let lacking = |e: OutOfMemory| Error::from(e).in_file(&paths[k]);
+        match memory::caught(|| read(k)).map_err(lacking)? {
+            Ok(picture) => done.push(memory::caught(|| work(k, picture)).map_err(lacking)??),
             Err(e @ Error::Input(_)) if paths.len() > 1 => {
                 faults.add(description::Faults::UNREADABLE, reading.of_bad_image(), e);
             }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, within_memory};
 
 /// How many are made before they are asked for.
 const DEPTH: usize = 2;
@@ -26,7 +26,7 @@ impl<T: Send + 'static> Ahead<T> {
         let (send, receive) = sync_channel(DEPTH);
         let worker = std::thread::Builder::new().name(name.into()).spawn(move || {
             for number in numbers {
-                let made = make(number);
+                let made = within_memory(|| make(number));
                 let failed = made.is_err();
                 // Nobody receives any more where the caller has left early.
                 if send.send(made).is_err() || failed {

@@ -2,12 +2,11 @@
 //! features from tiny images*, 2009), in the binary version: six files of 10,000 records, each record a label
 //! and then the 1,024 red, 1,024 green and 1,024 blue values, rows top down.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use gradus_core::Rng;
+use gradus_core::{Rng, memory};
 
 use super::classification::{Dataset, EXPECTED, Splits, hold_out};
 use super::images::Images;
@@ -110,7 +109,7 @@ impl Cifar10 {
             };
             Error::input(what).in_file(path).remedy(REMEDY)
         };
-        let file = File::open(path).map_err(|e| Error::read(path, &e))?;
+        let file = files::open(path)?;
         let unpacked = flate2::read::MultiGzDecoder::new(BufReader::new(file)).take(UNPACKED);
         let mut archive = tar::Archive::new(unpacked);
         for entry in archive.entries().map_err(unreadable)? {
@@ -119,7 +118,7 @@ impl Cifar10 {
                 entry.path().map_err(unreadable)?.file_name().map(|n| n.to_string_lossy().into_owned());
             let Some(slot) = FILES.iter().position(|&n| name.as_deref() == Some(n)) else { continue };
             let limit = (RECORDS * RECORD) as u64 + 1;
-            let bytes = found[slot].insert(Vec::with_capacity(entry.size().min(limit) as usize));
+            let bytes = found[slot].insert(memory::room(FILES[slot], entry.size().min(limit) as usize));
             entry.by_ref().take(limit).read_to_end(bytes).map_err(unreadable)?;
             if found.iter().all(Option::is_some) {
                 break;
@@ -133,7 +132,7 @@ impl Cifar10 {
         Cifar10 {
             classes: CLASSES.map(String::from).to_vec(),
             labels: Vec::with_capacity(total),
-            pixels: Vec::with_capacity(total * 3 * PIXELS),
+            pixels: memory::room("the images", total * 3 * PIXELS),
             checksum: 0,
         }
     }
@@ -264,7 +263,10 @@ mod tests {
         assert_eq!(data.name(10_002), "data_batch_2 record 2");
 
         let packed = dir.path().join("c.tar.gz");
-        let gz = flate2::write::GzEncoder::new(File::create(&packed).unwrap(), flate2::Compression::fast());
+        let gz = flate2::write::GzEncoder::new(
+            std::fs::File::create(&packed).unwrap(),
+            flate2::Compression::fast(),
+        );
         let mut tar = tar::Builder::new(gz);
         // In the order of a folder, as `tar czf` takes them: the first name may be any.
         for name in FILES.iter().rev() {

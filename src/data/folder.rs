@@ -14,7 +14,6 @@
 mod layout;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -247,8 +246,8 @@ impl ImageFolder {
 
 fn begins_as_image(path: &Path) -> bool {
     let mut first = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(32).read_to_end(&mut first));
-    read.is_ok() && Format::of(&first).is_ok()
+    let read = files::open(path).ok().and_then(|file| file.take(32).read_to_end(&mut first).ok());
+    read.is_some() && Format::of(&first).is_ok()
 }
 
 impl Images for ImageFolder {

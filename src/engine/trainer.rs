@@ -14,7 +14,7 @@ use crate::progress::{Progress, clock};
 use crate::run::{Existing, Run};
 use gradus_core::gemm::Precision;
 use gradus_core::optim::{Optimizer, Rule};
-use gradus_core::{Module, NotFinite, Rng, Tape, Var};
+use gradus_core::{Module, NotFinite, OutOfMemory, Rng, Tape, Var, memory};
 use gradus_models::checkpoint::{self, Metadata, save_module};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
@@ -220,14 +220,14 @@ impl<T: Task> Trainer<T> {
         existing: Existing,
         mut record: impl FnMut(&mut Run, &PositionOf<T>) -> Result<()>,
     ) -> Result<Self> {
-        let mut train = || {
+        let train = || {
             if existing == Existing::Resume {
                 self.resume()?;
             }
             run.go_on(self.position.epoch, self.position.batch, self.is_done())?;
             self.run(|position| record(run, position))
         };
-        let trained = train();
+        let trained = memory::caught(train).unwrap_or_else(|e| Err(self.lacking("", &e)));
         if trained.is_err() && !self.has_begun() {
             run.give_up();
         }
@@ -317,7 +317,8 @@ impl<T: Task> Trainer<T> {
         let mut saved = Instant::now();
         for batch in self.task.batches(epoch, self.position.batch) {
             let before = self.position.tally.images();
-            self.step(&batch?)?;
+            let batch = batch?;
+            memory::caught(|| self.step(&batch)).map_err(|e| self.lacking(&self.at(&batch), &e))??;
             let p = &mut self.position;
             p.seconds += since.elapsed().as_secs_f64();
             since = Instant::now();
@@ -371,6 +372,18 @@ impl<T: Task> Trainer<T> {
         let Position { epoch, batch: number, step, .. } = &self.position;
         let images = culprit::names(&self.task.shown(batch));
         format!("step {} (epoch {}, batch {}: {images}): ", step + 1, epoch + 1, number + 1)
+    }
+
+    /// What is said where there was no memory for something: what is kept, and what to do.
+    fn lacking(&self, at: &str, lacking: &OutOfMemory) -> Error {
+        let remedy = match self.files.state().exists() {
+            true => {
+                let folder = self.files.folder().display();
+                format!("with more memory `gradus train --resume {folder}` goes on from its last state")
+            }
+            false => "give it more memory, or a smaller --batch".into(),
+        };
+        Error::failure(format!("{at}{lacking}")).remedy(remedy)
     }
 
     /// What is said of a step that met NaN or infinity: where, and in which tensor first.

@@ -5,7 +5,6 @@ mod png;
 mod webp;
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -26,13 +25,13 @@ impl Format {
     /// where it does not, it is decoded. Error: it is no image, or one that was cut off.
     pub fn of_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let ends = || -> io::Result<(Vec<u8>, Vec<u8>, u64)> {
-            let mut file = File::open(path)?;
+        let mut file = files::open(path)?;
+        let mut ends = || -> io::Result<(Vec<u8>, Vec<u8>, u64)> {
             let (mut first, mut last) = (Vec::new(), Vec::new());
             Read::by_ref(&mut file).take(START as u64).read_to_end(&mut first)?;
             let length = file.seek(SeekFrom::End(0))?;
             file.seek(SeekFrom::Start(length.saturating_sub(12)))?;
-            file.take(12).read_to_end(&mut last)?;
+            Read::by_ref(&mut file).take(12).read_to_end(&mut last)?;
             Ok((first, last, length))
         };
         let (first, last, length) = ends().map_err(|e| Error::read(path, &e))?;

@@ -3,7 +3,6 @@
 //! A data set of a hundred thousand files is looked at in seconds: of each the first bytes are read, segment
 //! by segment, and the last.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use super::orientation::Notes;
 use super::raster::Image;
 use super::segments::walk;
 use crate::error::Result;
+use crate::files;
 
 /// What a file says of its image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,8 @@ impl Header {
         let path = path.as_ref();
         let format = Format::of_file(path)?;
         let mut notes = Notes::default();
-        let mut look = || walk(format, &mut BufReader::with_capacity(1 << 12, File::open(path)?), &mut notes);
+        let mut file = BufReader::with_capacity(1 << 12, files::open(path)?);
+        let mut look = || walk(format, &mut file, &mut notes);
         if let Some([width, height]) = look().ok().filter(|[width, height]| *width > 0 && *height > 0) {
             return Ok(Header { width, height, orientation: notes.orientation() });
         }

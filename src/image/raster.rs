@@ -1,5 +1,7 @@
 //! An image in memory, and what needs nothing but its samples: conversions, cuts, turns.
 
+use gradus_core::memory;
+
 /// The samples of an [`Image`], row by row, channels interleaved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Samples {
@@ -221,7 +223,7 @@ impl Image {
             from: impl Fn(usize, usize) -> (usize, usize),
         ) -> Vec<T> {
             let c = image.channels;
-            let mut out = Vec::with_capacity(width * height * c);
+            let mut out = memory::room("the pixels", width * height * c);
             for v in 0..height {
                 for u in 0..width {
                     let (x, y) = from(u, v);

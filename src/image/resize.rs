@@ -6,6 +6,7 @@
 //! so that the result is Pillow's to the bit (Pillow's `Resample.c` is the reference for these conventions).
 
 use super::raster::Image;
+use gradus_core::memory;
 
 /// How a pixel is found between those of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +115,7 @@ fn shrink_rows(data: &[u8], from: usize, to: usize, channels: usize) -> Vec<u8> 
         return data.to_vec();
     }
     let coefficients = Coefficients::new(from, to);
-    let mut out = Vec::with_capacity(data.len() / from * to);
+    let mut out = memory::room("the pixels", data.len() / from * to);
     for row in data.chunks_exact(from * channels) {
         for i in 0..to {
             let (start, weights) = coefficients.at(i);
@@ -136,7 +137,7 @@ fn mix_rows(data: &[u8], from: usize, to: usize, length: usize) -> Vec<u8> {
         return data.to_vec();
     }
     let coefficients = Coefficients::new(from, to);
-    let mut out = Vec::with_capacity(to * length);
+    let mut out = memory::room("the pixels", to * length);
     let mut sums = vec![0; length];
     for i in 0..to {
         let (start, weights) = coefficients.at(i);

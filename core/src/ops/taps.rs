@@ -4,6 +4,8 @@
 //! in which they are added up, and with each what the op knows of it: a weight, or the number of the tap. All
 //! rows lie one after the other in one list, since a list for each output would be one allocation for each.
 
+use crate::memory::room;
+
 /// For each output along an axis the inputs it reads, and what belongs to each of them.
 #[derive(Debug)]
 pub(crate) struct Taps<T> {
@@ -28,10 +30,9 @@ impl<T: Copy> Taps<T> {
         outputs: usize,
         row: impl Fn(usize) -> R,
     ) -> Self {
-        let mut taps = Taps::none(inputs);
         let all = (0..outputs).map(|o| row(o).into_iter().len()).sum();
-        let room = taps.taps.try_reserve_exact(all).and_then(|()| taps.starts.try_reserve_exact(outputs));
-        assert!(room.is_ok(), "{op}: no memory for {all} taps of all windows");
+        let mut taps = Taps { inputs, starts: room(op, outputs + 1), taps: room(op, all) };
+        taps.starts.push(0);
         (0..outputs).for_each(|o| taps.push(row(o)));
         taps
     }

@@ -1,6 +1,7 @@
 //! What can be wrong with a checkpoint: [`CheckpointError`] says which file, what is wrong, and what to do.
 
 use super::format::Format;
+use gradus_core::memory;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -94,6 +95,15 @@ impl Problem {
     /// The problem with the file at `path`.
     pub fn at(self, path: &Path) -> CheckpointError {
         CheckpointError { path: path.to_owned(), problem: self }
+    }
+
+    /// What `work` returns, unless it finds no memory for tensors that it was to read or write.
+    pub(super) fn within_memory<T>(
+        doing: &'static str,
+        work: impl FnOnce() -> Result<T, Self>,
+    ) -> Result<T, Self> {
+        let lacking = |lacking| io::Error::new(io::ErrorKind::OutOfMemory, lacking);
+        memory::caught(work).unwrap_or_else(|e| Err(Problem::Io { doing, source: lacking(e) }))
     }
 
     pub(super) fn malformed(format: Format, reason: impl Into<String>) -> Self {

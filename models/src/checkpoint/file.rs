@@ -10,8 +10,9 @@
 //! that goes unchecked.
 
 use super::error::{CheckpointError, Problem};
+use super::regular::{Links, open_regular};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -52,7 +53,7 @@ impl CheckpointFile {
         f: impl FnOnce(&mut File) -> Result<T, Problem>,
     ) -> Result<T, CheckpointError> {
         let mut file = self.0.file.lock().unwrap_or_else(PoisonError::into_inner);
-        f(&mut file).map_err(|problem| problem.at(self.path()))
+        Problem::within_memory("read", || f(&mut file)).map_err(|problem| problem.at(self.path()))
     }
 
     /// The SHA-256 of its content, in hexadecimal digits.
@@ -88,14 +89,12 @@ impl CheckpointFile {
 }
 
 fn open(path: &Path) -> Result<File, Problem> {
-    let opening = |source| Problem::Io { doing: "open", source };
-    // Before opening: to open a pipe would wait for its other end.
-    let about = fs::metadata(path).map_err(opening)?;
-    if !about.is_file() {
-        let looks = if about.is_dir() { "it is a folder" } else { "it is not a regular file" };
-        return Err(Problem::Unrecognised { looks: looks.into() });
-    }
-    File::open(path).map_err(opening)
+    open_regular(path, Links::Follow).map_err(|source| match source.kind() {
+        io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => {
+            Problem::Unrecognised { looks: source.to_string() }
+        }
+        _ => Problem::Io { doing: "open", source },
+    })
 }
 
 fn digest(file: &mut File) -> io::Result<String> {
@@ -142,6 +141,7 @@ fn is_date(digits: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn verify_name_hash(path: PathBuf) -> Result<bool, CheckpointError> {
         CheckpointFile::open(path)?.verify_name()

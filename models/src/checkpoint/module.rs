@@ -5,7 +5,7 @@ use super::error::{CheckpointError, Problem, some};
 use super::format::StateDict;
 use super::raw::{Dtype, RawTensor};
 use byteorder::{ByteOrder, LE};
-use gradus_core::{Element, Layout, Module, ParamId, Slot, Tensor};
+use gradus_core::{Element, Layout, Module, ParamId, Slot, Tensor, memory};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
@@ -109,7 +109,7 @@ fn encode<const N: usize, E: Element>(
     layout: Layout,
     write: impl Fn(&mut [u8], f64),
 ) -> Vec<u8> {
-    let mut bytes = vec![0; t.len() * N];
+    let mut bytes = memory::filled("weights", 0, t.len() * N);
     let elements = bytes.as_chunks_mut::<N>().0;
     for_each_element(layout, t.shape(), |ours, theirs| write(&mut elements[theirs], t.data()[ours].to_f64()));
     bytes

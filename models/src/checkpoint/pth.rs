@@ -14,6 +14,7 @@ use super::pickle::{self, Id, Input, Pickle, Value};
 use super::select::How;
 use super::torch::{self, Storage, Storages};
 use byteorder::{LE, ReadBytesExt};
+use gradus_core::memory;
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom};
 use zip::read::{ArchiveOffset, Config};
@@ -103,7 +104,7 @@ impl<R: Read + Seek> Archive<R> {
             return Err(Problem::malformed(Format::TorchZip, reason));
         }
         self.left -= size;
-        let mut bytes = vec![0; size as usize];
+        let mut bytes = memory::filled("weights", 0, size as usize);
         // One read more, at the end, is what compares the checksum.
         let read = entry.read_exact(&mut bytes).and_then(|()| io::copy(&mut entry, &mut io::sink()));
         read.map_err(|e| match Problem::reading(Format::TorchZip, e) {
@@ -152,7 +153,7 @@ pub(super) fn read_legacy(file: impl Read + Seek, len: u64, how: How<'_>) -> Res
     torch::load(&object, format, how, len, |key, storage| {
         let missing = || Problem::malformed(format, format!("it lacks the storage {}", quote(key)));
         let (&start, bytes) = places.get(key).zip(storage.bytes()).ok_or_else(missing)?;
-        let mut buffer = vec![0; bytes as usize];
+        let mut buffer = memory::filled("weights", 0, bytes as usize);
         let read =
             input.reader.seek(SeekFrom::Start(start)).and_then(|_| input.reader.read_exact(&mut buffer));
         read.map_err(|e| Problem::reading(format, e))?;

@@ -5,6 +5,7 @@
 //! the element type and exact to the bit; numbers appear only when they are asked for.
 
 use byteorder::{ByteOrder, LE};
+use gradus_core::memory;
 use half::{bf16, f16};
 use std::fmt;
 
@@ -102,7 +103,7 @@ impl RawTensor {
 
     #[track_caller]
     fn encode<T>(dtype: Dtype, shape: &[usize], values: &[T], write: impl Fn(&[T], &mut [u8])) -> Self {
-        let mut bytes = vec![0; values.len() * dtype.size()];
+        let mut bytes = memory::filled("weights", 0, values.len() * dtype.size());
         write(values, &mut bytes);
         Self::new(dtype, shape.to_vec(), bytes)
     }
@@ -189,7 +190,9 @@ impl RawTensor {
     fn decode<const N: usize, T>(&self, read: impl Fn(&[u8]) -> T) -> Vec<T> {
         let (elements, rest) = self.bytes.as_chunks::<N>();
         debug_assert!(N == self.dtype.size() && rest.is_empty());
-        elements.iter().map(|bytes| read(bytes)).collect()
+        let mut decoded = memory::room("weights", elements.len());
+        decoded.extend(elements.iter().map(|bytes| read(bytes)));
+        decoded
     }
 }
 

@@ -19,6 +19,7 @@ use super::loaded::Loaded;
 use super::raw::{Dtype, RawTensor};
 use super::select::{Entries, How, Selected, select};
 use byteorder::{LE, ReadBytesExt, WriteBytesExt};
+use gradus_core::memory;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
@@ -88,7 +89,7 @@ pub(super) fn read(file: &mut (impl Read + Seek), len: u64, how: How<'_>) -> Res
     let Selected { entries, unread, stripped, ignored } = select(entries, how.key, how)?;
     let mut tensors = StateDict::with_capacity(entries.len());
     for (name, (dtype, bytes, entry)) in entries {
-        let mut buffer = vec![0; bytes];
+        let mut buffer = memory::filled("weights", 0, bytes);
         file.seek(SeekFrom::Start(data_start + entry.data_offsets[0])).map_err(reading)?;
         file.read_exact(&mut buffer).map_err(reading)?;
         tensors.insert(name, RawTensor::new(dtype, entry.shape, buffer));
@@ -107,7 +108,7 @@ fn read_header(file: &mut (impl Read + Seek), len: u64) -> Result<(Header, u64),
             "its header claims {n} bytes, of {available} in the file and {LONGEST_HEADER} allowed"
         )));
     }
-    let mut json = vec![0; n as usize];
+    let mut json = memory::filled("the header", 0, n as usize);
     file.read_exact(&mut json).map_err(reading)?;
     let header = serde_json::from_slice(&json).map_err(|e| broken(format!("its header: {e}")))?;
     Ok((header, 8 + n))

@@ -28,5 +28,7 @@ pub fn save_module<E: Element>(
     net: &mut impl Module<E>,
     metadata: &Metadata,
 ) -> Result<(), CheckpointError> {
-    save(path, &state_dict(net), metadata)
+    let path = path.as_ref();
+    let tensors = Problem::within_memory("write", || Ok(state_dict(net)));
+    save(path, &tensors.map_err(|problem| problem.at(path))?, metadata)
 }

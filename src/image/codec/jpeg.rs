@@ -15,12 +15,13 @@ use std::hash::{DefaultHasher, Hasher};
 use std::io::Read;
 
 use byteorder::{ByteOrder, NativeEndian};
-use jpeg_decoder::{Decoder, Error as E, PixelFormat as P};
+use jpeg_decoder::{CodingProcess, Decoder, Error as E, PixelFormat as P};
 
 use crate::error::{Error, Result};
 use crate::image::format::{Limits, damaged, truncated};
 use crate::image::raster::Image;
 use crate::image::segments::{SCAN, segments};
+use gradus_core::memory;
 
 /// The end of a file, behind ones: a byte of them is followed by a zero, which tells it from a marker.
 const ONES: [u8; 34] = {
@@ -44,6 +45,9 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let info = decoder.info().ok_or_else(truncated)?;
     let (width, height) = (usize::from(info.width), usize::from(info.height));
     limits.check(width, height, info.pixel_format.pixel_bytes())?;
+    // The decoder ends the process where it finds no memory. What is asked for and not touched costs nothing.
+    let times = if info.coding_process == CodingProcess::DctProgressive { 5 } else { 2 };
+    drop(memory::room::<u8>("the image", times * width * height * info.pixel_format.pixel_bytes()));
     if width.div_ceil(8) * height.div_ceil(8) > bytes.len() * 8 {
         return Err(truncated());
     }
@@ -62,7 +66,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
         format @ (P::L8 | P::RGB24) => Image::from_u8(width, height, format.pixel_bytes(), data),
         P::CMYK32 => Image::from_u8(width, height, 3, data.chunks_exact(4).flat_map(rgb_of_cmyk).collect()),
         P::L16 => {
-            let mut samples = vec![0; data.len() / 2];
+            let mut samples = memory::filled("the pixels", 0, data.len() / 2);
             NativeEndian::read_u16_into(&data, &mut samples);
             Image::from_u16(width, height, 1, samples)
         }

@@ -8,6 +8,7 @@ use byteorder::{BE, ByteOrder};
 use crate::error::Result;
 use crate::image::format::{Limits, damaged, truncated};
 use crate::image::raster::{Image, Samples};
+use gradus_core::memory;
 
 /// Deflate unpacks a byte to at most so many.
 const DEFLATE: u128 = 1032;
@@ -42,12 +43,12 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let (color, depth) = reader.output_color_type();
     let samples = if depth == BitDepth::Sixteen {
         // In place: a copy would double the memory.
-        let mut samples = vec![0u16; size / 2];
+        let mut samples = memory::filled("the pixels", 0u16, size / 2);
         reader.next_frame(bytemuck::cast_slice_mut(&mut samples)).map_err(error)?;
         BE::from_slice_u16(&mut samples);
         Samples::U16(samples)
     } else {
-        let mut samples = vec![0; size];
+        let mut samples = memory::filled("the pixels", 0, size);
         reader.next_frame(&mut samples).map_err(error)?;
         Samples::U8(samples)
     };

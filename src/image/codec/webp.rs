@@ -7,6 +7,7 @@ use image_webp::{DecodingError, WebPDecoder};
 use crate::error::Result;
 use crate::image::format::{Limits, damaged, truncated};
 use crate::image::raster::Image;
+use gradus_core::memory;
 
 /// The image of a WebP file as it is stored, or the first picture of an animated one, RGB or RGBA.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
@@ -21,7 +22,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let (width, height) = (width as usize, height as usize);
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     limits.check(width, height, channels)?;
-    let mut samples = vec![0; width * height * channels];
+    let mut samples = memory::filled("the pixels", 0, width * height * channels);
     decoder.read_image(&mut samples).map_err(error)?;
     Ok(Image::from_u8(width, height, channels, samples))
 }
