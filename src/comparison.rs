@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::image::{Image, picture_rows};
 use crate::plot::{Chart, Scale, Series};
-use crate::run::Run;
+use crate::run::{Run, log};
 use gradus_core::gemm::Precision;
 use gradus_core::{Module, Slot};
 use gradus_models::detection::Detector;
@@ -164,9 +164,14 @@ fn side(
         photos.push(found);
         shown.push(image);
     }
-    let epochs = epochs(run)?;
-    let column = |name: &str| -> Vec<f64> { epochs.iter().filter_map(|e| e[name].as_f64()).collect() };
-    let seconds = column("seconds");
+    let (mut epochs, mut seconds, mut losses, mut test_ap) = (0, Vec::new(), Vec::new(), Vec::new());
+    log::rows(run, |row| {
+        epochs += 1;
+        let number = |name: &str| row.get(name).and_then(Value::as_f64);
+        seconds.extend(number("seconds"));
+        losses.extend(number("train/loss"));
+        test_ap.extend(number("box/AP"));
+    })?;
     let file = Files::of(run).existing_weights(question.weights)?;
     let bytes = std::fs::metadata(&file).map_err(|e| Error::read(&file, &e))?.len();
     let network = if settings.config.masks { "Mask R-CNN" } else { "Faster R-CNN" };
@@ -175,13 +180,13 @@ fn side(
         model: format!("{network}, {}", settings.config.backbone),
         parameters: parameters(&mut model.net, settings.config.freeze_bn),
         weights_mib: bytes as f64 / (1 << 20) as f64,
-        epochs: epochs.len(),
+        epochs,
         seconds_per_epoch: seconds.iter().sum::<f64>() / seconds.len().max(1) as f64,
         seconds_per_image: test.seconds_per_image,
         train: train.score(),
         test: test.score(),
-        losses: column("train/loss"),
-        test_ap: column("box/AP"),
+        losses,
+        test_ap,
         photos,
     };
     Ok((side, shown))
@@ -200,13 +205,6 @@ fn parameters(net: &mut Detector, frozen: bool) -> usize {
         }
     });
     count
-}
-
-/// The epochs' lines of a run's log.
-fn epochs(run: &Path) -> Result<Vec<Value>> {
-    let text = files::read(run.join("log.jsonl"), 1 << 30)?;
-    let lines = text.split(|&b| b == b'\n').filter_map(|l| serde_json::from_slice::<Value>(l).ok());
-    Ok(lines.filter(|v| v["epoch"].is_u64()).collect())
 }
 
 impl Comparison {

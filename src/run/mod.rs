@@ -15,6 +15,7 @@
 mod changes;
 mod events;
 mod lock;
+pub mod log;
 mod results;
 mod settings;
 pub mod status;
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -33,11 +34,11 @@ use changes::Resumed;
 use events::Events;
 use gradus_core::profile;
 use lock::{LOCK, Lock};
+use log::LOG;
 use results::Results;
 pub use settings::BITS;
-use settings::{ARGS, TEXT, complete, internal};
+use settings::{ARGS, complete, internal};
 
-const LOG: &str = "log.jsonl";
 const OPS: &str = "ops.json";
 /// What a run consists of: these are removed where a run is replaced, and nothing else.
 const OWN: [&str; 10] = [
@@ -169,20 +170,7 @@ impl Run {
     pub fn rewind(&mut self, epoch: usize) -> Result<()> {
         self.results.rewind(epoch)?;
         self.events.rewind(epoch)?;
-        let path = self.file(LOG);
-        if !path.exists() {
-            return Ok(());
-        }
-        let text = files::read(&path, TEXT)?;
-        let mut kept = Vec::new();
-        for line in text.split_inclusive(|&b| b == b'\n') {
-            // A line that was cut off when the process was killed is no JSON, and is dropped.
-            let Ok(value) = serde_json::from_slice::<Value>(line) else { continue };
-            if value["epoch"].as_u64().is_some_and(|e| e <= epoch as u64) {
-                kept.extend_from_slice(line);
-            }
-        }
-        files::write_atomic(path, &kept)
+        log::rewind(&self.folder, epoch)
     }
 
     /// Records an epoch (counted from 1): the same names each time, `part/quantity` or `quantity`, such as

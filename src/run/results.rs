@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::settings::TEXT;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;
@@ -10,6 +9,8 @@ use crate::plot::{Chart, Scale, Series, grid};
 
 pub(super) const CSV: &str = "results.csv";
 pub(super) const PNG: &str = "results.png";
+/// More than a table of a million epochs.
+const TEXT: u64 = 128 << 20;
 
 /// Whether it is COCO's -1: a precision or a recall of objects of which there are none.
 fn undefined(quantity: &str, value: f64) -> bool {

@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::{files, looks};
 
 pub(super) const ARGS: &str = "args.json";
-/// More than any file of text that a run writes.
-pub(super) const TEXT: u64 = 1 << 30;
+/// More than the settings of any run, the names of thousands of classes among them.
+pub(super) const TEXT: u64 = 16 << 20;
 
 /// Which bits trainings have. It is raised by each change after which some recipe gives others:
 ///

@@ -1,15 +1,24 @@
 //! A run as its files show it now: read by whoever follows or reports it, while it runs or afterwards.
+//!
+//! A log grows at its end. Who follows it reads what has come since he looked last, and keeps as many rows as a page can
+//! draw: when there are more, every other one goes. A run that goes on from an earlier state writes its log anew: then
+//! the line that was read last is another, and it is read from the beginning.
 
+use super::log::{LOG, Lines, row};
+use super::settings::TEXT;
 use crate::files;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// More than any log or settings file.
-const TEXT: u64 = 64 << 20;
 /// Epochs that the time left is estimated from.
 const RECENT: usize = 3;
+/// Rows that are kept, and their bytes in the log.
+const ROWS: usize = 4096;
+const BYTES: usize = 4 << 20;
 
 /// The pictures of runs, and what they show.
 pub const PICTURES: [(&str, &str); 6] = [
@@ -47,37 +56,140 @@ pub struct Status {
 impl Status {
     /// Of the run in a folder, as its files are now. What is missing or cut off is left out.
     pub fn of(folder: &Path) -> Self {
+        Follower::new(folder).look()
+    }
+}
+
+/// Who looks at a run again and again.
+#[derive(Debug)]
+pub struct Follower {
+    folder: PathBuf,
+    log: Log,
+}
+
+impl Follower {
+    /// Of the run that is in a folder, or will be.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Follower { folder: folder.into(), log: Log::default() }
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How the run's files are now. What is missing or cut off is left out.
+    pub fn look(&mut self) -> Status {
         let json = |name: &str| {
-            let text = files::read(folder.join(name), TEXT).ok();
+            let text = files::read_own(self.folder.join(name), TEXT).ok();
             text.and_then(|b| serde_json::from_slice::<Value>(&b).ok()).unwrap_or(Value::Null)
         };
-        let settings = json("args.json");
-        let log = files::read(folder.join("log.jsonl"), TEXT).unwrap_or_default();
-        let lines =
-            log.split(|b| *b == b'\n').filter_map(|l| serde_json::from_slice::<Map<String, Value>>(l).ok());
-        let (epochs, notes): (Vec<_>, Vec<_>) = lines.partition(|line| line.contains_key("epoch"));
-        let number = |line: &Map<String, Value>, name: &str| line.get(name).and_then(Value::as_f64);
-        let planned = settings["epochs"].as_u64().unwrap_or(0) as usize;
+        let (settings, ops) = (json(super::ARGS), json(super::OPS));
+        self.log.follow(&self.folder.join(LOG));
+        let epochs = self.log.rows();
+        let number = |row: &Map<String, Value>, name: &str| row.get(name).and_then(Value::as_f64);
+        let planned = settings["epochs"].as_u64().unwrap_or(0);
+        let done = self.log.last.as_ref().and_then(|row| row["epoch"].as_u64()).unwrap_or(0);
         let recent: Vec<f64> =
             epochs.iter().rev().take(RECENT).filter_map(|e| number(e, "seconds")).collect();
         let each = recent.iter().sum::<f64>() / recent.len().max(1) as f64;
-        let left = planned.saturating_sub(epochs.len()) as f64;
         Status {
-            run: files::name_of(folder),
+            run: files::name_of(&self.folder),
             images_per_second: epochs.last().and_then(|e| number(e, "images_per_second")),
-            seconds_left: (!recent.is_empty()).then_some(each * left),
-            quiet_seconds: quiet(folder),
-            ops: json(super::OPS),
-            pictures: pictures(folder),
-            result: notes.into_iter().next_back().map_or(Value::Null, Value::Object),
+            seconds_left: (!recent.is_empty()).then_some(each * planned.saturating_sub(done) as f64),
+            quiet_seconds: quiet(&self.folder),
+            ops,
+            pictures: pictures(&self.folder),
+            result: self.log.note.clone().map_or(Value::Null, Value::Object),
             settings,
             epochs,
         }
     }
 }
 
+/// What is kept of a log.
+#[derive(Debug, Default)]
+struct Log {
+    /// The line that was read last, where it begins, and where the next will.
+    line: Vec<u8>,
+    line_at: u64,
+    at: u64,
+    /// One row of 2^thinned is kept, with its length in the log.
+    thinned: u32,
+    seen: u64,
+    kept: Vec<(Map<String, Value>, usize)>,
+    bytes: usize,
+    last: Option<Map<String, Value>>,
+    note: Option<Map<String, Value>>,
+}
+
+impl Log {
+    /// Reads what has come.
+    fn follow(&mut self, path: &Path) {
+        if self.go_on(path).is_err() {
+            *self = Log::default();
+        }
+    }
+
+    fn go_on(&mut self, path: &Path) -> io::Result<()> {
+        let mut file = files::open_own(path).map_err(io::Error::other)?;
+        if !self.is_where_it_was(&mut file)? {
+            *self = Log::default();
+        }
+        let mut lines = Lines::new(file, self.at)?;
+        while let Some(line) = lines.next()? {
+            self.line.clear();
+            self.line.extend_from_slice(line);
+            match row(line) {
+                Some(row) => self.push(row),
+                None => self.note = serde_json::from_slice(line).ok().or(self.note.take()),
+            }
+            self.line_at = lines.at - self.line.len() as u64;
+        }
+        self.at = lines.at;
+        Ok(())
+    }
+
+    /// Whether the line that was read last is.
+    fn is_where_it_was(&self, file: &mut File) -> io::Result<bool> {
+        let mut line = Vec::new();
+        file.seek(SeekFrom::Start(self.line_at))?;
+        file.take(self.line.len() as u64).read_to_end(&mut line)?;
+        Ok(line == self.line)
+    }
+
+    fn push(&mut self, row: Map<String, Value>) {
+        if self.seen.trailing_zeros() >= self.thinned {
+            self.bytes += self.line.len();
+            self.kept.push((row.clone(), self.line.len()));
+        }
+        self.seen += 1;
+        self.last = Some(row);
+        while self.kept.len() > ROWS || self.bytes > BYTES {
+            self.thinned += 1;
+            let mut number = 0;
+            self.kept.retain(|_| {
+                number += 1;
+                number % 2 == 1
+            });
+            self.bytes = self.kept.iter().map(|(_, bytes)| bytes).sum();
+        }
+    }
+
+    /// The rows that are kept, and the last.
+    fn rows(&self) -> Vec<Map<String, Value>> {
+        let mut rows: Vec<_> = self.kept.iter().map(|(row, _)| row.clone()).collect();
+        if rows.last() != self.last.as_ref() {
+            rows.extend(self.last.clone());
+        }
+        rows
+    }
+}
+
+/// When a file was last written; none for what is no file.
 fn changed(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).ok()?.modified().ok()
+    let about = std::fs::symlink_metadata(path).ok()?;
+    about.is_file().then(|| about.modified().ok())?
 }
 
 fn quiet(folder: &Path) -> Option<f64> {
@@ -137,5 +249,58 @@ mod tests {
         run.note(&json!({ "best_epoch": 5 })).unwrap();
         let status = Status::of(&folder);
         assert_eq!((status.seconds_left, &status.result["best_epoch"]), (Some(0.0), &json!(5)));
+    }
+
+    /// A log of so many rows.
+    fn log_of(rows: std::ops::RangeInclusive<u64>) -> String {
+        rows.map(|epoch| format!("{{\"epoch\":{epoch},\"train/loss\":{}}}\n", epoch as f64 / 2.0)).collect()
+    }
+
+    #[test]
+    fn a_log_is_read_where_the_last_look_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(LOG);
+        let mut follower = Follower::new(dir.path());
+        let epochs = |status: &Status| -> Vec<u64> {
+            status.epochs.iter().map(|row| row["epoch"].as_u64().unwrap()).collect()
+        };
+        assert!(follower.look().epochs.is_empty());
+        let mut text = log_of(1..=3);
+        std::fs::write(&path, &text).unwrap();
+        assert_eq!(epochs(&follower.look()), [1, 2, 3]);
+        // What has been read is not read again: spoilt, it does not show.
+        let spoilt = format!("{}{}", "x".repeat(log_of(1..=2).len()), log_of(3..=4));
+        std::fs::write(&path, spoilt).unwrap();
+        assert_eq!(epochs(&follower.look()), [1, 2, 3, 4]);
+        // Written anew, as by a run that goes on from an earlier state, it is read anew: shorter, and longer.
+        for other in ["{\"epoch\":1,\"lr\":1.0}\n".to_string(), log_of(1..=9).replace("train", "other")] {
+            std::fs::write(&path, &other).unwrap();
+            assert_eq!(follower.look().epochs, Status::of(dir.path()).epochs);
+            assert_eq!(follower.look().epochs.len(), other.lines().count());
+        }
+        // What is no row of numbers is no epoch; what is endless is passed over.
+        text += "{\"epoch\":4,\"val/loss\":\"much\"}\n{\"epoch\":-1}\n[5]\n";
+        text += &format!("{{\"epoch\":5,\"x\":\"{}\"}}\n", "x".repeat(3 << 20));
+        text += &log_of(6..=7);
+        std::fs::write(&path, &text).unwrap();
+        assert_eq!(epochs(&follower.look()), [1, 2, 3, 6, 7]);
+        assert_eq!(epochs(&follower.look()), [1, 2, 3, 6, 7]);
+    }
+
+    #[test]
+    fn a_page_gets_rows_that_it_can_draw() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(LOG), log_of(1..=50_000)).unwrap();
+        let mut follower = Follower::new(dir.path());
+        let rows = follower.look().epochs;
+        assert!((ROWS / 2..=ROWS + 1).contains(&rows.len()), "{}", rows.len());
+        let steps: Vec<u64> = rows
+            .windows(2)
+            .map(|w| w[1]["epoch"].as_u64().unwrap() - w[0]["epoch"].as_u64().unwrap())
+            .collect();
+        assert_eq!(rows[0]["epoch"], 1);
+        assert_eq!(rows.last().unwrap()["epoch"], 50_000);
+        assert!(steps[..steps.len() - 1].iter().all(|step| *step == 16), "evenly: {:?}", &steps[..9]);
+        assert_eq!(Status::of(dir.path()).epochs, rows);
     }
 }

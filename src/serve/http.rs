@@ -1,25 +1,14 @@
-//! A small HTTP/1.1 server for this machine alone.
+//! The part of HTTP/1.1 that pages on this machine need (RFC 9112): a request read off bytes, an answer as bytes.
 //!
-//! It listens on 127.0.0.1, answers one request a connection, and trusts nobody: a head of at most 16 KiB and
-//! a body of at most 64 KiB within five seconds, a `Host` that names this machine (no other site's page can
-//! be pointed here by its DNS), and for a request with a body an `Origin` that does too. What is malformed
-//! gets a 4xx and its reason.
-
-use crate::error::{Error, Result};
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+//! One request a connection, and no trust in who asks: a head of at most 16 KiB and a body of at most 64 KiB,
+//! a `Host` that names this machine (no other site's page can be pointed here by its DNS), and an `Origin`, if
+//! there is one, that does too. What is malformed gets a 4xx and its reason.
 
 const MOST_HEAD: usize = 16 << 10;
 const MOST_BODY: usize = 64 << 10;
 const MOST_HEADERS: usize = 64;
-/// Connections answered at a time.
-const MOST_OPEN: usize = 32;
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two looks at whether to stop.
-const POLL: Duration = Duration::from_millis(20);
+/// No request has more bytes.
+pub const MOST: usize = MOST_HEAD + MOST_BODY;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +30,33 @@ pub struct Response {
     pub kind: &'static str,
     /// Its content.
     pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The request that these bytes begin with, sent to `port`; `None` where more of it must come.
+    ///
+    /// # Errors
+    /// The answer to what is no such request.
+    pub fn read(bytes: &[u8], port: u16) -> Result<Option<Self>, Response> {
+        let Some(head) = parse(bytes)? else {
+            let large = bytes.len() > MOST_HEAD;
+            return if large { Err(Response::error(431, "the head is too large")) } else { Ok(None) };
+        };
+        let here =
+            |name: &str| [format!("127.0.0.1:{port}"), format!("localhost:{port}")].iter().any(|h| h == name);
+        if !here(&head.host) {
+            return Err(Response::error(421, "the host asked for is not this server"));
+        }
+        if head.origin.is_some_and(|o| !o.strip_prefix("http://").is_some_and(here)) {
+            return Err(Response::error(403, "another site's page asked"));
+        }
+        if !["GET", "HEAD", "POST"].contains(&head.method.as_str()) {
+            return Err(Response::error(405, format!("{} is not answered here", head.method)));
+        }
+        let Some(body) = bytes.get(head.size..head.size + head.length) else { return Ok(None) };
+        let path = head.target.split(['?', '#']).next().unwrap_or_default().to_string();
+        Ok(Some(Request { method: head.method, path, body: body.to_vec() }))
+    }
 }
 
 impl Response {
@@ -72,115 +88,27 @@ impl Response {
     pub fn not_found(request: &Request) -> Self {
         Self::error(404, format!("there is no {}", request.path))
     }
-}
 
-/// A server that listens and has not begun to answer.
-pub struct Server {
-    listener: TcpListener,
-    port: u16,
-}
-
-impl Server {
-    /// Listens on this port of 127.0.0.1; on any free one for 0.
-    ///
-    /// # Errors
-    /// The port is taken or not allowed.
-    pub fn bind(port: u16) -> Result<Self> {
-        let refused = |e: io::Error| {
-            Error::input(format!("port {port} of this machine cannot be opened: {e}"))
-                .remedy("name another with --port, or 0 for any free one")
+    /// As it is sent; without its content where only the head was asked for.
+    pub fn bytes(&self, head_only: bool) -> Vec<u8> {
+        let reason = match self.status {
+            200 => "OK",
+            400..500 => "Bad Request",
+            _ => "Error",
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(refused)?;
-        listener.set_nonblocking(true).map_err(refused)?;
-        let port = listener.local_addr().map_err(refused)?.port();
-        Ok(Server { listener, port })
+        let allow = if self.status == 405 { "Allow: GET, HEAD, POST\r\n" } else { "" };
+        let head = format!(
+            "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{allow}Cache-Control: no-store\r\n\
+             X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n\
+             Content-Security-Policy: default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; \
+             script-src 'unsafe-inline'; connect-src 'self'\r\nConnection: close\r\n\r\n",
+            self.status,
+            self.kind,
+            self.body.len()
+        );
+        let body = if head_only { &[][..] } else { &self.body };
+        [head.as_bytes(), body].concat()
     }
-
-    /// Where it is reached.
-    pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/", self.port)
-    }
-
-    /// Answers each request on a thread of its own until `stop` says so.
-    ///
-    /// # Errors
-    /// The system refuses connections or threads.
-    pub fn run(
-        &self,
-        answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
-        stop: impl Fn() -> bool,
-    ) -> Result<()> {
-        let (answer, open) = (Arc::new(answer), Arc::new(AtomicUsize::new(0)));
-        let port = self.port;
-        while !stop() {
-            let stream = match self.listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    std::thread::sleep(POLL);
-                    continue;
-                }
-                // The other side may have left again.
-                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => continue,
-                Err(e) => return Err(Error::failure(format!("no connection can be accepted: {e}"))),
-            };
-            if open.fetch_add(1, SeqCst) >= MOST_OPEN {
-                open.fetch_sub(1, SeqCst);
-                continue;
-            }
-            let (answer, open) = (answer.clone(), open.clone());
-            let worker = move || {
-                // A reader that leaves early is no failure of the server.
-                let _ = converse(stream, port, &*answer);
-                open.fetch_sub(1, SeqCst);
-            };
-            std::thread::Builder::new()
-                .name("http".into())
-                .spawn(worker)
-                .map_err(|e| Error::failure(format!("no thread can be started to answer: {e}")))?;
-        }
-        Ok(())
-    }
-}
-
-/// Reads one request and answers it.
-fn converse(mut stream: TcpStream, port: u16, answer: &dyn Fn(&Request) -> Response) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let read = read_request(&mut stream, port);
-    let head_only = read.as_ref().is_ok_and(|r| r.method == "HEAD");
-    let response = match read {
-        Ok(request) => answer(&request),
-        Err(refusal) => refusal,
-    };
-    write_response(&mut stream, &response, head_only)?;
-    // What the client still sends is read, a little of it, so that it sees the answer and no reset.
-    stream.shutdown(std::net::Shutdown::Write)?;
-    stream.set_read_timeout(Some(Duration::from_millis(200)))?;
-    io::copy(&mut stream.take(MOST_BODY as u64), &mut io::sink())?;
-    Ok(())
-}
-
-fn write_response(stream: &mut TcpStream, r: &Response, head_only: bool) -> io::Result<()> {
-    let reason = match r.status {
-        200 => "OK",
-        400..500 => "Bad Request",
-        _ => "Error",
-    };
-    let allow = if r.status == 405 { "Allow: GET, HEAD, POST\r\n" } else { "" };
-    let head = format!(
-        "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{allow}Cache-Control: no-store\r\n\
-         X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n\
-         Content-Security-Policy: default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; \
-         script-src 'unsafe-inline'; connect-src 'self'\r\nConnection: close\r\n\r\n",
-        r.status,
-        r.kind,
-        r.body.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    if !head_only {
-        stream.write_all(&r.body)?;
-    }
-    stream.flush()
 }
 
 /// The head's facts that the rest depends on.
@@ -191,35 +119,6 @@ struct Head {
     origin: Option<String>,
     length: usize,
     size: usize,
-}
-
-fn read_request(stream: &mut TcpStream, port: u16) -> Result<Request, Response> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut bytes = Vec::new();
-    let head = loop {
-        match parse(&bytes)? {
-            Some(head) => break head,
-            None if bytes.len() > MOST_HEAD => return Err(Response::error(431, "the head is too large")),
-            None => more(stream, &mut bytes, deadline)?,
-        }
-    };
-    let here =
-        |name: &str| [format!("127.0.0.1:{port}"), format!("localhost:{port}")].iter().any(|h| h == name);
-    if !here(&head.host) {
-        return Err(Response::error(421, "the host asked for is not this server"));
-    }
-    if head.origin.is_some_and(|o| !o.strip_prefix("http://").is_some_and(here)) {
-        return Err(Response::error(403, "another site's page asked"));
-    }
-    if !["GET", "HEAD", "POST"].contains(&head.method.as_str()) {
-        return Err(Response::error(405, format!("{} is not answered here", head.method)));
-    }
-    while bytes.len() < head.size + head.length {
-        more(stream, &mut bytes, deadline)?;
-    }
-    let body = bytes[head.size..head.size + head.length].to_vec();
-    let path = head.target.split(['?', '#']).next().unwrap_or_default().to_string();
-    Ok(Request { method: head.method, path, body })
 }
 
 /// The head where it is whole, `None` where more must come.
@@ -263,53 +162,32 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Response> {
     Ok(Some(Head { method, target, host, origin: one("Origin")?, length, size }))
 }
 
-/// Some more bytes, before the deadline.
-fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>, deadline: Instant) -> Result<(), Response> {
-    let late = || Response::error(408, "the request did not come in time");
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
-        return Err(late());
-    }
-    let mut part = [0; 4096];
-    match stream.read(&mut part) {
-        Ok(0) => Err(Response::error(400, "the request ends early")),
-        Ok(n) => {
-            bytes.extend_from_slice(&part[..n]);
-            Ok(())
-        }
-        Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(()),
-        Err(_) => Err(late()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The status that a server which echoes gives to these bytes, and its answer's body.
-    fn ask(request: &str) -> (u16, String) {
-        let server = Server::bind(0).unwrap();
-        let (port, done) = (server.port, Arc::new(AtomicUsize::new(0)));
-        let stop = done.clone();
-        let echo = |r: &Request| Response::html(format!("{} {} {}", r.method, r.path, r.body.len()));
-        let thread = std::thread::spawn(move || server.run(echo, || stop.load(SeqCst) > 0).unwrap());
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-        stream.write_all(request.replace("HERE", &format!("127.0.0.1:{port}")).as_bytes()).unwrap();
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        done.store(1, SeqCst);
-        thread.join().unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, answer.split_once("\r\n\r\n").unwrap().1.to_string())
+    const PORT: u16 = 8000;
+
+    fn read(request: &str) -> Result<Option<Request>, u16> {
+        Request::read(request.replace("HERE", "127.0.0.1:8000").as_bytes(), PORT).map_err(|refusal| {
+            assert!(refusal.body.starts_with(b"{\"error\":"));
+            refusal.status
+        })
+    }
+
+    fn request(method: &str, path: &str, body: &[u8]) -> Result<Option<Request>, u16> {
+        Ok(Some(Request { method: method.into(), path: path.into(), body: body.to_vec() }))
     }
 
     #[test]
-    fn what_is_well_formed_is_answered() {
-        assert_eq!(ask("GET /a?b=c HTTP/1.1\r\nHost: HERE\r\n\r\n"), (200, "GET /a 0".into()));
-        assert_eq!(ask("HEAD / HTTP/1.1\r\nhost: HERE\r\n\r\n"), (200, String::new()));
+    fn what_is_well_formed_is_read_when_it_is_whole() {
+        assert_eq!(read("GET /a?b=c HTTP/1.1\r\nHost: HERE\r\n\r\n"), request("GET", "/a", b""));
+        assert_eq!(read("HEAD / HTTP/1.1\r\nhost: localhost:8000\r\n\r\n"), request("HEAD", "/", b""));
         let posted = "POST /x HTTP/1.1\r\nHost: HERE\r\nOrigin: http://HERE\r\nContent-Length: 3\r\n\r\nabc";
-        assert_eq!(ask(posted), (200, "POST /x 3".into()));
+        assert_eq!(read(posted), request("POST", "/x", b"abc"));
+        for end in 0..posted.len() {
+            assert_eq!(read(&posted[..end]), Ok(None), "{end} bytes");
+        }
     }
 
     #[test]
@@ -319,12 +197,10 @@ mod tests {
         for (status, request) in [
             (400, "hello\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\n\r\n"),
-            (400, "GET / HTTP/1.1\r\nHost: HERE\r\n"),
             (400, "GET / HTTP/7.0\r\nHost: HERE\r\n\r\n"),
             (400, "GET x HTTP/1.1\r\nHost: HERE\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nHost: HERE\r\nHost: HERE\r\n\r\n"),
             (400, "POST / HTTP/1.1\r\nHost: HERE\r\nContent-Length: -1\r\n\r\n"),
-            (400, "POST / HTTP/1.1\r\nHost: HERE\r\nContent-Length: 9\r\n\r\nshort"),
             (
                 403,
                 "POST / HTTP/1.1\r\nHost: HERE\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n\r\n",
@@ -337,17 +213,7 @@ mod tests {
             (431, &many),
             (431, &long),
         ] {
-            let (got, body) = ask(request);
-            assert_eq!(got, status, "{request:.60}: {body}");
-            assert!(body.starts_with("{\"error\":"), "{body}");
+            assert_eq!(read(request), Err(status), "{request:.60}");
         }
-    }
-
-    #[test]
-    fn only_loopback_listens() {
-        let server = Server::bind(0).unwrap();
-        assert!(server.listener.local_addr().unwrap().ip().is_loopback());
-        let taken = Server::bind(server.port).map(|_| ()).unwrap_err();
-        assert!(taken.exit_code() == 2 && taken.to_string().contains("--port"));
     }
 }

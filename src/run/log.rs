@@ -1,0 +1,99 @@
+//! A run's log, `log.jsonl`: a JSON object a line, read a line at a time.
+//!
+//! An epoch's line, its row, holds numbers alone: `epoch`, and quantities named `part/quantity` or `quantity`. Any other
+//! line is a note. A line counts once it is ended, and if it has a length that a run may write: what is read is bounded
+//! by that, whatever the file holds.
+
+use crate::error::{Error, Result};
+use crate::files;
+use serde_json::{Map, Value};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+pub(super) const LOG: &str = "log.jsonl";
+/// No line of a run is longer; the longest is the last of one with thousands of classes.
+const LINE: usize = 1 << 20;
+
+/// The lines of a log, from any of them on.
+pub(super) struct Lines {
+    from: BufReader<File>,
+    /// Where the next begins.
+    pub at: u64,
+    line: Vec<u8>,
+}
+
+impl Lines {
+    /// From a line's beginning on.
+    pub fn new(mut file: File, at: u64) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(at))?;
+        Ok(Lines { from: BufReader::new(file), at, line: Vec::new() })
+    }
+
+    /// The next, with its end.
+    pub fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        loop {
+            self.line.clear();
+            let mut length =
+                Read::by_ref(&mut self.from).take(LINE as u64).read_until(b'\n', &mut self.line)?;
+            let whole = self.line.ends_with(b"\n");
+            if !whole && length < LINE {
+                return Ok(None);
+            }
+            if !whole {
+                length += self.from.skip_until(b'\n')?;
+            }
+            self.at += length as u64;
+            if whole {
+                return Ok(Some(&self.line));
+            }
+        }
+    }
+}
+
+/// A line as an epoch's row.
+pub(super) fn row(line: &[u8]) -> Option<Map<String, Value>> {
+    let row: Map<String, Value> = serde_json::from_slice(line).ok()?;
+    let numbers = row.values().all(|v| v.is_number() || v.is_null());
+    (numbers && row.get("epoch").is_some_and(Value::is_u64)).then_some(row)
+}
+
+/// Hands over each epoch's row of the run in a folder.
+///
+/// # Errors
+/// The log cannot be read.
+pub fn rows(folder: &Path, mut take: impl FnMut(Map<String, Value>)) -> Result<()> {
+    let path = folder.join(LOG);
+    let file = files::open(&path)?;
+    let read = || -> io::Result<()> {
+        let mut lines = Lines::new(file, 0)?;
+        while let Some(line) = lines.next()? {
+            row(line).into_iter().for_each(&mut take);
+        }
+        Ok(())
+    };
+    read().map_err(|e| Error::read(&path, &e))
+}
+
+/// Keeps the lines of the epochs up to one.
+pub(super) fn rewind(folder: &Path, epoch: usize) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        epoch: u64,
+    }
+    let path = folder.join(LOG);
+    if !path.exists() {
+        return Ok(());
+    }
+    let file = files::open(&path)?;
+    files::write_atomic_by(&path, |out| {
+        let mut lines = Lines::new(file, 0)?;
+        while let Some(line) = lines.next()? {
+            // A line that was cut off when the process was killed is no JSON, and is dropped.
+            if serde_json::from_slice(line).is_ok_and(|l: Line| l.epoch <= epoch as u64) {
+                io::Write::write_all(out, line)?;
+            }
+        }
+        Ok(())
+    })
+}
