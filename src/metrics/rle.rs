@@ -25,8 +25,9 @@ pub const MAX_PIXELS: u64 = 1 << 29;
 const FINE: i64 = 5;
 /// Polygon coordinates stay below this, in pixels.
 const MAX_COORDINATE: f64 = 1e7;
-/// The crossings of one polygon with columns: a bound on memory (128 MiB).
-const MAX_CROSSINGS: usize = 1 << 24;
+/// The crossings of an object's polygons with columns: a bound on memory (96 MiB) and time (0.2 s), which a few bytes of
+/// a file can ask for.
+const MAX_CROSSINGS: usize = 1 << 22;
 
 /// A binary mask of `height` x `width` pixels as run lengths.
 ///
@@ -167,8 +168,13 @@ impl Rle {
 
     /// The inside of a polygon `[x0, y0, x1, y1, ...]` in pixels, by the rule in this file's head. Fewer than
     /// three corners enclose nothing, and an odd last number counts for nothing, as in pycocotools. Errors:
-    /// coordinates that are not finite or beyond 1e7, or a polygon that crosses columns more than 2^24 times.
+    /// coordinates that are not finite or beyond 1e7, or a polygon that crosses columns more than 2^22 times.
     pub fn from_polygon(height: u64, width: u64, polygon: &[f64]) -> Result<Self> {
+        Self::within(height, width, polygon, &mut { MAX_CROSSINGS })
+    }
+
+    /// As [`Rle::from_polygon`], where so many crossings are `left`.
+    fn within(height: u64, width: u64, polygon: &[f64], left: &mut usize) -> Result<Self> {
         check_polygon(polygon)?;
         pixels(height, width)?;
         // Rounded as C's cast does, towards zero after adding a half: the convention for coordinates below 0,
@@ -183,23 +189,41 @@ impl Rle {
                 let row = (y - FINE / 2 + FINE - 1).div_euclid(FINE).clamp(0, height as i64);
                 toggles.push((x * height as i64 + row) as u64);
             });
-            if toggles.len() > MAX_CROSSINGS {
-                return Err(Error::input(format!(
-                    "a polygon that crosses columns over {MAX_CROSSINGS} times"
-                )));
+            if toggles.len() > *left {
+                return Err(Error::input(format!("polygons that cross columns over {MAX_CROSSINGS} times")));
             }
         }
+        *left -= toggles.len();
         toggles.sort_unstable();
         Self::from_toggles(height, width, toggles)
     }
 
-    /// The union of polygons. Errors: those of [`Rle::from_polygon`].
+    /// The union of an object's polygons. Errors: those of [`Rle::from_polygon`], of all together.
     pub fn from_polygons(height: u64, width: u64, polygons: &[Vec<f64>]) -> Result<Self> {
-        let mut all = Self::empty(height, width)?;
-        for polygon in polygons {
-            all = all.union(&Self::from_polygon(height, width, polygon)?);
+        let left = &mut { MAX_CROSSINGS };
+        let masks = polygons.iter().map(|polygon| Self::within(height, width, polygon, left));
+        Self::union_of(height, width, &masks.collect::<Result<Vec<_>>>()?)
+    }
+
+    /// The pixels inside any of some masks of one size, in one pass over all of their ends.
+    fn union_of(height: u64, width: u64, masks: &[Self]) -> Result<Self> {
+        // Where one begins (1) or ends (-1).
+        let mut ends: Vec<(u32, i32)> = Vec::with_capacity(masks.iter().map(|m| m.counts.len()).sum());
+        for mask in masks {
+            let mut at = 0;
+            ends.extend(mask.counts.iter().zip([1, -1].into_iter().cycle()).map(|(run, turn)| {
+                at += run;
+                (at, turn)
+            }));
         }
-        Ok(all)
+        ends.sort_unstable();
+        let mut depth = 0;
+        let toggles = ends.into_iter().filter_map(|(at, turn)| {
+            let before = depth;
+            depth += turn;
+            ((before > 0) != (depth > 0)).then_some(u64::from(at))
+        });
+        Self::from_toggles(height, width, toggles)
     }
 
     /// The rectangle `[x, y, w, h]`, drawn as a polygon of four corners.
@@ -311,15 +335,8 @@ impl Rle {
     /// Pixels inside either. Panics where the sizes differ.
     #[track_caller]
     pub fn union(&self, other: &Self) -> Self {
-        let mut toggles = Vec::with_capacity(self.counts.len() + other.counts.len());
-        let mut inside = false;
-        self.walk(other, |start, _, a, b| {
-            if (a || b) != inside {
-                inside = !inside;
-                toggles.push(start);
-            }
-        });
-        Self::from_toggles(u64::from(self.height), u64::from(self.width), toggles)
+        self.must_be_like(other);
+        Self::union_of(self.height.into(), self.width.into(), &[self.clone(), other.clone()])
             .expect("a union is as large as its parts")
     }
 
@@ -340,15 +357,17 @@ impl Rle {
         if both == 0 { 0.0 } else { both as f64 / over as f64 }
     }
 
+    #[track_caller]
+    fn must_be_like(&self, other: &Self) {
+        let [own, others] = [self, other].map(|mask| (mask.height, mask.width));
+        assert_eq!(own, others, "Rle: masks of different height and width");
+    }
+
     /// Calls `visit(start, end, inside_self, inside_other)` for each stretch of positions in which neither
     /// changes.
     #[track_caller]
     fn walk(&self, other: &Self, mut visit: impl FnMut(u64, u64, bool, bool)) {
-        assert_eq!(
-            (self.height, self.width),
-            (other.height, other.width),
-            "Rle: masks of different height and width"
-        );
+        self.must_be_like(other);
         let (Some(&first), Some(&other_first)) = (self.counts.first(), other.counts.first()) else { return };
         // Where the current runs end, and their numbers: those of odd ones are inside.
         let (mut start, mut a, mut b) = (0, u64::from(first), u64::from(other_first));

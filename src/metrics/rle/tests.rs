@@ -178,7 +178,29 @@ fn a_polygon_far_larger_than_the_image_costs_no_more_than_the_image() {
     // A zigzag over all columns of a wide image, again and again, is refused before it fills the memory.
     let zigzag: Vec<f64> = (0..10_000).flat_map(|i| [f64::from(i % 2) * 1e6, f64::from(i % 3)]).collect();
     let error = Rle::from_polygon(3, 1_000_000, &zigzag).unwrap_err();
-    assert!(error.to_string().contains("crosses columns"), "{error}");
+    assert!(error.to_string().contains("cross columns"), "{error}");
+    // So are many polygons, each of which is short enough.
+    let strip: Vec<f64> = (0..40).flat_map(|i| [f64::from(i % 2) * 1e6, f64::from(i % 3)]).collect();
+    assert!(Rle::from_polygons(3, 100_000, &[strip.clone()]).is_ok());
+    let error = Rle::from_polygons(3, 100_000, &vec![strip; 300]).unwrap_err();
+    assert!(error.to_string().contains("cross columns"), "{error}");
+}
+
+#[test]
+fn a_union_of_many_is_what_any_of_them_covers() {
+    let mut rng = gradus_core::Rng::seed(5);
+    let (h, w) = (17, 23);
+    for count in [0, 1, 2, 7, 40] {
+        let triangle = |_| (0..6).map(|_| rng.range(-4.0, 26.0)).collect::<Vec<f64>>();
+        let polygons: Vec<Vec<f64>> = (0..count).map(triangle).collect();
+        let mut covered = vec![0; h * w];
+        for polygon in &polygons {
+            let mask = Rle::from_polygon(h as u64, w as u64, polygon).unwrap().bitmap();
+            covered.iter_mut().zip(mask).for_each(|(all, one)| *all |= one);
+        }
+        let union = Rle::from_polygons(h as u64, w as u64, &polygons).unwrap();
+        assert_eq!(union.bitmap(), covered, "{count}");
+    }
 }
 
 #[test]
