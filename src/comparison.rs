@@ -120,7 +120,7 @@ pub fn compare(question: &Question) -> Result<Comparison> {
             .remedy("compare runs with the same data, --test-split and --seed"));
     }
     let data = open_detection(&question.data, a.reading)?;
-    if data.checksum() != a.data_checksum {
+    if data.checksum()? != a.data_checksum {
         let what = "is not the data that the runs learned from";
         return Err(Error::input(what).in_file(&question.data).remedy("name the runs' data"));
     }

@@ -15,9 +15,22 @@ macro_rules! say {
     };
 }
 
+/// Nobody reads more than so many bytes at a time; a name in a file may be of any length.
+const MOST: usize = 16 << 10;
+
 /// Says a line. That nobody hears it is no error.
 pub(crate) fn line(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", shown(text));
+    let _ = writeln!(std::io::stderr().lock(), "{}", shown(&cut(text)));
+}
+
+/// The text without its middle, where it is long.
+fn cut(text: &str) -> Cow<'_, str> {
+    if text.len() <= MOST {
+        return text.into();
+    }
+    let boundary = |near: usize| (0..near).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+    let [first, last] = [boundary(MOST / 2), boundary(text.len() - MOST / 2)];
+    format!("{} [.. {} bytes ..] {}", &text[..first], last - first, &text[last..]).into()
 }
 
 /// The text with what terminals obey, but for the ends of lines and tabs, written as `\u{1b}`: control
@@ -42,7 +55,7 @@ pub(crate) fn name(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{name, shown};
+    use super::{MOST, cut, name, shown};
     use std::path::Path;
 
     #[test]
@@ -51,6 +64,9 @@ mod tests {
         assert_eq!(shown("\u{1b}[2Jx\u{7}\r\u{9b}m"), "\\u{1b}[2Jx\\u{7}\\u{d}\\u{9b}m");
         assert_eq!(shown("gpj.\u{202e}exe"), "gpj.\\u{202e}exe");
         assert_eq!(name(Path::new("a\ngradus: done")), "a\\ngradus: done");
+        let long = format!("gradus: {}ä; mend it", "ö".repeat(1 << 20));
+        assert!(cut(&long).starts_with("gradus: ö") && cut(&long).ends_with("ä; mend it"));
+        assert!(cut(&long).len() < MOST + 50 && cut("short") == "short");
         for c in ('\0'..=char::MAX).filter(|c| c.is_control() && !"\n\t".contains(*c)) {
             assert!(shown(&c.to_string()).is_ascii(), "{c:?}");
         }

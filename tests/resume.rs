@@ -218,6 +218,24 @@ fn a_run_that_is_being_written_is_left_alone() {
 /// A full disk or a closed pipe behind standard error ends nothing; a terminal that is closed ends a run as
 /// Ctrl-C does, unless it was begun with `nohup`.
 #[cfg(target_os = "linux")]
+#[cfg(unix)]
+#[test]
+fn a_file_that_may_not_grow_is_an_error_that_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, stopped) = (folder.path().join("whole"), folder.path().join("stopped"));
+    assert!(train(&whole, 1).status().unwrap().success());
+    let unlimited = train(&stopped, 1);
+    // In blocks of 512 bytes or 1 KiB, as the shell likes: less than the weights.
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -f 2000; exec \"$0\" \"$@\""])
+        .arg(unlimited.get_program())
+        .args(unlimited.get_args());
+    ends(&mut limited, 1, "cannot be written: File too large");
+    assert!(train(&stopped, 1).status().unwrap().success());
+    same(&whole, &stopped);
+}
+
 #[test]
 fn a_run_outlives_those_that_it_speaks_to() {
     let folder = tempfile::tempdir().unwrap();

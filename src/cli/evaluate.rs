@@ -137,7 +137,8 @@ impl Evaluate {
         let data = data::open_detection(&self.data, Reading { skip_bad, ..given })?;
         let categories = model.categories_in(data.classes(), &self.data)?;
         let seed = global.seed_of(run.as_ref().map(|run| run.plan.seed));
-        let own = run.filter(|run| run.data_checksum == data.checksum());
+        let checksum = run.is_some().then(|| data.checksum()).transpose()?;
+        let own = run.filter(|run| Some(&run.data_checksum) == checksum.as_ref());
         own.as_ref().map_or(Ok(()), |run| must_be_the_runs(seed, run.plan.seed))?;
         let (split, indices) = self.indices(&*data, own, seed)?;
         let (split, images) = (split.name(), indices.len());
@@ -193,7 +194,8 @@ impl Evaluate {
         let skip_bad = given.skip_bad || run.as_ref().is_some_and(|run| run.reading.skip_bad);
         let seed = global.seed_of(run.as_ref().map(|run| run.plan.seed));
         let source = data::find(&self.data, seed, Reading { skip_bad, ..given })?;
-        let own = run.filter(|run| run.data_checksum == source.checksum());
+        let checksum = run.is_some().then(|| source.checksum()).transpose()?;
+        let own = run.filter(|run| Some(&run.data_checksum) == checksum.as_ref());
         own.as_ref().map_or(Ok(()), |run| must_be_the_runs(seed, run.plan.seed))?;
         let (split, images) = self.images(source, own.as_ref(), seed)?;
         let split = split.name();

@@ -150,7 +150,7 @@ impl Report {
         let settings: Settings = Run::settings(run)?;
         let source = self.cifar.clone().unwrap_or(settings.data);
         let splits = data::open(&source, settings.val_fraction, settings.plan.seed, settings.reading)?;
-        if splits.dataset().checksum() != settings.data_checksum {
+        if splits.dataset().checksum()? != settings.data_checksum {
             return Err(Error::input("is not the data that the run was trained on")
                 .in_file(Path::new(&source))
                 .remedy("name it with --cifar"));

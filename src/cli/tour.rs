@@ -56,7 +56,7 @@ pub fn train(global: &Global, run: &Path) -> Result<(Splits, Summary)> {
     let splits = data::open(SOURCE, data::VAL_FRACTION, global.seed, data::Reading::default())?;
     let &Global { seed, precision, .. } = global;
     let plan = Plan { epochs: EPOCHS, batch: 64, lr: 5e-4, one_cycle: true, seed, precision };
-    let settings = Settings::new(Arch::Cifar, SOURCE, &splits, data::VAL_FRACTION, plan);
+    let settings = Settings::new(Arch::Cifar, SOURCE, &splits, data::VAL_FRACTION, plan)?;
     let summary = alexnet::train(&settings, &splits, run, Existing::Replace)?;
     Ok((splits, summary))
 }

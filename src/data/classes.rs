@@ -117,7 +117,7 @@ impl Images for Renumbered {
         self.data.name(i)
     }
 
-    fn checksum(&self) -> String {
+    fn checksum(&self) -> Result<String> {
         self.data.checksum()
     }
 

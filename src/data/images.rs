@@ -1,13 +1,12 @@
 //! What every data set is, and a part of one.
 
-use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::description::{Faults, Outcome, Reading};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::progress;
 
 /// Images, each known by its index.
@@ -26,8 +25,8 @@ pub trait Images: Send + Sync {
     /// What image i is called: its file, or its place in a file.
     fn name(&self, i: usize) -> String;
 
-    /// Identifies the data, to be kept with a run.
-    fn checksum(&self) -> String;
+    /// Identifies the data, to be kept with a run. Files are read for it. Error: one cannot be, or an interruption.
+    fn checksum(&self) -> Result<String>;
 
     /// What is doubtful about it, found when it was opened.
     fn faults(&self) -> Faults {
@@ -113,13 +112,53 @@ impl<D: Images + ?Sized> Subset<D> {
     }
 }
 
-/// A checksum of files by what they are called and their sizes: to read every image for it would take as long
-/// as an epoch.
-pub(super) fn checksum(files: &[(String, &Path)]) -> String {
-    let sizes: Vec<u64> =
-        files.par_iter().map(|(_, path)| fs::metadata(path).map_or(0, |m| m.len())).collect();
-    let sum = files.iter().zip(sizes).fold(0, |sum, ((name, _), size)| {
-        crc32c::crc32c_append(crc32c::crc32c_append(sum, name.as_bytes()), &size.to_le_bytes())
+/// A checksum of files by what they are called and hold, after one of what goes with them. They are read whole: a picture
+/// that was changed between two runs, or while a run was interrupted, may have kept its length.
+pub(super) fn checksum(files: &[(String, &Path)], sum: u32) -> Result<String> {
+    let sums = progress::of_each("files are compared", "files", files, |(_, path)| content(path))?;
+    let sum = files.iter().zip(sums).try_fold(sum, |sum, ((name, _), content)| {
+        let sum = crc32c::crc32c_append(sum, name.as_bytes());
+        content.map(|content| crc32c::crc32c_append(sum, &content.to_le_bytes()))
     });
-    format!("crc32c:{sum:08x}")
+    sum.map(|sum| format!("crc32c:{sum:08x}"))
+}
+
+/// The checksum of a file's content.
+fn content(path: &Path) -> Result<u32> {
+    let mut file = files::open(path)?;
+    let (mut block, mut sum) = (vec![0; 1 << 16], 0);
+    loop {
+        match file.read(&mut block).map_err(|e| Error::read(path, &e))? {
+            0 => return Ok(sum),
+            n => sum = crc32c::crc32c_append(sum, &block[..n]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_is_of_names_and_contents_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|name| dir.path().join(name));
+        let sum = |content: [&str; 2], names: [&str; 2]| {
+            std::fs::write(&a, content[0]).unwrap();
+            std::fs::write(&b, content[1]).unwrap();
+            checksum(&[(names[0].into(), &*a), (names[1].into(), &*b)], 0).unwrap()
+        };
+        let first = sum(["one", "two"], ["a", "b"]);
+        assert_eq!(first, sum(["one", "two"], ["a", "b"]));
+        for other in [
+            sum(["one", "twu"], ["a", "b"]),
+            sum(["two", "one"], ["a", "b"]),
+            sum(["one", "two"], ["a", "c"]),
+            sum(["one", "tw"], ["a", "b"]),
+        ] {
+            assert_ne!(first, other);
+        }
+        std::fs::remove_file(&b).unwrap();
+        assert!(checksum(&[("b".into(), &*b)], 0).is_err());
+    }
 }

@@ -69,7 +69,7 @@ impl Source {
     }
 
     /// Identifies the data, as [`Images::checksum`].
-    pub fn checksum(&self) -> String {
+    pub fn checksum(&self) -> Result<String> {
         match self {
             Source::Folder(folder) => folder.checksum(),
             Source::Divided(splits) => splits.dataset().checksum(),

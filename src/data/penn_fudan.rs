@@ -170,9 +170,10 @@ impl Images for PennFudan {
         self.images[i].image.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    fn checksum(&self) -> String {
-        let masks = self.images.iter().map(|i| (i.stem.clone(), i.mask.as_path()));
-        checksum(&masks.collect::<Vec<_>>())
+    fn checksum(&self) -> Result<String> {
+        let files =
+            self.images.iter().flat_map(|i| [&i.image, &i.mask].map(|path| (i.stem.clone(), path.as_path())));
+        checksum(&files.collect::<Vec<_>>(), 0)
     }
 
     fn faults(&self) -> Faults {
@@ -237,6 +238,24 @@ mod tests {
         assert_eq!((a.area, a.label, b.area, b.label), (2.0, 1, 1.0, 1));
         assert_eq!(b.mask.as_ref().unwrap().bitmap(), [0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(sample.image.pixel(3, 2), [1, 2, 3]);
+    }
+
+    #[test]
+    fn another_picture_or_mask_of_the_same_length_is_other_data() {
+        let mask = |value| Image::from_u8(4, 3, 1, vec![value; 12]);
+        let dir = folder(&mask(1));
+        let mut sums = vec![];
+        for (name, image) in
+            [("PNGImages/A.png", Image::filled(4, 3, [7; 3])), ("PedMasks/A_mask.png", mask(2))]
+        {
+            let path = dir.path().join(name);
+            let length = std::fs::metadata(&path).unwrap().len();
+            sums.push(PennFudan::open(dir.path(), Reading::default()).unwrap().checksum().unwrap());
+            image.save_png(&path).unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), length);
+            sums.push(PennFudan::open(dir.path(), Reading::default()).unwrap().checksum().unwrap());
+        }
+        assert!(sums[0] != sums[1] && sums[1] == sums[2] && sums[2] != sums[3], "{sums:?}");
     }
 
     #[test]

@@ -71,8 +71,8 @@ impl Images for SyntheticShapes {
         format!("{} image {i}", self.title())
     }
 
-    fn checksum(&self) -> String {
-        format!("synthetic-v2:{}:{}", self.seed, self.len)
+    fn checksum(&self) -> Result<String> {
+        Ok(format!("synthetic-v2:{}:{}", self.seed, self.len))
     }
 }
 

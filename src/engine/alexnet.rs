@@ -49,19 +49,19 @@ pub struct Settings {
 
 impl Settings {
     /// With everything that the data and the machine tell.
-    pub fn new(arch: Arch, data: &str, splits: &Splits, val_fraction: f64, plan: Plan) -> Self {
-        Settings {
+    pub fn new(arch: Arch, data: &str, splits: &Splits, val_fraction: f64, plan: Plan) -> Result<Self> {
+        Ok(Settings {
             task: "alexnet".into(),
             arch,
             data: data.into(),
             data_name: splits.dataset().title().into(),
-            data_checksum: splits.dataset().checksum(),
+            data_checksum: splits.dataset().checksum()?,
             classes: splits.classes().to_vec(),
             val_fraction,
             plan,
             isa: simd::isa().name().into(),
             reading: Reading::default(),
-        }
+        })
     }
 }
 
@@ -111,7 +111,7 @@ pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Exis
     )
     .save_png(run.file("confusion_matrix.png"))?;
     pictures_of_validation(&run, &net, splits, settings)?;
-    run.note(&serde_json::json!({ "best_epoch": best_epoch, "test": test }))?;
+    run.end(&serde_json::json!({ "best_epoch": best_epoch, "test": test }))?;
     let val = history[best_epoch - 1].score;
     let run = files::name_of(folder);
     Ok(Summary { run, epochs: history.len(), best_epoch, val, test, confusion })

@@ -87,7 +87,7 @@ impl Settings {
             config,
             data: source.into(),
             data_name: data_name(source),
-            data_checksum: data.checksum(),
+            data_checksum: data.checksum()?,
             classes: data.classes().to_vec(),
             test_split: split.to_string(),
             weights: weights.map(|w| files::name_of(w.path())),
@@ -183,7 +183,7 @@ pub fn train(
     )?;
     precision_recall(&judged).save_png(run.file("PR_curve.png"))?;
     pictures_of_test(&run, &judged, &test, &settings.classes)?;
-    run.note(&serde_json::json!({ "best_epoch": best_epoch, "test": judged.score() }))?;
+    run.end(&serde_json::json!({ "best_epoch": best_epoch, "test": judged.score() }))?;
     Ok(Summary {
         run: files::name_of(folder),
         epochs: history.len(),

@@ -101,7 +101,7 @@ fn refused(folder: &Path, name: &str, then: Option<&Value>, now: Option<&Value>)
             (format!("was begun {how} --skip-bad"), own_settings)
         }
         "data_checksum" => (
-            "was begun with other data".to_string(),
+            "was begun with other data: since then files came, went, or were changed".to_string(),
             format!("{own} --data SRC goes on where SRC holds the same data; choose another --out for these"),
         ),
         "weights_sha256" => (

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use serde_json::{Map, Value};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 pub(super) const LOG: &str = "log.jsonl";
@@ -75,25 +75,38 @@ pub fn rows(folder: &Path, mut take: impl FnMut(Map<String, Value>)) -> Result<(
     read().map_err(|e| Error::read(&path, &e))
 }
 
+/// Adds a line.
+pub(super) fn append(folder: &Path, line: &[u8]) -> Result<()> {
+    files::append(folder.join(LOG), &[line, b"\n"].concat())
+}
+
 /// Keeps the lines of the epochs up to one.
 pub(super) fn rewind(folder: &Path, epoch: usize) -> Result<()> {
+    rewrite(folder, epoch, &[])
+}
+
+/// Keeps the epochs' lines, and adds one that tells of the end.
+pub(super) fn end(folder: &Path, line: &[u8]) -> Result<()> {
+    rewrite(folder, usize::MAX, &[line, b"\n"].concat())
+}
+
+fn rewrite(folder: &Path, epoch: usize, end: &[u8]) -> Result<()> {
     #[derive(serde::Deserialize)]
     struct Line {
         epoch: u64,
     }
     let path = folder.join(LOG);
-    if !path.exists() {
-        return Ok(());
-    }
-    let file = files::open(&path)?;
+    let file = if path.exists() { Some(files::open(&path)?) } else { None };
     files::write_atomic_by(&path, |out| {
-        let mut lines = Lines::new(file, 0)?;
-        while let Some(line) = lines.next()? {
-            // A line that was cut off when the process was killed is no JSON, and is dropped.
-            if serde_json::from_slice(line).is_ok_and(|l: Line| l.epoch <= epoch as u64) {
-                io::Write::write_all(out, line)?;
+        if let Some(file) = file {
+            let mut lines = Lines::new(file, 0)?;
+            while let Some(line) = lines.next()? {
+                // A line that was cut off when the process was killed is no JSON, and is dropped.
+                if serde_json::from_slice(line).is_ok_and(|l: Line| l.epoch <= epoch as u64) {
+                    out.write_all(line)?;
+                }
             }
         }
-        Ok(())
+        out.write_all(end)
     })
 }

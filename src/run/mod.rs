@@ -131,7 +131,8 @@ impl Run {
         if let Some(resumed) = self.resumed.take() {
             resumed.record(&self.folder, [epochs, batches], done)?;
         }
-        self.rewind(epochs)
+        // Nothing comes after the last epoch but its end, which stays until it is written anew.
+        if done && epochs == self.epochs() { Ok(()) } else { self.rewind(epochs) }
     }
 
     /// Takes back what was written, where nothing was learned: the next try finds no run in its way. A run
@@ -185,7 +186,7 @@ impl Run {
         let mut line = Map::new();
         line.insert("epoch".into(), epoch.into());
         line.extend(values.iter().map(|&(name, v)| (name.to_string(), v.into())));
-        self.note(&line)?;
+        log::append(&self.folder, &serde_json::to_vec(&line).map_err(internal)?)?;
         if let Some(profile) = profile::so_far() {
             let ops = serde_json::to_vec_pretty(&crate::profile::lines(&profile)).map_err(internal)?;
             files::write_atomic(self.file(OPS), &ops)?;
@@ -201,13 +202,9 @@ impl Run {
         Ok(Results::open(folder)?.charts())
     }
 
-    /// Adds a JSON object as a line to `log.jsonl`. One with a number `epoch` is forgotten with its epoch,
-    /// another one, which tells of the end, whenever the run goes on.
-    pub fn note(&self, line: &impl Serialize) -> Result<()> {
-        let path = self.file(LOG);
-        let mut text = serde_json::to_vec(line).map_err(internal)?;
-        text.push(b'\n');
-        files::append(&path, &text)
+    /// Writes how it ended as the last line of `log.jsonl`, in the place of an earlier end.
+    pub fn end(&self, line: &impl Serialize) -> Result<()> {
+        log::end(&self.folder, &serde_json::to_vec(line).map_err(internal)?)
     }
 }
 
@@ -362,6 +359,29 @@ mod tests {
         let csv = fs::read_to_string(b.path().join(results::CSV)).unwrap();
         assert!(csv.starts_with("epoch,train/loss,val/loss,lr\n1,2,2.5,0.001\n"), "{csv}");
         assert_eq!(csv.lines().count(), 5);
+    }
+
+    #[test]
+    fn a_finished_run_that_is_resumed_keeps_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = Run::open(dir.path(), &PLAN, Existing::Refuse).unwrap();
+        (1..=2).for_each(|e| run.epoch(e, &row(e)).unwrap());
+        run.end(&serde_json::json!({ "best_epoch": 2 })).unwrap();
+        let finished = files_of(dir.path());
+        drop(run);
+        // Killed before it ends a second time, and ended a second time.
+        let mut run = Run::open(dir.path(), &PLAN, Existing::Resume).unwrap();
+        run.go_on(2, 0, true).unwrap();
+        assert_eq!(files_of(dir.path()), finished);
+        run.end(&serde_json::json!({ "best_epoch": 2 })).unwrap();
+        assert_eq!(files_of(dir.path()), finished);
+        // With more epochs the end is gone until it comes.
+        drop(run);
+        let mut run = Run::open(dir.path(), &PLAN, Existing::Resume).unwrap();
+        run.go_on(2, 0, false).unwrap();
+        run.epoch(3, &row(3)).unwrap();
+        let log = fs::read_to_string(dir.path().join(LOG)).unwrap();
+        assert!(log.lines().count() == 3 && !log.contains("best_epoch"), "{log}");
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl AlexNetArgs {
             .map_err(|e| moved(e, self.data.as_ref(), source, "--data", &folder))?;
         say!("{}", splits.description(source));
         splits.try_late_images()?;
-        let settings = Settings { reading, ..Settings::new(arch, source, &splits, fraction, plan) };
+        let settings = Settings { reading, ..Settings::new(arch, source, &splits, fraction, plan)? };
         let summary = alexnet::train(&settings, &splits, &folder, self.output.existing())?;
         global.print(&summary)
     }

@@ -94,8 +94,8 @@ mod tests {
         fn name(&self, i: usize) -> String {
             format!("{i}.png")
         }
-        fn checksum(&self) -> String {
-            String::new()
+        fn checksum(&self) -> Result<String> {
+            Ok(String::new())
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::json::{Annotation, ImageInfo, Instances, Segmentation};
 use crate::data::description::{Faults, Outcome, counted, skippable};
 use crate::data::detection::{DetectionDataset, ImageName, Object, Sample};
-use crate::data::images::Images;
+use crate::data::images::{Images, checksum};
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::metrics::coco::{Category, GroundTruth};
@@ -99,8 +99,11 @@ impl Images for Coco {
         self.images[i].file_name.clone()
     }
 
-    fn checksum(&self) -> String {
-        format!("crc32c:{:08x}", self.checksum)
+    fn checksum(&self) -> Result<String> {
+        let paths: Vec<PathBuf> = self.images.iter().map(|image| self.path(image)).collect();
+        let files =
+            self.images.iter().zip(&paths).map(|(image, path)| (image.file_name.clone(), path.as_path()));
+        checksum(&files.collect::<Vec<_>>(), self.checksum)
     }
 
     fn faults(&self) -> Faults {

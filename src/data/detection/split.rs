@@ -93,8 +93,8 @@ mod tests {
         fn name(&self, i: usize) -> String {
             self.0[i].to_string()
         }
-        fn checksum(&self) -> String {
-            String::new()
+        fn checksum(&self) -> Result<String> {
+            Ok(String::new())
         }
     }
 

@@ -88,8 +88,8 @@ impl Images for Scenes {
         format!("synthetic scene {i:05}")
     }
 
-    fn checksum(&self) -> String {
-        format!("scenes:{}:{}:{}x{}", self.seed, self.len, self.width, self.height)
+    fn checksum(&self) -> Result<String> {
+        Ok(format!("scenes:{}:{}:{}x{}", self.seed, self.len, self.width, self.height))
     }
 }
 
