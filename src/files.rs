@@ -3,14 +3,14 @@
 //! A file is replaced as checkpoints are ([`write_atomically`]). Whenever the process or the machine stops,
 //! the path holds the old content or the new, never a mixture; a full disk leaves the old content.
 
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
 use gradus_core::memory;
 pub use gradus_models::checkpoint::is_unfinished;
-use gradus_models::checkpoint::{Links, open_regular, write_atomically};
+use gradus_models::checkpoint::{Links, open_regular, open_regular_by, write_atomically};
 
 /// Opens a file to read it. Error: it cannot be, or it is a folder, a pipe, a device.
 pub fn open(path: impl AsRef<Path>) -> Result<File> {
@@ -51,6 +51,27 @@ fn read_all(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
         return Err(Error::input(what).in_file(path));
     }
     Ok(bytes)
+}
+
+/// Opens a file of the program's own to add to its end; it is created where there is none. A link in its place
+/// would lead the writing elsewhere: it is not followed.
+pub(crate) fn open_to_append(path: &Path) -> Result<File> {
+    let how = &mut OpenOptions::new();
+    open_regular_by(path, Links::Refuse, how.read(true).append(true).create(true)).map_err(|e| {
+        let other = matches!(e.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput);
+        let error = Error::write(path, &e);
+        if other { error.remedy("move away what is there") } else { error }
+    })
+}
+
+/// Removes a file, a link or a whole folder, if it is there. What a link leads to stays.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        _ => fs::remove_file(path),
+    };
+    removed.map_err(|e| Error::write(path, &e))
 }
 
 /// Replaces a file's content as a whole.

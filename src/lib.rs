@@ -62,6 +62,7 @@ pub mod files;
 pub mod image;
 pub mod interrupt;
 pub mod lessons;
+mod lock;
 pub mod looks;
 pub mod memory;
 pub mod metrics;

@@ -3,7 +3,7 @@
 use super::options::Global;
 use super::output::List;
 use crate::error::Result;
-use crate::fetch::{Check, Fetched, SOURCES, fetch, find};
+use crate::fetch::{Fetched, SOURCES, Source, fetch, find};
 use clap::Args;
 use serde::Serialize;
 use std::fmt;
@@ -38,13 +38,15 @@ pub struct Fetch {
 struct Entry {
     name: &'static str,
     url: String,
-    check: String,
+    bytes: u64,
+    sha256: &'static str,
     about: &'static str,
 }
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:24} {}\n{:24} {}, {}", self.name, self.about, "", self.url, self.check)
+        let Entry { name, url, bytes, sha256, about } = self;
+        writeln!(f, "{name:24} {about}\n{:24} {url}\n{:24} {bytes} bytes, SHA-256 {sha256}", "", "")
     }
 }
 
@@ -58,14 +60,11 @@ impl Fetch {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
         if self.name == "list" {
-            let entry = |s: &crate::fetch::Source| Entry {
+            let entry = |s: &Source| Entry {
                 name: s.name,
                 url: s.url(None),
-                check: match s.check {
-                    Check::NameHash => "SHA-256 as in its name".into(),
-                    Check::Md5(sum) => format!("MD5 {sum}"),
-                    Check::Size(bytes) => format!("{bytes} bytes; no hash is published"),
-                },
+                bytes: s.bytes,
+                sha256: s.sha256,
                 about: s.about,
             };
             return global.print(&List(SOURCES.iter().map(entry).collect()));

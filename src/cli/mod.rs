@@ -114,6 +114,20 @@ fn run(cli: Cli) -> Result<()> {
     })
 }
 
+/// The command line; commands that compute nothing do not tell of the options of computing.
+fn command_line() -> clap::Command {
+    let mut all = Cli::command();
+    all.build();
+    ["fetch", "watch"].into_iter().fold(all, |all, name| {
+        all.mut_subcommand(name, |command| {
+            command.mut_args(|option| match option.get_id().as_str() {
+                "seed" | "precision" | "threads" | "profile" => option.hide(true),
+                _ => option,
+            })
+        })
+    })
+}
+
 /// A list of numbers that begins with a minus, such as the box `-1,-1,1,1`, would be taken for an option: a
 /// space in front, which parsing a number ignores, makes it a value.
 fn guard_minus(arg: OsString) -> OsString {
@@ -142,7 +156,7 @@ fn tell_of_defects_alone() {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let matches = Cli::command().get_matches_from(std::env::args_os().map(guard_minus));
+    let matches = command_line().get_matches_from(std::env::args_os().map(guard_minus));
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     cli.global.given = Given::of(&matches);
     tell_of_defects_alone();

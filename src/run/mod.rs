@@ -14,7 +14,6 @@
 
 mod changes;
 mod events;
-mod lock;
 pub mod log;
 mod results;
 mod settings;
@@ -29,16 +28,18 @@ use serde_json::Map;
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::lock::Lock;
 use crate::plot::Chart;
 use changes::Resumed;
 use events::Events;
 use gradus_core::profile;
-use lock::{LOCK, Lock};
 use log::LOG;
 use results::Results;
 pub use settings::BITS;
 use settings::{ARGS, complete, internal};
 
+/// Hidden, as what is no part of the run.
+const LOCK: &str = ".lock";
 const OPS: &str = "ops.json";
 /// What a run consists of: these are removed where a run is replaced, and nothing else.
 const OWN: [&str; 10] = [
@@ -94,7 +95,8 @@ impl Run {
         let folder = folder.as_ref();
         may_be_written(folder, existing)?;
         files::create_folder(folder)?;
-        let lock = Lock::take(folder)?;
+        let remedy = "wait for it to end, or name another folder with --out";
+        let lock = Lock::take(&folder.join(LOCK), folder, remedy)?;
         // Another process may have been here in between.
         may_be_written(folder, existing)?;
         let resumed = match existing {

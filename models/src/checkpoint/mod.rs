@@ -42,7 +42,7 @@ pub use loaded::Loaded;
 pub use looks::{Kind, Looks, NOT_READ, READ, Remedy, is_picture, looks, members};
 pub use module::{LoadReport, from_raw, load_exact, load_matching, state_dict, to_raw};
 pub use raw::{Dtype, RawTensor};
-pub use regular::{Links, open_regular};
+pub use regular::{Links, open_regular, open_regular_by};
 pub use save::{save, save_module};
 
 pub(crate) use error::quote;

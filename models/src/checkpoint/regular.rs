@@ -17,22 +17,28 @@ pub enum Links {
     Refuse,
 }
 
-/// Opens a regular file.
+/// Opens a regular file to read it.
 ///
 /// # Errors
 /// The system's; `IsADirectory` for a folder, `InvalidInput` for a pipe, a device or a socket, and for a link
 /// where links are refused.
 pub fn open_regular(path: &Path, links: Links) -> io::Result<File> {
+    open_regular_by(path, links, OpenOptions::new().read(true))
+}
+
+/// Opens a regular file by what the options say; to write to a pipe waits as well, unless it is read, too.
+///
+/// # Errors
+/// Those of [`open_regular`].
+pub fn open_regular_by(path: &Path, links: Links, options: &mut OpenOptions) -> io::Result<File> {
     let refused = |kind, what| Err(io::Error::new(kind, what));
-    let mut options = OpenOptions::new();
-    options.read(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
         let links = if links == Links::Refuse { libc::O_NOFOLLOW } else { 0 };
         options.custom_flags(libc::O_NONBLOCK | links);
     }
-    if links == Links::Refuse && fs::symlink_metadata(path)?.is_symlink() {
+    if links == Links::Refuse && fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink()) {
         return refused(ErrorKind::InvalidInput, "it is a link, which may lead anywhere");
     }
     let opened = options.open(path).and_then(|file| Ok((file.metadata()?, file)));
@@ -68,6 +74,15 @@ mod tests {
             assert_eq!(kind(Path::new("/dev/zero"), Links::Follow), Err(ErrorKind::InvalidInput));
             assert_eq!(kind(&link, Links::Follow), Ok(()));
             assert_eq!(kind(&link, Links::Refuse), Err(ErrorKind::InvalidInput));
+            // To be added to, and created: a link to nothing creates nothing elsewhere.
+            fs::remove_file(&file).unwrap();
+            let add = |path: &Path| {
+                let mut how = OpenOptions::new();
+                how.read(true).append(true).create(true);
+                open_regular_by(path, Links::Refuse, &mut how).map_err(|e| e.kind()).map(|_| ())
+            };
+            assert_eq!([add(&pipe), add(&link)], [Err(ErrorKind::InvalidInput); 2]);
+            assert_eq!((file.exists(), add(&file), file.exists()), (false, Ok(()), true));
         }
     }
 }
