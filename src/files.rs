@@ -53,8 +53,8 @@ fn read_all(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens a file of the program's own to add to its end; it is created where there is none. A link in its place
-/// would lead the writing elsewhere: it is not followed.
+/// Opens a file of the program's own to add to its end; it is created where there is none. A link in its
+/// place would lead the writing elsewhere: it is not followed.
 pub(crate) fn open_to_append(path: &Path) -> Result<File> {
     let how = &mut OpenOptions::new();
     open_regular_by(path, Links::Refuse, how.read(true).append(true).create(true)).map_err(|e| {
@@ -94,12 +94,8 @@ pub fn write_atomic_by(
 /// Adds to the end of a file, which is created where there is none, and waits until it is on the disk.
 pub fn append(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
-    let append = || {
-        let mut file = File::options().create(true).append(true).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_data()
-    };
-    append().map_err(|e| Error::write(path, &e))
+    let mut file = open_to_append(path)?;
+    file.write_all(bytes).and_then(|()| file.sync_data()).map_err(|e| Error::write(path, &e))
 }
 
 /// What a folder holds, in the order of the names: file systems tell it in any.

@@ -23,7 +23,7 @@ pub(super) fn complete(link: &Link, part: &mut Part, bytes: u64, label: &str) ->
         let why = match stop {
             None => continue,
             Some(Stop::Other(error)) => return Err(error),
-            Some(Stop::Interrupted) => return Err(interrupted(part)?),
+            Some(Stop::Interrupted) => return part.sync().and(Err(Error::interrupted(part.kept()))),
             Some(Stop::Broken(_)) if failed < TRIES && part.lost < TRIES => continue,
             Some(Stop::Broken(why) | Stop::Refused(why)) => why,
         };
@@ -32,21 +32,13 @@ pub(super) fn complete(link: &Link, part: &mut Part, bytes: u64, label: &str) ->
     Ok(())
 }
 
-fn interrupted(part: &Part) -> Result<Error> {
-    part.sync()?;
-    let (mib, path) = (part.len() >> 20, part.path().display());
-    Ok(Error::interrupted(match part.version() {
-        Some(_) => format!("{mib} MiB are kept in {path}; the same command goes on"),
-        None => "nothing is kept; the same command begins again".into(),
-    }))
-}
-
 fn text(head: &Parts, name: HeaderName) -> Option<&str> {
     head.headers.get(name)?.to_str().ok()
 }
 
-/// What tells the version of the answer's file from every other: its strong entity tag, or, where it has none,
-/// the date of its last change, unless it was answered within the same second, in which it could change again.
+/// What tells the version of the answer's file from every other: its strong entity tag, or, where it has
+/// none, the date of its last change, unless that is the second of the answer, in which it could change
+/// again.
 fn version(head: &Parts) -> Option<String> {
     let version = match text(head, header::ETAG) {
         Some(tag) => Some(tag).filter(|t| !t.starts_with("W/")),

@@ -1,8 +1,8 @@
 //! Data and published weights from their official places: resumed, checked, whole or not there.
 //!
-//! A download grows in `FILE.part`, which only one process writes. When its SHA-256 is the source's it becomes
-//! `FILE` in one rename. Whatever stops it, the next call goes on where it ended, as long as the server still
-//! has the same version of the file.
+//! A download grows in `FILE.part`, which only one process writes. When its SHA-256 is the source's it
+//! becomes `FILE` in one rename. Whatever stops it, the next call goes on where it ended, as long as the
+//! server still has the same version of the file.
 
 mod check;
 mod download;
@@ -207,8 +207,7 @@ fn download(link: &Link, source: &Source, file: &Path) -> Result<()> {
     loop {
         let begun = part.len() > 0;
         download::complete(link, &mut part, source.bytes, source.file).map_err(|e| by_hand(e, link, file))?;
-        let kept = "the download is kept; the same command checks it";
-        let Some(wrong) = check::wrong(source, part.path(), kept)? else { return part.becomes(file) };
+        let Some(wrong) = check::wrong(source, part.path(), &part.kept())? else { return part.becomes(file) };
         part.begin(None)?;
         // What an earlier call began may have been something else: once more, from the beginning.
         if !begun {
@@ -218,15 +217,15 @@ fn download(link: &Link, source: &Source, file: &Path) -> Result<()> {
     }
 }
 
-/// What to do without a network is the remedy, where none is known.
+/// What to do without a network is the remedy for failures that are no file's.
 fn by_hand(error: Error, link: &Link, file: &Path) -> Error {
-    if !matches!(error, Error::Failure(_)) || error.message().remedy.is_some() {
+    if !matches!(error, Error::Failure(_)) || error.message().file.is_some() {
         return error;
     }
     let (url, file) = (&link.url, file.display());
     error.remedy(format!(
-        "without a network here, download {url} on another machine, put it at {file}, and run the same command: it \
-         checks the file"
+        "without a network here, download {url} on another machine, put it at {file}, and run the same \
+         command: it checks the file"
     ))
 }
 

@@ -61,6 +61,15 @@ impl Part {
         &self.path
     }
 
+    /// What stays of it where the download is interrupted.
+    pub fn kept(&self) -> String {
+        let (mib, path) = (self.len >> 20, self.path.display());
+        match self.version() {
+            Some(_) => format!("{mib} MiB are kept in {path}; the same command goes on"),
+            None => "nothing is kept; the same command begins again".into(),
+        }
+    }
+
     /// Throws away what there is; what comes now is of that version.
     pub fn begin(&mut self, version: Option<String>) -> Result<()> {
         self.lost += usize::from(self.len > 0);

@@ -1,5 +1,5 @@
-//! Against a server on this machine that can break connections, fall silent, ignore ranges, change its file and
-//! give something else.
+//! Against a server on this machine that can break connections, fall silent, ignore ranges, change its file
+//! and give something else.
 
 use super::*;
 use sha2::{Digest, Sha256};
@@ -333,13 +333,16 @@ fn refusals_and_dead_servers_say_what_to_do_by_hand() {
 }
 
 /// A key and a certificate for the test below, which keep no secret.
-const KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgzjtb1wK5qdTChT5v1hJ4X9SwZxGnjOklSWWBnAmbAJC\
-    hRANCAAQuRA1Y0zgZ+2QwwMVsqLa9UvBCt6ARj+E20I2ljdJuBV9g8Xe1LJHQfPrhsZUc4JiYpj8xqGMlYFb3I+F/QMTO";
-const CERTIFICATE: &str = "MIIBjTCCATOgAwIBAgIUFC1Fx1vfpagxeoo/+PcL3EZC6VowCgYIKoZIzj0EAwIwFDESMBAGA1UEAwwJbG9jYWxob3N0\
-    MCAXDTI2MTEzMDA2MzQzOFoYDzIxMjYxMTA2MDYzNDM4WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQuRA1Y\
-    0zgZ+2QwwMVsqLa9UvBCt6ARj+E20I2ljdJuBV9g8Xe1LJHQfPrhsZUc4JiYpj8xqGMlYFb3I+F/QMTOo2EwXzAdBgNVHQ4EFgQUg6xtcv2M2lIwhBFX\
-    O0mWH6Osm2EwHwYDVR0jBBgwFoAUg6xtcv2M2lIwhBFXO0mWH6Osm2EwDwYDVR0RBAgwBocEfwAAATAMBgNVHRMBAf8EAjAAMAoGCCqGSM49BAMCA0gA\
-    MEUCIQCEZJKmYluhSCyzsXLPFhJFJnGDdTBsNJdjEm0/V5fnFAIgcDx0cARmnFbz9E263BNMgeO+QhbqdncPba5BUFJxfwo=";
+const KEY: &str = "\
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgzjtb1wK5qdTChT5v1hJ4X9SwZxGnjOklSWWBnAmbAJChRANCAAQu\
+    RA1Y0zgZ+2QwwMVsqLa9UvBCt6ARj+E20I2ljdJuBV9g8Xe1LJHQfPrhsZUc4JiYpj8xqGMlYFb3I+F/QMTO";
+const CERTIFICATE: &str = "\
+    MIIBjTCCATOgAwIBAgIUFC1Fx1vfpagxeoo/+PcL3EZC6VowCgYIKoZIzj0EAwIwFDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2\
+    MTEzMDA2MzQzOFoYDzIxMjYxMTA2MDYzNDM4WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC\
+    AAQuRA1Y0zgZ+2QwwMVsqLa9UvBCt6ARj+E20I2ljdJuBV9g8Xe1LJHQfPrhsZUc4JiYpj8xqGMlYFb3I+F/QMTOo2EwXzAdBgNV\
+    HQ4EFgQUg6xtcv2M2lIwhBFXO0mWH6Osm2EwHwYDVR0jBBgwFoAUg6xtcv2M2lIwhBFXO0mWH6Osm2EwDwYDVR0RBAgwBocEfwAA\
+    ATAMBgNVHRMBAf8EAjAAMAoGCCqGSM49BAMCA0gAMEUCIQCEZJKmYluhSCyzsXLPFhJFJnGDdTBsNJdjEm0/V5fnFAIgcDx0cARm\
+    nFbz9E263BNMgeO+QhbqdncPba5BUFJxfwo=";
 
 /// The address of a server that speaks TLS, and leads everybody on to another place.
 fn leads_on(to: String) -> String {

@@ -1,9 +1,9 @@
 //! One request over HTTP, made in a thread of its own, whose answer arrives in pieces through a channel.
 //!
-//! Finding a host's address, shaking hands, waiting for the head, reading the body: any of these may wait for
-//! ever. Whoever wants the answer waits at the channel instead, and there alone: for Ctrl-C, and for as long as
-//! its patience lasts without a piece. When it has had enough it shuts the connection, which wakes the thread;
-//! where there is none yet, as when a name is looked up, the thread is left behind.
+//! Finding a host's address, shaking hands, waiting for the head, reading the body: any of these may wait
+//! for ever. Whoever wants the answer waits at the channel instead, and there alone: for Ctrl-C, and for as
+//! long as its patience lasts without a piece. When it has had enough it shuts the connection, which wakes
+//! the thread; where there is none yet, as when a name is looked up, the thread is left behind.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
