@@ -21,11 +21,49 @@ impl Lock {
     pub fn take(hidden: &Path, what: &Path, remedy: &str) -> Result<Self> {
         let file = files::open_to_append(hidden)?;
         match file.try_lock() {
+            // Between opening and locking, whoever had it may have given up and removed it.
+            Ok(()) if !is_at(&file, hidden) => Self::take(hidden, what, remedy),
             Ok(()) => Ok(Lock { _file: Some(file) }),
             Err(TryLockError::WouldBlock) => {
                 Err(Error::input("is being written by another gradus").in_file(what).remedy(remedy))
             }
             Err(TryLockError::Error(_)) => Ok(Lock { _file: None }),
         }
+    }
+}
+
+/// Whether the path leads to the open file still.
+fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let place = |about: std::io::Result<std::fs::Metadata>| about.map(|m| (m.dev(), m.ino())).ok();
+        place(file.metadata()) == place(std::fs::metadata(path))
+    }
+    // Elsewhere no file is removed while it is open.
+    #[cfg(not(unix))]
+    {
+        let _ = (file, path);
+        true
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_on_a_file_that_was_removed_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let hidden = dir.path().join(".lock");
+        let (opened, lock) =
+            (files::open_to_append(&hidden).unwrap(), Lock::take(&hidden, dir.path(), "").unwrap());
+        assert!(is_at(&opened, &hidden) && Lock::take(&hidden, dir.path(), "").is_err());
+        std::fs::remove_file(&hidden).unwrap();
+        drop(lock);
+        assert!(!is_at(&opened, &hidden));
+        let (_new, again) =
+            (Lock::take(&hidden, dir.path(), "").unwrap(), Lock::take(&hidden, dir.path(), ""));
+        assert!(!is_at(&opened, &hidden) && again.is_err());
     }
 }
