@@ -181,7 +181,7 @@ fn a_polygon_far_larger_than_the_image_costs_no_more_than_the_image() {
     assert!(error.to_string().contains("cross columns"), "{error}");
     // So are many polygons, each of which is short enough.
     let strip: Vec<f64> = (0..40).flat_map(|i| [f64::from(i % 2) * 1e6, f64::from(i % 3)]).collect();
-    assert!(Rle::from_polygons(3, 100_000, &[strip.clone()]).is_ok());
+    assert!(Rle::from_polygons(3, 100_000, std::slice::from_ref(&strip)).is_ok());
     let error = Rle::from_polygons(3, 100_000, &vec![strip; 300]).unwrap_err();
     assert!(error.to_string().contains("cross columns"), "{error}");
 }
