@@ -98,6 +98,13 @@ pub fn append(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).and_then(|()| file.sync_data()).map_err(|e| Error::write(path, &e))
 }
 
+/// Whether there is something at a path. Error: that cannot be told; to take it for nothing would forget what is
+/// there, or write over it.
+pub fn exists(path: impl AsRef<Path>) -> Result<bool> {
+    let path = path.as_ref();
+    path.try_exists().map_err(|e| Error::read(path, &e))
+}
+
 /// What a folder holds, in the order of the names: file systems tell it in any.
 pub fn entries(folder: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
     let mut found = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
@@ -144,6 +151,16 @@ mod tests {
         assert_eq!(names, ["10", "9", "B", "a", "a-1", "b", "ä"]);
         assert_eq!(name_of(Path::new("runs").join("a").join("1.png")), "runs/a/1.png");
         assert_eq!(name_of("a\\b"), if cfg!(windows) { "a/b" } else { "a\\b" });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_cannot_be_looked_at_is_not_taken_for_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        assert!(!exists(&path).unwrap());
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        assert!(exists(&path).unwrap_err().to_string().contains("cannot be read"));
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Compare {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
         let index = self.out.join("index.html");
-        if index.exists() && !self.force {
+        if !self.force && files::exists(&index)? {
             return Err(Error::input("holds a comparison already")
                 .in_file(&self.out)
                 .remedy("name another folder, or --force"));

@@ -81,7 +81,7 @@ impl Detect {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
         let list = self.out.join("detections.json");
-        if list.exists() && !self.force {
+        if !self.force && files::exists(&list)? {
             return Err(Error::input("holds detections already")
                 .in_file(&self.out)
                 .remedy("name another folder, or --force"));

@@ -44,7 +44,7 @@ impl<T: Display> Display for List<T> {
 
 /// A file that is not there yet, unless it may be overwritten.
 pub(super) fn new_file(path: PathBuf, force: bool) -> Result<PathBuf> {
-    if path.exists() && !force {
+    if !force && files::exists(&path)? {
         return Err(Error::input("exists already").in_file(path).remedy("name another file, or --force"));
     }
     Ok(path)

@@ -231,7 +231,7 @@ fn prepare(
 /// Batch norm's ε as a run with a state has it, where its files say so: all else that its first weights
 /// decided is in the state's tensors.
 fn own_eps(files: &Files) -> Result<Option<f64>> {
-    if !files.state().exists() {
+    if !files.have_state()? {
         return Ok(None);
     }
     for file in [files.state(), files.weights(Weights::Last)].iter().filter(|f| f.exists()) {

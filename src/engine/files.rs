@@ -1,6 +1,7 @@
 //! The files of a run that its training writes.
 
 use crate::error::{Error, Result};
+use crate::files;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,11 @@ impl Files {
         self.folder.join("state/state.safetensors")
     }
 
+    /// Whether there is a state. Error: that cannot be told.
+    pub fn have_state(&self) -> Result<bool> {
+        files::exists(self.state())
+    }
+
     /// Weights, once there are any.
     pub fn weights(&self, which: Weights) -> PathBuf {
         self.folder.join(format!("weights/{which}.safetensors"))
@@ -53,7 +59,7 @@ impl Files {
     /// Weights. Error: there are none yet.
     pub fn existing_weights(&self, which: Weights) -> Result<PathBuf> {
         let file = self.weights(which);
-        if !file.exists() {
+        if !files::exists(&file)? {
             return Err(Error::input(format!("holds no weights/{which}.safetensors"))
                 .in_file(&self.folder)
                 .remedy("name the folder of a run that has finished an epoch, or a weights file"));

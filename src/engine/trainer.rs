@@ -176,7 +176,7 @@ impl<T: Task> Trainer<T> {
     /// The state cannot be read, or more epochs are behind than are asked for.
     pub fn resume(&mut self) -> Result<()> {
         let folder = self.files.folder().display();
-        if !self.files.state().exists() {
+        if !self.files.have_state()? {
             say!("{folder}: it had saved no state; it begins at the beginning");
             return Ok(());
         }

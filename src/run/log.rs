@@ -96,7 +96,7 @@ fn rewrite(folder: &Path, epoch: usize, end: &[u8]) -> Result<()> {
         epoch: u64,
     }
     let path = folder.join(LOG);
-    let file = if path.exists() { Some(files::open(&path)?) } else { None };
+    let file = if files::exists(&path)? { Some(files::open(&path)?) } else { None };
     files::write_atomic_by(&path, |out| {
         if let Some(file) = file {
             let mut lines = Lines::new(file, 0)?;

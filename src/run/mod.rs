@@ -106,12 +106,14 @@ impl Run {
             }
             _ => {
                 remove_own(folder)?;
-                files::create_folder(folder.join("weights"))?;
-                files::create_folder(folder.join("state"))?;
-                settings::write(folder, complete(settings)?)?;
                 None
             }
         };
+        files::create_folder(folder.join("weights"))?;
+        files::create_folder(folder.join("state"))?;
+        if resumed.is_none() {
+            settings::write(folder, complete(settings)?)?;
+        }
         let (results, events) = (Results::open(folder)?, Events::open(folder)?);
         let (folder, new) = (folder.to_path_buf(), resumed.is_none());
         Ok(Run { folder, results, events, new, resumed, _lock: lock })
@@ -119,7 +121,7 @@ impl Run {
 
     /// Error: the folder holds no run that could be resumed: none at all, or one of other [`BITS`].
     pub fn must_go_on(folder: &Path) -> Result<()> {
-        if folder.join(ARGS).exists() {
+        if files::exists(folder.join(ARGS))? {
             return settings::must_have_these_bits(folder);
         }
         Err(Error::input("holds no run to resume")
@@ -211,7 +213,7 @@ impl Run {
 }
 
 fn visible(folder: &Path) -> Result<Vec<String>> {
-    if !folder.exists() {
+    if !files::exists(folder)? {
         return Ok(Vec::new());
     }
     let entries = files::entries(folder).map_err(|e| Error::read(folder, &e))?;
@@ -221,7 +223,7 @@ fn visible(folder: &Path) -> Result<Vec<String>> {
 
 /// Error: the folder holds a run, something else, or no run, and that does not go with what is asked for.
 fn may_be_written(folder: &Path, existing: Existing) -> Result<()> {
-    match (existing, folder.join(ARGS).exists()) {
+    match (existing, files::exists(folder.join(ARGS))?) {
         (Existing::Resume, _) => Run::must_go_on(folder),
         (Existing::Replace, true) => Ok(()),
         (Existing::Refuse, true) => {
@@ -247,11 +249,12 @@ fn must_be_empty(folder: &Path) -> Result<()> {
     }
 }
 
-/// Removes a run, `args.json` last: whoever is killed at it leaves one that can be removed.
+/// Removes a run: whoever is killed at it leaves one that can be removed, since `args.json` goes last, and that
+/// begins at its beginning if it is resumed, since its state goes first.
 fn remove_own(folder: &Path) -> Result<()> {
     remove_unfinished(folder)?;
     let mut names = visible(folder)?;
-    names.sort_by_key(|name| name == ARGS);
+    names.sort_by_key(|name| (name == ARGS, name != "state"));
     for name in names {
         if OWN.contains(&name.as_str()) || OWN_PREFIXES.iter().any(|p| name.starts_with(p)) {
             let path = folder.join(name);
@@ -265,10 +268,11 @@ fn remove_own(folder: &Path) -> Result<()> {
 /// Removes what was being written when a process was killed.
 fn remove_unfinished(folder: &Path) -> Result<()> {
     for folder in [folder, &folder.join("weights"), &folder.join("state")] {
-        if folder.exists() {
+        if files::exists(folder)? {
             let entries = files::entries(folder).map_err(|e| Error::read(folder, &e))?;
-            let unfinished = entries.iter().map(|e| e.path()).filter(|path| files::is_unfinished(path));
-            unfinished.for_each(|path| drop(fs::remove_file(path)));
+            for path in entries.iter().map(|e| e.path()).filter(|path| files::is_unfinished(path)) {
+                fs::remove_file(&path).map_err(|e| Error::write(&path, &e))?;
+            }
         }
     }
     Ok(())
@@ -334,6 +338,39 @@ mod tests {
         let left = visible(&folder).unwrap();
         assert_eq!(left, ["notes.txt"], "what the run did not make stays");
         assert!(!folder.join(".b2.part").exists());
+    }
+
+    /// A kill in the middle of `--force` leaves no state; whoever resumes then begins at the beginning.
+    #[test]
+    fn a_half_removed_run_begins_anew_when_it_is_resumed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = Run::open(dir.path(), &PLAN, Existing::Refuse).unwrap();
+        run.epoch(1, &row(1)).unwrap();
+        drop(run);
+        ["weights", "state"].map(|name| fs::remove_dir_all(dir.path().join(name)).unwrap());
+        let mut run = Run::open(dir.path(), &PLAN, Existing::Resume).unwrap();
+        run.go_on(0, 0, false).unwrap();
+        assert_eq!(run.epochs(), 0);
+        assert!(dir.path().join("weights").is_dir() && dir.path().join("state").is_dir());
+    }
+
+    /// An unreadable table or log is not taken for none, and written anew without what it held.
+    #[cfg(unix)]
+    #[test]
+    fn files_that_cannot_be_looked_at_are_told() {
+        for name in [LOG, results::CSV, ARGS] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut run = Run::open(dir.path(), &PLAN, Existing::Refuse).unwrap();
+            run.epoch(1, &row(1)).unwrap();
+            drop(run);
+            let path = dir.path().join(name);
+            fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink(&path, &path).unwrap();
+            let resumed =
+                Run::open(dir.path(), &PLAN, Existing::Resume).and_then(|mut run| run.go_on(1, 0, false));
+            let said = resumed.unwrap_err().to_string();
+            assert!(said.contains(name) && said.contains("cannot be read"), "{said}");
+        }
     }
 
     #[test]

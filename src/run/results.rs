@@ -29,7 +29,7 @@ impl Results {
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CSV);
         let mut table = Results { path, names: Vec::new(), rows: Vec::new() };
-        if table.path.exists() {
+        if files::exists(&table.path)? {
             let bytes = files::read(&table.path, TEXT)?;
             table.parse(&String::from_utf8_lossy(&bytes))?;
         }

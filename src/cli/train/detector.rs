@@ -118,7 +118,10 @@ impl DetectorArgs {
         let data = open_detection(source, reading)
             .map_err(|e| moved(e, self.data.as_ref(), source, "--data", &folder))?;
         // The state of a run that goes on holds all that its first weights were for.
-        let kept = begun.filter(|_| self.weights.is_none() && Files::of(&folder).state().exists());
+        let kept = match begun.filter(|_| self.weights.is_none()) {
+            Some(begun) => Files::of(&folder).have_state()?.then_some(begun),
+            None => None,
+        };
         let weights = self.weights.clone().or_else(|| Some(begun?.weights.as_ref()?.into()));
         if let Some(folder) = self.weights.as_deref().filter(|w| w.is_dir()) {
             let error = Error::input("is a folder").in_file(folder).remedy("name a weights file");
