@@ -258,7 +258,8 @@ fn remove_own(folder: &Path) -> Result<()> {
     for name in names {
         if OWN.contains(&name.as_str()) || OWN_PREFIXES.iter().any(|p| name.starts_with(p)) {
             let path = folder.join(name);
-            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            let about = fs::symlink_metadata(&path).map_err(|e| Error::read(&path, &e))?;
+            let removed = if about.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             removed.map_err(|e| Error::write(&path, &e))?;
         }
     }

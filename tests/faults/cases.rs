@@ -75,7 +75,7 @@ impl Place {
         place.add("a new run", How::Begin, None);
         let unborn =
             place.killed("unborn", |call| call.kind.starts_with("rename") && on(call, "args.json"), 1);
-        let unsaved = place.killed("unsaved", |call| call.kind.contains("sync") && on(call, "log.jsonl"), 2);
+        let unsaved = place.killed("unsaved", |call| call.kind.contains("sync") && on(call, "log.jsonl"), 1);
         let between =
             place.killed("between", |call| call.kind.starts_with("rename") && on(call, "state.saf"), 3);
         let torn = place.torn(&between);
@@ -218,13 +218,29 @@ fn faults(kind: &str) -> Vec<Fault> {
     [Fault::Kill].into_iter().chain(once).chain(lasting.iter().map(|error| Fault::Errors(error))).collect()
 }
 
+/// What the system calls an error.
+fn words(error: &str) -> &'static str {
+    match error {
+        "EIO" => "Input/output error",
+        "ENOSPC" => "No space left on device",
+        "EMFILE" => "Too many open files",
+        "EACCES" => "Permission denied",
+        _ => panic!("{error}"),
+    }
+}
+
 /// How a process took its fault. Error: in no way that it should have.
 fn judged(case: &Case, how: How, folder: &Path, ended: &Ended) -> Result<Outcome, String> {
     let said = ended.said.trim();
-    let unheard = case.call.kind == "write" && case.call.line.starts_with("write(2<");
-    // Where all writes fail, so does that of the message.
-    let names_file = said.contains(&format!("gradus: {}", folder.display()))
-        || !said.contains("gradus: ") && case.call.kind == "write" && matches!(case.fault, Fault::Errors(_));
+    let of_writing = case.call.kind == "write";
+    let unheard = of_writing && case.call.line.starts_with("write(2<");
+    let why = |error| said.contains(&format!("gradus: {}", folder.display())) && said.contains(words(error));
+    let told = match case.fault {
+        Fault::Kill => false,
+        Fault::Error(error) => why(error),
+        // Where all writes fail, so does that of the message.
+        Fault::Errors(error) => why(error) || of_writing && !said.contains("gradus: "),
+    };
     match (case.fault, ended.code) {
         _ if ended.hung => Err(format!("it hangs: {said}")),
         (Fault::Kill, None) => Ok(Outcome::Killed),
@@ -234,7 +250,7 @@ fn judged(case: &Case, how: How, folder: &Path, ended: &Ended) -> Result<Outcome
         (_, Some(130)) if how == How::Interrupted => Ok(Outcome::Tolerated),
         (_, Some(1 | 2)) if said.contains("panicked") => Err(format!("it panics: {said}")),
         (Fault::Error(_), Some(1 | 2)) if unheard => Err("it stops where it is not heard".into()),
-        (_, Some(1 | 2)) if names_file => Ok(Outcome::Told),
-        (_, code) => Err(format!("it ends with {code:?}, and names no file: {said}")),
+        (_, Some(1 | 2)) if told => Ok(Outcome::Told),
+        (_, code) => Err(format!("it ends with {code:?}, and does not say why: {said}")),
     }
 }

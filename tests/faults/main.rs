@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 /// Of a sample: cases of each kind of call and fault.
-const OF_EACH: usize = 4;
+const OF_EACH: usize = 2;
 /// They wait for each other's processes more than they compute.
 const WORKERS: usize = 3;
 
