@@ -10,7 +10,7 @@ use crate::data::coco::json::results_to_json;
 use crate::data::detection::{Annotated, DetectionDataset, Object, TestSplit};
 use crate::data::{Reading, Subset};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, exists};
 use crate::image::{Image, Overlay, picture_rows};
 use crate::memory::peak_mib;
 use crate::metrics::coco::{Category, Evaluation, NAMES, recalls};
@@ -234,10 +234,13 @@ fn own_eps(files: &Files) -> Result<Option<f64>> {
     if !files.have_state()? {
         return Ok(None);
     }
-    for file in [files.state(), files.weights(Weights::Last)].iter().filter(|f| f.exists()) {
-        let loaded = load_verbatim(file).map_err(checkpoint_error)?;
+    for file in [files.state(), files.weights(Weights::Last)] {
+        if !exists(&file)? {
+            continue;
+        }
+        let loaded = load_verbatim(&file).map_err(checkpoint_error)?;
         if loaded.metadata.contains_key(NORM_EPS) {
-            return norm_eps(file, &loaded).map(Some).map_err(checkpoint_error);
+            return norm_eps(&file, &loaded).map(Some).map_err(checkpoint_error);
         }
     }
     Ok(None)

@@ -46,8 +46,9 @@ fn campaign() -> ExitCode {
     let (start, what) = (Instant::now(), std::env::var("GRADUS_FAULTS").unwrap_or_default());
     let temporary = folder::temporary();
     let place = Place::new(temporary.path());
-    let all = place.cases();
+    let mut all = place.cases();
     println!("{} calls on {} runs' folders: {} cases", place.calls(), place.scenes(), all.len());
+    Rng::seed(22).shuffle(&mut all);
     let chosen = match what.as_str() {
         "" | "programs" => sample(all),
         "all" => all,
@@ -65,7 +66,6 @@ fn campaign() -> ExitCode {
 
 /// Some cases of each kind of call and fault, the same each time.
 fn sample(mut all: Vec<Case>) -> Vec<Case> {
-    Rng::seed(22).shuffle(&mut all);
     let mut counts = BTreeMap::new();
     all.retain(|case| {
         let count = counts.entry(case.kind()).or_insert(0);
@@ -78,22 +78,20 @@ fn sample(mut all: Vec<Case>) -> Vec<Case> {
 /// What came of each case, None for a finding; and what was found.
 fn meet(place: &Place, cases: &[Case]) -> (Vec<Option<Outcome>>, Vec<String>) {
     let (next, found) = (AtomicUsize::new(0), Mutex::new((vec![None; cases.len()], Vec::new())));
-    std::thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                while let Some((i, case)) =
-                    Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, cases.get(i)?)))
-                {
-                    let outcome = place.meet(i, case);
-                    let (outcomes, findings) = &mut *found.lock().expect("no panic");
-                    match outcome {
-                        Ok(outcome) => outcomes[i] = Some(outcome),
-                        Err(what) => findings.push(format!("{}: {what}", place.name(case))),
-                    }
-                }
-            });
+    let work = || loop {
+        let i = next.fetch_add(1, Relaxed);
+        let Some(case) = cases.get(i) else { return };
+        let outcome = place.meet(i, case);
+        let (outcomes, findings) = &mut *found.lock().expect("no panic");
+        match outcome {
+            Ok(outcome) => outcomes[i] = Some(outcome),
+            Err(what) => findings.push(format!("{}: {what}", place.name(case))),
         }
-    });
+        if i % 500 == 499 {
+            println!("{} of {} cases, {} findings", i + 1, cases.len(), findings.len());
+        }
+    };
+    std::thread::scope(|scope| (0..WORKERS).for_each(|_| drop(scope.spawn(work))));
     found.into_inner().expect("no panic")
 }
 
