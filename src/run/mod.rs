@@ -348,7 +348,9 @@ mod tests {
         let mut run = Run::open(dir.path(), &PLAN, Existing::Refuse).unwrap();
         run.epoch(1, &row(1)).unwrap();
         drop(run);
-        ["weights", "state"].map(|name| fs::remove_dir_all(dir.path().join(name)).unwrap());
+        for name in ["weights", "state"] {
+            fs::remove_dir_all(dir.path().join(name)).unwrap();
+        }
         let mut run = Run::open(dir.path(), &PLAN, Existing::Resume).unwrap();
         run.go_on(0, 0, false).unwrap();
         assert_eq!(run.epochs(), 0);
