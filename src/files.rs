@@ -123,7 +123,13 @@ pub fn name_of(path: impl AsRef<Path>) -> String {
 /// Creates a folder and those above it.
 pub fn create_folder(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    fs::create_dir_all(path).map_err(|e| Error::write(path, &e))
+    let made = match fs::metadata(path) {
+        Ok(about) if about.is_dir() => Ok(()),
+        // What cannot be looked at is told as that, and not that there is something already.
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => fs::create_dir_all(path),
+    };
+    made.map_err(|e| Error::write(path, &e))
 }
 
 #[cfg(test)]
@@ -161,6 +167,8 @@ mod tests {
         assert!(!exists(&path).unwrap());
         std::os::unix::fs::symlink(&path, &path).unwrap();
         assert!(exists(&path).unwrap_err().to_string().contains("cannot be read"));
+        let said = create_folder(&path).unwrap_err().to_string();
+        assert!(said.contains("cannot be written") && !said.contains("exists"), "{said}");
     }
 
     #[test]

@@ -104,10 +104,7 @@ impl Program {
 
     fn under_strace(&self, what: &[String], log: &Path) -> Ended {
         let mut strace = Command::new("strace");
-        strace
-            .args(["-qq", "-y", "-s", "0", "-o"])
-            .arg(log)
-            .args(self.threads.then_some(["-f", "--seccomp-bpf"]).into_iter().flatten());
+        strace.args(["-qq", "-y", "-s", "0", "-o"]).arg(log).args(self.threads.then_some("-f"));
         strace.args(what.iter().flat_map(|what| ["-e", what]));
         strace.arg("--").arg(&self.path).args(&self.arguments);
         ended(&mut strace, Some(log))
