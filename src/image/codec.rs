@@ -154,22 +154,25 @@ mod tests {
         e.to_string()
     }
 
-    /// A PNG file of that header and no more data than `data`, with right checksums.
-    fn png(width: u32, height: u32, data: &[u8]) -> Vec<u8> {
+    /// A PNG file of these chunks, with right checksums.
+    fn of_chunks(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
         let mut out = PNG.to_vec();
-        let mut chunk = |name: &[u8; 4], content: &[u8]| {
+        for (name, content) in chunks {
             out.extend((content.len() as u32).to_be_bytes());
             let body = [&name[..], content].concat();
             let mut crc = flate2::Crc::new();
             crc.update(&body);
             out.extend(body);
             out.extend(crc.sum().to_be_bytes());
-        };
-        let size = [width.to_be_bytes(), height.to_be_bytes()].concat();
-        chunk(b"IHDR", &[&size[..], &[8, 2, 0, 0, 0]].concat());
-        chunk(b"IDAT", data);
-        chunk(b"IEND", &[]);
+        }
         out
+    }
+
+    /// A PNG file of that header and no more data than `data`.
+    fn png(width: u32, height: u32, data: &[u8]) -> Vec<u8> {
+        let size = [width.to_be_bytes(), height.to_be_bytes()].concat();
+        let header = [&size[..], &[8, 2, 0, 0, 0]].concat();
+        of_chunks(&[(b"IHDR", &header), (b"IDAT", data), (b"IEND", &[])])
     }
 
     #[test]
@@ -196,6 +199,20 @@ mod tests {
         };
         assert!(error(&jpeg(60_000)).contains("sides of up to 32768"), "{}", error(&jpeg(60_000)));
         assert!(error(&jpeg(20_000)).contains("ends early"), "{}", error(&jpeg(20_000)));
+    }
+
+    #[test]
+    fn a_palette_is_whole() {
+        // A pixel of color 0, stored.
+        let pixel = b"\x78\x01\x01\x02\0\xfd\xff\0\0\0\x02\0\x01";
+        let header = [0, 0, 0, 1, 0, 0, 0, 1, 8, 3, 0, 0, 0];
+        let of =
+            |palette| of_chunks(&[(b"IHDR", &header), (b"PLTE", palette), (b"IDAT", pixel), (b"IEND", &[])]);
+        let image = Image::decode(&of(b"abcdef"), &Limits::default()).unwrap();
+        assert_eq!(image.as_u8(), b"abc");
+        for palette in [&b"abcd"[..], &[7; 3 * 257]] {
+            assert!(error(&of(palette)).contains("its palette is none of up to 256 colours"));
+        }
     }
 
     #[test]

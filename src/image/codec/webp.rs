@@ -1,7 +1,11 @@
 //! WebP: lossy and lossless, with and without alpha.
+//!
+//! The decoder, `image-webp`, makes room for a lossy frame by what that says of itself, and decodes all of
+//! it, before it is compared with the image that it is a part of. So this is done here first.
 
 use std::io::Cursor;
 
+use byteorder::{ByteOrder, LE};
 use image_webp::{DecodingError, WebPDecoder};
 
 use crate::error::Result;
@@ -22,7 +26,74 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let (width, height) = (width as usize, height as usize);
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     limits.check(width, height, channels)?;
+    if lossy_frames(bytes).any(|[w, h]| w > width || h > height) {
+        return Err(damaged("WebP", "a frame is larger than the image"));
+    }
     let mut samples = memory::filled("the pixels", 0, width * height * channels);
     decoder.read_image(&mut samples).map_err(error)?;
     Ok(Image::from_u8(width, height, channels, samples))
+}
+
+/// The columns and rows of each lossy frame, in the file or in an animation's frame. What stands there behind
+/// the alpha channel is decoded whatever it is called.
+fn lossy_frames(file: &[u8]) -> impl Iterator<Item = [usize; 2]> {
+    let all = chunks(file, 12).flat_map(|chunk @ (name, content)| {
+        // A frame of an animation has its place in front.
+        chunks(if name == b"ANMF" { content } else { &[] }, 16).chain([chunk])
+    });
+    all.filter_map(|(_, content)| {
+        let head = content.get(..10).filter(|head| head[3..6] == *b"\x9d\x01\x2a")?;
+        Some([6, 8].map(|at| usize::from(LE::read_u16(&head[at..])) & 0x3fff))
+    })
+}
+
+/// The chunks from a place on: name and content, as far as it is there.
+fn chunks(bytes: &[u8], start: usize) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
+    let mut left = bytes.get(start..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (name, rest) = left.split_first_chunk()?;
+        let (length, rest) = rest.split_at_checked(4)?;
+        let length = LE::read_u32(length) as usize;
+        left = rest.get(length.checked_next_multiple_of(2)?..).unwrap_or_default();
+        Some((name, &rest[..length.min(rest.len())]))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(name: &[u8], content: &[u8]) -> Vec<u8> {
+        [name, &(content.len() as u32).to_le_bytes(), content].concat()
+    }
+
+    /// A file of 11 x 9 pixels with this in it.
+    fn extended(flags: u8, content: &[u8]) -> Vec<u8> {
+        let head = chunk(b"VP8X", &[flags, 0, 0, 0, 10, 0, 0, 8, 0, 0]);
+        chunk(b"RIFF", &[b"WEBP", &head[..], content].concat())
+    }
+
+    #[test]
+    fn a_frame_is_no_larger_than_its_image() {
+        let frame = |width: u16, height: u16| {
+            [b"\x30\x01\0\x9d\x01\x2a", &width.to_le_bytes()[..], &height.to_le_bytes(), &[0; 4]].concat()
+        };
+        let told = |file: &[u8]| decode(file, &Limits::default()).unwrap_err().to_string();
+        let of_animation = |chunks: &[u8]| {
+            let place = [0, 0, 0, 0, 0, 0, 10, 0, 0, 8, 0, 0, 100, 0, 0, 0];
+            let frames = chunk(b"ANMF", &[&place[..], chunks].concat());
+            extended(2, &[chunk(b"ANIM", &[0; 6]), frames].concat())
+        };
+        for (width, height, larger) in [(11, 9, false), (0x3fff, 9, true), (11, 10, true)] {
+            let frame = frame(width, height);
+            for file in [
+                extended(0, &chunk(b"VP8 ", &frame)),
+                of_animation(&chunk(b"VP8 ", &frame)),
+                of_animation(&[chunk(b"ALPH", &[0; 100]), chunk(b"????", &frame)].concat()),
+            ] {
+                let told = told(&file);
+                assert_eq!(told.contains("a frame is larger than the image"), larger, "{told}");
+            }
+        }
+    }
 }
