@@ -118,7 +118,7 @@ pub fn http(data: &[u8]) {
             assert!(
                 ["GET", "HEAD", "POST"].contains(&request.method.as_str()) && request.path.starts_with('/')
             );
-            assert!(!request.path.contains(['?', '#']) && data.ends_with(&request.body));
+            assert!(!request.path.contains(['?', '#']) && request.body.len() <= data.len());
         }
         Ok(None) => {}
         Err(refusal) => {
