@@ -49,13 +49,16 @@ fn edit(node: &mut Value, bytes: &mut Bytes, words: &[&str], other: Option<Value
     match bytes.byte() % 12 {
         0 => remove(node, bytes),
         1 => *node = Value::Null,
-        2 => *node = Value::Bool(bytes.byte() % 2 == 0),
+        2 => *node = Value::Bool(bytes.byte().is_multiple_of(2)),
         3..=5 => *node = integer(bytes),
         6 | 7 => *node = bytes.float().into(),
         8 => *node = Value::String(word(bytes, words)),
         9 => grow(node, bytes),
         10 => *node = other.unwrap_or_default(),
-        _ => *node = if bytes.byte() % 2 == 0 { Value::Array(vec![]) } else { Value::Object(Map::new()) },
+        _ => {
+            *node =
+                if bytes.byte().is_multiple_of(2) { Value::Array(vec![]) } else { Value::Object(Map::new()) }
+        }
     }
 }
 

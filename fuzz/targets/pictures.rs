@@ -86,7 +86,7 @@ fn png_of(bytes: &mut Bytes) -> Vec<u8> {
         };
         match CHUNKS.get(usize::from(kind % 16)) {
             Some(name) => chunk(&mut file, name, &content),
-            None if kind % 2 == 0 => chunk(&mut file, b"IDAT", &content),
+            None if kind.is_multiple_of(2) => chunk(&mut file, b"IDAT", &content),
             None => chunk(&mut file, bytes.take(4).try_into().unwrap_or(b"abCd"), &content),
         }
     }

@@ -7,7 +7,8 @@ use super::bytes::Bytes;
 use gradus::files::entries;
 use gradus::run::status::{Follower, Status};
 use gradus::run::{Existing, Run};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -40,6 +41,12 @@ fn with(name: &str, content: &[u8], look: impl FnOnce(&Path)) {
     });
 }
 
+/// What is asked of a line that is kept: another value may be a number that is beyond all floats.
+#[derive(Deserialize)]
+struct Line {
+    epoch: u64,
+}
+
 /// `log.jsonl`, as the page that follows a run reads it while it grows, and as it is taken back.
 pub fn log(data: &[u8]) {
     let mut bytes = Bytes(data);
@@ -56,8 +63,8 @@ pub fn log(data: &[u8]) {
         resumed(folder).unwrap().rewind(epoch).unwrap();
         let kept = fs::read(folder.join(LOG)).unwrap();
         for line in kept.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
-            let line: Map<String, Value> = serde_json::from_slice(line).unwrap();
-            assert!(line["epoch"].as_u64().unwrap() <= epoch as u64);
+            let line: Line = serde_json::from_slice(line).unwrap();
+            assert!(line.epoch <= epoch as u64);
         }
         let later =
             |folder| Status::of(folder).epochs.iter().any(|line| line["epoch"].as_u64() > Some(epoch as u64));

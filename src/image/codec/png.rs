@@ -41,7 +41,9 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let mut reader = decoder.read_info().map_err(error)?;
     // The decoder takes it to be whole, and panics where it is not.
     let indexed = reader.info().color_type == ColorType::Indexed;
-    if indexed && reader.info().palette.as_ref().is_some_and(|p| p.len() % 3 != 0 || p.len() > 3 * 256) {
+    if indexed
+        && reader.info().palette.as_ref().is_some_and(|p| !p.len().is_multiple_of(3) || p.len() > 3 * 256)
+    {
         return Err(damaged("PNG", "its palette is none of up to 256 colours"));
     }
     let size = reader.output_buffer_size().ok_or_else(|| damaged("PNG", "its size overflows"))?;
