@@ -210,9 +210,10 @@ mod tests {
             |palette| of_chunks(&[(b"IHDR", &header), (b"PLTE", palette), (b"IDAT", pixel), (b"IEND", &[])]);
         let image = Image::decode(&of(b"abcdef"), &Limits::default()).unwrap();
         assert_eq!(image.as_u8(), b"abc");
-        for palette in [&b"abcd"[..], &[7; 3 * 257]] {
-            assert!(error(&of(palette)).contains("its palette is none of up to 256 colours"));
+        for palette in ["a", "abcd", "abcde"] {
+            assert!(error(&of(palette.as_bytes())).contains("its palette ends within a colour"));
         }
+        assert!(error(&of(&[7; 3 * 257])).contains("damaged"));
     }
 
     #[test]

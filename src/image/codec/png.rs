@@ -39,12 +39,11 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
         return Err(truncated());
     }
     let mut reader = decoder.read_info().map_err(error)?;
-    // The decoder takes it to be whole, and panics where it is not.
-    let indexed = reader.info().color_type == ColorType::Indexed;
-    if indexed
-        && reader.info().palette.as_ref().is_some_and(|p| !p.len().is_multiple_of(3) || p.len() > 3 * 256)
-    {
-        return Err(damaged("PNG", "its palette is none of up to 256 colours"));
+    // The decoder takes the last colour to be whole, and panics where it is not.
+    let info = reader.info();
+    let cut = info.palette.as_ref().is_some_and(|palette| !palette.len().is_multiple_of(3));
+    if info.color_type == ColorType::Indexed && cut {
+        return Err(damaged("PNG", "its palette ends within a colour"));
     }
     let size = reader.output_buffer_size().ok_or_else(|| damaged("PNG", "its size overflows"))?;
     let (color, depth) = reader.output_color_type();
