@@ -187,10 +187,10 @@ mod tests {
     #[test]
     fn headers_that_lie_are_refused_before_memory_is_taken() {
         assert!(error(&png(2_000_000_000, 2, b"x")).contains("sides of up to 32768"));
-        assert!(error(&png(32_000, 32_000, b"x")).contains("images of up to 1536 MiB"));
+        assert!(error(&png(32_000, 32_000, b"x")).contains("up to 1536 MiB are taken"));
         assert!(error(&png(20_000, 20_000, b"x")).contains("ends early"));
         assert!(error(&png(0, 5, b"x")).contains("PNG"), "{}", error(&png(0, 5, b"x")));
-        // A baseline JPEG header of 60,000 x 60,000 pixels, and one of 20,000 x 20,000 with no data.
+        // A baseline JPEG header of 60,000 x 60,000 pixels, and smaller ones with no data.
         let jpeg = |side: u16| {
             let [a, b] = side.to_be_bytes();
             let mut bytes = vec![0xff, 0xd8, 0xff, 0xc0, 0, 17, 8, a, b, a, b, 3];
@@ -198,7 +198,8 @@ mod tests {
             bytes
         };
         assert!(error(&jpeg(60_000)).contains("sides of up to 32768"), "{}", error(&jpeg(60_000)));
-        assert!(error(&jpeg(20_000)).contains("ends early"), "{}", error(&jpeg(20_000)));
+        assert!(error(&jpeg(20_000)).contains("which take 3433 MiB"), "{}", error(&jpeg(20_000)));
+        assert!(error(&jpeg(13_000)).contains("ends early"), "{}", error(&jpeg(13_000)));
     }
 
     #[test]
@@ -210,10 +211,12 @@ mod tests {
             |palette| of_chunks(&[(b"IHDR", &header), (b"PLTE", palette), (b"IDAT", pixel), (b"IEND", &[])]);
         let image = Image::decode(&of(b"abcdef"), &Limits::default()).unwrap();
         assert_eq!(image.as_u8(), b"abc");
-        for palette in ["a", "abcd", "abcde"] {
-            assert!(error(&of(palette.as_bytes())).contains("its palette ends within a colour"));
+        for palette in ["abcd", "abcde"] {
+            let error = error(&of(palette.as_bytes()));
+            assert!(error.contains("its palette ends within a colour"), "{palette}: {error}");
         }
-        assert!(error(&of(&[7; 3 * 257])).contains("damaged"));
+        // The decoder sees to palettes of no colour, and of too many.
+        assert!([&[7; 1][..], &[7; 3 * 257]].iter().all(|palette| error(&of(palette)).contains("damaged")));
     }
 
     #[test]

@@ -49,22 +49,23 @@ impl Format {
 pub struct Limits {
     /// The longest side in pixels.
     pub side: usize,
-    /// The most bytes of decoded samples.
+    /// The most bytes that decoding takes.
     pub bytes: usize,
     /// The longest file in bytes.
     pub file: u64,
 }
 
 impl Default for Limits {
-    /// Sides to 32,768 pixels, 1.5 GiB of samples (20,000 x 20,000 RGB fits), files to 256 MiB. While a JPEG
-    /// is decoded it takes, beside its file, up to five times its samples: a progressive one's coefficients
-    /// are held.
+    /// Sides to 32,768 pixels, 1.5 GiB while it is decoded, files to 256 MiB. A PNG takes its samples, so that
+    /// 20,000 x 20,000 in RGB fit; a JPEG three times as much, a progressive one, whose coefficients are held,
+    /// five times: 13,000 x 13,000 and 10,000 x 10,000. WebP is between them.
     fn default() -> Self {
         Limits { side: 32_768, bytes: 3 << 29, file: 1 << 28 }
     }
 }
 
 impl Limits {
+    /// Error: the image is empty or too large. Its decoder takes so many bytes for each pixel, all told.
     pub(super) fn check(&self, width: usize, height: usize, bytes_per_pixel: usize) -> Result<()> {
         let bytes = width as u128 * height as u128 * bytes_per_pixel as u128;
         if width == 0 || height == 0 {
@@ -76,8 +77,9 @@ impl Limits {
         }
         if bytes > self.bytes as u128 {
             let (need, most) = (bytes >> 20, self.bytes >> 20);
-            let what =
-                format!("is {width} x {height} pixels, {need} MiB; images of up to {most} MiB are read");
+            let what = format!(
+                "is {width} x {height} pixels, which take {need} MiB to decode; up to {most} MiB are taken"
+            );
             return Err(Error::input(what).remedy("scale it down first"));
         }
         Ok(())

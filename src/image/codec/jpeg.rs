@@ -44,16 +44,18 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     decoder.read_info().map_err(error)?;
     let info = decoder.info().ok_or_else(truncated)?;
     let (width, height) = (usize::from(info.width), usize::from(info.height));
-    limits.check(width, height, info.pixel_format.pixel_bytes())?;
-    // The decoder ends the process where it finds no memory. What is asked for and not touched costs nothing.
-    let times = if info.coding_process == CodingProcess::DctProgressive { 5 } else { 2 };
-    drop(memory::room::<u8>("the image", times * width * height * info.pixel_format.pixel_bytes()));
+    // Planes, the image, and a row of blocks or all coefficients.
+    let times = if info.coding_process == CodingProcess::DctProgressive { 5 } else { 3 };
+    let each = times * info.pixel_format.pixel_bytes();
+    limits.check(width, height, each)?;
     if width.div_ceil(8) * height.div_ceil(8) > bytes.len() * 8 {
         return Err(truncated());
     }
     if segments(bytes).filter(|s| s.marker == SCAN).nth(MOST_SCANS).is_some() {
         return Err(damaged("JPEG", format!("it has more than {MOST_SCANS} scans")));
     }
+    // The decoder ends the process where it finds no memory. What is asked for and not touched costs nothing.
+    drop(memory::room::<u8>("the image", each * width * height));
     let data = match decoder.decode() {
         Err(E::Io(_)) => {
             // With the coefficients that it holds.

@@ -25,7 +25,9 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
     let channels = if decoder.has_alpha() { 4 } else { 3 };
-    limits.check(width, height, channels)?;
+    // Beside the image, four bytes a pixel of a lossless one; planes, colours and the alpha of a lossy one.
+    let own = if decoder.is_lossy() && decoder.has_alpha() { 7 } else { 4 };
+    limits.check(width, height, channels + own)?;
     if lossy_frames(bytes).any(|[w, h]| w > width || h > height) {
         return Err(damaged("WebP", "a frame is larger than the image"));
     }
