@@ -3,6 +3,7 @@
 //! itself.
 
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -22,8 +23,13 @@ impl Lock {
         let file = files::open_to_append(hidden)?;
         match file.try_lock() {
             // Between opening and locking, whoever had it may have given up and removed it.
-            Ok(()) if !is_at(&file, hidden) => Self::take(hidden, what, remedy),
-            Ok(()) => Ok(Lock { _file: Some(file) }),
+            Ok(()) if is_at(&file, hidden).map_err(|e| Error::read(hidden, &e))? => {
+                Ok(Lock { _file: Some(file) })
+            }
+            Ok(()) => {
+                drop(file);
+                Self::take(hidden, what, remedy)
+            }
             Err(TryLockError::WouldBlock) => {
                 Err(Error::input("is being written by another gradus").in_file(what).remedy(remedy))
             }
@@ -32,19 +38,23 @@ impl Lock {
     }
 }
 
-/// Whether the path leads to the open file still.
-fn is_at(file: &File, path: &Path) -> bool {
+/// Whether the path leads to the open file still. Error: that cannot be told.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let place = |about: std::io::Result<std::fs::Metadata>| about.map(|m| (m.dev(), m.ino())).ok();
-        place(file.metadata()) == place(std::fs::metadata(path))
+        let own = file.metadata()?;
+        match std::fs::metadata(path) {
+            Ok(there) => Ok([own.dev(), own.ino()] == [there.dev(), there.ino()]),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
     }
     // Elsewhere no file is removed while it is open.
     #[cfg(not(unix))]
     {
         let _ = (file, path);
-        true
+        Ok(true)
     }
 }
 
@@ -58,12 +68,12 @@ mod tests {
         let hidden = dir.path().join(".lock");
         let (opened, lock) =
             (files::open_to_append(&hidden).unwrap(), Lock::take(&hidden, dir.path(), "").unwrap());
-        assert!(is_at(&opened, &hidden) && Lock::take(&hidden, dir.path(), "").is_err());
+        assert!(is_at(&opened, &hidden).unwrap() && Lock::take(&hidden, dir.path(), "").is_err());
         std::fs::remove_file(&hidden).unwrap();
         drop(lock);
-        assert!(!is_at(&opened, &hidden));
+        assert!(!is_at(&opened, &hidden).unwrap());
         let (_new, again) =
             (Lock::take(&hidden, dir.path(), "").unwrap(), Lock::take(&hidden, dir.path(), ""));
-        assert!(!is_at(&opened, &hidden) && again.is_err());
+        assert!(!is_at(&opened, &hidden).unwrap() && again.is_err());
     }
 }
