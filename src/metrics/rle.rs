@@ -25,8 +25,8 @@ pub const MAX_PIXELS: u64 = 1 << 29;
 const FINE: i64 = 5;
 /// Polygon coordinates stay below this, in pixels.
 const MAX_COORDINATE: f64 = 1e7;
-/// The crossings of an object's polygons with columns: a bound on memory (96 MiB) and time (0.2 s), which a few bytes of
-/// a file can ask for.
+/// The crossings of an object's polygons with columns: a bound on memory and time, for which a few bytes of a
+/// file can ask.
 const MAX_CROSSINGS: usize = 1 << 22;
 
 /// A binary mask of `height` x `width` pixels as run lengths.
