@@ -177,15 +177,17 @@ fn a_state_or_settings_that_lie_are_refused() {
     metadata.remove("crc32c").unwrap();
     checkpoint::save(&path, &state.tensors, &metadata).unwrap();
     let args = fs::read_to_string(run.join("args.json")).unwrap();
-    for (name, value) in [("batch", json!(0)), ("epochs", json!(0)), ("epochs", json!(u64::MAX))] {
+    for (name, value, says) in [
+        ("batch", json!(0), "not within"),
+        ("epochs", json!(0), "not within"),
+        ("epochs", json!(u64::MAX), "not within"),
+        ("lr", json!(0.0), "not a positive number"),
+        ("lr", json!(-0.1), "not a positive number"),
+    ] {
         let mut lying: Value = serde_json::from_str(&args).unwrap();
         lying[name] = value;
         fs::write(run.join("args.json"), lying.to_string()).unwrap();
-        ends(
-            Command::new(env!("CARGO_BIN_EXE_gradus")).args(["train", "--resume"]).arg(&run),
-            2,
-            "not within",
-        );
+        ends(Command::new(env!("CARGO_BIN_EXE_gradus")).args(["train", "--resume"]).arg(&run), 2, says);
     }
     fs::write(run.join("args.json"), args).unwrap();
     assert!(train(&run, 2).status().unwrap().success());

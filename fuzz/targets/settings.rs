@@ -103,6 +103,7 @@ pub fn settings(data: &[u8]) {
         let read: Option<alexnet::Settings> = accepted(edited(ALEXNET.clone(), &mut bytes, WORDS));
         let Some(read) = read else { return };
         assert!((1..=MOST).contains(&read.plan.epochs) && (1..=MOST).contains(&read.plan.batch));
+        assert!(read.plan.lr > 0.0);
         return;
     }
     let Some(read) = accepted::<detector::Settings>(edited(DETECTOR.clone(), &mut bytes, WORDS)) else {
@@ -111,7 +112,8 @@ pub fn settings(data: &[u8]) {
     config(&read.config);
     read.plan.rule();
     for (epoch, batch, batches) in [(0, 0, 1), (0, 9, 10), (read.plan.epochs - 1, MOST - 1, MOST)] {
-        assert!(!read.plan.lr(epoch, batch, batches).is_nan(), "{:?}", read.plan);
+        let lr = read.plan.lr(epoch, batch, batches);
+        assert!(lr >= 0.0 && lr <= read.plan.lr, "{lr} of {:?}", read.plan);
     }
     if let Ok(split) = read.test_split.parse::<TestSplit>() {
         divides(split, 5, read.plan.seed);

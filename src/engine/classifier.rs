@@ -30,6 +30,7 @@ pub struct Plan {
     #[serde(deserialize_with = "super::count")]
     pub batch: usize,
     /// Adam's learning rate.
+    #[serde(deserialize_with = "super::rate")]
     pub lr: f64,
     /// Whether the rate rises to `lr` and falls again, in one cycle over all steps; otherwise it is constant.
     #[serde(default)]

@@ -49,6 +49,7 @@ pub struct Decay {
     #[serde(deserialize_with = "super::count")]
     pub every: usize,
     /// The factor.
+    #[serde(deserialize_with = "super::factor")]
     pub factor: f64,
 }
 
@@ -69,6 +70,7 @@ pub struct Plan {
     #[serde(deserialize_with = "super::count")]
     pub batch: usize,
     /// The learning rate η.
+    #[serde(deserialize_with = "super::rate")]
     pub lr: f64,
     /// What is done with it.
     #[serde(default)]
@@ -370,6 +372,17 @@ mod tests {
         // One batch leaves no step to warm up in; 5000 batches warm up over 1000.
         assert_eq!(plan.lr(0, 0, 1), 0.005);
         assert!(plan.lr(0, 999, 5000) < 0.005 && plan.lr(0, 1000, 5000) == 0.005);
+    }
+
+    #[test]
+    fn a_plan_from_a_file_descends() {
+        let whole = serde_json::to_value(Plan::default()).unwrap();
+        assert_eq!(serde_json::from_value::<Plan>(whole.clone()).unwrap(), Plan::default());
+        for (at, value) in [("/lr", 0.0), ("/lr", -0.1), ("/decay/factor", 1.1), ("/decay/factor", -0.1)] {
+            let mut lying = whole.clone();
+            *lying.pointer_mut(at).unwrap() = value.into();
+            assert!(serde_json::from_value::<Plan>(lying).is_err(), "{at} {value}");
+        }
     }
 
     #[test]

@@ -28,6 +28,24 @@ fn count<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     }
 }
 
+/// A learning rate: with any other than a positive one nothing descends.
+fn rate<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let rate = f64::deserialize(from)?;
+    match rate.is_finite() && rate > 0.0 {
+        true => Ok(rate),
+        false => Err(D::Error::custom(format!("a learning rate is {rate}, not a positive number"))),
+    }
+}
+
+/// To how much of itself a rate falls: from 0 to 1.
+fn factor<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let factor = f64::deserialize(from)?;
+    match (0.0..=1.0).contains(&factor) {
+        true => Ok(factor),
+        false => Err(D::Error::custom(format!("a factor is {factor}, not within 0 and 1"))),
+    }
+}
+
 /// A precision in settings, by its name. Runs that were begun before there was a choice have f32, the
 /// default.
 mod named_precision {

@@ -106,31 +106,48 @@ fn descent(q: Descending) -> Result<Value> {
     }))
 }
 
+/// Which filter `/api/filter` is asked for.
 #[derive(Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-enum Filtering {
-    Weights { weights: Kernel3, divisor: i32 },
-    Name { name: String },
+pub enum Filtering {
+    /// One with these weights, divided.
+    Weights {
+        /// Row by row.
+        weights: Kernel3,
+        /// Not 0.
+        divisor: i32,
+    },
+    /// One of the lesson's.
+    Name {
+        /// What it is called there.
+        name: String,
+    },
 }
 
 static PHOTOGRAPH: LazyLock<Result<Image, String>> =
     LazyLock::new(|| photograph(PHOTO).map_err(|e| e.to_string()));
 
+impl TryFrom<Filtering> for Filter {
+    type Error = Error;
+
+    fn try_from(q: Filtering) -> Result<Self> {
+        match q {
+            Filtering::Name { name } => {
+                find(&name).copied().ok_or_else(|| Error::input(format!("there is no filter `{name}`")))
+            }
+            Filtering::Weights { divisor: 0, .. } => Err(Error::input("the divisor is 0")),
+            Filtering::Weights { weights, divisor } => {
+                for v in weights.as_flattened().iter().chain([&divisor]) {
+                    bounded("a weight or the divisor", f64::from(*v))?;
+                }
+                Ok(Filter { name: "yours", kind: Kind::Linear { weights, divisor }, why: "" })
+            }
+        }
+    }
+}
+
 fn filtered(q: Filtering) -> Result<Value> {
-    let f = match q {
-        Filtering::Name { name } => {
-            *find(&name).ok_or_else(|| Error::input(format!("there is no filter `{name}`")))?
-        }
-        Filtering::Weights { weights, divisor } => {
-            if divisor == 0 {
-                return Err(Error::input("the divisor is 0"));
-            }
-            for v in weights.as_flattened().iter().chain([&divisor]) {
-                bounded("a weight or the divisor", f64::from(*v))?;
-            }
-            Filter { name: "yours", kind: Kind::Linear { weights, divisor }, why: "" }
-        }
-    };
+    let f = Filter::try_from(q)?;
     let photo = PHOTOGRAPH.as_ref().map_err(|e| Error::failure(e.as_str()))?;
     let result = filter(&f, photo, Border::Reflect, Shown::Signed);
     let picture = |image: &Image| image.encode_png().map(|png| STANDARD.encode(png));

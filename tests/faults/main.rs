@@ -7,8 +7,8 @@
 //! (`folder.rs`).
 //!
 //! A sample of all that by default. With `GRADUS_FAULTS=all` all of it; with `GRADUS_FAULTS=programs` the
-//! sample and, killed at random calls, the command itself (`programs.rs`); with any other text those cases whose
-//! names hold it.
+//! sample and, killed at random calls, the command itself (`programs.rs`), with `GRADUS_FAULTS=moments` the same at
+//! random moments; with any other text those cases whose names hold it.
 
 mod cases;
 mod child;
@@ -50,14 +50,16 @@ fn campaign() -> ExitCode {
     println!("{} calls on {} runs' folders: {} cases", place.calls(), place.scenes(), all.len());
     Rng::seed(22).shuffle(&mut all);
     let chosen = match what.as_str() {
-        "" | "programs" => sample(all),
+        "" | "programs" | "moments" => sample(all),
         "all" => all,
         text => all.into_iter().filter(|case| place.name(case).contains(text)).collect(),
     };
     let (outcomes, mut findings) = meet(&place, &chosen);
     tell(&chosen, &outcomes);
-    if what == "programs" {
-        findings.extend(programs::killed(temporary.path()));
+    match what.as_str() {
+        "programs" => findings.extend(programs::killed(temporary.path())),
+        "moments" => findings.extend(programs::killed_at_moments(temporary.path())),
+        _ => {}
     }
     findings.iter().for_each(|finding| println!("FINDING: {finding}"));
     println!("{} findings, {:.0} s", findings.len(), start.elapsed().as_secs_f64());

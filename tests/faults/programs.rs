@@ -1,14 +1,20 @@
 //! The command itself, killed: a classifier and a detector, whose states are hundreds of megabytes and whose
-//! threads are several. Each is killed at file calls drawn at random, goes on, and ends with the same weights.
+//! threads are several. Each is killed at file calls, or at moments, drawn at random, goes on, and ends with the same
+//! weights.
 
 use crate::folder::{self, Contents};
 use crate::strace::{Call, Fault, Program};
 use gradus_core::Rng;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-/// Of each program.
+/// At file calls, of each program.
 const KILLS: usize = 10;
+/// At moments, of each program.
+const MOMENTS: usize = 500;
+/// A run that is killed again and again is let alone after so many kills, so that it ends.
+const OF_A_RUN: usize = 5;
 
 /// Each program's name and arguments.
 const PROGRAMS: [(&str, &str); 2] = [
@@ -36,7 +42,69 @@ fn weights(folder: &Path) -> Contents {
     contents
 }
 
-/// Kills them. Returns what is lost.
+/// A run's folder where a program leaves nothing out, and what it leaves there; how long it takes.
+fn whole(name: &str, arguments: &str, folder: &Path) -> Result<(Contents, Duration), String> {
+    let start = Instant::now();
+    let ended = program(arguments, folder).run();
+    let took = start.elapsed();
+    if ended.code != Some(0) {
+        return Err(format!("{name} ends with {:?}: {}", ended.code, ended.said.trim()));
+    }
+    let left = weights(folder);
+    fs::remove_dir_all(folder).expect("a run's folder");
+    Ok((left, took))
+}
+
+/// Kills them at moments that are drawn at random, each run several times. Returns what is lost.
+pub fn killed_at_moments(root: &Path) -> Vec<String> {
+    let mut findings = Vec::new();
+    let mut rng = Rng::seed(23);
+    for (name, arguments) in PROGRAMS {
+        let folder = root.join(name);
+        let (left, takes) = match whole(name, arguments, &folder) {
+            Ok(whole) => whole,
+            Err(what) => {
+                findings.push(what);
+                continue;
+            }
+        };
+        let (mut kills, mut runs, mut of_this) = (0, 0, 0);
+        while kills < MOMENTS || of_this > 0 {
+            let patience = takes.mul_f64(rng.range(0.0, 1.0));
+            let ended = match of_this < OF_A_RUN && kills < MOMENTS {
+                true => program(arguments, &folder).run_for(patience),
+                false => program(arguments, &folder).run(),
+            };
+            match ended.code {
+                None if ended.said.contains("panicked") => {
+                    findings.push(format!("{name} panics: {}", ended.said.trim()));
+                    break;
+                }
+                None => {
+                    kills += 1;
+                    of_this += 1;
+                    continue;
+                }
+                Some(0) => {
+                    let lost = folder::difference(&left, &weights(&folder));
+                    findings.extend(
+                        lost.map(|what| format!("{name}, run {runs}, killed {of_this} times: {what}")),
+                    );
+                }
+                Some(code) => findings.push(format!("{name} ends with {code}: {}", ended.said.trim())),
+            }
+            (runs, of_this) = (runs + 1, 0);
+            let _ = fs::remove_dir_all(&folder);
+            if runs % 20 == 0 {
+                println!("{name}: {kills} kills of {runs} runs, {} findings", findings.len());
+            }
+        }
+        println!("{name}: {kills} kills of {runs} runs, which took {:.1} s unbroken", takes.as_secs_f64());
+    }
+    findings
+}
+
+/// Kills them at file calls. Returns what is lost.
 pub fn killed(root: &Path) -> Vec<String> {
     let mut findings = Vec::new();
     for (name, arguments) in PROGRAMS {

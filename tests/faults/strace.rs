@@ -53,7 +53,7 @@ pub struct Call {
 pub struct Ended {
     /// Its exit code; None where a signal ended it.
     pub code: Option<i32>,
-    /// Whether its end was waited for in vain.
+    /// Whether its end was waited for in vain, and it was killed.
     pub hung: bool,
     /// What it said on standard error.
     pub said: String,
@@ -87,7 +87,12 @@ pub struct Program {
 impl Program {
     /// Runs it, without strace.
     pub fn run(&self) -> Ended {
-        ended(Command::new(&self.path).args(&self.arguments), None)
+        self.run_for(PATIENCE)
+    }
+
+    /// Runs it, without strace, and kills it when so much time is over.
+    pub fn run_for(&self, patience: Duration) -> Ended {
+        ended(Command::new(&self.path).args(&self.arguments), None, patience)
     }
 
     /// Runs it, and tells its calls on a folder, in their order.
@@ -107,35 +112,30 @@ impl Program {
         strace.args(["-qq", "-y", "-s", "0", "-o"]).arg(log).args(self.threads.then_some("-f"));
         strace.args(what.iter().flat_map(|what| ["-e", what]));
         strace.arg("--").arg(&self.path).args(&self.arguments);
-        ended(&mut strace, Some(log))
+        ended(&mut strace, Some(log), PATIENCE)
     }
 }
 
-fn ended(command: &mut Command, log: Option<&Path>) -> Ended {
+fn ended(command: &mut Command, log: Option<&Path>, patience: Duration) -> Ended {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program");
     let stderr = child.stderr.take().expect("a pipe");
     // It says less than a pipe holds, but strace may outlive what it runs.
     let said = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default());
     let start = Instant::now();
-    let status = loop {
+    let (status, hung) = loop {
         match child.try_wait().expect("a child") {
-            Some(status) => break status,
-            None if start.elapsed() > PATIENCE => {
+            Some(status) => break (status, false),
+            None if start.elapsed() > patience => {
                 let _ = child.kill();
-                break child.wait().expect("a child");
+                break (child.wait().expect("a child"), true);
             }
-            None => std::thread::sleep(Duration::from_millis(2)),
+            None => std::thread::sleep(Duration::from_millis(1)),
         }
     };
     let said = said.join().expect("what was said");
     let trace = log.map(|log| fs::read(log).unwrap_or_default()).unwrap_or_default();
-    let code = status.code().filter(|_| start.elapsed() <= PATIENCE);
-    Ended {
-        code,
-        hung: start.elapsed() > PATIENCE,
-        said,
-        trace: String::from_utf8_lossy(&trace).into_owned(),
-    }
+    let code = status.code().filter(|_| !hung);
+    Ended { code, hung, said, trace: String::from_utf8_lossy(&trace).into_owned() }
 }
 
 /// The calls in a trace that are on a folder, or on standard error.
