@@ -6,6 +6,7 @@
 
 use crate::say;
 use gradus_core::{OutOfMemory, memory};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -123,6 +124,15 @@ impl Error {
         }
     }
 
+    /// Which of the three it is: `input`, `failure` or `interrupted`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::Input(_) => "input",
+            Error::Failure(_) => "failure",
+            Error::Interrupted(_) => "interrupted",
+        }
+    }
+
     /// What this error tells.
     pub fn message(&self) -> &Message {
         match self {
@@ -134,6 +144,19 @@ impl Error {
         match self {
             Error::Input(m) | Error::Failure(m) | Error::Interrupted(m) => m,
         }
+    }
+}
+
+/// `{kind, file, message, remedy}`, of which file and remedy may be null.
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Message { what, file, remedy } = self.message();
+        let mut fields = to.serialize_struct("Error", 4)?;
+        fields.serialize_field("kind", self.kind())?;
+        fields.serialize_field("file", &file.as_ref().map(|file| file.display().to_string()))?;
+        fields.serialize_field("message", what)?;
+        fields.serialize_field("remedy", remedy)?;
+        fields.end()
     }
 }
 
@@ -172,6 +195,17 @@ mod tests {
             Error::interrupted("state saved in runs/a").to_string(),
             "interrupted; state saved in runs/a"
         );
+    }
+
+    #[test]
+    fn as_json_it_has_its_parts() {
+        let e = Error::input("ends early").in_file("a.png").remedy("download it again");
+        let parts = serde_json::json!({
+            "kind": "input", "file": "a.png", "message": "ends early", "remedy": "download it again"
+        });
+        assert_eq!(serde_json::to_value(&e).unwrap(), parts);
+        let bare = serde_json::to_value(Error::failure("x")).unwrap();
+        assert_eq!((&bare["kind"], &bare["file"]), (&"failure".into(), &serde_json::Value::Null));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use gradus_core::memory;
@@ -105,6 +105,19 @@ pub fn exists(path: impl AsRef<Path>) -> Result<bool> {
     path.try_exists().map_err(|e| Error::read(path, &e))
 }
 
+/// The path, or `path-2`, `path-3` and so on: the first at which there is nothing.
+pub fn numbered(path: impl Into<PathBuf>) -> Result<PathBuf> {
+    let path = path.into();
+    let mut free = path.clone();
+    for number in 2.. {
+        if !exists(&free)? {
+            break;
+        }
+        free = format!("{}-{number}", path.display()).into();
+    }
+    Ok(free)
+}
+
 /// What a folder holds, in the order of the names: file systems tell it in any.
 pub fn entries(folder: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
     let mut found = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
@@ -144,6 +157,17 @@ mod tests {
         write_atomic(&path, b"two").unwrap();
         assert_eq!(read(&path, 3).unwrap(), b"two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_first_free_number_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        assert_eq!(numbered(at("run")).unwrap(), at("run"));
+        for name in ["run", "run-2", "run-4"] {
+            create_folder(at(name)).unwrap();
+        }
+        assert_eq!(numbered(at("run")).unwrap(), at("run-3"));
     }
 
     #[test]

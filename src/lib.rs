@@ -66,6 +66,7 @@ mod lock;
 pub mod looks;
 pub mod memory;
 pub mod metrics;
+pub mod numbers;
 pub mod plot;
 pub mod profile;
 pub mod progress;

@@ -1,10 +1,10 @@
 //! What is written by one process at a time: whoever writes it holds a lock on a hidden file beside it. The
-//! system takes the lock back when the process ends, however it ends, so the file that stays says nothing by
-//! itself.
+//! system takes the lock back when the process ends, however it ends, so a file that is left says nothing by
+//! itself. Where the process does end by itself, it takes the file away.
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -13,7 +13,17 @@ use crate::files;
 #[derive(Debug)]
 pub(crate) struct Lock {
     /// None where the file system knows no locks.
-    _file: Option<File>,
+    file: Option<File>,
+    hidden: PathBuf,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Whoever holds the lock on the file at this path is the one who may remove it.
+        if self.file.as_ref().is_none_or(|file| is_at(file, &self.hidden).unwrap_or(false)) {
+            let _ = std::fs::remove_file(&self.hidden);
+        }
+    }
 }
 
 impl Lock {
@@ -24,7 +34,7 @@ impl Lock {
         match file.try_lock() {
             // Between opening and locking, whoever had it may have given up and removed it.
             Ok(()) if is_at(&file, hidden).map_err(|e| Error::read(hidden, &e))? => {
-                Ok(Lock { _file: Some(file) })
+                Ok(Lock { file: Some(file), hidden: hidden.into() })
             }
             Ok(()) => {
                 drop(file);
@@ -33,7 +43,7 @@ impl Lock {
             Err(TryLockError::WouldBlock) => {
                 Err(Error::input("is being written by another gradus").in_file(what).remedy(remedy))
             }
-            Err(TryLockError::Error(_)) => Ok(Lock { _file: None }),
+            Err(TryLockError::Error(_)) => Ok(Lock { file: None, hidden: hidden.into() }),
         }
     }
 }
@@ -75,5 +85,20 @@ mod tests {
         let (_new, again) =
             (Lock::take(&hidden, dir.path(), "").unwrap(), Lock::take(&hidden, dir.path(), ""));
         assert!(!is_at(&opened, &hidden).unwrap() && again.is_err());
+    }
+
+    #[test]
+    fn its_file_goes_with_it_and_nobody_elses() {
+        let dir = tempfile::tempdir().unwrap();
+        let hidden = dir.path().join(".lock");
+        drop(Lock::take(&hidden, dir.path(), "").unwrap());
+        assert!(!hidden.exists());
+        let old = Lock::take(&hidden, dir.path(), "").unwrap();
+        std::fs::remove_file(&hidden).unwrap();
+        let new = Lock::take(&hidden, dir.path(), "").unwrap();
+        drop(old);
+        assert!(hidden.exists() && Lock::take(&hidden, dir.path(), "").is_err());
+        drop(new);
+        assert!(!hidden.exists());
     }
 }

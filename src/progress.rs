@@ -2,7 +2,7 @@
 //! elsewhere.
 
 use crate::error::Result;
-use crate::interrupt;
+use crate::{interrupt, say};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
 use std::io::IsTerminal;
@@ -39,7 +39,7 @@ impl Progress {
     /// Work of `total` units, of which `done` were done before.
     pub fn new(label: impl Into<String>, unit: &'static str, total: u64, done: u64) -> Self {
         let label = label.into();
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = (std::io::stderr().is_terminal() && !say::quiet()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
             let style = ProgressStyle::with_template("{prefix} {wide_bar:.cyan/blue} {pos}/{len} {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -7,12 +7,34 @@
 use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Says a line on standard error, with [`format!`]'s arguments.
+/// Says a line on standard error, with [`format!`]'s arguments, unless only what is wrong is to be said.
 macro_rules! say {
     ($($arguments:tt)*) => {
-        $crate::say::line(&format!($($arguments)*))
+        if !$crate::say::quiet() {
+            $crate::say::line(&format!($($arguments)*))
+        }
     };
+}
+
+/// Says what is wrong, whether or not all else is to be said.
+macro_rules! warning {
+    ($($arguments:tt)*) => {
+        $crate::say::line(&format!("warning: {}", format_args!($($arguments)*)))
+    };
+}
+
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on only what is wrong is said.
+pub(crate) fn only_what_is_wrong() {
+    QUIET.store(true, Relaxed);
+}
+
+/// Whether only what is wrong is to be said.
+pub(crate) fn quiet() -> bool {
+    QUIET.load(Relaxed)
 }
 
 /// Nobody reads more than so many bytes at a time; a name in a file may be of any length.

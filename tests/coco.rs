@@ -5,6 +5,8 @@
 use gradus::data::coco::json::Instances;
 use gradus::metrics::coco::{Detection, GroundTruth, Kind, NAMES, evaluate};
 use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
 
 /// Both sum up to 10 x 101 precisions for each category; in another order, a sum of n terms of at most 1 is
 /// off by at most n/2 units of 2^-53, relative to the terms' sum.
@@ -40,6 +42,75 @@ fn toys_have_pycocotools_numbers() {
         crowd > 20 && bare > 40 && zero > 3,
         "{crowd} crowd regions, {bare} without a mask, {zero} of id 0"
     );
+}
+
+/// What `gradus evaluate --detections` prints.
+fn judged(results: &Path, annotations: &Path) -> Value {
+    let out = Command::new(env!("CARGO_BIN_EXE_gradus"))
+        .args(["evaluate", "--json", "--detections"])
+        .arg(results)
+        .arg("--data")
+        .arg(annotations)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+#[test]
+fn results_are_judged_without_a_network() {
+    let toys: Vec<Value> = serde_json::from_str(include_str!("coco/toys.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, value: &Value| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, value.to_string()).unwrap();
+        path
+    };
+    for toy in &toys[..4] {
+        let annotations = write("instances.json", &toy["instances"]);
+        let boxes = judged(&write("boxes.json", &toy["boxes"]), &annotations);
+        let masks = judged(&write("masks.json", &toy["masks"]), &annotations);
+        for (got, want) in [(&boxes["box"], &toy["box"]), (&masks["mask"], &toy["mask"])] {
+            for k in 0..12 {
+                let [got, want] = [got, want].map(|numbers| numbers[k].as_f64().unwrap());
+                assert!((got - want).abs() <= TOLERANCE, "{k}: {got}, not {want}");
+            }
+        }
+        assert_eq!(boxes["mask"], Value::Null);
+        let classes = boxes["classes"].as_array().unwrap();
+        assert_eq!(classes.len(), toy["instances"]["categories"].as_array().unwrap().len());
+    }
+}
+
+#[cfg(feature = "real-data")]
+#[test]
+fn the_golden_cases_are_judged_as_pycocotools_judges_them() {
+    let data = std::env::var("GRADUS_TEST_DATA").expect("GRADUS_TEST_DATA names the folder of the data");
+    let cases = Path::new(&data).join("golden/coco_eval");
+    let mut compared = 0;
+    for case in std::fs::read_dir(&cases).unwrap() {
+        let case = case.unwrap().path();
+        let expected: Value =
+            serde_json::from_slice(&std::fs::read(case.join("expected.json")).unwrap()).unwrap();
+        for (results, own, theirs) in [("dt_bbox.json", "box", "bbox"), ("dt_segm.json", "mask", "segm")] {
+            let got = judged(&case.join(results), &case.join("gt.json"));
+            // Of no detections nobody can tell whether they have masks.
+            if got["detections"] == 0 && own == "mask" {
+                continue;
+            }
+            for (k, name) in NAMES.iter().enumerate() {
+                let want = expected[theirs]["stats"][*name].as_f64().unwrap();
+                let got = got[own][k].as_f64().unwrap();
+                assert!(
+                    (got - want).abs() <= TOLERANCE,
+                    "{} {own} {name}: {got}, not {want}",
+                    case.display()
+                );
+            }
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 9);
 }
 
 #[cfg(feature = "real-data")]

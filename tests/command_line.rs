@@ -105,6 +105,16 @@ fn a_run_leaves_its_folder_and_can_be_used() {
     let evaluated = gradus(&["evaluate", &run, "--data", "synthetic:48", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&evaluated.stdout).unwrap();
     assert_eq!((json["split"].as_str(), json["images"].as_u64()), (Some("test"), Some(8)));
+    let of_classes =
+        json["classes"].as_array().unwrap().iter().map(|class| class["images"].as_u64().unwrap());
+    assert_eq!(of_classes.sum::<u64>(), 8);
+    let judged = folder.path().join("judged");
+    let leave = ["evaluate", &run, "--data", "synthetic:48", "-o", judged.to_str().unwrap()];
+    assert!(gradus(&leave).status.success() && judged.join("confusion_matrix.png").is_file());
+    let matrix: serde_json::Value =
+        serde_json::from_slice(&fs::read(judged.join("confusion_matrix.json")).unwrap()).unwrap();
+    assert_eq!(matrix["counts"].as_array().unwrap().len(), matrix["classes"].as_array().unwrap().len());
+    refused(&leave, &["confusion_matrix.png", "exists already"]);
 
     let picture = format!("{run}/train_batch0.png");
     let predicted = gradus(&["predict", &run, &picture, "--json"]);
@@ -112,6 +122,12 @@ fn a_run_leaves_its_folder_and_can_be_used() {
     let top = json[0]["top"].as_array().unwrap();
     assert_eq!(top.len(), 5);
     assert!(top[0]["probability"].as_f64() >= top[4]["probability"].as_f64());
+
+    // A folder is its pictures.
+    let predicted = gradus(&["predict", &run, &run, "--json", "--quiet"]);
+    let json: serde_json::Value = serde_json::from_slice(&predicted.stdout).unwrap();
+    assert!(json.as_array().unwrap().len() >= pictures.len() && predicted.stderr.is_empty());
+    refused(&["predict", &run, &format!("{run}/weights")], &["weights", "holds no PNG"]);
 
     reported(&run, folder.path());
 
@@ -128,6 +144,50 @@ fn a_run_leaves_its_folder_and_can_be_used() {
     let cut = folder.path().join("cut.safetensors");
     fs::write(&cut, bytes).unwrap();
     refused(&["predict", cut.to_str().unwrap(), &picture], &["cut.safetensors", "damaged"]);
+
+    // What only resuming needs may go; then nothing is begun anew in silence.
+    let done = gradus(&["train", "--resume", &run, "--drop-state"]);
+    assert!(done.status.success() && !Path::new(&run).join("state/state.safetensors").exists());
+    assert!(gradus(&["predict", &run, &picture]).status.success());
+    refused(&["train", "--resume", &run, "--epochs", "2"], &["--drop-state", "--out"]);
+}
+
+#[test]
+fn an_error_is_one_json_value_where_that_is_asked_for() {
+    for (args, code, kind, words) in [
+        (&["iou", "1,2", "0,0,1,1", "--json"][..], 2, "input", "is not a box"),
+        (&["predict", "none.pth", "x.png", "--json"], 2, "input", "cannot be read"),
+        (&["bench", "--json"], 2, "input", "subcommand"),
+        (&["train", "alexnet", "--epochs", "0", "--json"], 2, "input", "at least 1"),
+    ] {
+        let out = gradus(args);
+        let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        let error = &json["error"];
+        assert_eq!((out.status.code(), error["kind"].as_str()), (Some(code), Some(kind)), "{args:?}");
+        assert!(error["message"].as_str().unwrap().contains(words), "{args:?}: {json}");
+    }
+    let missing = gradus(&["predict", "none.pth", "x.png", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&missing.stdout).unwrap();
+    assert_eq!(json["error"]["file"], "none.pth");
+    // A result that is printed beside an error is the one value.
+    let some = gradus(&["predict", "none.pth", "x.png", "y.png"]);
+    assert!(some.stdout.is_empty());
+}
+
+#[test]
+fn shells_and_man_are_served() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = gradus(&["completions", shell]);
+        assert!(script.status.success() && text(&script.stdout).contains("lr-range"), "{shell}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    assert!(gradus(&["man", "-o", out]).status.success());
+    for page in ["gradus", "gradus-iou", "gradus-train-detector"] {
+        let page = fs::read_to_string(folder.path().join(format!("{page}.1"))).unwrap();
+        assert!(page.starts_with(".ie") || page.contains(".TH"), "{page}");
+    }
+    refused(&["man", "-o", out], &["exists already", "--force"]);
 }
 
 #[test]
@@ -154,6 +214,10 @@ fn bad_arguments_are_refused() {
     refused(&["train", "alexnet", "--data", "synthetic", "--lr", "-1"], &["--lr -1", "positive"]);
     refused(&["train", "alexnet", "--data", "synthetic:x"], &["synthetic:N"]);
     refused(&["no-such-command"], &["no-such-command"]);
+    refused(&["filtr", "all", "x.png", "-o", "y"], &["filter"]);
+    refused(&["detect", "x", "y.png", "--score", "1.5"], &["from 0 to 1"]);
+    refused(&["train", "alexnet", "--resume"], &["--out"]);
+    refused(&["watch", "no-such-run"], &["is not there"]);
     let out = Command::new(env!("CARGO_BIN_EXE_gradus"))
         .args(["bench", "gemm"])
         .env("GRADUS_ISA", "mmx")
@@ -294,11 +358,19 @@ fn pictures_are_drawn_and_not_overwritten() {
 /// What a command does not use, its help does not offer.
 #[test]
 fn help_offers_what_is_used() {
-    for (command, computes) in [("fetch", false), ("watch", false), ("predict", true)] {
+    let options = ["--seed", "--precision", "--threads", "--profile"];
+    for (command, used) in [
+        ("fetch", &[][..]),
+        ("watch", &[]),
+        ("iou", &[]),
+        ("filter", &["--threads"]),
+        ("predict", &["--precision", "--threads", "--profile"]),
+        ("lr-range", &options),
+    ] {
         let help = text(&gradus(&[command, "--help"]).stdout);
-        assert!(help.contains("--json"), "{help}");
-        for option in ["--seed", "--precision", "--threads", "--profile"] {
-            assert_eq!(help.contains(option), computes, "{command} {option}: {help}");
+        assert!(help.contains("--json") && help.contains("Options of every command"), "{help}");
+        for option in options {
+            assert_eq!(help.contains(option), used.contains(&option), "{command} {option}: {help}");
         }
     }
 }

@@ -21,7 +21,8 @@ const PAGES: [&str; 5] = [
     include_str!("../benches/README.md"),
 ];
 /// What stands in for data, and what makes a training brief.
-const INSTEAD: [(&str, &str); 4] = [
+const INSTEAD: [(&str, &str); 5] = [
+    ("check data/PennFudanPed", "check synthetic:50"),
     ("--data photos", "--data synthetic:48"),
     ("cifar-10-binary.tar.gz", "synthetic:48"),
     ("--data data/PennFudanPed", "--data synthetic:6:64x48"),

@@ -107,7 +107,7 @@ fn a_thousand_connections_keep_no_user_waiting() {
                 while !done.load(SeqCst) {
                     let asked = (0..30).map(|_| {
                         let mut stream = page.connect();
-                        stream.write_all(page.request("/api/run").as_bytes()).map(|()| stream)
+                        stream.write_all(page.request("/api/runs").as_bytes()).map(|()| stream)
                     });
                     for stream in asked.collect::<Vec<_>>() {
                         let read = stream.and_then(|mut stream| stream.read_to_end(&mut Vec::new()));
@@ -116,7 +116,7 @@ fn a_thousand_connections_keep_no_user_waiting() {
                 }
             });
         }
-        let slowest = page.answers("/api/run", 10).max(page.answers("/", 10));
+        let slowest = page.answers("/api/runs", 10).max(page.answers("/", 10));
         done.store(true, SeqCst);
         slowest
     });
@@ -157,13 +157,13 @@ fn a_log_of_sixty_mebibytes_takes_no_memory_to_follow() {
         .collect();
     std::fs::write(folder.path().join("log.jsonl"), log).unwrap();
     let page = Page::of(&["watch", folder.path().to_str().unwrap()], 64);
-    page.ask("/api/run").unwrap();
+    page.ask("/api/runs").unwrap();
     if let Some(mebibytes) = peak(page.program.id()) {
         println!("{mebibytes} MiB");
         assert!(mebibytes < 100, "{mebibytes} MiB");
     }
     // What was read is not read again.
-    page.answers("/api/run", 3);
+    page.answers("/api/runs", 3);
 }
 
 /// The most memory that a process has used, in MiB, where the system tells.

@@ -194,7 +194,7 @@ pub fn lab_filter(data: &[u8]) {
 }
 
 thread_local! {
-    static RUN: (TempDir, Mutex<Follower>) = {
+    static RUN: (TempDir, [Mutex<Follower>; 1]) = {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("run")).unwrap();
         for name in ["secret", "run/secret.png", "run/weights.safetensors"] {
@@ -202,14 +202,20 @@ thread_local! {
         }
         fs::write(folder.path().join("run/results.png"), "a picture").unwrap();
         let follower = Follower::new(folder.path().join("run"));
-        (folder, Mutex::new(follower))
+        (folder, [Mutex::new(follower)])
     };
 }
 
 /// What the page that follows a run asks.
 pub fn watch(data: &[u8]) {
-    let paths =
-        ["/", "/api/run", "/pictures/results.png", "/pictures/secret.png", "/pictures/../secret", "/secret"];
+    let paths = [
+        "/",
+        "/api/runs",
+        "/pictures/0/results.png",
+        "/pictures/0/secret.png",
+        "/pictures/0/../secret",
+        "/pictures/1/x",
+    ];
     let request = request(&mut Bytes(data), &paths);
     let response = RUN.with(|(_, follower)| watch_page::answer(follower, &request));
     is_answered(&response);

@@ -1,6 +1,6 @@
 //! `gradus compare`: two detectors side by side.
 
-use super::options::Global;
+use super::options::{Global, fraction};
 use super::output::draw;
 use crate::comparison::{Question, compare};
 use crate::engine::files::Weights;
@@ -32,8 +32,8 @@ pub struct Compare {
     /// The folder for page, pictures and JSON
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
-    /// The least score that is shown
-    #[arg(long, default_value_t = 0.5)]
+    /// The least score that is shown, from 0 to 1
+    #[arg(long, default_value_t = 0.5, value_parser = fraction)]
     score: f32,
     /// The weights after the last epoch (last), or those of the greatest test AP (best)
     #[arg(long, value_enum, default_value_t = Weights::Last, hide_possible_values = true)]

@@ -1,7 +1,7 @@
 //! `gradus detect`: where are the objects in these pictures?
 
-use super::options::{Global, at_least_one};
-use super::output::{List, each_picture};
+use super::options::{Global, at_least_one, fraction};
+use super::output::{List, each_picture, pictures};
 use crate::data::coco;
 use crate::data::coco::json::{ImageInfo, ImageName, Instances, results_to_json};
 use crate::data::description::{Faults, Outcome};
@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 /// Find objects: pictures with boxes, scores and masks, and the detections as JSON
 #[derive(Args)]
 #[command(after_help = "Examples:
-  gradus detect runs/detector street.jpg -o found
+  gradus detect runs/detector street.jpg
+  gradus detect runs/detector photos/ -o photos-found
   gradus detect fasterrcnn_resnet50_fpn_coco-258fb6c6.pth *.jpg -o found --score 0.7 --json
   gradus detect runs/detector val2017/*.jpg -o found --score 0.05 --annotations instances_val2017.json
 
@@ -35,14 +36,14 @@ pub struct Detect {
     model: PathBuf,
     #[command(flatten)]
     key: Key,
-    /// PNG, JPEG or WebP files
+    /// PNG, JPEG or WebP files, or folders of them
     #[arg(required = true)]
     images: Vec<PathBuf>,
-    /// The folder for pictures and detections.json
+    /// The folder for pictures and detections.json [default: found, or the first of found-2, found-3 ... that is free]
     #[arg(short, long, value_name = "DIR")]
-    out: PathBuf,
-    /// The least score that is shown
-    #[arg(long, default_value_t = 0.5)]
+    out: Option<PathBuf>,
+    /// The least score that is shown, from 0 to 1
+    #[arg(long, default_value_t = 0.5, value_parser = fraction)]
     score: f32,
     /// COCO's instances that list these images: detections.json takes its ids of images and of categories
     #[arg(long, value_name = "FILE")]
@@ -67,6 +68,9 @@ pub struct Detect {
     force: bool,
 }
 
+/// Where no folder is named.
+const FOUND: &str = "found";
+
 impl fmt::Display for FoundIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} found", self.image, self.detections.len())?;
@@ -80,40 +84,47 @@ impl fmt::Display for FoundIn {
 impl Detect {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        let list = self.out.join("detections.json");
+        let out = match &self.out {
+            Some(out) => out.clone(),
+            None if self.force => FOUND.into(),
+            None => files::numbered(FOUND)?,
+        };
+        let list = out.join("detections.json");
         if !self.force && files::exists(&list)? {
             return Err(Error::input("holds detections already")
-                .in_file(&self.out)
+                .in_file(&out)
                 .remedy("name another folder, or --force"));
         }
+        let images = pictures(&self.images)?;
         let mut model =
             DetectorModel::open(&self.model, self.key.or(self.weights), [self.min_size, self.max_size])?;
         model.net.precision = global.precision;
         let names = match &self.annotations {
-            Some(file) => Names::of_instances(file, &self.images, &model)?,
-            None => Names::numbers(&self.images, &model),
+            Some(file) => Names::of_instances(file, &images, &model)?,
+            None => Names::numbers(&images, &model),
         };
-        files::create_folder(&self.out)?;
+        files::create_folder(&out)?;
         let mut results = Vec::new();
         let read = |k: usize| {
-            let image = coco::read(&self.images[k], names.images[k].size)?;
-            detection::bounded(&image).map_err(|e| e.in_file(&self.images[k]))?;
+            let image = coco::read(&images[k], names.images[k].size)?;
+            detection::bounded(&image).map_err(|e| e.in_file(&images[k]))?;
             Ok(image)
         };
-        let (all, verdict) = each_picture(&self.images, self.skip_bad, read, |k, image| {
-            let picture = Picture { path: &self.images[k], image, id: k as i64 };
+        let (all, verdict) = each_picture(&images, self.skip_bad, read, |k, image| {
+            let picture = Picture { path: &images[k], image, id: k as i64 };
             let (found, own, drawn) =
                 find(&model, &names.categories, &picture, self.score, None, self.plain)?;
-            drawn.save_png(self.out.join(picture_name(&self.images, k) + ".png"))?;
+            drawn.save_png(out.join(picture_name(&images, k) + ".png"))?;
             results.extend(own);
             Ok(found)
         })?;
         let name = |k: i64| {
             let k = k as usize;
-            ImageName { id: names.images[k].id.clone(), file: Some(files::name_of(&self.images[k])) }
+            ImageName { id: names.images[k].id.clone(), file: Some(files::name_of(&images[k])) }
         };
         files::write_atomic(list, results_to_json(&results, name).as_bytes())?;
         global.print(&List(all))?;
+        say!("pictures and detections.json are in {}", out.display());
         verdict
     }
 }
@@ -155,7 +166,7 @@ impl Names {
         let lacking: Vec<String> = lacking.map(|c| format!("{} {}", c.name, c.id)).collect();
         if !lacking.is_empty() {
             let (file, lacking) = (file.display(), data::listed(&lacking));
-            say!("warning: {file} lacks classes of the detector, which get ids of their own: {lacking}");
+            warning!("{file} lacks classes of the detector, which get ids of their own: {lacking}");
         }
         let last = |name: &str| Path::new(name).file_name().map(OsString::from);
         let mut entries = HashMap::<_, Vec<(String, &ImageInfo)>>::new();

@@ -1,24 +1,29 @@
 //! `gradus evaluate`: how good is a trained network on these images?
 
+use super::detections;
 use super::options::{Global, ReadingArgs};
+use super::output::new_file;
 use crate::data;
+use crate::data::coco::json::results_to_json;
 use crate::data::detection::{self, DetectionDataset, TestSplit};
 use crate::data::{Dataset, Labelled, Reading, Source, Subset};
 use crate::engine::alexnet::Settings;
 use crate::engine::classifier::{Score, confusion};
 use crate::engine::detection::{self as detecting};
-use crate::engine::detector;
+use crate::engine::detector::{self, precision_recall};
 use crate::engine::detector_model::{DetectorModel, is_detector_at};
 use crate::engine::files::Weights;
 use crate::engine::model::{Arch, Classifier};
 use crate::engine::weights::Key;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::metrics::confusion::Confusion;
+use crate::plot;
 use crate::run::Run;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -36,10 +41,15 @@ enum Split {
   gradus evaluate runs/alexnet --data cifar-10-binary.tar.gz
   gradus evaluate weights.safetensors --data photos/ --split val --json
   gradus evaluate runs/detector --data data/PennFudanPed --split train
-  gradus evaluate fasterrcnn.pth --data instances.json:images --split all")]
+  gradus evaluate fasterrcnn.pth --data instances.json:images --split all
+  gradus evaluate --detections found/detections.json --data instances.json      as pycocotools judges them")]
 pub struct Evaluate {
     /// A run's folder, or a weights file: .safetensors, or PyTorch's .pth
-    model: PathBuf,
+    #[arg(required_unless_present = "detections")]
+    model: Option<PathBuf>,
+    /// Judge this file of results in COCO's format, without a network, by the annotations that --data names
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "split", "test_split", "arch"])]
+    detections: Option<PathBuf>,
     /// CIFAR-10's folder or .tar.gz, or a folder of images with one sub-folder a class; for detectors
     /// PennFudanPed's folder, ANNOTATIONS.json:IMAGES in COCO's format, or synthetic
     #[arg(long, value_name = "SRC")]
@@ -59,6 +69,13 @@ pub struct Evaluate {
     /// The layout, where the weights do not tell
     #[arg(long)]
     arch: Option<Arch>,
+    /// Leave here what was found: of a classifier confusion_matrix.png and .json, of a detector PR_curve.png and
+    /// detections.json
+    #[arg(short, long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Replace what is in DIR
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     faults: ReadingArgs,
 }
@@ -68,9 +85,62 @@ struct Evaluation {
     split: &'static str,
     #[serde(flatten)]
     score: Score,
+    /// Each class's images and the share of them that was recognised.
+    classes: Vec<ClassShare>,
+    /// The pairs most often confused.
+    confused: Vec<Confused>,
     #[serde(skip)]
     confusion: Confusion,
 }
+
+#[derive(Serialize)]
+struct ClassShare {
+    name: String,
+    images: u64,
+    recall: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Confused {
+    is: String,
+    taken_for: String,
+    images: u64,
+}
+
+impl Evaluation {
+    fn new(split: &'static str, score: Score, confusion: Confusion) -> Self {
+        let names = confusion.classes();
+        let share = |(i, name): (usize, &String)| ClassShare {
+            name: name.clone(),
+            images: confusion.counts()[i].iter().sum(),
+            recall: confusion.recall(i),
+        };
+        let pair = |(is, taken_for, images): (usize, usize, u64)| Confused {
+            is: names[is].clone(),
+            taken_for: names[taken_for].clone(),
+            images,
+        };
+        let classes = names.iter().enumerate().map(share).collect();
+        let confused = confusion.worst(CONFUSED).into_iter().map(pair).collect();
+        Evaluation { split, score, classes, confused, confusion }
+    }
+
+    /// Leaves the whole matrix: a picture, and JSON.
+    fn leave(&self, out: &Path) -> Result<()> {
+        let [picture, json] = [LEFT[0], LEFT[1]].map(|name| out.join(name));
+        files::create_folder(out)?;
+        let title = format!("{} images: {:.2} % right", self.split, 100.0 * self.score.accuracy);
+        plot::confusion(&title, self.confusion.classes(), self.confusion.counts()).save_png(picture)?;
+        let text =
+            serde_json::to_string(&self.confusion).map_err(|e| Error::failure(format!("JSON: {e}")))?;
+        files::write_atomic(json, text.as_bytes())
+    }
+}
+
+/// What `--out` gets: of a classifier the first two, of a detector the others.
+const LEFT: [&str; 4] = ["confusion_matrix.png", "confusion_matrix.json", "PR_curve.png", "detections.json"];
+/// Pairs of classes in the JSON.
+const CONFUSED: usize = 10;
 
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,26 +182,35 @@ impl Split {
 impl Evaluate {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        if self.weights == Weights::Last && !self.model.is_dir() {
+        let model = match (&self.model, &self.detections) {
+            (_, Some(results)) => return global.print(&detections::judge(results, &self.data)?),
+            (Some(model), _) => model,
+            (None, None) => {
+                return Err(Error::input("no model is named").remedy("see gradus evaluate --help"));
+            }
+        };
+        if let Some(out) = &self.out {
+            LEFT.iter().try_for_each(|name| new_file(out.join(name), self.force).map(drop))?;
+        }
+        if self.weights == Weights::Last && !model.is_dir() {
             let remedy = "leave it out: a file holds one set of weights";
             return Err(Error::input("--weights last chooses among those of a run").remedy(remedy));
         }
-        if is_detector_at(&self.model, self.key.key.as_deref()) {
-            self.detector(global)
+        if is_detector_at(model, self.key.key.as_deref()) {
+            self.detector(model, global)
         } else {
-            self.classifier(global)
+            self.classifier(model, global)
         }
     }
 
-    fn detector(&self, global: &Global) -> Result<()> {
+    fn detector(&self, path: &Path, global: &Global) -> Result<()> {
         if self.arch.is_some() {
             let remedy = "leave it out: a detector's weights tell its layout";
             return Err(Error::input("--arch is of classifiers, and this is a detector").remedy(remedy));
         }
-        let mut model = DetectorModel::open(&self.model, self.key.or(self.weights), [None, None])?;
+        let mut model = DetectorModel::open(path, self.key.or(self.weights), [None, None])?;
         model.net.precision = global.precision;
-        let run: Option<detector::Settings> =
-            self.model.is_dir().then(|| Run::settings(&self.model)).transpose()?;
+        let run: Option<detector::Settings> = path.is_dir().then(|| Run::settings(path)).transpose()?;
         let given = self.faults.reading();
         let skip_bad = given.skip_bad || run.as_ref().is_some_and(|run| run.reading.skip_bad);
         let data = data::open_detection(&self.data, Reading { skip_bad, ..given })?;
@@ -144,6 +223,13 @@ impl Evaluate {
         let (split, images) = (split.name(), indices.len());
         say!("{}", detection::describe(&*data, &self.data, &[(split, &indices)]));
         let judged = detecting::judge(&model.net, &categories, &Subset::new(data.clone(), indices), split)?;
+        if let Some(out) = &self.out {
+            let [curve, list] = [LEFT[2], LEFT[3]].map(|name| out.join(name));
+            files::create_folder(out)?;
+            precision_recall(&judged).save_png(curve)?;
+            let named = results_to_json(&judged.detections, |id| data.image_name(id));
+            files::write_atomic(list, named.as_bytes())?;
+        }
         let (score, seconds_per_image) = (judged.score(), judged.seconds_per_image);
         global.print(&DetectorEvaluation { split, images, score, seconds_per_image })
     }
@@ -183,13 +269,13 @@ impl Evaluate {
         }
     }
 
-    fn classifier(&self, global: &Global) -> Result<()> {
+    fn classifier(&self, path: &Path, global: &Global) -> Result<()> {
         if self.test_split.is_some() {
             let remedy = "leave it out; --split chooses the images";
             return Err(Error::input("--test-split is of detectors, and this is a classifier").remedy(remedy));
         }
-        let model = Classifier::open(&self.model, self.key.or(self.weights), self.arch)?;
-        let run: Option<Settings> = self.model.is_dir().then(|| Run::settings(&self.model)).transpose()?;
+        let model = Classifier::open(path, self.key.or(self.weights), self.arch)?;
+        let run: Option<Settings> = path.is_dir().then(|| Run::settings(path)).transpose()?;
         let given = self.faults.reading();
         let skip_bad = given.skip_bad || run.as_ref().is_some_and(|run| run.reading.skip_bad);
         let seed = global.seed_of(run.as_ref().map(|run| run.plan.seed));
@@ -204,7 +290,11 @@ impl Evaluate {
             data::renumbered(&images, &model.classes, model.named).map_err(|e| e.in_file(&self.data))?;
         let (score, confusion) =
             confusion(global.precision, &model.net, &images, model.arch.transform(), split)?;
-        global.print(&Evaluation { split, score, confusion })
+        let evaluation = Evaluation::new(split, score, confusion);
+        if let Some(out) = &self.out {
+            evaluation.leave(out)?;
+        }
+        global.print(&evaluation)
     }
 
     /// The images that a classifier is judged on. A run's own data are divided as it was trained. Others are

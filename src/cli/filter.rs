@@ -7,6 +7,7 @@ use crate::files;
 use crate::image::Image;
 use crate::lessons::filtering::{Shown, filter_to, response_picture};
 use crate::lessons::filters::{self, Border, FILTERS, Filter, Kind};
+use crate::numbers::number;
 use clap::Args;
 use serde::Serialize;
 use std::fmt;
@@ -64,7 +65,8 @@ struct Filtered {
 
 impl fmt::Display for Filtered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: values {} to {}; {}", self.filter, self.min, self.max, self.out.display())?;
+        let [min, max] = [self.min, self.max].map(number);
+        writeln!(f, "{}: values {min} to {max}; {}", self.filter, self.out.display())?;
         writeln!(f, "  {}", self.why)
     }
 }

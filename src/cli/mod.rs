@@ -6,15 +6,18 @@
 
 mod bench;
 mod bits;
+mod check;
 mod compare;
 mod descent;
 mod detect;
+mod detections;
 mod evaluate;
 mod fetch;
 mod filter;
 mod iou;
 mod lab;
 mod lr_range;
+mod manual;
 mod options;
 mod output;
 mod predict;
@@ -24,7 +27,7 @@ mod tour_detectors;
 mod train;
 
 use crate::error::{Error, Result, within_memory};
-use crate::profile;
+use crate::{profile, say};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use gradus_core::OutOfMemory;
 use options::{Given, Global};
@@ -33,8 +36,8 @@ use std::process::ExitCode;
 
 /// Train, run and understand convolutional networks on a CPU.
 ///
-/// Without a command: the tour, on data that the program draws itself; it takes some minutes and
-/// ends with a page to look at, gradus-tour/index.html.
+/// Without a command: the tour (`gradus tour`), on data that the program draws itself; it takes some minutes
+/// and ends with a page to look at, gradus-tour/index.html.
 #[derive(Parser)]
 #[command(
     name = "gradus",
@@ -75,6 +78,8 @@ macro_rules! commands {
 }
 
 commands! {
+    Tour(tour::Tour),
+    Check(check::Check),
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
@@ -91,6 +96,8 @@ commands! {
     Report(report::Report),
     #[command(subcommand)]
     Bench(bench::Bench),
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 /// Of each thread, in bytes: a main thread's.
@@ -107,22 +114,36 @@ fn run(cli: Cli) -> Result<()> {
     crate::interrupt::listen();
     // On one of the pool's threads, which so need not be woken, nor hand over, where it shares out work.
     let here = !matches!(&cli.command, Some(Command::Bench(bench)) if bench.starts_others());
-    let work = || cli.command.map_or_else(|| tour::run(&cli.global), |command| command.run(&cli.global));
+    let work = || cli.command.unwrap_or(Command::Tour(tour::Tour::default())).run(&cli.global);
     rayon::scope(|_| match cli.global.profile.as_ref().filter(|_| here) {
         Some(trace) => profile::around(trace, work),
         None => work(),
     })
 }
 
-/// The command line; commands that compute nothing do not tell of the options of computing.
+/// Commands to which some options of every command say nothing, and these.
+const SAYS_NOTHING: [(&[&str], &[&str]); 5] = [
+    (&["predict", "detect", "compare"], &["seed"]),
+    (&["bits"], &["precision", "profile"]),
+    (&["filter"], &["seed", "precision", "profile"]),
+    (&["check"], &["precision", "profile"]),
+    (
+        &["descent", "iou", "fetch", "lab", "watch", "completions", "man"],
+        &["seed", "precision", "threads", "profile"],
+    ),
+];
+
+/// The command line; a command's help does not tell of options that say nothing to it.
 fn command_line() -> clap::Command {
     let mut all = Cli::command();
     all.build();
-    ["fetch", "watch"].into_iter().fold(all, |all, name| {
+    let pairs =
+        SAYS_NOTHING.iter().flat_map(|(names, options)| names.iter().map(move |name| (name, options)));
+    pairs.fold(all, |all, (name, options)| {
         all.mut_subcommand(name, |command| {
-            command.mut_args(|option| match option.get_id().as_str() {
-                "seed" | "precision" | "threads" | "profile" => option.hide(true),
-                _ => option,
+            command.mut_args(|option| {
+                let hidden = options.contains(&option.get_id().as_str());
+                if hidden { option.hide(true) } else { option }
             })
         })
     })
@@ -154,21 +175,48 @@ fn tell_of_defects_alone() {
     }));
 }
 
+/// Error: help or the version, which were asked for, or what cannot be understood.
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let matches = command_line().try_get_matches_from(arguments)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.global.given = Given::of(&matches);
+    Ok(cli)
+}
+
+/// Prints what clap has to say, a mistake as JSON too where that was asked for.
+fn not_parsed(e: &clap::Error, json: bool) -> ExitCode {
+    if json && e.use_stderr() {
+        let text = e.render().to_string();
+        let what = text.split("\n\nUsage").next().unwrap_or_default();
+        let what = what.trim().trim_start_matches("error: ");
+        output::print_error(&Error::input(what).remedy("see gradus --help"));
+    }
+    // Where nobody listens there is nothing more to do.
+    let _ = e.print();
+    if e.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+}
+
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let matches = command_line().get_matches_from(std::env::args_os().map(guard_minus));
-    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
-    cli.global.given = Given::of(&matches);
-    tell_of_defects_alone();
-    match std::panic::catch_unwind(|| within_memory(|| run(cli))) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(e)) => {
-            say!("gradus: {e}");
-            ExitCode::from(e.exit_code())
-        }
-        Err(_) => {
-            say!("gradus: this is a defect of the program, not of your input; please report the lines above");
-            ExitCode::FAILURE
-        }
+    let arguments: Vec<OsString> = std::env::args_os().map(guard_minus).collect();
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let cli = match parse(&arguments) {
+        Ok(cli) => cli,
+        Err(e) => return not_parsed(&e, json),
+    };
+    if cli.global.quiet {
+        say::only_what_is_wrong();
     }
+    tell_of_defects_alone();
+    let e = match std::panic::catch_unwind(|| within_memory(|| run(cli))) {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(e)) => e,
+        Err(_) => Error::failure("this is a defect of the program, not of your input")
+            .remedy("please report the lines above"),
+    };
+    say::line(&format!("gradus: {e}"));
+    if json {
+        output::print_error(&e);
+    }
+    ExitCode::from(e.exit_code())
 }

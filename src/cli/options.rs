@@ -9,10 +9,14 @@ use std::path::PathBuf;
 
 /// Options of every command.
 #[derive(Args, Clone)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Print exactly one JSON value on standard output
     #[arg(long, global = true)]
     pub json: bool,
+    /// Say nothing but what is wrong: no progress, no notes
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
     /// Threads to compute with [default: all cores]; the results' bits do not depend on it
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -98,6 +102,14 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
     match at_least_one(text)? {
         n if n > engine::MOST => Err(format!("at most {} is possible", engine::MOST)),
         n => Ok(n),
+    }
+}
+
+/// Parses a number from 0 to 1, such as a detection's least score.
+pub(super) fn fraction(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(v) if (0.0..=1.0).contains(&v) => Ok(v),
+        _ => Err("a number from 0 to 1 is needed, such as 0.5".into()),
     }
 }
 

@@ -1,11 +1,12 @@
 //! `gradus predict`: what is in these pictures?
 
 use super::options::Global;
-use super::output::{List, each_picture};
+use super::output::{List, each_picture, pictures};
+use crate::engine::detector_model::is_detector_at;
 use crate::engine::files::Weights;
 use crate::engine::model::{Arch, Classifier};
 use crate::engine::weights::Key;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
 use crate::image::Image;
 use clap::Args;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "Examples:
   gradus predict runs/alexnet photo.jpg
+  gradus predict runs/alexnet photos/
   gradus predict mobilenet_v2-b0353104.pth dog.jpg --classes imagenet_classes.txt --json")]
 pub struct Predict {
     /// A run's folder, or a weights file of AlexNet, ResNet-18, 34 or 50, or MobileNetV2: .safetensors, or
@@ -25,7 +27,7 @@ pub struct Predict {
     model: PathBuf,
     #[command(flatten)]
     key: Key,
-    /// PNG, JPEG or WebP files
+    /// PNG, JPEG or WebP files, or folders of them
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// AlexNet's layout, where the weights do not tell
@@ -62,22 +64,28 @@ impl fmt::Display for Prediction {
 impl Predict {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
+        if is_detector_at(&self.model, self.key.key.as_deref()) {
+            return Err(Error::input("is a detector, which finds objects in pictures")
+                .in_file(&self.model)
+                .remedy(format!("run: gradus detect {} IMAGE", self.model.display())));
+        }
         let mut model = Classifier::open_any(&self.model, self.key.or(Weights::Best), self.arch)?;
         model.precision = global.precision;
         if let Some(file) = &self.classes {
             model.name_classes(file)?;
         }
+        let images = pictures(&self.images)?;
         let transform = model.arch.transform();
         let side = transform.side();
         let read = |k: usize| {
-            let path = &self.images[k];
+            let path = &images[k];
             let image = Image::open(path)?.to_rgb8();
             let mut x = Tensor::stale([1, side, side, 3]);
             transform.evaluate(&image, x.data_mut()).map_err(|e| e.in_file(path))?;
             Ok(x)
         };
-        let (all, verdict) = each_picture(&self.images, self.skip_bad, read, |k, x| {
-            let path = &self.images[k];
+        let (all, verdict) = each_picture(&images, self.skip_bad, read, |k, x| {
+            let path = &images[k];
             let probabilities = model.probabilities(&x).map_err(|e| e.in_file(path))?;
             let mut ranked: Vec<(usize, f32)> = probabilities.data().iter().copied().enumerate().collect();
             ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

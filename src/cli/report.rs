@@ -12,6 +12,7 @@ use crate::files;
 use crate::report::classifier::{self, Trained};
 use crate::report::{Page, Typeset, detectors, theory};
 use crate::run::Run;
+use crate::serve;
 use clap::Args;
 use gradus_core::gemm::Precision;
 use serde::Serialize;
@@ -57,6 +58,9 @@ pub struct Report {
     /// Overwrite an existing report
     #[arg(long)]
     force: bool,
+    /// Open it in the browser when it is done
+    #[arg(long)]
+    open: bool,
 }
 
 #[derive(Serialize)]
@@ -107,10 +111,14 @@ impl Report {
         files::write_atomic(&path, page.html()?.as_bytes())?;
         let made = page.pdf(&pdf)? == Typeset::Done;
         global.print(&Written {
-            page: files::name_of(path),
+            page: files::name_of(&path),
             pdf: made.then(|| files::name_of(pdf)),
             seconds: start.elapsed().as_secs_f64(),
-        })
+        })?;
+        if self.open {
+            serve::show(path);
+        }
+        Ok(())
     }
 
     /// What was typed.

@@ -6,6 +6,7 @@ use crate::data::detection::TestSplit;
 use crate::data::{Reading, open_detection};
 use crate::engine::detection::{Plan, Recipe};
 use crate::engine::detector::{self, Settings};
+use crate::engine::files::Files;
 use crate::error::Result;
 use crate::report::{self, Page};
 use crate::run::Existing;
@@ -57,6 +58,9 @@ pub fn detectors(page: &mut Page, folder: &Path, global: &Global) -> Result<Comp
         Ok(path)
     });
     let photos = photos.collect::<Result<Vec<_>>>()?;
+    for run in &runs {
+        Files::of(run).drop_state()?;
+    }
     let comparison = compare(&Question { precision, ..Question::new(runs, SCENES, photos) })?;
     show(page, &comparison, folder, train.len())?;
     Ok(comparison)

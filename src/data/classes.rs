@@ -68,7 +68,7 @@ struct Renumbered {
 /// network does not know, or several that are one to it; it shows both lists.
 pub fn matched(own: &[String], network: &[String], named: bool) -> Result<Vec<usize>> {
     if !named && own.len() == network.len() {
-        say!("warning: the weights do not name their classes; the data's are taken in their order");
+        warning!("the weights do not name their classes; the data's are taken in their order");
         return Ok((0..own.len()).collect());
     }
     let known = Known::of(network);

@@ -8,10 +8,11 @@ use crate::error::Result;
 use crate::files;
 use crate::image::{Image, caption_grid};
 use crate::metrics::confusion::{Confusion, predictions};
+use crate::numbers::count;
 use crate::plot;
 use crate::run::{Existing, Run};
 use gradus_core::optim::Adam;
-use gradus_core::{Rng, Tape, elementary, simd};
+use gradus_core::{Module, Rng, Tape, elementary, simd};
 use gradus_models::AlexNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -126,7 +127,8 @@ fn prepare<'a>(
 ) -> Result<Trainer<Classification<'a>>> {
     let (transform, plan) = (settings.arch.transform(), settings.plan);
     let mut rng = Rng::seed(plan.seed).stream("init");
-    let net = AlexNet::new(settings.arch.size(), splits.classes().len(), &mut rng);
+    let mut net = AlexNet::new(settings.arch.size(), splits.classes().len(), &mut rng);
+    say!("AlexNet, {} parameters", count(net.num_params()));
     let about = metadata(settings.arch, splits.classes());
     if existing != Existing::Resume || !run.file("train_batch0.png").exists() {
         picture_of_training(run, splits, transform, settings)?;
@@ -154,7 +156,7 @@ fn record(run: &mut Run, position: &PositionOf<Classification>, classes: usize) 
     let best = if position.best_epoch == e.epoch { ", the best so far" } else { "" };
     say!("epoch {}: train {of_train}, validation {of_val}{best}", e.epoch);
     if let Some(warning) = learned_nothing(val.loss, classes) {
-        say!("warning: {warning}");
+        warning!("{warning}");
     }
     run.epoch(
         e.epoch,

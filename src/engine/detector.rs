@@ -15,6 +15,7 @@ use crate::image::{Image, Overlay, picture_rows};
 use crate::memory::peak_mib;
 use crate::metrics::coco::{Category, Evaluation, NAMES, recalls};
 use crate::metrics::rle::Rle;
+use crate::numbers::count;
 use crate::plot::{self, Chart, Series};
 use crate::run::{Existing, Run};
 use gradus_core::{Module, Rng, simd};
@@ -269,10 +270,11 @@ fn announce(net: &mut Detector, settings: &Settings, parts: [&Annotated; 2], wei
     let [train, test] = parts.map(Annotated::len);
     let c = &settings.config;
     say!(
-        "{} on {}, {} parameters, {trainable} of them trained; {train} images to train on, {test} to test on",
+        "{} on {}, {} parameters, {} of them trained; {train} images to train on, {test} to test on",
         if c.masks { "Mask R-CNN" } else { "Faster R-CNN" },
         c.backbone,
-        net.num_params(),
+        count(net.num_params()),
+        count(trainable),
     );
     say!("weights: {weights}");
 }

@@ -10,11 +10,13 @@ use super::resume::{self, checkpoint_error};
 use crate::data::Ahead;
 use crate::error::{Error, Result};
 use crate::interrupt;
+use crate::numbers::count;
 use crate::progress::{Progress, clock};
+use crate::run::live::Live;
 use crate::run::{Existing, Run};
 use gradus_core::gemm::Precision;
 use gradus_core::optim::{Optimizer, Rule};
-use gradus_core::{Module, NotFinite, OutOfMemory, Rng, Tape, Var, memory};
+use gradus_core::{Module, NotFinite, OutOfMemory, Rng, Tape, Var, memory, parallel, simd};
 use gradus_models::checkpoint::{self, Metadata, save_module};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
@@ -176,6 +178,7 @@ impl<T: Task> Trainer<T> {
     /// The state cannot be read, or more epochs are behind than are asked for.
     pub fn resume(&mut self) -> Result<()> {
         let folder = self.files.folder().display();
+        self.files.must_have_kept_state()?;
         if !self.files.have_state()? {
             say!("{folder}: it had saved no state; it begins at the beginning");
             return Ok(());
@@ -225,6 +228,7 @@ impl<T: Task> Trainer<T> {
                 self.resume()?;
             }
             run.go_on(self.position.epoch, self.position.batch, self.is_done())?;
+            self.announce();
             self.run(|position| record(run, position))
         };
         let trained = memory::caught(train).unwrap_or_else(|e| Err(self.lacking("", &e)));
@@ -232,6 +236,21 @@ impl<T: Task> Trainer<T> {
             run.give_up();
         }
         trained.map(|()| self)
+    }
+
+    /// Says what is to be done, where and with what, and how it is stopped.
+    fn announce(&self) {
+        if self.is_done() {
+            return;
+        }
+        let (epochs, steps, threads) = (self.task.epochs(), self.task.steps(), parallel::threads());
+        let (isa, folder) = (simd::isa().name(), self.files.folder().display());
+        let plural = |n: usize, what: &str| format!("{} {what}{}", count(n), if n == 1 { "" } else { "s" });
+        let [epochs, steps, threads] =
+            [(epochs, "epoch"), (steps, "step"), (threads, "thread")].map(|(n, what)| plural(n, what));
+        say!(
+            "{epochs} of {steps} on {threads} ({isa}), in {folder}; Ctrl-C saves the state, `gradus train --resume {folder}` goes on"
+        );
     }
 
     fn save_state(&mut self) -> Result<()> {
@@ -274,9 +293,15 @@ impl<T: Task> Trainer<T> {
     /// Interrupted (the state is saved), a loss that is not finite or above a million, or a file that cannot
     /// be read or written.
     pub fn run(&mut self, mut after_epoch: impl FnMut(&PositionOf<T>) -> Result<()>) -> Result<()> {
+        if self.is_done() {
+            return Ok(());
+        }
+        let (epochs, steps, images) = (self.task.epochs(), self.task.steps(), self.task.images());
+        let mut live = Live::begin(self.files.folder(), epochs, steps, images);
         while !self.is_done() {
-            self.train_epoch()?;
+            self.train_epoch(&mut live)?;
             self.must_be_finite()?;
+            live.judging();
             let score = match self.task.judge(&self.net) {
                 Err(Error::Interrupted(_)) => return Err(self.interrupted()?),
                 score => score?,
@@ -290,6 +315,7 @@ impl<T: Task> Trainer<T> {
             after_epoch(&self.position)?;
             self.save_state()?;
         }
+        live.done();
         Ok(())
     }
 
@@ -308,7 +334,8 @@ impl<T: Task> Trainer<T> {
         improved
     }
 
-    fn train_epoch(&mut self) -> Result<()> {
+    fn train_epoch(&mut self, live: &mut Live) -> Result<()> {
+        live.epoch(self.position.epoch + 1, self.position.batch);
         let (epoch, epochs) = (self.position.epoch, self.task.epochs());
         let label = format!("epoch {}/{epochs}", epoch + 1);
         let done = self.position.tally.images();
@@ -318,11 +345,14 @@ impl<T: Task> Trainer<T> {
         for batch in self.task.batches(epoch, self.position.batch) {
             let before = self.position.tally.images();
             let batch = batch?;
-            memory::caught(|| self.step(&batch)).map_err(|e| self.lacking(&self.at(&batch), &e))??;
+            let loss =
+                memory::caught(|| self.step(&batch)).map_err(|e| self.lacking(&self.at(&batch), &e))??;
             let p = &mut self.position;
             p.seconds += since.elapsed().as_secs_f64();
             since = Instant::now();
-            progress.advance((p.tally.images() - before) as u64, || p.tally.to_string());
+            let behind = p.tally.images();
+            live.step(loss, self.optimizer.lr(), behind - before, behind);
+            progress.advance((behind - before) as u64, || p.tally.to_string());
             if interrupt::requested() {
                 return Err(self.interrupted()?);
             }
@@ -346,7 +376,7 @@ impl<T: Task> Trainer<T> {
     /// weights, optimiser and position stay as they were. The batch has been seen all the same, and batch
     /// norm in training took it into its running statistics in the forward pass; so the network is not to be
     /// saved then. The run stops, and goes on from its last state.
-    fn step(&mut self, batch: &T::Batch) -> Result<()> {
+    fn step(&mut self, batch: &T::Batch) -> Result<f64> {
         let mut tally = self.position.tally.clone();
         let mut g = self.tape();
         let loss = self.task.loss(&self.net, &mut g, batch, &mut tally)?;
@@ -364,7 +394,7 @@ impl<T: Task> Trainer<T> {
         let p = &mut self.position;
         p.tally = tally;
         (p.batch, p.step) = (p.batch + 1, p.step + 1);
-        Ok(())
+        Ok(value)
     }
 
     /// Which step it is, and of which images.

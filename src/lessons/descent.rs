@@ -4,6 +4,7 @@
 use super::quadratic::{Quadratic, Verdict, limit, steps_needed};
 use crate::error::{Error, Result};
 use crate::image::Color;
+use crate::numbers::{apart, number};
 use crate::plot::{Chart, Scale, Series, Style};
 use gradus_core::elementary;
 use gradus_core::optim::{Adam, Rule, Sgd};
@@ -99,10 +100,10 @@ pub struct DescentReport {
 impl fmt::Display for DescentReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.verdict, self.reason)?;
-        let [rho1, rho2] = self.rho.map(brief);
-        let lr = brief(self.lr);
+        let [rho1, rho2] = self.rho.map(|rho| apart(rho, &[-1.0, 1.0]));
+        let lr = apart(self.lr, self.bound.as_slice());
         writeln!(f, "  learning rate {lr}; factors of a step of gradient descent {rho1} and {rho2}")?;
-        match self.bound.map(brief) {
+        match self.bound.map(number) {
             Some(b) => {
                 writeln!(f, "  gradient descent converges from every start exactly for 0 < rate < {b}")?
             }
@@ -111,14 +112,9 @@ impl fmt::Display for DescentReport {
         if let Some(n) = self.steps_needed {
             writeln!(f, "  steps to shrink the error to a millionth: {n}")?;
         }
-        writeln!(f, "  after {} steps: ({}, {})", self.steps, brief(self.last[0]), brief(self.last[1]))?;
+        writeln!(f, "  after {} steps: ({}, {})", self.steps, number(self.last[0]), number(self.last[1]))?;
         self.pictures.iter().try_for_each(|p| writeln!(f, "  picture: {p}"))
     }
-}
-
-/// With an exponent where there would be many zeros.
-fn brief(value: f64) -> String {
-    if value == 0.0 || (1e-4..1e7).contains(&value.abs()) { value.to_string() } else { format!("{value:e}") }
 }
 
 /// Walks `steps` steps (or as many as are needed), and tells what happens and why.
@@ -166,9 +162,9 @@ fn judge(q: &Quadratic, rule: &Rule, start: [f64; 2]) -> (Option<Verdict>, Strin
 fn on_the_bound(q: &Quadratic, sgd: &Sgd, start: [f64; 2]) -> Option<(Verdict, String)> {
     let bound = q.bound().filter(|b| sgd.momentum == 0.0 && *b == sgd.lr)?;
     let steep = (0..2).find(|&i| 2.0 / q.curvatures[i] == bound && start[i] != 0.0)?;
-    let (number, c) = (steep + 1, q.curvatures[steep]);
+    let [rate, c] = [bound, q.curvatures[steep]].map(number);
     let reason =
-        format!("w{number} is multiplied by 1 - {bound} * {c} = -1 each step: the rate is the bound");
+        format!("w{} is multiplied by 1 - {rate} * {c} = -1 each step: the rate is the bound", steep + 1);
     Some((Verdict::Alternates, reason))
 }
 

@@ -2,8 +2,9 @@
 //! boxes, and charts of every metric as one box moves past another.
 
 use super::kinks::{Relation, kinks, relation};
+use crate::numbers::{number, numbers};
 use crate::plot::{Chart, Series, Style};
-use gradus_models::detection::boxes::{BBox, Metric};
+use gradus_models::detection::boxes::{BBox, Metric, area, overlap};
 use serde::Serialize;
 use std::fmt;
 
@@ -45,6 +46,25 @@ pub struct IouReport {
     /// How the boxes lie to each other.
     #[serde(skip)]
     pub relation: Relation,
+    /// IoU as a fraction of whole numbers, of boxes with small whole coordinates.
+    #[serde(skip)]
+    pub fraction: Option<[u64; 2]>,
+}
+
+/// Intersection over union in lowest terms, if all coordinates are whole and so small that nothing is rounded.
+fn fraction(a: &BBox<f64>, b: &BBox<f64>) -> Option<[u64; 2]> {
+    let whole = |v: &f64| v.fract() == 0.0 && v.abs() < 1e5;
+    if !a.iter().chain(b).all(whole) {
+        return None;
+    }
+    let [w, h] = overlap(a, b);
+    let shared = w * h;
+    let [i, u] = [shared, area(a) + area(b) - shared].map(|v| v as u64);
+    let (mut greatest, mut rest) = (u, i);
+    while rest > 0 {
+        (greatest, rest) = (rest, greatest % rest);
+    }
+    (i > 0 && u / greatest > 1).then(|| [i / greatest, u / greatest])
 }
 
 /// The kinks of IoU, by the coordinates' names.
@@ -61,13 +81,20 @@ pub fn judge(metric: Metric, a: &BBox<f64>, b: &BBox<f64>) -> IouReport {
     let kinks = if metric == Metric::Iou { named_kinks(a, b) } else { Vec::new() };
     let flat = da.iter().chain(&db).all(|d| *d == 0.0);
     let plateau = flat && kinks.is_empty() && relation == Relation::Disjoint;
-    IouReport { metric: metric.name(), value, gradient: Gradient { a: da, b: db }, kinks, plateau, relation }
+    let fraction = if metric == Metric::Iou { fraction(a, b) } else { None };
+    let gradient = Gradient { a: da, b: db };
+    IouReport { metric: metric.name(), value, gradient, kinks, plateau, relation, fraction }
 }
 
 impl fmt::Display for IouReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} = {}", self.metric, self.value)?;
-        writeln!(f, "  gradient: a {:?}, b {:?}", self.gradient.a, self.gradient.b)?;
+        let exactly = self.fraction.map(|[i, u]| format!("{i}/{u} = ")).unwrap_or_default();
+        writeln!(f, "{} = {exactly}{}", self.metric, number(self.value))?;
+        let column = |text: &str| format!("{text:>13}");
+        writeln!(f, "  gradient by {}", COORDINATES.map(column).concat())?;
+        let [a, b] = [self.gradient.a, self.gradient.b];
+        let all = numbers([a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]).map(|v| column(&v));
+        writeln!(f, "    of a      {}\n    of b      {}", all[..4].concat(), all[4..].concat())?;
         let said = match self.relation {
             Relation::Overlapping => "the boxes overlap",
             Relation::TouchingEdge => "the boxes touch along an edge: here the plateau begins, with a kink",
@@ -77,7 +104,13 @@ impl fmt::Display for IouReport {
         writeln!(f, "  {said}")?;
         for NamedKink { coordinate, meets, jump } in &self.kinks {
             write!(f, "  kink of IoU: {coordinate} of a meets {meets} of b; ")?;
-            writeln!(f, "the one-sided derivatives differ by {jump}")?;
+            writeln!(f, "the one-sided derivatives differ by {}", number(*jump))?;
+        }
+        if self.metric != Metric::Iou.name() {
+            writeln!(f, "  (where a metric has kinks is told of iou alone)")?;
+        }
+        if self.value.is_nan() {
+            writeln!(f, "  CIoU compares the boxes' shapes, and one of these is a point, which has none")?;
         }
         if self.plateau {
             writeln!(f, "  a plateau: no step of descent moves these boxes")?;

@@ -13,6 +13,7 @@
 //! (κ − 1) / (κ + 1), κ = max / min; heavy ball's is 4 / (√min + √max)² with μ = r²,
 //! r = (√κ − 1) / (√κ + 1), and its error falls like (1 + t) rᵗ, for the roots are double (claims D1 to D7).
 
+use crate::numbers::{apart, number};
 use gradus_core::optim::State;
 use gradus_core::{Element, Rule, Sgd, Tape, Tensor, elementary};
 
@@ -224,24 +225,30 @@ fn excess(a: f64, b: f64, limit: f64) -> f64 {
 }
 
 /// What becomes of one coordinate that does not start at 0, the size of its root, and why.
-fn judge(rule: &Sgd, number: usize, c: f64) -> (Verdict, f64, String) {
+fn judge(rule: &Sgd, w: usize, c: f64) -> (Verdict, f64, String) {
     let (lr, mu, c) = (rule.lr, rule.momentum, c + rule.weight_decay);
     let root = Quadratic { curvatures: vec![c - rule.weight_decay] }.rate(rule);
     let limit = limit(rule);
     let excess = excess(lr, c, limit);
     let says = |verdict, sign: &str| {
+        let (rate, curvature) = (apart(lr, &[limit / c]), number(c));
         let reason = if mu == 0.0 {
-            format!("w{number} is multiplied by 1 - {lr} * {c} = {} each step", f64::mul_add(-lr, c, 1.0))
+            let factor = f64::mul_add(-lr, c, 1.0);
+            // Below 1 by less than a double can tell.
+            let factor =
+                if factor == 1.0 { format!("1 - {}", number(lr * c)) } else { apart(factor, &[-1.0, 1.0]) };
+            format!("w{w} is multiplied by 1 - {rate} * {curvature} = {factor} each step")
         } else {
-            format!("w{number}: step * curvature = {} {sign} {limit}, the limit with momentum {mu}", lr * c)
+            let (moved, mu) = (apart(lr * c, &[limit]), number(mu));
+            format!("w{w}: step * curvature = {moved} {sign} {}, the limit with momentum {mu}", number(limit))
         };
         (verdict, root, reason)
     };
     if lr == 0.0 || c == 0.0 {
         let zero = if lr == 0.0 { "the step" } else { "its curvature, and so its gradient," };
-        (Verdict::Stays, root, format!("w{number} never moves: {zero} is 0"))
+        (Verdict::Stays, root, format!("w{w} never moves: {zero} is 0"))
     } else if (lr > 0.0) != (c > 0.0) {
-        (Verdict::Diverges, root, format!("w{number} grows: step * curvature = {} < 0", lr * c))
+        (Verdict::Diverges, root, format!("w{w} grows: step * curvature = {} < 0", number(lr * c)))
     } else if excess > 0.0 {
         says(Verdict::Diverges, ">")
     } else if excess == 0.0 {

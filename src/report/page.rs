@@ -35,6 +35,8 @@ pub struct Page {
     pub(super) blocks: Vec<Block>,
     /// Said at the end of each caption: what the figure's data is.
     origin: Option<String>,
+    /// What is being made that is yet to come.
+    to_come: Option<String>,
 }
 
 /// Text that stands for itself in HTML.
@@ -59,7 +61,7 @@ fn rich(text: &Rich) -> String {
 impl Page {
     /// An empty page with a heading.
     pub fn new(title: impl Into<Rich>) -> Self {
-        Page { title: title.into(), blocks: Vec::new(), origin: None }
+        Page { title: title.into(), blocks: Vec::new(), origin: None, to_come: None }
     }
 
     fn push(&mut self, block: Block) -> &mut Self {
@@ -128,6 +130,13 @@ impl Page {
         self.push(Block::Links(rows.to_vec()))
     }
 
+    /// From here on the page says at its end what is yet to come, and the browser loads it again every ten seconds; or
+    /// it is complete.
+    pub fn growing(&mut self, to_come: Option<&str>) -> &mut Self {
+        self.to_come = to_come.map(String::from);
+        self
+    }
+
     /// The whole file.
     ///
     /// # Errors
@@ -140,8 +149,13 @@ impl Page {
         for block in &self.blocks {
             block.html(&mut body)?;
         }
+        let mut again = "";
+        if let Some(to_come) = &self.to_come {
+            again = "<meta http-equiv=\"refresh\" content=\"10\">";
+            body += &format!("<p role=\"status\"><strong>{}</strong></p>\n", escape(to_come));
+        }
         Ok(format!(
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">{POLICY}\
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">{POLICY}{again}\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
              <title>{}</title><style>{STYLE}</style></head>\n<body>\n{body}</main></body></html>\n",
             escape(&self.title.plain())
@@ -228,6 +242,9 @@ mod tests {
                 && html.contains("alt=\"black (drawn)\"")
         );
         assert!(!html.contains("://"), "nothing is fetched");
+        let growing = page.growing(Some("more < comes")).html().unwrap();
+        assert!(growing.contains("http-equiv=\"refresh\"") && growing.contains("more &lt; comes"));
+        assert_eq!(page.growing(None).html().unwrap(), html);
     }
 
     /// A page with a text at each place that data reach.

@@ -6,6 +6,7 @@
 //! | `results.csv`, `results.png` | a row an epoch, and its curves |
 //! | `log.jsonl` | the same rows, and whatever else is noted, a JSON object a line |
 //! | `events.out.tfevents.*` | the same for TensorBoard |
+//! | `live.json` | what it does at this moment |
 //! | `weights/`, `state/` | the weights, and all that resuming needs |
 //!
 //! A resumed run may go on with some other settings: see `changes.rs`. It is rewound to the last epoch whose
@@ -14,6 +15,7 @@
 
 mod changes;
 mod events;
+pub mod live;
 pub mod log;
 mod results;
 mod settings;
@@ -42,8 +44,9 @@ use settings::{ARGS, complete, internal};
 const LOCK: &str = ".lock";
 const OPS: &str = "ops.json";
 /// What a run consists of: these are removed where a run is replaced, and nothing else.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     ARGS,
+    live::LIVE,
     LOG,
     OPS,
     results::CSV,

@@ -4,6 +4,7 @@
 //! draw: when there are more, every other one goes. A run that goes on from an earlier state writes its log anew: then
 //! the line that was read last is another, and it is read from the beginning.
 
+use super::live::{DEAD, LIVE, Now, State};
 use super::log::{LOG, Lines, row};
 use super::settings::TEXT;
 use crate::files;
@@ -12,13 +13,15 @@ use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Epochs that the time left is estimated from.
 const RECENT: usize = 3;
 /// Rows that are kept, and their bytes in the log.
 const ROWS: usize = 4096;
 const BYTES: usize = 4 << 20;
+/// What a run says of this moment is shorter.
+const LIVE_TEXT: u64 = 64 << 10;
 
 /// The pictures of runs, and what they show.
 pub const PICTURES: [(&str, &str); 6] = [
@@ -47,6 +50,10 @@ pub struct Status {
     pub seconds_left: Option<f64>,
     /// Since the run last wrote anything.
     pub quiet_seconds: Option<f64>,
+    /// What it does at this moment, as it said last; null where no process has said it.
+    pub live: Option<Now>,
+    /// waiting, running, stopped, dead or done; unknown of a run that says nothing.
+    pub state: &'static str,
     /// What each op took, the longest first, where the run is profiled; null elsewhere.
     pub ops: Value,
     /// Name, caption and version of each picture there is; the version changes with the picture.
@@ -93,10 +100,18 @@ impl Follower {
         let recent: Vec<f64> =
             epochs.iter().rev().take(RECENT).filter_map(|e| number(e, "seconds")).collect();
         let each = recent.iter().sum::<f64>() / recent.len().max(1) as f64;
+        let by_epochs = (!recent.is_empty()).then_some(each * planned.saturating_sub(done) as f64);
+        let path = self.folder.join(LIVE);
+        let live: Option<Now> =
+            files::read_own(&path, LIVE_TEXT).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let state = state(&settings, live.as_ref(), silent(&path), self.log.note.is_some());
+        let by_steps = live.as_ref().filter(|_| state == "running").and_then(|now| now.seconds_left);
         Status {
             run: files::name_of(&self.folder),
             images_per_second: epochs.last().and_then(|e| number(e, "images_per_second")),
-            seconds_left: (!recent.is_empty()).then_some(each * planned.saturating_sub(done) as f64),
+            seconds_left: by_steps.or(by_epochs),
+            live,
+            state,
             quiet_seconds: quiet(&self.folder),
             ops,
             pictures: pictures(&self.folder),
@@ -192,10 +207,29 @@ fn changed(path: &Path) -> Option<SystemTime> {
     about.is_file().then(|| about.modified().ok())?
 }
 
+/// Since a file was last written.
+fn silent(path: &Path) -> Option<Duration> {
+    // A clock that was set back has seen it in the future.
+    changed(path).map(|last| SystemTime::now().duration_since(last).unwrap_or_default())
+}
+
 fn quiet(folder: &Path) -> Option<f64> {
-    let files = ["args.json", "log.jsonl", "state/state.safetensors", "weights/last.safetensors"];
-    let last = files.iter().filter_map(|f| changed(&folder.join(f))).max()?;
-    Some(SystemTime::now().duration_since(last).map_or(0.0, |d| d.as_secs_f64()))
+    let files = [LIVE, "args.json", "log.jsonl", "state/state.safetensors", "weights/last.safetensors"];
+    files.iter().filter_map(|file| silent(&folder.join(file))).min().map(|d| d.as_secs_f64())
+}
+
+/// How a run is doing, by what it said last and when, and whether its log has an end.
+fn state(settings: &Value, live: Option<&Now>, silent: Option<Duration>, ended: bool) -> &'static str {
+    match live.map(|now| now.state) {
+        _ if settings.is_null() => "waiting",
+        Some(State::Running) if silent.is_some_and(|silent| silent <= DEAD) => "running",
+        Some(State::Running) => "dead",
+        _ if ended => "done",
+        Some(State::Stopped) => "stopped",
+        // What is left is to judge the best weights.
+        Some(State::Done) => "running",
+        None => "unknown",
+    }
 }
 
 fn pictures(folder: &Path) -> Vec<(String, String, u64)> {
@@ -249,6 +283,22 @@ mod tests {
         run.end(&json!({ "best_epoch": 5 })).unwrap();
         let status = Status::of(&folder);
         assert_eq!((status.seconds_left, &status.result["best_epoch"]), (Some(0.0), &json!(5)));
+    }
+
+    #[test]
+    fn a_run_is_as_it_said_last_unless_it_is_silent() {
+        let now = |state| Now { state, ..Now::default() };
+        let [running, stopped, done] = [State::Running, State::Stopped, State::Done].map(now);
+        let settings = json!({});
+        let of = |live: Option<&Now>, seconds: u64, ended| {
+            state(&settings, live, Some(Duration::from_secs(seconds)), ended)
+        };
+        assert_eq!(state(&Value::Null, Some(&running), None, false), "waiting");
+        assert_eq!((of(Some(&running), 0, false), of(Some(&running), 60, false)), ("running", "dead"));
+        // A finished run that is trained further has the end of what was.
+        assert_eq!((of(Some(&running), 0, true), of(Some(&stopped), 60, false)), ("running", "stopped"));
+        assert_eq!((of(Some(&done), 0, false), of(Some(&done), 60, true)), ("running", "done"));
+        assert_eq!((of(None, 60, false), of(None, 60, true)), ("unknown", "done"));
     }
 
     /// A log of so many rows.

@@ -12,6 +12,7 @@ pub mod watch;
 use crate::error::Result;
 use http::{Request, Response};
 use server::Server;
+use std::ffi::OsStr;
 
 /// What every page looks like.
 pub const STYLE: &str = include_str!("style.css");
@@ -21,9 +22,19 @@ fn page(html: &str) -> Response {
     Response::html(html.replace("/* style */", STYLE))
 }
 
-/// Serves until Ctrl-C, and says where.
-pub fn serve(name: &str, port: u16, answer: impl Fn(&Request) -> Response + Sync) -> Result<()> {
+/// Shows a page in the browser. Where there is none, whoever asked for it is told, and can open it by hand.
+pub fn show(page: impl AsRef<OsStr>) {
+    if let Err(e) = open::that_detached(&page) {
+        warning!("no browser opens {}: {e}", page.as_ref().display());
+    }
+}
+
+/// Serves until Ctrl-C, and says where; with `open` the browser is shown it.
+pub fn serve(name: &str, port: u16, open: bool, answer: impl Fn(&Request) -> Response + Sync) -> Result<()> {
     let server = Server::bind(port)?;
     say!("{name}: open {} in a browser; Ctrl-C ends it", server.url());
+    if open {
+        show(server.url());
+    }
     server.run(answer, crate::interrupt::requested)
 }

@@ -159,10 +159,11 @@ fn the_kernel_filters(browser: &mut Browser) {
 fn the_watch_page_follows_a_run_and_its_restart() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("run");
+    std::fs::create_dir(&folder).unwrap();
     let watch = Served::start(&["watch", folder.to_str().unwrap()]);
     let mut browser = Browser::start();
     browser.open(&watch.url);
-    let state = "document.querySelector('#state').textContent";
+    let state = "document.querySelector('.state').textContent";
     browser.wait(&format!("{state}.startsWith('Waiting')"));
 
     let train = |run: &mut Run, epochs: std::ops::RangeInclusive<usize>| {
@@ -180,9 +181,10 @@ fn the_watch_page_follows_a_run_and_its_restart() {
     let settings = json!({ "task": "alexnet", "epochs": 5, "lr": 0.001 });
     let mut run = Run::open(&folder, &settings, Existing::Refuse).unwrap();
     train(&mut run, 1..=3);
-    let facts = "document.querySelector('#facts').textContent";
-    browser
-        .wait(&format!("{facts}.includes('3 of 5') && {facts}.includes('512') && {facts}.includes('1:00')"));
+    let facts = "document.querySelector('.facts').textContent";
+    browser.wait(&format!(
+        "{facts}.includes('3 of 5') && {facts}.includes('512.0') && {facts}.includes('1:00')"
+    ));
     let points = "document.querySelectorAll('#curves figure')[0].querySelectorAll('circle').length";
     browser.wait(&format!("{points} === 6"));
 
@@ -203,6 +205,85 @@ fn the_watch_page_follows_a_run_and_its_restart() {
     browser.wait(&format!("{facts}.includes('2 of 5')"));
     train(&mut run, 3..=5);
     run.end(&json!({ "best_epoch": 5, "test": { "accuracy": 0.75 } })).unwrap();
-    browser.wait(&format!("{state} === 'Done.' && {facts}.includes('75.00 %')"));
+    browser.wait(&format!("{state} === 'Done.' && {facts}.includes('75.0 %')"));
     page_is_sound(&mut browser, &watch.url, "watch");
+}
+
+/// A training that goes on for minutes, unless it is dropped.
+struct Training(Child);
+
+impl Training {
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Training {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn training(folder: &std::path::Path) -> Training {
+    let child = Command::new(env!("CARGO_BIN_EXE_gradus"))
+        .args([
+            "train",
+            "alexnet",
+            "--data",
+            "synthetic:6000",
+            "--batch",
+            "16",
+            "--epochs",
+            "4",
+            "--quiet",
+            "--out",
+        ])
+        .arg(folder)
+        .stdout(Stdio::null())
+        .spawn();
+    Training(child.unwrap())
+}
+
+#[test]
+fn the_watch_page_tells_the_living_from_the_dead_and_lays_runs_upon_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let folders = ["a", "b", "c"].map(|name| dir.path().join(name));
+    for (folder, lr) in folders[1..].iter().zip([0.01, 0.001]) {
+        let settings = json!({ "task": "alexnet", "epochs": 3, "lr": lr });
+        let mut run = Run::open(folder, &settings, Existing::Refuse).unwrap();
+        for epoch in 1..=3 {
+            run.epoch(epoch, &[("train/loss", lr * 100.0 / epoch as f64), ("val/loss", lr)]).unwrap();
+        }
+    }
+    let mut trained = training(&folders[0]);
+    let args: Vec<&str> = folders.iter().map(|folder| folder.to_str().unwrap()).collect();
+    // The page wants a folder that is there.
+    while !folders[0].join("args.json").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let watch = Served::start(&[&["watch"], &args[..]].concat());
+    let mut browser = Browser::start();
+    browser.open(&watch.url);
+    let state = "document.querySelectorAll('.state')[0].textContent";
+    browser.wait(&format!("{state}.startsWith('Running: epoch 1')"));
+    assert_eq!(browser.eval("document.querySelectorAll('.run').length"), 3);
+
+    // The curve of the first epoch grows.
+    let points = "([...document.querySelectorAll('#curves figure')].find(f => \
+                  f.textContent.includes('loss of each step'))?.querySelector('polyline').points.length ?? 0)";
+    browser.wait(&format!("{points} > 1"));
+    let before = browser.eval(points).as_f64().unwrap();
+    browser.wait(&format!("{points} > {before}"));
+    // Both other runs have their lines in the panel of the loss, of training and validation.
+    let lines = "document.querySelectorAll('#curves figure')[0].querySelectorAll('polyline').length";
+    assert!(browser.eval(lines).as_f64() >= Some(4.0));
+    let differ = "[...document.querySelectorAll('#settings tr')].filter(r => r.cells.length === 4).length";
+    assert!(browser.eval(differ).as_f64() >= Some(1.0), "what runs differ in stands side by side");
+
+    trained.kill();
+    let killed = std::time::Instant::now();
+    browser.wait(&format!("{state}.startsWith('Dead')"));
+    assert!(killed.elapsed().as_secs_f64() < 10.0, "{:?}", killed.elapsed());
+    page_is_sound(&mut browser, &watch.url, "watch-three");
 }

@@ -23,6 +23,10 @@ pub fn contents(folder: &Path) -> Contents {
             }
             let bytes = fs::read(&path).expect("a run's file");
             let name = gradus::files::name_of(name);
+            // A lock's says nothing by itself, and a disk that fails may keep it; what a run does now tells time.
+            if name == ".lock" || name.contains("live.json") {
+                continue;
+            }
             let (name, bytes) = match name.strip_prefix("events.out.") {
                 Some(_) => ("events".to_string(), events(&bytes)),
                 None if name.ends_with("state.safetensors") => (name, state(&path)),

@@ -14,7 +14,7 @@ const KILLS: usize = 10;
 /// At moments, of each program.
 const MOMENTS: usize = 500;
 /// A run that is killed again and again is let alone after so many kills, so that it ends.
-const OF_A_RUN: usize = 5;
+const OF_A_RUN: usize = 12;
 
 /// Each program's name and arguments.
 const PROGRAMS: [(&str, &str); 2] = [
@@ -70,7 +70,8 @@ pub fn killed_at_moments(root: &Path) -> Vec<String> {
         };
         let (mut kills, mut runs, mut of_this) = (0, 0, 0);
         while kills < MOMENTS || of_this > 0 {
-            let patience = takes.mul_f64(rng.range(0.0, 1.0));
+            // Soon, so that a run meets several on its way; the later ones are far on it.
+            let patience = takes.mul_f64(rng.range(0.0, 0.6));
             let ended = match of_this < OF_A_RUN && kills < MOMENTS {
                 true => program(arguments, &folder).run_for(patience),
                 false => program(arguments, &folder).run(),

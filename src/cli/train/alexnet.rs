@@ -2,6 +2,7 @@
 
 use super::options::{Changes, Output, moved, must_descend, source};
 use crate::cli::options::{Global, ReadingArgs, count, pick};
+use crate::cli::output::next;
 use crate::data;
 use crate::engine::alexnet::{self, Settings};
 use crate::engine::classifier::Plan;
@@ -60,7 +61,7 @@ impl AlexNetArgs {
     }
 
     pub(super) fn run(&self, global: &Global) -> Result<()> {
-        let folder = self.output.out.clone().unwrap_or_else(|| "runs/alexnet".into());
+        let folder = self.output.folder("alexnet")?;
         let begun: Option<Settings> = self.output.begun(&folder, "alexnet")?;
         let begun = begun.as_ref();
         let plan = Plan {
@@ -82,6 +83,13 @@ impl AlexNetArgs {
         splits.try_late_images()?;
         let settings = Settings { reading, ..Settings::new(arch, source, &splits, fraction, plan)? };
         let summary = alexnet::train(&settings, &splits, &folder, self.output.existing())?;
-        global.print(&summary)
+        global.print(&summary)?;
+        self.output.done(&folder)?;
+        next(&[
+            format!("gradus predict {} photo.png", summary.run),
+            format!("gradus evaluate {} --data {source} --split val", summary.run),
+            format!("gradus report --alexnet {} -o report", summary.run),
+        ]);
+        Ok(())
     }
 }

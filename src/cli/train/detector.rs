@@ -2,6 +2,7 @@
 
 use super::options::{Changes, Output, factor, moved, must_descend, source};
 use crate::cli::options::{Global, ReadingArgs, count, pick};
+use crate::cli::output::next;
 use crate::data::detection::{self, TestSplit};
 use crate::data::open_detection;
 use crate::engine::detection::{Decay, Plan};
@@ -108,7 +109,7 @@ impl DetectorArgs {
     }
 
     pub(super) fn run(&self, global: &Global) -> Result<()> {
-        let folder = self.output.out.clone().unwrap_or_else(|| "runs/detector".into());
+        let folder = self.output.folder("detector")?;
         let begun: Option<Settings> = self.output.begun(&folder, "detector")?;
         let begun = begun.as_ref();
         let plan = self.plan(global, begun);
@@ -146,7 +147,15 @@ impl DetectorArgs {
         let parts = [("train", train.indices()), ("test", test.indices())];
         say!("{}", detection::describe(&*data, source, &parts));
         test.try_images()?;
-        global.print(&detector::train(&settings, file.as_ref(), &data, &folder, self.output.existing())?)
+        let summary = detector::train(&settings, file.as_ref(), &data, &folder, self.output.existing())?;
+        global.print(&summary)?;
+        self.output.done(&folder)?;
+        next(&[
+            format!("gradus detect {} photo.jpg", summary.run),
+            format!("gradus evaluate {} --data {source}", summary.run),
+            format!("gradus watch {}", summary.run),
+        ]);
+        Ok(())
     }
 
     fn plan(&self, global: &Global, begun: Option<&Settings>) -> Plan {

@@ -59,7 +59,8 @@ impl Train {
 impl Changes {
     /// Goes on with the run in a folder.
     fn resume(&self, folder: &Path, global: &Global) -> Result<()> {
-        let output = Output { out: Some(folder.to_path_buf()), resume: true, force: false };
+        let drop_state = self.drop_state;
+        let output = Output { out: Some(folder.to_path_buf()), resume: true, force: false, drop_state };
         let task = task_of(folder)?;
         let foreign =
             |what: &str| Err(Error::input(format!("{what} says nothing to a run of {task}")).in_file(folder));

@@ -1,10 +1,13 @@
 //! Options that all trainings have, and what a run that goes on has of its own.
 
 use crate::cli::options::count;
+use crate::engine::files::Files;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::run::{Existing, Run};
 use clap::Args;
 use serde::de::DeserializeOwned;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What a run that goes on may do otherwise.
@@ -32,23 +35,58 @@ pub(super) struct Changes {
     /// ... to so many times what it was
     #[arg(long, value_name = "FACTOR", value_parser = factor, requires = "resume")]
     pub lr_gamma: Option<f64>,
+    /// When all epochs are done, remove the state that only --resume needs, most of what the run takes
+    #[arg(long, requires = "resume")]
+    pub drop_state: bool,
 }
 
 /// Where a run goes, and what happens to one that is there.
 #[derive(Args, Default)]
 pub(super) struct Output {
-    /// The run's folder [default: runs/NAME]
+    /// The run's folder [default: runs/NAME, or the first of runs/NAME-2, runs/NAME-3 ... that is free]
     #[arg(long, value_name = "RUN")]
     pub out: Option<PathBuf>,
     /// Go on with the run in that folder, with its own settings where none is given
-    #[arg(long, conflicts_with = "force")]
+    #[arg(long, conflicts_with = "force", requires = "out")]
     pub resume: bool,
     /// Replace the run in that folder
     #[arg(long)]
     pub force: bool,
+    /// When all epochs are done, remove the state that only --resume needs, most of what the run takes
+    #[arg(long)]
+    pub drop_state: bool,
 }
 
 impl Output {
+    /// The run's folder: as given, or else one that is free, or the first, where that is to be replaced.
+    pub fn folder(&self, name: &str) -> Result<PathBuf> {
+        let own = || Path::new("runs").join(name);
+        match &self.out {
+            Some(out) => Ok(out.clone()),
+            None if self.force => Ok(own()),
+            None => files::numbered(own()),
+        }
+    }
+
+    /// What is left of a run that is done, and what of that may go.
+    pub fn done(&self, folder: &Path) -> Result<()> {
+        let files = Files::of(folder);
+        if self.drop_state {
+            files.drop_state()?;
+        }
+        let mib = |bytes: u64| (bytes as f64 / f64::from(1 << 20)).ceil();
+        let (all, state) =
+            (mib(files.bytes()), fs::metadata(files.state()).map_or(0.0, |about| mib(about.len())));
+        let folder = folder.display();
+        match state > 0.0 {
+            true => say!(
+                "{folder} takes {all} MiB, {state} of them for --resume alone: `gradus train --resume {folder} --drop-state` removes these"
+            ),
+            false => say!("{folder} takes {all} MiB"),
+        }
+        Ok(())
+    }
+
     /// What happens to a run that is there.
     pub fn existing(&self) -> Existing {
         match (self.resume, self.force) {

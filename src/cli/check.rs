@@ -1,0 +1,72 @@
+//! `gradus check`: what is this data set, and what is wrong with it?
+
+use super::options::Global;
+use crate::data::detection::{self, DetectionDataset};
+use crate::data::{Dataset, Description, Reading, Source, Subset, describe, find, open_detection};
+use crate::error::Result;
+use clap::Args;
+use serde::Serialize;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a data set is, and what is wrong with it, without training
+///
+/// Each image is decoded. What would be mended or left out in training is told with the first ten of its
+/// kind; what no training could be begun with ends it with exit code 2.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  gradus check photos/                             a folder of images with one sub-folder a class
+  gradus check annotations.json:images             COCO's instances, and where their images are
+  gradus check PennFudanPed --json")]
+pub struct Check {
+    /// What `--data` of `train` takes: a folder, an archive, or ANNOTATIONS.json:IMAGES
+    #[arg(value_name = "DATA")]
+    source: String,
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Checked(Description);
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.0)?;
+        if self.0.faults.is_empty() { writeln!(f, "  nothing is wrong with it") } else { Ok(()) }
+    }
+}
+
+impl Check {
+    /// Runs the command.
+    pub fn run(&self, global: &Global) -> Result<()> {
+        let reading = Reading { strict: false, skip_bad: true };
+        let source = self.source.as_str();
+        let of_detectors =
+            source.to_ascii_lowercase().contains(".json") || Path::new(source).join("PNGImages").is_dir();
+        let description = match of_detectors {
+            true => objects(&*open_detection(source, reading)?, source),
+            false => classes(find(source, global.seed, reading)?, source),
+        };
+        global.print(&Checked(description))
+    }
+}
+
+fn objects(data: &dyn DetectionDataset, source: &str) -> Description {
+    let all: Vec<usize> = (0..data.len()).collect();
+    detection::describe(data, source, &[("all", &all)])
+}
+
+/// By the parts that the data set has itself, if it has some.
+fn classes(data: Source, source: &str) -> Description {
+    let folder: Arc<dyn Dataset> = match data {
+        Source::Divided(splits) => return splits.description(source),
+        Source::Folder(folder) => Arc::new(folder),
+    };
+    let own = |name: &str| Some((name.to_string(), Subset::new(folder.clone(), folder.part(name)?)));
+    let mut parts: Vec<_> = ["train", "val", "test"].into_iter().filter_map(own).collect();
+    if parts.is_empty() {
+        parts.push(("all".into(), Subset::all(folder)));
+    }
+    let parts: Vec<_> = parts.iter().map(|(name, part)| (name.clone(), part)).collect();
+    describe(source, &parts)
+}

@@ -1,0 +1,86 @@
+//! `gradus evaluate --detections`: a results file judged without a network.
+
+use crate::data::coco::json::Instances;
+use crate::engine::detection::{Score, shown};
+use crate::error::{Error, Result};
+use crate::metrics::coco::{Evaluation, Kind, evaluate};
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What a results file is worth.
+#[derive(Serialize)]
+pub struct Judged {
+    images: usize,
+    detections: usize,
+    #[serde(flatten)]
+    score: Score,
+    classes: Vec<ClassScore>,
+}
+
+/// Of one category; AP is null where it has no object.
+#[derive(Serialize)]
+struct ClassScore {
+    name: String,
+    objects: usize,
+    #[serde(rename = "box")]
+    boxes: Option<f64>,
+    #[serde(rename = "mask", skip_serializing_if = "Option::is_none")]
+    masks: Option<f64>,
+}
+
+/// Classes that are told to people; JSON has all.
+const SHOWN: usize = 20;
+
+impl fmt::Display for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} detections in {} images", self.detections, self.images)?;
+        self.score.fmt(f)?;
+        writeln!(f, "AP by class")?;
+        for class in self.classes.iter().take(SHOWN) {
+            let masks = class.masks.map(|ap| format!("  mask {:>5}", shown(ap))).unwrap_or_default();
+            let boxes = shown(class.boxes.unwrap_or(-1.0));
+            writeln!(f, "  {:<20} box {boxes:>5}{masks}  ({} objects)", class.name, class.objects)?;
+        }
+        match self.classes.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => writeln!(f, "  and {more} more classes: see --json"),
+        }
+    }
+}
+
+/// Judges results as pycocotools does: boxes and, where all have one, masks. `data` is COCO's instances, with or
+/// without `:IMAGES` behind: no image is looked at.
+pub fn judge(results: &Path, data: &str) -> Result<Judged> {
+    let annotations = match data.to_ascii_lowercase().rfind(".json:") {
+        Some(at) => PathBuf::from(&data[..at + 5]),
+        None => PathBuf::from(data),
+    };
+    let instances = Instances::read(&annotations)?;
+    let found = instances.read_results(results)?;
+    let named = |e: Error| e.in_file(results);
+    let boxes = evaluate(&instances.ground_truth(false)?, &found, Kind::Box).map_err(named)?;
+    let with_masks = found.iter().filter(|d| d.mask.is_some()).count();
+    if with_masks > 0 && with_masks < found.len() {
+        let (few, all) = (with_masks, found.len());
+        say!("masks are not judged: {few} of {all} detections have one");
+    }
+    let masks = match with_masks > 0 && with_masks == found.len() {
+        true => Some(evaluate(&instances.ground_truth(true)?, &found, Kind::Mask).map_err(named)?),
+        false => None,
+    };
+    let classes = (0..boxes.categories.len()).map(|k| class(&boxes, masks.as_ref(), k)).collect();
+    let score = Score { boxes: boxes.stats, masks: masks.map(|m| m.stats) };
+    Ok(Judged { images: instances.images.len(), detections: found.len(), score, classes })
+}
+
+fn class(boxes: &Evaluation, masks: Option<&Evaluation>, k: usize) -> ClassScore {
+    let of = &boxes.categories[k];
+    let ap = |evaluation: &Evaluation| Some(evaluation.categories[k].stats()[0]).filter(|ap| *ap >= 0.0);
+    ClassScore {
+        name: of.category.name.clone(),
+        objects: of.objects[0],
+        boxes: ap(boxes),
+        masks: masks.and_then(ap),
+    }
+}
