@@ -98,8 +98,8 @@ pub fn append(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).and_then(|()| file.sync_data()).map_err(|e| Error::write(path, &e))
 }
 
-/// Whether there is something at a path. Error: that cannot be told; to take it for nothing would forget what is
-/// there, or write over it.
+/// Whether there is something at a path. Error: that cannot be told; to take it for nothing would forget what
+/// is there, or write over it.
 pub fn exists(path: impl AsRef<Path>) -> Result<bool> {
     let path = path.as_ref();
     path.try_exists().map_err(|e| Error::read(path, &e))

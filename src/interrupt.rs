@@ -29,7 +29,8 @@ fn listen_for_signals() {
     use std::sync::Arc;
     let ignored = ignored();
     let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| ignored >> (signal - 1) & 1 == 0);
-    // A file that may not grow any more is then an error of the write, which is told, and no end of the process.
+    // A file that may not grow any more is then an error of the write, which is told, and no end of the
+    // process.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
     if let Ok(mut signals) = Signals::new(heard) {
         std::thread::spawn(move || signals.forever().for_each(|_| request()));

@@ -1,4 +1,5 @@
-//! Numbers as people read them: six digits, and 0 where rounding alone has left something. JSON keeps all digits.
+//! Numbers as people read them: six digits, and 0 where rounding alone has left something. JSON keeps all
+//! digits.
 
 /// Parts of the largest of several numbers that are what rounding left of 0.
 const NOTHING: f64 = 1e-12;

@@ -59,8 +59,8 @@ fn reported(run: &str, folder: &Path) {
     }
     assert!(!page.contains("://") && !page.contains("merror"));
     let four = page.split("id=\"q4\"").nth(1).unwrap().split("id=\"q5\"").next().unwrap();
-    assert_eq!(four.matches("<figure>").count(), 16);
-    assert_eq!(four.matches("(Synthetic shapes)\">").count(), 16);
+    assert_eq!(four.matches("<figure>").count(), 17);
+    assert_eq!(four.matches("(Synthetic shapes)\">").count(), 17);
     // What stands under a figure makes it: with the depth, the seed, and every setting of the run.
     for command in [
         format!("gradus report --alexnet {run} --cifar synthetic:48 --quick --seed 1234 -o report"),
@@ -128,6 +128,11 @@ fn a_run_leaves_its_folder_and_can_be_used() {
     let json: serde_json::Value = serde_json::from_slice(&predicted.stdout).unwrap();
     assert!(json.as_array().unwrap().len() >= pictures.len() && predicted.stderr.is_empty());
     refused(&["predict", &run, &format!("{run}/weights")], &["weights", "holds no PNG"]);
+    let why = folder.path().join("why");
+    let explain = ["predict", &run, &picture, "--explain", why.to_str().unwrap(), "--json"];
+    let json: serde_json::Value = serde_json::from_slice(&gradus(&explain).stdout).unwrap();
+    assert!(Path::new(json[0]["explained"].as_str().unwrap()).is_file());
+    refused(&explain[..5], &["exists already", "--force"]);
 
     reported(&run, folder.path());
 
@@ -391,8 +396,8 @@ fn fetch_lists_refuses_and_explains() {
     assert!(said.contains("on another machine") && said.contains("resnet50-0676ba61.pth"), "{said}");
 }
 
-/// Ends a command that is at work by SIGTERM, which is heard as Ctrl-C is, and also where the tests run in the
-/// background: the exit code, what it said, and how long it took.
+/// Ends a command that is at work by SIGTERM, which is heard as Ctrl-C is, and also where the tests run in
+/// the background: the exit code, what it said, and how long it took.
 #[cfg(unix)]
 fn interrupted(command: std::process::Child) -> (Option<i32>, String, std::time::Duration) {
     let begun = std::time::Instant::now();

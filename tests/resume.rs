@@ -1,6 +1,6 @@
-//! X2: a run killed at any moment and resumed leaves the bits of an unbroken one, on whatever processor it goes
-//! on. What a run must outlive besides: terminals that are closed, others that would write its folder, files
-//! that lie.
+//! X2: a run killed at any moment and resumed leaves the bits of an unbroken one, on whatever processor it
+//! goes on. What a run must outlive besides: terminals that are closed, others that would write its folder,
+//! files that lie.
 
 use gradus_core::simd::Isa;
 use gradus_models::checkpoint;

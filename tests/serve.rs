@@ -49,8 +49,8 @@ impl Page {
         Ok(answer)
     }
 
-    /// Asks some times: each answer comes, and half of them within a second, whatever else this machine does. Returns the
-    /// longest time.
+    /// Asks some times: each answer comes, and half of them within a second, whatever else this machine does.
+    /// Returns the longest time.
     #[track_caller]
     fn answers(&self, path: &str, times: usize) -> Duration {
         let answer = |_| {

@@ -1,8 +1,9 @@
-//! With any amount of memory a command does its work or says what there was no memory for; a training that had to stop
-//! goes on to the same bits when there is enough.
+//! With any amount of memory a command does its work or says what there was no memory for; a training that
+//! had to stop goes on to the same bits when there is enough.
 //!
-//! Linux counts the addresses that a process may have (`ulimit -v`); what is mapped and not used counts too, so a limit
-//! says little about how much memory is enough. So several are tried, from hardly any to more than enough.
+//! Linux counts the addresses that a process may have (`ulimit -v`); what is mapped and not used counts too,
+//! so a limit says little about how much memory is enough. So several are tried, from hardly any to more than
+//! enough.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;

@@ -1,11 +1,12 @@
 //! Memory that the system does not give.
 //!
-//! An op that finds no memory for its result cannot go on, and its signature need not say so: the stack is unwound by a
-//! panic whose payload, [`OutOfMemory`], tells what there was no memory for. Whoever can say in which file or batch that
-//! was, or save something, catches it with [`caught`]; all else that panics goes on past it.
+//! An op that finds no memory for its result cannot go on, and its signature need not say so: the stack is
+//! unwound by a panic whose payload, [`OutOfMemory`], tells what there was no memory for. Whoever can say in
+//! which file or batch that was, or save something, catches it with [`caught`]; all else that panics goes on
+//! past it.
 //!
-//! What a vector of the standard library cannot get ends the process. So vectors whose length depends on the data are
-//! made here.
+//! What a vector of the standard library cannot get ends the process. So vectors whose length depends on the
+//! data are made here.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};

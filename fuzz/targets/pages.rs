@@ -176,8 +176,8 @@ pub fn lab(data: &[u8]) {
     }
 }
 
-/// What it asks of a picture: the filter, and a few pixels through it. A photograph would take a thousand times as
-/// long, and tell no more.
+/// What it asks of a picture: the filter, and a few pixels through it. A photograph would take a thousand
+/// times as long, and tell no more.
 pub fn lab_filter(data: &[u8]) {
     let Ok(asked) = serde_json::from_slice::<lab_page::Filtering>(data) else { return };
     match Filter::try_from(asked) {

@@ -30,7 +30,7 @@ const CHANNELS: [usize; 5] = [64, 192, 384, 256, 256];
 const FEATURES: [&str; 5] = ["features.0", "features.3", "features.6", "features.8", "features.10"];
 const CLASSIFIER: [&str; 3] = ["classifier.1", "classifier.4", "classifier.6"];
 /// The convolutions (counted from 0) that a pool follows.
-const POOLED: [usize; 3] = [0, 1, 4];
+const POOLED: [usize; 2] = [0, 1];
 const DROPOUT: f64 = 0.5;
 
 impl Size {
@@ -128,14 +128,35 @@ impl<E: Element> AlexNet<E> {
     /// Images [n, h, w, 3], normalised, to the last feature maps: [n, 2, 2, 256] or [n, 6, 6, 256].
     #[track_caller]
     pub fn features(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {
+        let maps = self.maps(g, x);
+        self.pooled(g, maps)
+    }
+
+    /// Images [n, h, w, 3], normalised, to what the last convolution gives, before ReLU and pooling:
+    /// [n, 4, 4, 256] or [n, 13, 13, 256].
+    #[track_caller]
+    pub fn maps(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {
+        let [before @ .., last] = &self.features;
         let mut x = x;
-        for (i, conv) in self.features.iter().enumerate() {
+        for (i, conv) in before.iter().enumerate() {
             let pooled = POOLED.contains(&i);
             x = conv.forward(g, x, if pooled { Activation::None } else { Activation::Relu });
             if pooled {
                 x = g.max_pool2d(x, self.size.pool(), Activation::Relu);
             }
         }
+        last.forward(g, x, Activation::None)
+    }
+
+    /// Maps, as [`AlexNet::maps`] gives them, to logits [n, classes].
+    #[track_caller]
+    pub fn head(&self, g: &mut Tape<E>, maps: Var<E>) -> Var<E> {
+        let x = self.pooled(g, maps);
+        self.classify(g, x)
+    }
+
+    fn pooled(&self, g: &mut Tape<E>, maps: Var<E>) -> Var<E> {
+        let mut x = g.max_pool2d(maps, self.size.pool(), Activation::Relu);
         if self.size == Size::ImageNet {
             x = g.adaptive_avg_pool2d(x, [6, 6]);
         }

@@ -178,8 +178,20 @@ impl<E: Element> MobileNetV2<E> {
     /// Images [n, h, w, 3], normalised, to logits [n, classes].
     #[track_caller]
     pub fn forward(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {
-        let x = self.features.forward(g, x);
-        let x = g.mean(x, &[1, 2], false);
+        let maps = self.maps(g, x);
+        self.head(g, maps)
+    }
+
+    /// Images [n, h, w, 3], normalised, to the last feature's maps: [n, h/32, w/32, 1280].
+    #[track_caller]
+    pub fn maps(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {
+        self.features.forward(g, x)
+    }
+
+    /// Maps, as [`MobileNetV2::maps`] gives them, to logits [n, classes].
+    #[track_caller]
+    pub fn head(&self, g: &mut Tape<E>, maps: Var<E>) -> Var<E> {
+        let x = g.mean(maps, &[1, 2], false);
         let x = g.dropout(x, DROPOUT);
         self.classifier.forward(g, x, Activation::None)
     }

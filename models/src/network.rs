@@ -60,6 +60,26 @@ impl<E: Element> Network<E> {
             Network::MobileNetV2(net) => net.forward(g, x),
         }
     }
+
+    /// Images [n, h, w, 3], normalised, to what the last convolution gives, [n, p, q, channels].
+    #[track_caller]
+    pub fn maps(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {
+        match self {
+            Network::AlexNet(net) => net.maps(g, x),
+            Network::ResNet(net) => net.maps(g, x),
+            Network::MobileNetV2(net) => net.maps(g, x),
+        }
+    }
+
+    /// Maps, as [`Network::maps`] gives them, to logits [n, classes].
+    #[track_caller]
+    pub fn head(&self, g: &mut Tape<E>, maps: Var<E>) -> Var<E> {
+        match self {
+            Network::AlexNet(net) => net.head(g, maps),
+            Network::ResNet(net) => net.head(g, maps),
+            Network::MobileNetV2(net) => net.head(g, maps),
+        }
+    }
 }
 
 impl<E: Element> Module<E> for Network<E> {

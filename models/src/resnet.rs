@@ -219,8 +219,21 @@ impl<E: Element> ResNet<E> {
     /// Images [n, h, w, 3], normalised, to logits [n, classes].
     #[track_caller]
     pub fn forward(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {
-        let [.., x] = self.body.forward(g, x);
-        let x = g.mean(x, &[1, 2], false);
+        let maps = self.maps(g, x);
+        self.head(g, maps)
+    }
+
+    /// Images [n, h, w, 3], normalised, to the last stage's maps: [n, h/32, w/32, channels].
+    #[track_caller]
+    pub fn maps(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {
+        let [.., maps] = self.body.forward(g, x);
+        maps
+    }
+
+    /// Maps, as [`ResNet::maps`] gives them, to logits [n, classes].
+    #[track_caller]
+    pub fn head(&self, g: &mut Tape<E>, maps: Var<E>) -> Var<E> {
+        let x = g.mean(maps, &[1, 2], false);
         self.fc.forward(g, x, Activation::None)
     }
 }

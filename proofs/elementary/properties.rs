@@ -237,8 +237,9 @@ fn e2_whole_powers_err_by_as_many_roundings() {
         // By another way.
         let exact = elementary::exp(f64::from(n) * elementary::ln(x));
         let y = elementary::powi(x, n);
-        // In units of ε = 2u: powi errs by n/2. ln x, at most 0.7, errs by half a unit and is multiplied by n; the
-        // product, at most 0.7 n, is rounded: together 0.85 n in the exponent, and so relatively; exp adds 1.
+        // In units of ε = 2u: powi errs by n/2. ln x, at most 0.7, errs by half a unit and is multiplied by
+        // n; the product, at most 0.7 n, is rounded: together 0.85 n in the exponent, and so relatively; exp
+        // adds 1.
         let bound = (1.35 * f64::from(n.abs()) + 1.0) * f64::EPSILON * exact;
         ensure((y - exact).abs() <= bound, || format!("{x}^{n} = {y}, not {exact}"))
     });

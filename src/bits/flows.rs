@@ -7,7 +7,7 @@ use super::draw;
 use crate::analysis::{Pca, tsne};
 use crate::data::{Augmentation, Dataset, Normalise, Scenes, SyntheticShapes, Transform};
 use crate::image::{Filter, Image, Limits, Samples};
-use crate::lessons::descent::{Method, descend};
+use crate::lessons::descent::{DescentReport, Method, descend};
 use crate::lessons::filtering::{Shown, filter};
 use crate::lessons::filters::{Border, FILTERS};
 use crate::lessons::iou::judge;
@@ -127,7 +127,8 @@ fn descents(d: &mut Digester) {
         let q = Quadratic::new(vec![a, b]);
         for (_, method) in Method::NAMED {
             let (report, path) = descend(&q, method.rule(0.07), [1.0, -2.0], Some(60));
-            d.text(&json(&report));
+            // How it is put into words is no result.
+            d.text(&json(&DescentReport { reason: String::new(), ..report }));
             path.iter().for_each(|w| d.doubles(w));
         }
     }

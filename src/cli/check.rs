@@ -2,7 +2,9 @@
 
 use super::options::Global;
 use crate::data::detection::{self, DetectionDataset};
-use crate::data::{Dataset, Description, Reading, Source, Subset, describe, find, open_detection};
+use crate::data::{
+    Dataset, Description, Reading, Source, Subset, VAL_FRACTION, describe, find, open_detection,
+};
 use crate::error::Result;
 use clap::Args;
 use serde::Serialize;
@@ -45,7 +47,7 @@ impl Check {
             source.to_ascii_lowercase().contains(".json") || Path::new(source).join("PNGImages").is_dir();
         let description = match of_detectors {
             true => objects(&*open_detection(source, reading)?, source),
-            false => classes(find(source, global.seed, reading)?, source),
+            false => classes(find(source, global.seed, reading)?, source, global.seed)?,
         };
         global.print(&Checked(description))
     }
@@ -56,17 +58,19 @@ fn objects(data: &dyn DetectionDataset, source: &str) -> Description {
     detection::describe(data, source, &[("all", &all)])
 }
 
-/// By the parts that the data set has itself, if it has some.
-fn classes(data: Source, source: &str) -> Description {
-    let folder: Arc<dyn Dataset> = match data {
-        Source::Divided(splits) => return splits.description(source),
-        Source::Folder(folder) => Arc::new(folder),
-    };
+/// By the parts that the data set has itself, if it has some. Error: it cannot be divided for training.
+fn classes(data: Source, source: &str, seed: u64) -> Result<Description> {
+    let divided = matches!(data, Source::Divided(_));
+    let splits = data.divided(VAL_FRACTION, seed)?;
+    if divided {
+        return Ok(splits.description(source));
+    }
+    let folder: Arc<dyn Dataset> = splits.dataset().clone();
     let own = |name: &str| Some((name.to_string(), Subset::new(folder.clone(), folder.part(name)?)));
     let mut parts: Vec<_> = ["train", "val", "test"].into_iter().filter_map(own).collect();
     if parts.is_empty() {
         parts.push(("all".into(), Subset::all(folder)));
     }
     let parts: Vec<_> = parts.iter().map(|(name, part)| (name.clone(), part)).collect();
-    describe(source, &parts)
+    Ok(describe(source, &parts))
 }

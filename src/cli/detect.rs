@@ -39,7 +39,8 @@ pub struct Detect {
     /// PNG, JPEG or WebP files, or folders of them
     #[arg(required = true)]
     images: Vec<PathBuf>,
-    /// The folder for pictures and detections.json [default: found, or the first of found-2, found-3 ... that is free]
+    /// The folder for pictures and detections.json [default: found, or the first of found-2, found-3 ... that
+    /// is free]
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// The least score that is shown, from 0 to 1

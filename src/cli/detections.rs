@@ -49,8 +49,8 @@ impl fmt::Display for Judged {
     }
 }
 
-/// Judges results as pycocotools does: boxes and, where all have one, masks. `data` is COCO's instances, with or
-/// without `:IMAGES` behind: no image is looked at.
+/// Judges results as pycocotools does: boxes and, where all have one, masks. `data` is COCO's instances, with
+/// or without `:IMAGES` behind: no image is looked at.
 pub fn judge(results: &Path, data: &str) -> Result<Judged> {
     let annotations = match data.to_ascii_lowercase().rfind(".json:") {
         Some(at) => PathBuf::from(&data[..at + 5]),

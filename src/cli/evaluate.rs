@@ -69,8 +69,8 @@ pub struct Evaluate {
     /// The layout, where the weights do not tell
     #[arg(long)]
     arch: Option<Arch>,
-    /// Leave here what was found: of a classifier confusion_matrix.png and .json, of a detector PR_curve.png and
-    /// detections.json
+    /// Leave here what was found: of a classifier confusion_matrix.png and .json, of a detector PR_curve.png
+    /// and detections.json
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Replace what is in DIR

@@ -31,8 +31,8 @@ impl Global {
     }
 }
 
-/// Prints `{"error": …}` where JSON is asked for and there is no result: a program that reads the output then knows
-/// why. That nobody reads it changes nothing about the error.
+/// Prints `{"error": …}` where JSON is asked for and there is no result: a program that reads the output then
+/// knows why. That nobody reads it changes nothing about the error.
 pub(super) fn print_error(error: &impl Serialize) {
     if !ANSWERED.load(Relaxed) {
         let _ = print(&serde_json::json!({ "error": error }).to_string());
@@ -55,8 +55,8 @@ pub(super) fn next(commands: &[String]) {
     commands.iter().for_each(|command| say!("  {command}"));
 }
 
-/// The pictures that paths name: files as they are, of a folder those in it that are PNG, JPEG or WebP by their names,
-/// in the names' order. Error: a folder has none.
+/// The pictures that paths name: files as they are, of a folder those in it that are PNG, JPEG or WebP by
+/// their names, in the names' order. Error: a folder has none.
 pub(super) fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for path in paths {

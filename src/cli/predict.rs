@@ -1,9 +1,11 @@
 //! `gradus predict`: what is in these pictures?
 
 use super::options::Global;
-use super::output::{List, each_picture, pictures};
+use super::output::{List, each_picture, new_file, pictures};
+use crate::analysis::explain;
 use crate::engine::detector_model::is_detector_at;
 use crate::engine::files::Weights;
+use crate::engine::found::picture_name;
 use crate::engine::model::{Arch, Classifier};
 use crate::engine::weights::Key;
 use crate::error::{Error, Result};
@@ -19,7 +21,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "Examples:
   gradus predict runs/alexnet photo.jpg
-  gradus predict runs/alexnet photos/
+  gradus predict runs/alexnet photos/ --explain why
   gradus predict mobilenet_v2-b0353104.pth dog.jpg --classes imagenet_classes.txt --json")]
 pub struct Predict {
     /// A run's folder, or a weights file of AlexNet, ResNet-18, 34 or 50, or MobileNetV2: .safetensors, or
@@ -39,6 +41,13 @@ pub struct Predict {
     /// Leave out images that cannot be read, and say which
     #[arg(long)]
     skip_bad: bool,
+    /// Show why: draw into DIR where the network looked for its first class, by Grad-CAM and by covering
+    /// parts
+    #[arg(long, value_name = "DIR")]
+    explain: Option<PathBuf>,
+    /// Replace pictures in DIR
+    #[arg(long, requires = "explain")]
+    force: bool,
 }
 
 #[derive(Serialize)]
@@ -52,12 +61,16 @@ struct Guess {
 struct Prediction {
     image: String,
     top: Vec<Guess>,
+    /// The picture that shows why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explained: Option<String>,
 }
 
 impl fmt::Display for Prediction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.image)?;
-        self.top.iter().try_for_each(|g| writeln!(f, "  {:5.1} %  {}", 100.0 * g.probability, g.name))
+        self.top.iter().try_for_each(|g| writeln!(f, "  {:5.1} %  {}", 100.0 * g.probability, g.name))?;
+        self.explained.iter().try_for_each(|picture| writeln!(f, "  why: {picture}"))
     }
 }
 
@@ -75,6 +88,9 @@ impl Predict {
             model.name_classes(file)?;
         }
         let images = pictures(&self.images)?;
+        if let Some(out) = &self.explain {
+            files::create_folder(out)?;
+        }
         let transform = model.arch.transform();
         let side = transform.side();
         let read = |k: usize| {
@@ -94,8 +110,18 @@ impl Predict {
                 name: model.classes[class].clone(),
                 probability,
             };
-            let top = ranked.iter().take(5).map(guess).collect();
-            Ok(Prediction { image: files::name_of(path), top })
+            let top: Vec<Guess> = ranked.iter().take(5).map(guess).collect();
+            let explained = match (&self.explain, top.first()) {
+                (Some(out), Some(first)) => {
+                    let seen = transform.normalise.picture(side, side, x.data());
+                    let named = format!("{}, {:.1} %", first.name, 100.0 * first.probability);
+                    let file = new_file(out.join(picture_name(&images, k) + ".png"), self.force)?;
+                    explain(&model.net, &x, &seen, first.class, &named).save_png(&file)?;
+                    Some(files::name_of(file))
+                }
+                _ => None,
+            };
+            Ok(Prediction { image: files::name_of(path), top, explained })
         })?;
         global.print(&List(all))?;
         verdict

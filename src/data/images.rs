@@ -25,7 +25,8 @@ pub trait Images: Send + Sync {
     /// What image i is called: its file, or its place in a file.
     fn name(&self, i: usize) -> String;
 
-    /// Identifies the data, to be kept with a run. Files are read for it. Error: one cannot be, or an interruption.
+    /// Identifies the data, to be kept with a run. Files are read for it. Error: one cannot be, or an
+    /// interruption.
     fn checksum(&self) -> Result<String>;
 
     /// What is doubtful about it, found when it was opened.
@@ -112,8 +113,9 @@ impl<D: Images + ?Sized> Subset<D> {
     }
 }
 
-/// A checksum of files by what they are called and hold, after one of what goes with them. They are read whole: a picture
-/// that was changed between two runs, or while a run was interrupted, may have kept its length.
+/// A checksum of files by what they are called and hold, after one of what goes with them. They are read
+/// whole: a picture that was changed between two runs, or while a run was interrupted, may have kept its
+/// length.
 pub(super) fn checksum(files: &[(String, &Path)], sum: u32) -> Result<String> {
     let sums = progress::of_each("files are compared", "files", files, |(_, path)| content(path))?;
     let sum = files.iter().zip(sums).try_fold(sum, |sum, ((name, _), content)| {

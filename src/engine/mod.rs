@@ -19,7 +19,8 @@ pub mod weights;
 /// The most passes of a run, and images of a step.
 pub const MOST: usize = 1_000_000;
 
-/// A number of passes, of images a step: from 1 to [`MOST`]. Settings are read from files, which may hold any.
+/// A number of passes, of images a step: from 1 to [`MOST`]. Settings are read from files, which may hold
+/// any.
 fn count<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     let count = usize::deserialize(from)?;
     match count {

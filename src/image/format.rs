@@ -56,9 +56,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Sides to 32,768 pixels, 1.5 GiB while it is decoded, files to 256 MiB. A PNG takes its samples, so that
-    /// 20,000 x 20,000 in RGB fit; a JPEG three times as much, a progressive one, whose coefficients are held,
-    /// five times: 13,000 x 13,000 and 10,000 x 10,000. WebP is between them.
+    /// Sides to 32,768 pixels, 1.5 GiB while it is decoded, files to 256 MiB. A PNG takes its samples, so
+    /// that 20,000 x 20,000 in RGB fit; a JPEG three times as much, a progressive one, whose coefficients are
+    /// held, five times: 13,000 x 13,000 and 10,000 x 10,000. WebP is between them.
     fn default() -> Self {
         Limits { side: 32_768, bytes: 3 << 29, file: 1 << 28 }
     }

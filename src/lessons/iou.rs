@@ -51,7 +51,8 @@ pub struct IouReport {
     pub fraction: Option<[u64; 2]>,
 }
 
-/// Intersection over union in lowest terms, if all coordinates are whole and so small that nothing is rounded.
+/// Intersection over union in lowest terms, if all coordinates are whole and so small that nothing is
+/// rounded.
 fn fraction(a: &BBox<f64>, b: &BBox<f64>) -> Option<[u64; 2]> {
     let whole = |v: &f64| v.fract() == 0.0 && v.abs() < 1e5;
     if !a.iter().chain(b).all(whole) {

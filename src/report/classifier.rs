@@ -3,13 +3,16 @@
 
 use super::Page;
 use crate::analysis::tsne::{self, embed};
-use crate::analysis::{Outputs, Pca, confident_errors, first_filters, imagine, responses, samples, scatter};
+use crate::analysis::{
+    Outputs, Pca, confident_errors, explained, first_filters, imagine, responses, samples, scatter,
+};
 use crate::data::Splits;
 use crate::engine::files::Weights;
 use crate::engine::lr_range;
 use crate::engine::model::Classifier;
 use crate::error::{Error, Result};
-use crate::image::Image;
+use crate::image::{Image, caption_grid};
+use crate::metrics::confusion::predictions;
 use crate::progress::Progress;
 use crate::run::Run;
 use crate::run::status::Status;
@@ -61,6 +64,9 @@ const COLUMNS: [(&str, &str, f64, usize); 6] = [
     ("validation accuracy (%)", "val/accuracy", 100.0, 2),
     ("seconds", "seconds", 1.0, 1),
 ];
+
+/// Test images of which it is shown where the network looked.
+const EXPLAINED: usize = 4;
 
 /// A finished run and what it was trained on.
 pub struct Trained<'a> {
@@ -259,8 +265,37 @@ fn errors(page: &mut Page, trained: &Trained<'_>, model: &Classifier) -> Result<
         "The 36 test images that the network is surest of and wrong about: the probability of what each is, and below it of what \
          it was taken for.",
     )?;
+    page.figure(
+        &why(trained, model, &outputs)?,
+        "Why: the first test images, and over them in orange where the network looked for the class that it names. \
+         Grad-CAM asks its gradient at the last convolution's maps, whose places are as coarse as that; occlusion covers \
+         each part in turn and sees the probability fall, or in blue rise.",
+    )?;
     page.command(&trained.command());
     Ok(())
+}
+
+/// Some test images, and where the network looked.
+fn why(trained: &Trained<'_>, model: &Classifier, outputs: &Outputs) -> Result<Image> {
+    let (test, transform) = (&trained.splits.test, model.arch.transform());
+    let (side, count) = (transform.side(), model.classes.len());
+    let probabilities = outputs.probabilities();
+    let named: Vec<usize> = predictions(&outputs.logits).take(EXPLAINED).collect();
+    let mut panels = Vec::new();
+    for (k, class) in named.into_iter().enumerate() {
+        let mut x = Tensor::stale([1, side, side, 3]);
+        transform.evaluate(&test.image(k)?, x.data_mut())?;
+        let (is, taken) = (&model.classes[test.label(k)], &model.classes[class]);
+        let p = 100.0 * probabilities.data()[k * count + class];
+        let told = if is == taken {
+            format!("{taken}, {p:.0} %")
+        } else {
+            format!("{is}; taken for {taken}, {p:.0} %")
+        };
+        let seen = transform.normalise.picture(side, side, x.data());
+        panels.extend(explained(&model.net, &x, &seen, class, &told));
+    }
+    Ok(caption_grid("", &panels, 3, 224))
 }
 
 fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &Depth) -> Result<()> {

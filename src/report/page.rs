@@ -130,8 +130,8 @@ impl Page {
         self.push(Block::Links(rows.to_vec()))
     }
 
-    /// From here on the page says at its end what is yet to come, and the browser loads it again every ten seconds; or
-    /// it is complete.
+    /// From here on the page says at its end what is yet to come, and the browser loads it again every ten
+    /// seconds; or it is complete.
     pub fn growing(&mut self, to_come: Option<&str>) -> &mut Self {
         self.to_come = to_come.map(String::from);
         self

@@ -3,8 +3,8 @@
 //!
 //! No result depends on it, and a disk that refuses it is no reason to stop. A process that ends by itself
 //! says so in it; where it says that the process runs, and has not been written for [`DEAD`], the process is
-//! gone. The losses of the epoch's steps are in it so that a first epoch of many hours has a curve, too. It is
-//! replaced, so that nobody reads half of it, but not synced: after a power cut it is of no interest.
+//! gone. The losses of the epoch's steps are in it so that a first epoch of many hours has a curve, too. It
+//! is replaced, so that nobody reads half of it, but not synced: after a power cut it is of no interest.
 
 use gradus_core::{parallel, simd};
 use serde::{Deserialize, Serialize};

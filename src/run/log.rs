@@ -1,8 +1,8 @@
 //! A run's log, `log.jsonl`: a JSON object a line, read a line at a time.
 //!
-//! An epoch's line, its row, holds numbers alone: `epoch`, and quantities named `part/quantity` or `quantity`. Any other
-//! line is a note. A line counts once it is ended, and if it has a length that a run may write: what is read is bounded
-//! by that, whatever the file holds.
+//! An epoch's line, its row, holds numbers alone: `epoch`, and quantities named `part/quantity` or
+//! `quantity`. Any other line is a note. A line counts once it is ended, and if it has a length that a run
+//! may write: what is read is bounded by that, whatever the file holds.
 
 use crate::error::{Error, Result};
 use crate::files;

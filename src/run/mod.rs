@@ -252,8 +252,8 @@ fn must_be_empty(folder: &Path) -> Result<()> {
     }
 }
 
-/// Removes a run: whoever is killed at it leaves one that can be removed, since `args.json` goes last, and that
-/// begins at its beginning if it is resumed, since its state goes first.
+/// Removes a run: whoever is killed at it leaves one that can be removed, since `args.json` goes last, and
+/// that begins at its beginning if it is resumed, since its state goes first.
 fn remove_own(folder: &Path) -> Result<()> {
     remove_unfinished(folder)?;
     let mut names = visible(folder)?;

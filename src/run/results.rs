@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::image::Image;
-use crate::plot::{Chart, Scale, Series, grid};
+use crate::image::{Image, palette};
+use crate::plot::{Chart, Scale, Series, Style, grid};
 
 pub(super) const CSV: &str = "results.csv";
 pub(super) const PNG: &str = "results.png";
@@ -16,6 +16,31 @@ const TEXT: u64 = 128 << 20;
 fn undefined(quantity: &str, value: f64) -> bool {
     value == -1.0 && (quantity.starts_with("AP") || quantity.starts_with("AR"))
 }
+
+/// A detector's panels: title, axis, and the quantities in them with their names there.
+const TOGETHER: [(&str, &str, &[(&str, &str)]); 6] = [
+    (
+        "Losses",
+        "mean loss (nats)",
+        &[
+            ("loss", "all"),
+            ("loss_objectness", "objectness"),
+            ("loss_rpn_box_reg", "proposals"),
+            ("loss_classifier", "classes"),
+            ("loss_box_reg", "boxes"),
+            ("loss_mask", "masks"),
+        ],
+    ),
+    ("Average precision", "AP", &[("AP", "AP"), ("AP50", "AP50"), ("AP75", "AP75")]),
+    (
+        "Average precision by size",
+        "AP",
+        &[("AP_small", "small"), ("AP_medium", "medium"), ("AP_large", "large")],
+    ),
+    ("Average recall", "AR", &[("AR1", "1 a picture"), ("AR10", "10"), ("AR100", "100")]),
+    ("Learning rate", "learning rate", &[("lr", "")]),
+    ("Speed of training", "rate (images/s)", &[("images_per_second", "")]),
+];
 
 #[derive(Debug)]
 pub(super) struct Results {
@@ -88,10 +113,44 @@ impl Results {
         files::write_atomic(&self.path, text.as_bytes())
     }
 
-    /// All curves.
+    /// The curves to look at: a detector's many quantities in the panels of [`TOGETHER`], others by
+    /// themselves.
     pub fn image(&self) -> Image {
-        let charts: Vec<Chart> = self.charts().into_iter().map(|c| c.1).collect();
+        let detector = self.names.iter().any(|name| name.ends_with("/AP"));
+        let charts: Vec<Chart> = match detector {
+            true => TOGETHER.iter().filter_map(|panel| self.together(panel)).collect(),
+            false => self.charts().into_iter().map(|c| c.1).collect(),
+        };
         grid(&charts, if charts.len() > 4 { 3 } else { 2 })
+    }
+
+    /// Several quantities in a panel, if there are any; those of masks are dashed.
+    fn together(&self, (title, axis, quantities): &(&str, &str, &[(&str, &str)])) -> Option<Chart> {
+        let mut chart = panel(quantities[0].0);
+        if quantities.len() > 1 {
+            chart = Chart::new(*title, "epoch", *axis).x_scale(Scale::Whole).y_range(0.0, 0.0);
+        }
+        let mut drawn = false;
+        for (k, (quantity, says)) in quantities.iter().enumerate() {
+            for (i, name) in self.names.iter().enumerate() {
+                let (part, own) = name.split_once('/').unwrap_or(("", name));
+                let defined = self.rows.iter().any(|row| !undefined(own, row.1[i]));
+                if own == *quantity && defined {
+                    let masks = part == "mask";
+                    let says = if masks { format!("{says}, masks") } else { says.to_string() };
+                    let style = if masks { Style::Dashed } else { Style::Line };
+                    chart = chart.with(Series::new(says, self.points(i), style).color(palette(k)));
+                    drawn = true;
+                }
+            }
+        }
+        drawn.then_some(chart)
+    }
+
+    fn points(&self, column: usize) -> Vec<(f64, f64)> {
+        let quantity = self.names[column].rsplit('/').next().unwrap_or_default();
+        let value = |v: f64| if undefined(quantity, v) { f64::NAN } else { v };
+        self.rows.iter().map(|(epoch, values)| (*epoch as f64, value(values[column]))).collect()
     }
 
     /// Each quantity and its curves: those of one name share a panel.
@@ -114,15 +173,12 @@ impl Results {
     }
 
     fn add_curve(&self, chart: Chart, column: usize, part: &str) -> Chart {
-        let quantity = self.names[column].rsplit('/').next().unwrap_or_default();
-        let value = |v: f64| if undefined(quantity, v) { f64::NAN } else { v };
-        let points = self.rows.iter().map(|(epoch, values)| (*epoch as f64, value(values[column]))).collect();
         let name = match part {
             "train" => "training",
             "val" => "validation",
             other => other,
         };
-        let chart = chart.with(Series::line(name, points));
+        let chart = chart.with(Series::line(name, self.points(column)));
         if self.names[column] == "val/loss" { self.mark_least(column, chart) } else { chart }
     }
 

@@ -1,8 +1,8 @@
 //! A run as its files show it now: read by whoever follows or reports it, while it runs or afterwards.
 //!
-//! A log grows at its end. Who follows it reads what has come since he looked last, and keeps as many rows as a page can
-//! draw: when there are more, every other one goes. A run that goes on from an earlier state writes its log anew: then
-//! the line that was read last is another, and it is read from the beginning.
+//! A log grows at its end. Who follows it reads what has come since he looked last, and keeps as many rows as
+//! a page can draw: when there are more, every other one goes. A run that goes on from an earlier state
+//! writes its log anew: then the line that was read last is another, and it is read from the beginning.
 
 use super::live::{DEAD, LIVE, Now, State};
 use super::log::{LOG, Lines, row};

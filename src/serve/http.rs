@@ -1,8 +1,9 @@
-//! The part of HTTP/1.1 that pages on this machine need (RFC 9112): a request read off bytes, an answer as bytes.
+//! The part of HTTP/1.1 that pages on this machine need (RFC 9112): a request read off bytes, an answer as
+//! bytes.
 //!
 //! One request a connection, and no trust in who asks: a head of at most 16 KiB and a body of at most 64 KiB,
-//! a `Host` that names this machine (no other site's page can be pointed here by its DNS), and an `Origin`, if
-//! there is one, that does too. What is malformed gets a 4xx and its reason.
+//! a `Host` that names this machine (no other site's page can be pointed here by its DNS), and an `Origin`,
+//! if there is one, that does too. What is malformed gets a 4xx and its reason.
 
 const MOST_HEAD: usize = 16 << 10;
 const MOST_BODY: usize = 64 << 10;

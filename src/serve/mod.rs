@@ -1,8 +1,8 @@
 //! Pages served to a browser on this machine: [`lab`] to play, [`watch`] to follow a run.
 //!
-//! [`server`] listens on loopback alone and speaks [`http`]. A page is one file with style and script inside; it asks the program
-//! for numbers in JSON and computes none itself. Nothing is fetched from elsewhere, and the browser is told
-//! to refuse it.
+//! [`server`] listens on loopback alone and speaks [`http`]. A page is one file with style and script inside;
+//! it asks the program for numbers in JSON and computes none itself. Nothing is fetched from elsewhere, and
+//! the browser is told to refuse it.
 
 pub mod http;
 pub mod lab;

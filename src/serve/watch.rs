@@ -1,9 +1,9 @@
 //! `gradus watch`: runs' folders as a page that stays up to date.
 //!
-//! The page asks for `/api/runs` every two seconds. Of the log only what has come since then is read; the other files are
-//! small, and read anew. So the run may stop, be resumed or be replaced under the page, and it costs the run a read of a
-//! few kilobytes. Only the pictures that runs leave are served, by name, and no link in the folder is followed: it may lead
-//! to what is nobody's business.
+//! The page asks for `/api/runs` every two seconds. Of the log only what has come since then is read; the
+//! other files are small, and read anew. So the run may stop, be resumed or be replaced under the page, and
+//! it costs the run a read of a few kilobytes. Only the pictures that runs leave are served, by name, and no
+//! link in the folder is followed: it may lead to what is nobody's business.
 
 use super::http::{Request, Response};
 use crate::error::Result;

@@ -197,8 +197,8 @@ fn on(call: &Call, name: &str) -> bool {
     call.line.contains(name)
 }
 
-/// A kill, and the errors that such a call may meet. A folder has nothing to be written when it is closed, and
-/// cannot fail at that; the standard library asserts so.
+/// A kill, and the errors that such a call may meet. A folder has nothing to be written when it is closed,
+/// and cannot fail at that; the standard library asserts so.
 fn faults(call: &Call) -> Vec<Fault> {
     let folder = ["<RUN>)", "<RUN/weights>)", "<RUN/state>)"].iter().any(|folder| on(call, folder));
     let kind = call.kind.as_str();

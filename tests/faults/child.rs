@@ -89,7 +89,8 @@ fn train(how: How, folder: &Path) -> Result<()> {
     run.end(&serde_json::json!({ "best_epoch": best_epoch, "score": task.judge(&net)? }))
 }
 
-/// What measures no time, in one chart, which takes most of a run's: the files of two runs are then the same bytes.
+/// What measures no time, in one chart, which takes most of a run's: the files of two runs are then the same
+/// bytes.
 fn record(run: &mut Run, at: &PositionOf<Points>) -> Result<()> {
     let Some(e) = at.last() else { return Ok(()) };
     let train = e.train.loss / e.train.images as f64;

@@ -23,7 +23,8 @@ pub fn contents(folder: &Path) -> Contents {
             }
             let bytes = fs::read(&path).expect("a run's file");
             let name = gradus::files::name_of(name);
-            // A lock's says nothing by itself, and a disk that fails may keep it; what a run does now tells time.
+            // A lock's says nothing by itself, and a disk that fails may keep it; what a run does now tells
+            // time.
             if name == ".lock" || name.contains("live.json") {
                 continue;
             }
@@ -68,8 +69,8 @@ fn events(mut bytes: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// The tensors of a state and its metadata, without seconds and the checksum of these. What is no state stays as
-/// it is.
+/// The tensors of a state and its metadata, without seconds and the checksum of these. What is no state stays
+/// as it is.
 fn state(path: &Path) -> Vec<u8> {
     let Ok(loaded) = checkpoint::load_verbatim(path) else { return fs::read(path).expect("a run's file") };
     let mut kept = Vec::new();

@@ -1,14 +1,14 @@
 //! A run loses nothing, whichever of its file calls is its last, or fails.
 //!
-//! A tiny training (`child.rs`) is begun, resumed, replaced and interrupted; strace (`strace.rs`) tells its calls
-//! on the run's folder. Then, for each call: a process killed at it, and one for which it fails (EIO, ENOSPC,
-//! EMFILE, EACCES). Whoever is failed may take no notice, and then leaves what an unbroken run leaves, or ends with
-//! a message that names a file; and the run goes on without faults to the bytes of the unbroken one
-//! (`folder.rs`).
+//! A tiny training (`child.rs`) is begun, resumed, replaced and interrupted; strace (`strace.rs`) tells its
+//! calls on the run's folder. Then, for each call: a process killed at it, and one for which it fails (EIO,
+//! ENOSPC, EMFILE, EACCES). Whoever is failed may take no notice, and then leaves what an unbroken run
+//! leaves, or ends with a message that names a file; and the run goes on without faults to the bytes of the
+//! unbroken one (`folder.rs`).
 //!
 //! A sample of all that by default. With `GRADUS_FAULTS=all` all of it; with `GRADUS_FAULTS=programs` the
-//! sample and, killed at random calls, the command itself (`programs.rs`), with `GRADUS_FAULTS=moments` the same at
-//! random moments; with any other text those cases whose names hold it.
+//! sample and, killed at random calls, the command itself (`programs.rs`), with `GRADUS_FAULTS=moments` the
+//! same at random moments; with any other text those cases whose names hold it.
 
 mod cases;
 mod child;

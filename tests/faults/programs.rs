@@ -1,6 +1,6 @@
 //! The command itself, killed: a classifier and a detector, whose states are hundreds of megabytes and whose
-//! threads are several. Each is killed at file calls, or at moments, drawn at random, goes on, and ends with the same
-//! weights.
+//! threads are several. Each is killed at file calls, or at moments, drawn at random, goes on, and ends with
+//! the same weights.
 
 use crate::folder::{self, Contents};
 use crate::strace::{Call, Fault, Program};

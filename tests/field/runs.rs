@@ -115,8 +115,8 @@ fn an_interrupted_run_names_the_command_that_goes_on() {
     assert!(text(&out).contains(&own), "{}", text(&out));
 }
 
-/// facebookresearch/detectron2 2312: a run goes on on another processor; where the bits may differ, as in bf16,
-/// it says so. And one that was killed before its first state begins at the beginning.
+/// facebookresearch/detectron2 2312: a run goes on on another processor; where the bits may differ, as in
+/// bf16, it says so. And one that was killed before its first state begins at the beginning.
 #[test]
 fn another_instruction_set_is_recorded_where_it_decides_bits() {
     let folder = tempfile::tempdir().unwrap();

@@ -249,8 +249,8 @@ unsafe fn tile_of<'a, S: Simd<E>, E: Element, const PACKED: bool, const MR: usiz
         }
     }
     if skips {
-        // A sum may be -0, of terms too small for their size but not for their sign. A step of zeros makes that +0,
-        // and whether it is left out depends on the rows of a tile: so it becomes +0 in any case.
+        // A sum may be -0, of terms too small for their size but not for their sign. A step of zeros makes
+        // that +0, and whether it is left out depends on the rows of a tile: so it becomes +0 in any case.
         for row in &mut acc {
             for sum in row {
                 *sum = s.add(*sum, s.zero());

@@ -110,8 +110,8 @@ pub(crate) fn dispatch_f64_on<K: Kernel<f64>>(_: Isa, kernel: K) -> K::Output {
     on_arrays(kernel)
 }
 
-/// The portable path. A fused multiply-add is an instruction of every aarch64, but on x86-64 a call into the C
-/// library, the same bits at a hundredth of the speed, unless the code around it is compiled for FMA.
+/// The portable path. A fused multiply-add is an instruction of every aarch64, but on x86-64 a call into the
+/// C library, the same bits at a hundredth of the speed, unless the code around it is compiled for FMA.
 fn on_arrays<E, K: Kernel<E>>(kernel: K) -> K::Output
 where
     Portable: Simd<E>,

@@ -254,7 +254,8 @@ fn a_sum_has_one_order_whatever_the_lanes() {
     for isa in available() {
         assert_eq!(f32::dispatch_on(isa, SumOf(&x)).to_bits(), want, "{isa}");
     }
-    // Vectors added to each other first, and then the lanes of the one that is left: the width makes the bits.
+    // Vectors added to each other first, and then the lanes of the one that is left: the width makes the
+    // bits.
     let of_width = |lanes: usize| {
         let add = |sum: Vec<f32>, v: &[f32]| sum.iter().zip(v).map(|(a, b)| a + b).collect();
         halves(x.chunks(lanes).fold(vec![0.0; lanes], add))

@@ -1,8 +1,8 @@
 //! Opening a file to read it, where a name may stand for anything.
 //!
 //! To open a pipe waits for its other end, and to read a device may never end. So what is opened must be a
-//! regular file; whether it is one is asked of what was opened, not of its name, which may stand for something
-//! else a moment later.
+//! regular file; whether it is one is asked of what was opened, not of its name, which may stand for
+//! something else a moment later.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};

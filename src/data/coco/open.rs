@@ -11,9 +11,10 @@ use crate::files;
 
 impl Coco {
     /// Opens `annotations` with the images in `folder`. Errors: those of [`Instances::read`], and what
-    /// [`Faults`](crate::data::description::Faults) refuse: no image, no category, nothing to learn from, files that are missing, unreadable,
-    /// outside of the folder or of another size than their entry says, and boxes that are in other units;
-    /// each with ids. Where `reading` [decodes](Reading::decodes), every image is decoded once.
+    /// [`Faults`](crate::data::description::Faults) refuse: no image, no category, nothing to learn from,
+    /// files that are missing, unreadable, outside of the folder or of another size than their entry says,
+    /// and boxes that are in other units; each with ids. Where `reading` [decodes](Reading::decodes), every
+    /// image is decoded once.
     pub fn open(annotations: &Path, folder: &Path, reading: Reading) -> Result<Self> {
         let bytes = files::read(annotations, MAX_BYTES)?;
         let (instances, faults) = Instances::gather(&bytes).map_err(|e| e.in_file(annotations))?;

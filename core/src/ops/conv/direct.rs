@@ -377,8 +377,8 @@ fn add_runs<S: Simd<E>, E: Element>(
             assert!(from.len() >= runs.len && to.len() >= runs.len.next_multiple_of(S::LANES));
             for c in (0..runs.len).step_by(S::LANES) {
                 let n = S::LANES.min(runs.len - c);
-                // SAFETY: c < len, so that by the assertion a whole vector from c on is in `to`, and n numbers
-                // from c on are in `from`.
+                // SAFETY: c < len, so that by the assertion a whole vector from c on is in `to`, and n
+                // numbers from c on are in `from`.
                 unsafe {
                     let (from, to) = (from.as_ptr().add(c), to.as_mut_ptr().add(c));
                     let sum = s.add(s.load(to), s.load_n(from, n));
