@@ -49,7 +49,7 @@ pub fn apart(value: f64, edges: &[f64]) -> String {
 /// ```
 pub fn count(n: usize) -> String {
     let digits = n.to_string();
-    let comma = |i: usize| if i > 0 && (digits.len() - i) % 3 == 0 { "," } else { "" };
+    let comma = |i: usize| if i > 0 && (digits.len() - i).is_multiple_of(3) { "," } else { "" };
     digits.char_indices().map(|(i, digit)| format!("{}{digit}", comma(i))).collect()
 }
 

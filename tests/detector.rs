@@ -37,7 +37,11 @@ fn fails(code: i32, args: &[&str], words: &[&str]) {
     let out = gradus(args);
     let said = text(&out.stderr);
     assert_eq!(out.status.code(), Some(code), "gradus {args:?}: {said}");
-    assert!(out.stdout.is_empty() && !said.contains("panicked"), "gradus {args:?}: {said}");
+    assert!(!said.contains("panicked"), "gradus {args:?}: {said}");
+    match args.contains(&"--json") {
+        true => assert!(serde_json::from_slice::<Value>(&out.stdout).unwrap()["error"].is_object()),
+        false => assert!(out.stdout.is_empty(), "gradus {args:?}: {said}"),
+    }
     for word in words {
         assert!(said.contains(word), "gradus {args:?} says nothing of `{word}`: {said}");
     }
@@ -168,7 +172,7 @@ fn refuses_what_does_not_fit(run: &str, data: &str, tiny: &str, folder: &Path) {
     let args = ["train", "detector", "--data", data, "--test-split", "last:1", "--backbone", "resnet18-fpn"];
     let weights = ["--out", other.to_str().unwrap(), "--weights", &best];
     fails(2, &[&args[..], &weights].concat(), &["best.safetensors", "backbone"]);
-    fails(2, &["predict", run, tiny], &["weights"]);
+    fails(2, &["predict", run, tiny], &["is a detector", "gradus detect"]);
 }
 
 /// A data set in COCO's format with three images of 64 x 48 pixels and an object each; `spoil` changes it.

@@ -22,7 +22,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub const DEAD: Duration = Duration::from_secs(6);
 /// Points of the curve of an epoch: beyond twice as many every other one goes.
 const POINTS: usize = 256;
-/// Of the rate, in the part of the last second that counts for the next.
+/// The part of the rate so far in the next one, of short steps.
 const SMOOTH: f64 = 0.9;
 
 /// What becomes of a process.
@@ -151,9 +151,9 @@ impl Live {
         let mut now = self.shared.now();
         now.step += 1;
         now.lr = lr;
-        // Of steps that took less than a second several count.
+        // Of steps that take much less than a second some ten count, of long ones hardly more than the last.
         let rate = images as f64 / seconds;
-        let kept = if now.images_per_second > 0.0 { SMOOTH.powi((1.0 + 10.0 * seconds) as i32) } else { 0.0 };
+        let kept = if now.images_per_second > 0.0 { SMOOTH / (1.0 + seconds) } else { 0.0 };
         now.images_per_second = kept * now.images_per_second + (1.0 - kept) * rate;
         let left = (self.epochs + 1).saturating_sub(now.epoch) * self.images;
         now.seconds_left = Some(left.saturating_sub(behind) as f64 / now.images_per_second);
