@@ -36,7 +36,7 @@ pub fn read_own(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     read_all(open_own(path)?, path, limit)
 }
 
-/// [`open`] for those who hand on what they read: a link is not followed.
+/// [`open()`] for those who hand on what they read: a link is not followed.
 pub fn open_own(path: impl AsRef<Path>) -> Result<File> {
     open_as(path.as_ref(), Links::Refuse)
 }
