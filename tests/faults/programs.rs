@@ -21,8 +21,8 @@ const PROGRAMS: [(&str, &str); 2] = [
     ("classifier", "train alexnet --data synthetic:48 --batch 12 --epochs 2"),
     (
         "detector",
-        "train detector --model fasterrcnn --backbone mobilenet-v2 --data synthetic:4:96x64 --test-split last:1 \
-         --min-size 64 --max-size 96 --batch 1 --epochs 2",
+        "train detector --model fasterrcnn --backbone mobilenet-v2-fpn --data synthetic:4:64x48 --test-split last:1 \
+         --min-size 48 --max-size 64 --batch 1 --epochs 2",
     ),
 ];
 
