@@ -127,7 +127,7 @@ impl Evaluation {
 
     /// Leaves the whole matrix: a picture, and JSON.
     fn leave(&self, out: &Path) -> Result<()> {
-        let [picture, json] = [LEFT[0], LEFT[1]].map(|name| out.join(name));
+        let [picture, json] = OF_CLASSIFIER.map(|name| out.join(name));
         files::create_folder(out)?;
         let title = format!("{} images: {:.2} % right", self.split, 100.0 * self.score.accuracy);
         plot::confusion(&title, self.confusion.classes(), self.confusion.counts()).save_png(picture)?;
@@ -137,8 +137,9 @@ impl Evaluation {
     }
 }
 
-/// What `--out` gets: of a classifier the first two, of a detector the others.
-const LEFT: [&str; 4] = ["confusion_matrix.png", "confusion_matrix.json", "PR_curve.png", "detections.json"];
+/// What `--out` gets of a classifier, and of a detector.
+const OF_CLASSIFIER: [&str; 2] = ["confusion_matrix.png", "confusion_matrix.json"];
+const OF_DETECTOR: [&str; 2] = ["PR_curve.png", "detections.json"];
 /// Pairs of classes in the JSON.
 const CONFUSED: usize = 10;
 
@@ -190,7 +191,8 @@ impl Evaluate {
             }
         };
         if let Some(out) = &self.out {
-            LEFT.iter().try_for_each(|name| new_file(out.join(name), self.force).map(drop))?;
+            let mut all = OF_CLASSIFIER.iter().chain(&OF_DETECTOR);
+            all.try_for_each(|name| new_file(out.join(name), self.force).map(drop))?;
         }
         if self.weights == Weights::Last && !model.is_dir() {
             let remedy = "leave it out: a file holds one set of weights";
@@ -224,7 +226,7 @@ impl Evaluate {
         say!("{}", detection::describe(&*data, &self.data, &[(split, &indices)]));
         let judged = detecting::judge(&model.net, &categories, &Subset::new(data.clone(), indices), split)?;
         if let Some(out) = &self.out {
-            let [curve, list] = [LEFT[2], LEFT[3]].map(|name| out.join(name));
+            let [curve, list] = OF_DETECTOR.map(|name| out.join(name));
             files::create_folder(out)?;
             precision_recall(&judged).save_png(curve)?;
             let named = results_to_json(&judged.detections, |id| data.image_name(id));

@@ -2,7 +2,6 @@
 
 use super::options::{Changes, Output, moved, must_descend, source};
 use crate::cli::options::{Global, ReadingArgs, count, pick};
-use crate::cli::output::next;
 use crate::data;
 use crate::engine::alexnet::{self, Settings};
 use crate::engine::classifier::Plan;
@@ -84,12 +83,11 @@ impl AlexNetArgs {
         let settings = Settings { reading, ..Settings::new(arch, source, &splits, fraction, plan)? };
         let summary = alexnet::train(&settings, &splits, &folder, self.output.existing())?;
         global.print(&summary)?;
-        self.output.done(&folder)?;
-        next(&[
+        let next = [
             format!("gradus predict {} photo.png", summary.run),
             format!("gradus evaluate {} --data {source} --split val", summary.run),
             format!("gradus report --alexnet {} -o report", summary.run),
-        ]);
-        Ok(())
+        ];
+        self.output.done(&folder, &next)
     }
 }

@@ -2,7 +2,6 @@
 
 use super::options::{Changes, Output, factor, moved, must_descend, source};
 use crate::cli::options::{Global, ReadingArgs, count, pick};
-use crate::cli::output::next;
 use crate::data::detection::{self, TestSplit};
 use crate::data::open_detection;
 use crate::engine::detection::{Decay, Plan};
@@ -149,13 +148,12 @@ impl DetectorArgs {
         test.try_images()?;
         let summary = detector::train(&settings, file.as_ref(), &data, &folder, self.output.existing())?;
         global.print(&summary)?;
-        self.output.done(&folder)?;
-        next(&[
+        let next = [
             format!("gradus detect {} photo.jpg", summary.run),
             format!("gradus evaluate {} --data {source}", summary.run),
             format!("gradus watch {}", summary.run),
-        ]);
-        Ok(())
+        ];
+        self.output.done(&folder, &next)
     }
 
     fn plan(&self, global: &Global, begun: Option<&Settings>) -> Plan {

@@ -1,6 +1,7 @@
 //! Options that all trainings have, and what a run that goes on has of its own.
 
 use crate::cli::options::count;
+use crate::cli::output;
 use crate::engine::files::Files;
 use crate::error::{Error, Result};
 use crate::files;
@@ -68,8 +69,8 @@ impl Output {
         }
     }
 
-    /// What is left of a run that is done, and what of that may go.
-    pub fn done(&self, folder: &Path) -> Result<()> {
+    /// Says what is left of a run that is done, what of that may go, and which commands come next.
+    pub fn done(&self, folder: &Path, next: &[String]) -> Result<()> {
         let files = Files::of(folder);
         if self.drop_state {
             files.drop_state()?;
@@ -84,6 +85,7 @@ impl Output {
             ),
             false => say!("{folder} takes {all} MiB"),
         }
+        output::next(next);
         Ok(())
     }
 
