@@ -8,7 +8,8 @@
 //!
 //! A sample of all that by default. With `GRADUS_FAULTS=all` all of it; with `GRADUS_FAULTS=programs` the
 //! sample and, killed at random calls, the command itself (`programs.rs`), with `GRADUS_FAULTS=moments` the
-//! same at random moments; with any other text those cases whose names hold it.
+//! same at random moments, and with `programs:detector`, say, one of them alone; with any other text those
+//! cases whose names hold it.
 
 mod cases;
 mod child;
@@ -49,16 +50,17 @@ fn campaign() -> ExitCode {
     let mut all = place.cases();
     println!("{} calls on {} runs' folders: {} cases", place.calls(), place.scenes(), all.len());
     Rng::seed(22).shuffle(&mut all);
-    let chosen = match what.as_str() {
+    let (what, program) = what.split_once(':').unwrap_or((&what, ""));
+    let chosen = match what {
         "" | "programs" | "moments" => sample(all),
         "all" => all,
         text => all.into_iter().filter(|case| place.name(case).contains(text)).collect(),
     };
     let (outcomes, mut findings) = meet(&place, &chosen);
     tell(&chosen, &outcomes);
-    match what.as_str() {
-        "programs" => findings.extend(programs::killed(temporary.path())),
-        "moments" => findings.extend(programs::killed_at_moments(temporary.path())),
+    match what {
+        "programs" => findings.extend(programs::killed(program, temporary.path())),
+        "moments" => findings.extend(programs::killed_at_moments(program, temporary.path())),
         _ => {}
     }
     findings.iter().for_each(|finding| println!("FINDING: {finding}"));

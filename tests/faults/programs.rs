@@ -55,11 +55,17 @@ fn whole(name: &str, arguments: &str, folder: &Path) -> Result<(Contents, Durati
     Ok((left, took))
 }
 
-/// Kills them at moments that are drawn at random, each run several times. Returns what is lost.
-pub fn killed_at_moments(root: &Path) -> Vec<String> {
+/// Those whose names hold `text`.
+fn programs(text: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    PROGRAMS.into_iter().filter(move |(name, _)| name.contains(text))
+}
+
+/// Kills the programs whose names hold `text` at moments that are drawn at random, each run several times.
+/// Returns what is lost.
+pub fn killed_at_moments(text: &str, root: &Path) -> Vec<String> {
     let mut findings = Vec::new();
     let mut rng = Rng::seed(23);
-    for (name, arguments) in PROGRAMS {
+    for (name, arguments) in programs(text) {
         let folder = root.join(name);
         let (left, takes) = match whole(name, arguments, &folder) {
             Ok(whole) => whole,
@@ -105,10 +111,10 @@ pub fn killed_at_moments(root: &Path) -> Vec<String> {
     findings
 }
 
-/// Kills them at file calls. Returns what is lost.
-pub fn killed(root: &Path) -> Vec<String> {
+/// Kills the programs whose names hold `text` at file calls. Returns what is lost.
+pub fn killed(text: &str, root: &Path) -> Vec<String> {
     let mut findings = Vec::new();
-    for (name, arguments) in PROGRAMS {
+    for (name, arguments) in programs(text) {
         let (whole, log) = (root.join(name), root.join(format!("{name}.log")));
         let (ended, mut calls) = program(arguments, &whole).trace(&whole, &log);
         if ended.code != Some(0) {
