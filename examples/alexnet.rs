@@ -95,7 +95,7 @@ fn main() -> gradus::Result<()> {
             adam.step(&mut net, &g.backward(&loss))?;
         }
         let validation =
-            classifier::confusion(Precision::F32, &net, &splits.val, Transform::CIFAR, "validation")?.0;
+            classifier::judge(Precision::F32, &net, &splits.val, Transform::CIFAR, "validation")?.score;
         let training = sum / loader.batches() as f64;
         println!("epoch {}: training loss {training:.3}, validation {validation:?}", epoch + 1);
         curves[0].push((epoch as f64 + 1.0, training));
@@ -112,10 +112,9 @@ fn main() -> gradus::Result<()> {
     // The test images were not looked at until now. Which class is taken for which, and where is the network surest and wrong?
 
     // %%
-    let (score, counts) =
-        classifier::confusion(Precision::F32, &net, &splits.test, Transform::CIFAR, "test")?;
-    println!("{score:?}\n{counts}");
-    show(&plot::confusion("Test images", counts.classes(), counts.counts()))?;
+    let judged = classifier::judge(Precision::F32, &net, &splits.test, Transform::CIFAR, "test")?;
+    println!("{:?}\n{}", judged.score, judged.confusion);
+    show(&plot::confusion("Test images", judged.confusion.classes(), judged.confusion.counts()))?;
     let outputs: Outputs = Outputs::of(&net, &splits.test, Transform::CIFAR)?;
     show(&confident_errors(&outputs, &splits.test, 12)?)?;
 

@@ -94,8 +94,13 @@ fn a_run_leaves_its_folder_and_can_be_used() {
         "weights/best.safetensors",
         "weights/last.safetensors",
     ];
-    let pictures =
-        ["confusion_matrix.png", "train_batch0.png", "val_batch0_labels.png", "val_batch0_pred.png"];
+    let pictures = [
+        "confusion_matrix.png",
+        "top_losses.png",
+        "train_batch0.png",
+        "val_batch0_labels.png",
+        "val_batch0_pred.png",
+    ];
     for file in files.iter().chain(&pictures) {
         assert!(Path::new(&run).join(file).is_file(), "{file}");
     }
@@ -110,7 +115,7 @@ fn a_run_leaves_its_folder_and_can_be_used() {
     assert_eq!(of_classes.sum::<u64>(), 8);
     let judged = folder.path().join("judged");
     let leave = ["evaluate", &run, "--data", "synthetic:48", "-o", judged.to_str().unwrap()];
-    assert!(gradus(&leave).status.success() && judged.join("confusion_matrix.png").is_file());
+    assert!(gradus(&leave).status.success() && judged.join("top_losses.png").is_file());
     let matrix: serde_json::Value =
         serde_json::from_slice(&fs::read(judged.join("confusion_matrix.json")).unwrap()).unwrap();
     assert_eq!(matrix["counts"].as_array().unwrap().len(), matrix["classes"].as_array().unwrap().len());

@@ -86,6 +86,7 @@ fn a_run_leaves_its_folder_and_is_evaluated_used_and_compared() {
         "val_batch0_labels.png",
         "val_batch0_pred.png",
         "PR_curve.png",
+        "F1_curve.png",
         "detections.json",
     ] {
         assert!(run.join(file).is_file(), "{file}");

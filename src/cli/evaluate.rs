@@ -8,17 +8,16 @@ use crate::data::coco::json::results_to_json;
 use crate::data::detection::{self, DetectionDataset, TestSplit};
 use crate::data::{Dataset, Labelled, Reading, Source, Subset};
 use crate::engine::alexnet::Settings;
-use crate::engine::classifier::{Score, confusion};
+use crate::engine::classifier::{self, Judgement, Score, judge};
 use crate::engine::detection::{self as detecting};
-use crate::engine::detector::{self, precision_recall};
 use crate::engine::detector_model::{DetectorModel, is_detector_at};
 use crate::engine::files::Weights;
 use crate::engine::model::{Arch, Classifier};
 use crate::engine::weights::Key;
+use crate::engine::{curves, detector};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::metrics::confusion::Confusion;
-use crate::plot;
+use crate::metrics::losses::Loss;
 use crate::run::Run;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -69,8 +68,8 @@ pub struct Evaluate {
     /// The layout, where the weights do not tell
     #[arg(long)]
     arch: Option<Arch>,
-    /// Leave here what was found: of a classifier confusion_matrix.png and .json, of a detector PR_curve.png
-    /// and detections.json
+    /// Leave here what was found: of a classifier confusion_matrix.png and .json and top_losses.png, of a
+    /// detector PR_curve.png, F1_curve.png and detections.json
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Replace what is in DIR
@@ -89,8 +88,19 @@ struct Evaluation {
     classes: Vec<ClassShare>,
     /// The pairs most often confused.
     confused: Vec<Confused>,
+    /// The images that it is most wrong about.
+    top_losses: Vec<TopLoss>,
     #[serde(skip)]
-    confusion: Confusion,
+    judged: Judgement,
+}
+
+#[derive(Serialize)]
+struct TopLoss {
+    image: String,
+    is: String,
+    taken_for: String,
+    /// Nats.
+    loss: f64,
 }
 
 #[derive(Serialize)]
@@ -108,8 +118,8 @@ struct Confused {
 }
 
 impl Evaluation {
-    fn new(split: &'static str, score: Score, confusion: Confusion) -> Self {
-        let names = confusion.classes();
+    fn new(split: &'static str, judged: Judgement, images: &Labelled) -> Self {
+        let (confusion, names) = (&judged.confusion, judged.confusion.classes());
         let share = |(i, name): (usize, &String)| ClassShare {
             name: name.clone(),
             images: confusion.counts()[i].iter().sum(),
@@ -122,24 +132,33 @@ impl Evaluation {
         };
         let classes = names.iter().enumerate().map(share).collect();
         let confused = confusion.worst(CONFUSED).into_iter().map(pair).collect();
-        Evaluation { split, score, classes, confused, confusion }
+        let worst = |l: &Loss| TopLoss {
+            image: images.dataset().name(l.index),
+            is: names[l.truth].clone(),
+            taken_for: names[l.predicted].clone(),
+            loss: l.loss,
+        };
+        let top_losses = judged.losses.worst().iter().map(worst).collect();
+        Evaluation { split, score: judged.score, classes, confused, top_losses, judged }
     }
 
-    /// Leaves the whole matrix: a picture, and JSON.
-    fn leave(&self, out: &Path) -> Result<()> {
-        let [picture, json] = OF_CLASSIFIER.map(|name| out.join(name));
+    /// Leaves pictures, and the whole matrix as JSON.
+    fn leave(&self, out: &Path, images: &Labelled) -> Result<()> {
         files::create_folder(out)?;
-        let title = format!("{} images: {:.2} % right", self.split, 100.0 * self.score.accuracy);
-        plot::confusion(&title, self.confusion.classes(), self.confusion.counts()).save_png(picture)?;
-        let text =
-            serde_json::to_string(&self.confusion).map_err(|e| Error::failure(format!("JSON: {e}")))?;
-        files::write_atomic(json, text.as_bytes())
+        for (name, picture) in self.judged.pictures(&format!("{} images", self.split), images)? {
+            picture.save_png(out.join(name))?;
+        }
+        let text = serde_json::to_string(&self.judged.confusion)
+            .map_err(|e| Error::failure(format!("JSON: {e}")))?;
+        files::write_atomic(out.join(CONFUSION_JSON), text.as_bytes())
     }
 }
 
 /// What `--out` gets of a classifier, and of a detector.
-const OF_CLASSIFIER: [&str; 2] = ["confusion_matrix.png", "confusion_matrix.json"];
-const OF_DETECTOR: [&str; 2] = ["PR_curve.png", "detections.json"];
+const OF_CLASSIFIER: [&str; 3] = [classifier::CONFUSION, classifier::TOP_LOSSES_PICTURE, CONFUSION_JSON];
+const CONFUSION_JSON: &str = "confusion_matrix.json";
+const OF_DETECTOR: [&str; 3] = [curves::PRECISION_RECALL, curves::CONFIDENCE, DETECTIONS];
+const DETECTIONS: &str = "detections.json";
 /// Pairs of classes in the JSON.
 const CONFUSED: usize = 10;
 
@@ -147,7 +166,7 @@ impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Score { images, loss, accuracy } = self.score;
         writeln!(f, "{}: {images} images, accuracy {:.2} %, loss {loss:.4}", self.split, 100.0 * accuracy)?;
-        self.confusion.fmt(f)
+        self.judged.confusion.fmt(f)
     }
 }
 
@@ -226,11 +245,12 @@ impl Evaluate {
         say!("{}", detection::describe(&*data, &self.data, &[(split, &indices)]));
         let judged = detecting::judge(&model.net, &categories, &Subset::new(data.clone(), indices), split)?;
         if let Some(out) = &self.out {
-            let [curve, list] = OF_DETECTOR.map(|name| out.join(name));
             files::create_folder(out)?;
-            precision_recall(&judged).save_png(curve)?;
+            for (name, picture) in curves::all(&judged) {
+                picture.save_png(out.join(name))?;
+            }
             let named = results_to_json(&judged.detections, |id| data.image_name(id));
-            files::write_atomic(list, named.as_bytes())?;
+            files::write_atomic(out.join(DETECTIONS), named.as_bytes())?;
         }
         let (score, seconds_per_image) = (judged.score(), judged.seconds_per_image);
         global.print(&DetectorEvaluation { split, images, score, seconds_per_image })
@@ -290,11 +310,10 @@ impl Evaluate {
         say!("{}", data::describe(&self.data, &[(split.to_string(), &images)]));
         let images =
             data::renumbered(&images, &model.classes, model.named).map_err(|e| e.in_file(&self.data))?;
-        let (score, confusion) =
-            confusion(global.precision, &model.net, &images, model.arch.transform(), split)?;
-        let evaluation = Evaluation::new(split, score, confusion);
+        let judged = judge(global.precision, &model.net, &images, model.arch.transform(), split)?;
+        let evaluation = Evaluation::new(split, judged, &images);
         if let Some(out) = &self.out {
-            evaluation.leave(out)?;
+            evaluation.leave(out, &images)?;
         }
         global.print(&evaluation)
     }

@@ -1,6 +1,6 @@
 //! A run of `train alexnet`: data, network, trainer, and the folder with everything they leave behind.
 
-use super::classifier::{Classification, Plan, Score, confusion};
+use super::classifier::{Classification, Judgement, Plan, Score, judge};
 use super::model::{Arch, metadata};
 use super::trainer::{PositionOf, Trainer};
 use crate::data::{Batch, Loader, Reading, Splits, Transform};
@@ -9,7 +9,6 @@ use crate::files;
 use crate::image::{Image, caption_grid};
 use crate::metrics::confusion::{Confusion, predictions};
 use crate::numbers::count;
-use crate::plot;
 use crate::run::{Existing, Run};
 use gradus_core::optim::Adam;
 use gradus_core::{Module, Rng, Tape, elementary, simd};
@@ -104,13 +103,11 @@ pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Exis
     let transform = settings.arch.transform();
     let PositionOf::<Classification> { history, best_epoch, .. } = trainer.position().clone();
     let (_, net) = trainer.into_best()?;
-    let (test, confusion) = confusion(settings.plan.precision, &net, &splits.test, transform, "test")?;
-    plot::confusion(
-        &format!("{}, test images: {:.2} % right", settings.data_name, 100.0 * test.accuracy),
-        confusion.classes(),
-        confusion.counts(),
-    )
-    .save_png(run.file("confusion_matrix.png"))?;
+    let judged = judge(settings.plan.precision, &net, &splits.test, transform, "test")?;
+    for (name, picture) in judged.pictures(&format!("{}, test images", settings.data_name), &splits.test)? {
+        picture.save_png(run.file(name))?;
+    }
+    let Judgement { score: test, confusion, .. } = judged;
     pictures_of_validation(&run, &net, splits, settings)?;
     run.end(&serde_json::json!({ "best_epoch": best_epoch, "test": test }))?;
     let val = history[best_epoch - 1].score;

@@ -8,8 +8,11 @@ use super::culprit::{self, Shown};
 use super::trainer::{self, Task};
 use crate::data::{Ahead, Batch, Labelled, Loader, Splits, Transform};
 use crate::error::{Error, Result};
+use crate::image::{Image, caption_grid};
 use crate::interrupt;
 use crate::metrics::confusion::{Confusion, predictions};
+use crate::metrics::losses::{Loss, TopLosses};
+use crate::plot;
 use crate::progress::Progress;
 use gradus_core::gemm::Precision;
 use gradus_core::{OneCycle, Rng, Schedule, Tape, Tensor, Var};
@@ -187,6 +190,13 @@ fn not_finite(net: &AlexNet, tape: Tape, shown: &[Shown], batch: &Batch, logits:
     Error::failure(format!("the network's answer is not finite{first}")).in_file(&image.name)
 }
 
+/// Images of the greatest losses that are remembered.
+const TOP_LOSSES: usize = 24;
+/// The confusion matrix.
+pub const CONFUSION: &str = "confusion_matrix.png";
+/// The images of the greatest losses.
+pub const TOP_LOSSES_PICTURE: &str = "top_losses.png";
+
 /// Judges a network on some images; `each` sees indices, labels and logits batch by batch.
 ///
 /// # Errors
@@ -220,19 +230,54 @@ pub fn evaluate(
     Ok(tally.score())
 }
 
-/// Judges a network on some images, and counts which class was taken for which.
-pub fn confusion(
+/// How a network does on some images.
+pub struct Judgement {
+    /// In short.
+    pub score: Score,
+    /// Which class was taken for which.
+    pub confusion: Confusion,
+    /// The images of the greatest losses.
+    pub losses: TopLosses,
+}
+
+/// Judges a network on some images, and remembers which it was wrong about.
+pub fn judge(
     precision: Precision,
     net: &AlexNet,
     subset: &Labelled,
     transform: Transform,
     label: &str,
-) -> Result<(Score, Confusion)> {
-    let mut counts = Confusion::new(subset.classes());
-    let score = evaluate(precision, net, subset, transform, label, |_, labels, logits| {
+) -> Result<Judgement> {
+    let (mut confusion, mut losses) = (Confusion::new(subset.classes()), TopLosses::new(TOP_LOSSES));
+    let score = evaluate(precision, net, subset, transform, label, |indices, labels, logits| {
         for (truth, predicted) in labels.iter().zip(predictions(logits)) {
-            counts.add(*truth, predicted);
+            confusion.add(*truth, predicted);
         }
+        losses.add(indices, labels, logits);
     })?;
-    Ok((score, counts))
+    Ok(Judgement { score, confusion, losses })
+}
+
+impl Judgement {
+    /// The confusion matrix, and the images of the greatest losses, with the names of their files.
+    ///
+    /// # Errors
+    /// An image that cannot be read.
+    pub fn pictures(&self, what: &str, images: &Labelled) -> Result<[(&'static str, Image); 2]> {
+        let title = format!("{what}: {:.2} % right", 100.0 * self.score.accuracy);
+        let counts = plot::confusion(&title, self.confusion.classes(), self.confusion.counts());
+        Ok([(CONFUSION, counts), (TOP_LOSSES_PICTURE, self.top_losses(what, images)?)])
+    }
+
+    fn top_losses(&self, what: &str, images: &Labelled) -> Result<Image> {
+        let classes = self.confusion.classes();
+        let item = |l: &Loss| {
+            let taken = if l.predicted == l.truth { "" } else { &classes[l.predicted] };
+            let text = format!("{}\nloss {:.2}\n{taken}", classes[l.truth], l.loss);
+            Ok((images.dataset().image(l.index)?, text))
+        };
+        let items: Vec<(Image, String)> = self.losses.worst().iter().map(item).collect::<Result<_>>()?;
+        let title = format!("{what}, greatest losses: class, loss, what it was taken for");
+        Ok(caption_grid(&title, &items, 6, 128))
+    }
 }

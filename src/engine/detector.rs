@@ -1,5 +1,6 @@
 //! A run of `train detector`: data, network, trainer, and the folder with everything they leave behind.
 
+use super::curves;
 use super::detection::{Detection, Judgement, LOSSES, Plan, Score, judge, shown};
 use super::detector_model::metadata;
 use super::files::{Files, Weights};
@@ -13,10 +14,9 @@ use crate::error::{Error, Result};
 use crate::files::{self, exists};
 use crate::image::{Image, Overlay, picture_rows};
 use crate::memory::peak_mib;
-use crate::metrics::coco::{Category, Evaluation, NAMES, recalls};
+use crate::metrics::coco::{Category, NAMES};
 use crate::metrics::rle::Rle;
 use crate::numbers::count;
-use crate::plot::{self, Chart, Series};
 use crate::run::{Existing, Run};
 use gradus_core::{Module, Rng, simd};
 use gradus_models::checkpoint::{CheckpointFile, load_verbatim};
@@ -182,7 +182,9 @@ pub fn train(
         run.file("detections.json"),
         results_to_json(&judged.detections, |id| data.image_name(id)).as_bytes(),
     )?;
-    precision_recall(&judged).save_png(run.file("PR_curve.png"))?;
+    for (name, picture) in curves::all(&judged) {
+        picture.save_png(run.file(name))?;
+    }
     pictures_of_test(&run, &judged, &test, &settings.classes)?;
     run.end(&serde_json::json!({ "best_epoch": best_epoch, "test": judged.score() }))?;
     Ok(Summary {
@@ -347,22 +349,4 @@ fn pictures_of_test(run: &Run, judged: &Judgement, test: &Annotated, classes: &[
     picture_rows("Test images: the objects", &labels, 4).save_png(run.file("val_batch0_labels.png"))?;
     let title = format!("Test images: what is found, from score {DRAWN_SCORE}");
     picture_rows(&title, &predictions, 4).save_png(run.file("val_batch0_pred.png"))
-}
-
-/// Precision over recall at IoU 0.5, 0.75 and 0.9, for boxes and, where there are masks, for masks.
-pub fn precision_recall(judged: &Judgement) -> Image {
-    let chart = |what: &str, e: &Evaluation| {
-        let [ap, ap50, ap75] = [0, 1, 2].map(|k| shown(e.stats[k]));
-        let title = format!("{what}: AP {ap}, AP50 {ap50}, AP75 {ap75}");
-        let mut chart = Chart::new(title, "recall", "precision").x_range(0.0, 1.0).y_range(0.0, 1.0);
-        for (t, iou) in [(0, "IoU 0.50"), (5, "IoU 0.75"), (8, "IoU 0.90")] {
-            if let Some(precision) = e.precision(t) {
-                chart = chart.with(Series::line(iou, recalls().into_iter().zip(precision).collect()));
-            }
-        }
-        chart
-    };
-    let charts = [("boxes", Some(&judged.boxes)), ("masks", judged.masks.as_ref())];
-    let charts: Vec<Chart> = charts.into_iter().filter_map(|(what, e)| Some(chart(what, e?))).collect();
-    plot::grid(&charts, 2)
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 pub mod alexnet;
 pub mod classifier;
 pub mod culprit;
+pub mod curves;
 pub mod detection;
 pub mod detector;
 pub mod detector_model;

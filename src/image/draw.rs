@@ -1,17 +1,15 @@
 //! Drawing on images: lines, shapes, translucent fills, masks, text.
 //!
 //! A [`Canvas`] is an opaque picture in pixels, x to the right, y down; (0, 0) is the upper left corner of
-//! the upper left pixel. Everything is antialiased, text too: glyphs are filled outlines of an embedded font,
-//! so that pictures look the same on every machine.
+//! the upper left pixel. Everything is antialiased, text too, whose glyphs are filled outlines.
 
-use std::sync::LazyLock;
-
+use skrifa::outline::OutlinePen;
 use tiny_skia::{
     FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke,
     StrokeDash, Transform,
 };
-use ttf_parser::{Face, OutlineBuilder};
 
+use super::font::Letter;
 use super::raster::Image;
 use super::resize::Filter;
 
@@ -56,10 +54,10 @@ impl Color {
     }
 }
 
-/// The i-th of ten colors that are told apart easily, again from the first after the tenth.
+/// The i-th of eight colors that are told apart by everybody, again from the first after the eighth: those of
+/// M. Okabe and K. Ito, "Color Universal Design" (2008), the yellow, which is pale on white, near the end.
 pub fn palette(i: usize) -> Color {
-    const COLORS: [u32; 10] =
-        [0x2f6fde, 0xe4572e, 0x2a9d5c, 0xa347c9, 0xe0a100, 0x17a2b8, 0xd63384, 0x7a5c3e, 0x6c757d, 0x8bc34a];
+    const COLORS: [u32; 8] = [0x0072b2, 0xd55e00, 0x009e73, 0xcc79a7, 0xe69f00, 0x56b4e9, 0x262a30, 0xf0e442];
     let c = COLORS[i % COLORS.len()];
     Color::rgb((c >> 16) as u8, (c >> 8) as u8, c as u8)
 }
@@ -74,9 +72,6 @@ pub enum Align {
     /// Its end.
     Right,
 }
-
-static FACE: LazyLock<Face<'static>> =
-    LazyLock::new(|| Face::parse(epaint_default_fonts::UBUNTU_LIGHT, 0).expect("the embedded font is valid"));
 
 /// An opaque picture to draw on.
 #[derive(Clone, Debug)]
@@ -239,16 +234,13 @@ impl Canvas {
             Align::Center => -0.5 * text_width(text, size),
             Align::Right => -text_width(text, size),
         };
-        let scale = size / f32::from(FACE.units_per_em());
         let mut outline = PathBuilder::new();
-        let mut pen = start / scale;
-        for c in text.chars() {
-            let glyph = glyph(c);
-            let mut shifted = Shifted { outline: &mut outline, x: pen };
-            FACE.outline_glyph(glyph, &mut shifted);
-            pen += f32::from(FACE.glyph_hor_advance(glyph).unwrap_or(0));
+        let mut x = start;
+        for letter in text.chars().map(Letter::of) {
+            letter.draw(size, &mut Shifted { outline: &mut outline, x });
+            x += letter.advance() * size;
         }
-        let path = outline.finish().and_then(|p| p.transform(placed.pre_scale(scale, -scale)));
+        let path = outline.finish().and_then(|p| p.transform(placed.pre_scale(1.0, -1.0)));
         self.fill(path.clone(), color);
         // The font is a light one: a thin stroke gives it the weight that small sizes need.
         let bold = Stroke { width: 0.028 * size, line_join: LineJoin::Round, ..Stroke::default() };
@@ -272,14 +264,9 @@ fn opaque(r: u8, g: u8, b: u8) -> PremultipliedColorU8 {
     PremultipliedColorU8::from_rgba(r, g, b, 255).expect("opaque colors are premultiplied")
 }
 
-fn glyph(c: char) -> ttf_parser::GlyphId {
-    FACE.glyph_index(c).or_else(|| FACE.glyph_index('?')).unwrap_or_default()
-}
-
 /// A text's width in pixels.
 pub fn text_width(text: &str, size: f32) -> f32 {
-    let units: f32 = text.chars().map(|c| f32::from(FACE.glyph_hor_advance(glyph(c)).unwrap_or(0))).sum();
-    units * size / f32::from(FACE.units_per_em())
+    text.chars().map(|c| Letter::of(c).advance() * size).sum()
 }
 
 /// The text, cut with an ellipsis where it is wider than `width` pixels.
@@ -292,13 +279,13 @@ pub fn fit_text(text: &str, size: f32, width: f32) -> String {
     cut + "…"
 }
 
-/// Glyph outlines in font units, moved to the pen's place.
+/// Outlines of glyphs, moved to the letter's place.
 struct Shifted<'a> {
     outline: &'a mut PathBuilder,
     x: f32,
 }
 
-impl OutlineBuilder for Shifted<'_> {
+impl OutlinePen for Shifted<'_> {
     fn move_to(&mut self, x: f32, y: f32) {
         self.outline.move_to(self.x + x, y);
     }

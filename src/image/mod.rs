@@ -6,6 +6,7 @@
 
 mod codec;
 mod draw;
+mod font;
 mod format;
 mod header;
 mod objects;

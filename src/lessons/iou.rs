@@ -143,7 +143,12 @@ pub fn charts() -> [(&'static str, Chart); 2] {
         // Boxes of one shape: CIoU is DIoU, and lies upon it.
         let style = if metric == Metric::Ciou { Style::Dashed } else { Style::Line };
         value = value.with(Series::new(&name, samples.iter().map(|s| (s.0, s.1)).collect(), style));
-        slope = slope.with(Series::new(&name, samples.iter().map(|s| (s.0, s.2)).collect(), style));
+        // Where edges meet, at -1, 0 and 1, the derivative jumps: a gap, not a steep line.
+        let kinked = |k: usize| [-100, 0, 100].contains(&(k as i32 - 300));
+        let gap = |k: usize, t: f64| kinked(k).then_some((t, f64::NAN));
+        let pieces =
+            samples.iter().enumerate().flat_map(|(k, s)| gap(k, s.0).into_iter().chain([(s.0, s.2)]));
+        slope = slope.with(Series::new(&name, pieces.collect(), style));
     }
     [("iou-value", value), ("iou-gradient", slope)]
 }

@@ -20,6 +20,7 @@
 //! numbers these are: sorts are stable, a value without objects is −1, and an object of id 0, matched, counts
 //! as unmatched.
 
+mod confidence;
 mod matching;
 mod objects;
 
@@ -30,6 +31,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 
+pub use confidence::AtConfidence;
 pub use objects::{
     AREAS, Category, Detection, GroundTruth, Kind, MAX_DETECTIONS, NAMES, RECALLS, THRESHOLDS, Truth,
     recalls, thresholds,
@@ -46,6 +48,8 @@ pub struct CategoryResult {
     precision: Vec<[[f64; RECALLS]; THRESHOLDS]>,
     /// `recall[max_detections][area][threshold]`.
     recall: [[[f64; THRESHOLDS]; 4]; 3],
+    /// Of each detection that counts at IoU 0.5 and of all areas: its score, and whether it takes an object.
+    outcomes: Vec<(f64, bool)>,
 }
 
 /// The result: the 12 numbers and what they are made of.
@@ -180,7 +184,9 @@ fn evaluate_category(
             }
         }
     }
-    Ok(CategoryResult { category: category.clone(), objects, precision, recall })
+    let counts = matched.iter().filter(|m| m.ignored[0] & 1 == 0);
+    let outcomes = counts.map(|m| (m.score, m.taken[0] & 1 == 1)).collect();
+    Ok(CategoryResult { category: category.clone(), objects, precision, recall, outcomes })
 }
 
 fn descending(a: f64, b: f64) -> std::cmp::Ordering {
@@ -248,6 +254,11 @@ impl CategoryResult {
     /// most 100 detections.
     pub fn precision(&self, t: usize) -> Option<&[f64; RECALLS]> {
         (self.objects[0] > 0).then(|| &self.precision[0][t])
+    }
+
+    /// Of each detection that counts at IoU 0.5, the surest first: its score, and whether it takes an object.
+    pub fn outcomes(&self) -> &[(f64, bool)] {
+        &self.outcomes
     }
 }
 

@@ -2,4 +2,5 @@
 
 pub mod coco;
 pub mod confusion;
+pub mod losses;
 pub mod rle;

@@ -24,8 +24,12 @@ const COLUMNS: [[&str; 2]; 6] = [
     ["box/AR100", "AR100"],
 ];
 /// Pictures that a run draws, and what they show.
-const DRAWN: [[&str; 2]; 2] = [
+const DRAWN: [[&str; 2]; 3] = [
     ["PR_curve.png", "precision over recall on the test images, by the weights of the greatest test AP."],
+    [
+        "F1_curve.png",
+        "precision, recall and F1 over the confidence from which detections count, for choosing a least score.",
+    ],
     ["val_batch0_pred.png", "what these weights find in test images, from score 0.5."],
 ];
 

@@ -44,7 +44,7 @@ use settings::{ARGS, complete, internal};
 const LOCK: &str = ".lock";
 const OPS: &str = "ops.json";
 /// What a run consists of: these are removed where a run is replaced, and nothing else.
-const OWN: [&str; 11] = [
+const OWN: [&str; 13] = [
     ARGS,
     live::LIVE,
     LOG,
@@ -54,7 +54,9 @@ const OWN: [&str; 11] = [
     "weights",
     "state",
     "confusion_matrix.png",
+    "top_losses.png",
     "PR_curve.png",
+    "F1_curve.png",
     "detections.json",
 ];
 const OWN_PREFIXES: [&str; 3] = [events::PREFIX, "train_batch", "val_batch"];

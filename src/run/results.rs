@@ -138,7 +138,7 @@ impl Results {
                 if own == *quantity && defined {
                     let masks = part == "mask";
                     let says = if masks { format!("{says}, masks") } else { says.to_string() };
-                    let style = if masks { Style::Dashed } else { Style::Line };
+                    let style = if masks { Style::Dashed } else { style(quantity) };
                     chart = chart.with(Series::new(says, self.points(i), style).color(palette(k)));
                     drawn = true;
                 }
@@ -178,7 +178,8 @@ impl Results {
             "val" => "validation",
             other => other,
         };
-        let chart = chart.with(Series::line(name, self.points(column)));
+        let quantity = self.names[column].rsplit('/').next().unwrap_or_default();
+        let chart = chart.with(Series::new(name, self.points(column), style(quantity)));
         if self.names[column] == "val/loss" { self.mark_least(column, chart) } else { chart }
     }
 
@@ -191,6 +192,11 @@ impl Results {
             _ => chart,
         }
     }
+}
+
+/// A rate stays for an epoch and jumps to the next one's.
+fn style(quantity: &str) -> Style {
+    if quantity == "lr" { Style::Steps } else { Style::Line }
 }
 
 /// The empty panel of a quantity, with its unit.

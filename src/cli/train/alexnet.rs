@@ -21,7 +21,7 @@ use clap::Args;
   gradus train --resume runs/alexnet
 
 The run's folder then holds args.json, log.jsonl, results.csv, results.png, TensorBoard's events, weights/, state/,
-confusion_matrix.png and pictures of what the network saw.")]
+confusion_matrix.png, top_losses.png and pictures of what the network saw.")]
 pub struct AlexNetArgs {
     /// CIFAR-10's folder or .tar.gz, a folder of images with one sub-folder a class, or synthetic[:N]
     #[arg(long, value_name = "SRC", required_unless_present = "resume")]

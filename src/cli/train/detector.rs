@@ -38,7 +38,7 @@ enum Model {
   gradus train detector --data instances.json:images --model maskrcnn --test-split every:5
 
 The run's folder then holds args.json, log.jsonl, results.csv, results.png, TensorBoard's events, weights/, state/,
-PR_curve.png, detections.json and pictures of what the network saw and found.")]
+PR_curve.png, F1_curve.png, detections.json and pictures of what the network saw and found.")]
 pub struct DetectorArgs {
     /// Boxes alone, or a mask for each [default: fasterrcnn]
     #[arg(long, value_enum)]

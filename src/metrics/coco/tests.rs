@@ -159,3 +159,26 @@ fn bad_input_is_an_error() {
     let bad = ground_truth(1..=1, vec![truth(1, 1, [f64::NAN; 4])]);
     assert!(evaluate(&bad, &[], Kind::Box).unwrap_err().to_string().contains("annotation 1 of image 1"));
 }
+
+#[test]
+fn over_confidence_by_hand() {
+    // Four objects; a hit, two at one score of which one hits, and a double hit, which is a miss.
+    let b = |i: i64| [i as f64 * 100.0, 0.0, 50.0, 50.0];
+    let truth = ground_truth(1..=1, (1..=4).map(|i| truth(i, 1, b(i))).collect());
+    let detections = [
+        Detection::of_box(1, 1, 0.3, b(1)),
+        Detection::of_box(1, 1, 0.9, b(1)),
+        Detection::of_box(1, 1, 0.5, b(2)),
+        Detection::of_box(1, 1, 0.5, b(9)),
+    ];
+    let found = boxes(&truth, &detections);
+    let rows: Vec<_> =
+        found.over_confidence().iter().map(|r| (r.score, r.precision, r.recall, r.f1)).collect();
+    assert_eq!(
+        rows,
+        [(0.9, 1.0, 0.25, 2.0 / 5.0), (0.5, 2.0 / 3.0, 0.5, 4.0 / 7.0), (0.3, 0.5, 0.5, 4.0 / 8.0)]
+    );
+    assert_eq!(found.best_confidence().map(|r| r.score), Some(0.5));
+    assert!(boxes(&ground_truth(1..=1, Vec::new()), &detections).best_confidence().is_none());
+    assert!(boxes(&truth, &[]).over_confidence().is_empty());
+}
