@@ -109,7 +109,7 @@ pub fn train(settings: &Settings, splits: &Splits, folder: &Path, existing: Exis
     }
     let Judgement { score: test, confusion, .. } = judged;
     pictures_of_validation(&run, &net, splits, settings)?;
-    run.end(&serde_json::json!({ "best_epoch": best_epoch, "test": test }))?;
+    run.end(&serde_json::json!({ "best_epoch": best_epoch, "test": test }), &[])?;
     let val = history[best_epoch - 1].score;
     let run = files::name_of(folder);
     Ok(Summary { run, epochs: history.len(), best_epoch, val, test, confusion })

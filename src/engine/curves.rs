@@ -2,8 +2,9 @@
 //! which detections count.
 
 use crate::image::Image;
-use crate::metrics::coco::{AtConfidence, Evaluation, recalls};
+use crate::metrics::coco::{AtConfidence, CategoryResult, Evaluation, recalls};
 use crate::plot::{self, Chart, Series};
+use crate::run::ScoreCounts;
 
 use super::detection::{Judgement, shown};
 
@@ -15,6 +16,21 @@ pub const CONFIDENCE: &str = "F1_curve.png";
 /// The pictures and the names of their files.
 pub fn all(judged: &Judgement) -> [(&'static str, Image); 2] {
     [(PRECISION_RECALL, of_each(judged, precision_recall)), (CONFIDENCE, of_each(judged, confidence))]
+}
+
+/// Counts at the least scores 0, 0.01, ..., 1, for TensorBoard.
+pub fn counts(judged: &Judgement) -> Vec<ScoreCounts> {
+    let all = [("box", Some(&judged.boxes)), ("mask", judged.masks.as_ref())];
+    let of = |tag: &str, e: &Evaluation| {
+        let outcomes = || e.categories.iter().flat_map(CategoryResult::outcomes);
+        let from = |least: f64, wanted: bool| {
+            outcomes().filter(|(score, hit)| *score >= least && *hit == wanted).count() as u64
+        };
+        let found = recalls().map(|least| [from(least, true), from(least, false)]).to_vec();
+        let objects = e.categories.iter().map(|c| c.objects[0] as u64).sum();
+        ScoreCounts { tag: tag.into(), found, objects }
+    };
+    all.into_iter().filter_map(|(tag, e)| Some(of(tag, e?))).collect()
 }
 
 /// A chart of boxes and, where there are masks, one of masks.

@@ -186,7 +186,8 @@ pub fn train(
         picture.save_png(run.file(name))?;
     }
     pictures_of_test(&run, &judged, &test, &settings.classes)?;
-    run.end(&serde_json::json!({ "best_epoch": best_epoch, "test": judged.score() }))?;
+    let end = serde_json::json!({ "best_epoch": best_epoch, "test": judged.score() });
+    run.end(&end, &curves::counts(&judged))?;
     Ok(Summary {
         run: files::name_of(folder),
         epochs: history.len(),

@@ -3,7 +3,7 @@
 
 use super::quadratic::{Quadratic, Verdict, limit, steps_needed};
 use crate::error::{Error, Result};
-use crate::image::Color;
+use crate::image::{Color, palette};
 use crate::numbers::{apart, number};
 use crate::plot::{Chart, Scale, Series, Style};
 use gradus_core::elementary;
@@ -175,6 +175,9 @@ pub fn charts(q: &Quadratic, rule: &Rule, path: &[Vec<f64>]) -> [(&'static str, 
     [("path", path_chart(q, path)), ("loss", loss_chart(q, path)), ("region", region_chart(q, &judged))]
 }
 
+/// Pieces of a contour, which is cut where it leaves the picture.
+const RING: u32 = 720;
+
 /// Contours of the loss, and where the steps went.
 fn path_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
     let shown: Vec<(f64, f64)> = path
@@ -183,23 +186,27 @@ fn path_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
         .take_while(|(x, y)| x.abs() < 1e6 && y.abs() < 1e6)
         .take(200)
         .collect();
-    let mut chart = Chart::new("Steps over the loss's contours", "w1", "w2");
+    let mut chart = Chart::new("Steps over the loss's contours", "w1", "w2").square();
     let (a, b) = (q.curvatures[0], q.curvatures[1]);
+    // A valley is as long as its curvatures differ: it is shown as far as the steps go.
+    let reach = 1.15 * shown.iter().flat_map(|(x, y)| [x.abs(), y.abs()]).fold(0.0, f64::max);
+    let inside = |(x, y): (f64, f64)| if x.abs().max(y.abs()) <= reach { (x, y) } else { (f64::NAN, y) };
     if a > 0.0 && b > 0.0 {
         let start = shown.first().copied().unwrap_or((1.0, 1.0));
         let most = a * start.0 * start.0 + b * start.1 * start.1;
         for k in 1..=5 {
             let level = most * f64::from(k * k) / 25.0;
-            let ring = (0..=96).map(|i| {
-                let t = std::f64::consts::TAU * f64::from(i) / 96.0;
-                ((level / a).sqrt() * elementary::cos(t), (level / b).sqrt() * elementary::sin(t))
+            let ring = (0..=RING).map(|i| {
+                let t = std::f64::consts::TAU * f64::from(i) / f64::from(RING);
+                inside(((level / a).sqrt() * elementary::cos(t), (level / b).sqrt() * elementary::sin(t)))
             });
             let name = if k == 1 { "equal loss" } else { "" };
             chart =
                 chart.with(Series::new(name, ring.collect(), Style::Faint).color(Color::rgb(150, 150, 160)));
         }
     }
-    chart.with(Series::line("path", shown.clone())).with(Series::new("steps", shown, Style::Dots))
+    let (path, steps) = (Series::line("", shown.clone()), Series::new("steps", shown, Style::Dots));
+    chart.with(path.color(palette(0))).with(steps.color(palette(0)))
 }
 
 /// The loss after each step.

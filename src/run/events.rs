@@ -3,8 +3,12 @@
 //! A file is a sequence of records: length (u64), checksum of the length, data, checksum of the data, all
 //! little endian. A checksum is CRC-32C, turned by 15 bits and offset. The data is the protocol buffer
 //! `Event`: 1 wall time (double), 2 step (varint), 3 file version (string), 5 summary; a summary holds 1
-//! values, a value 1 tag (string) and 2 simple value (float). (TensorFlow: `lib/io/record_writer`,
-//! `event.proto`, `summary.proto`.)
+//! values, a value 1 tag (string) and 2 simple value (float), 4 image (1 height, 2 width, 3 channels, 4 PNG) or
+//! 8 tensor, with 9 the name of the plugin that shows it. (TensorFlow: `lib/io/record_writer`, `event.proto`,
+//! `summary.proto`, `tensor.proto`; TensorBoard: `plugins/pr_curve`.)
+//!
+//! What is said of each epoch is in one file, to which records are added; what a run shows in its end is in
+//! another one, which is written whole.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +21,8 @@ use crate::files;
 
 pub(super) const PREFIX: &str = "events.out.tfevents.";
 const LIMIT: u64 = 1 << 30;
+/// What a run shows in its end. TensorBoard reads files in the order of their names.
+const END: &str = "events.out.tfevents.9999999999.end.gradus";
 
 #[derive(Debug)]
 pub(super) struct Events {
@@ -27,7 +33,8 @@ impl Events {
     /// The folder's event file; a new one where there is none.
     pub fn open(folder: &Path) -> Result<Self> {
         let entries = files::entries(folder).map_err(|e| Error::read(folder, &e))?;
-        let known = entries.iter().find(|e| e.file_name().to_string_lossy().starts_with(PREFIX));
+        let of_epochs = |name: &str| name.starts_with(PREFIX) && name != END;
+        let known = entries.iter().find(|e| of_epochs(&e.file_name().to_string_lossy()));
         if let Some(known) = known {
             return Ok(Events { path: known.path() });
         }
@@ -55,6 +62,105 @@ impl Events {
             records(&bytes).filter(|(s, _)| *s <= step as u64).flat_map(|(_, r)| r).copied().collect();
         files::write_atomic(&self.path, &kept)
     }
+}
+
+/// How a detector's precision and recall go together, as TensorBoard shows it: at the least scores 0, 1/n, ...,
+/// 1, the detections that take an object and those that take none; and how many objects there are.
+#[derive(Clone, Debug)]
+pub struct ScoreCounts {
+    /// A name, such as "box".
+    pub tag: String,
+    /// Right and wrong detections from each least score on, the least first.
+    pub found: Vec<[u64; 2]>,
+    /// All objects.
+    pub objects: u64,
+}
+
+impl ScoreCounts {
+    /// TensorBoard's tensor, [6, n]: true and false positives, true and false negatives (the true ones are
+    /// unknown, and 0), precision, recall.
+    fn rows(&self) -> Vec<f32> {
+        let rows: [&dyn Fn(f64, f64) -> f64; 6] = [
+            &|tp, _| tp,
+            &|_, fp| fp,
+            &|_, _| 0.0,
+            &|tp, _| self.objects as f64 - tp,
+            &|tp, fp| tp / (tp + fp).max(1.0),
+            &|tp, _| tp / self.objects.max(1) as f64,
+        ];
+        let row = |of: &dyn Fn(f64, f64) -> f64| -> Vec<f32> {
+            self.found.iter().map(|[tp, fp]| of(*tp as f64, *fp as f64) as f32).collect()
+        };
+        rows.into_iter().flat_map(row).collect()
+    }
+}
+
+/// Writes what a run shows in its end: pictures by their tags (PNG files), and curves.
+pub(super) fn end(
+    folder: &Path,
+    step: usize,
+    pictures: &[(&str, Vec<u8>)],
+    curves: &[ScoreCounts],
+) -> Result<()> {
+    let path = folder.join(END);
+    let all = || -> io::Result<Vec<u8>> {
+        let mut bytes = record(0, |out| field(out, 3, b"brain.Event:2"))?;
+        for (tag, png) in pictures {
+            bytes.extend(record(step, |out| field(out, 5, &picture(tag, png)?))?);
+        }
+        for curve in curves {
+            bytes.extend(record(step, |out| field(out, 5, &pr_curve(curve)?))?);
+        }
+        Ok(bytes)
+    };
+    files::write_atomic(&path, &all().map_err(|e| Error::write(&path, &e))?)
+}
+
+/// A summary of a PNG, whose header tells its size.
+fn picture(tag: &str, png: &[u8]) -> io::Result<Vec<u8>> {
+    let side = |at: usize| png.get(at..at + 4).map_or(0, byteorder::BE::read_u32);
+    let mut image = Vec::new();
+    for (number, value) in [(1, side(20)), (2, side(16)), (3, 3)] {
+        image.write_u8(number << 3)?;
+        varint(&mut image, value.into())?;
+    }
+    field(&mut image, 4, png)?;
+    let mut one = Vec::new();
+    field(&mut one, 1, tag.as_bytes())?;
+    field(&mut one, 4, &image)?;
+    let mut summary = Vec::new();
+    field(&mut summary, 1, &one)?;
+    Ok(summary)
+}
+
+/// A summary of precision and recall.
+fn pr_curve(curve: &ScoreCounts) -> io::Result<Vec<u8>> {
+    let count = curve.found.len() as u64;
+    let mut shape = Vec::new();
+    for size in [6, count] {
+        let mut dim = vec![1 << 3];
+        varint(&mut dim, size)?;
+        field(&mut shape, 2, &dim)?;
+    }
+    // DT_FLOAT, shape, and the numbers' bytes.
+    let mut tensor = vec![1 << 3, 1];
+    field(&mut tensor, 2, &shape)?;
+    let numbers: Vec<u8> = curve.rows().iter().flat_map(|v| v.to_le_bytes()).collect();
+    field(&mut tensor, 4, &numbers)?;
+    // Version 0 of the plugin's data, and how many scores there are.
+    let mut content = vec![1 << 3, 0, 2 << 3];
+    varint(&mut content, count)?;
+    let (mut plugin, mut metadata) = (Vec::new(), Vec::new());
+    field(&mut plugin, 1, b"pr_curves")?;
+    field(&mut plugin, 2, &content)?;
+    field(&mut metadata, 1, &plugin)?;
+    let mut one = Vec::new();
+    field(&mut one, 1, format!("{}/pr_curves", curve.tag).as_bytes())?;
+    field(&mut one, 8, &tensor)?;
+    field(&mut one, 9, &metadata)?;
+    let mut summary = Vec::new();
+    field(&mut summary, 1, &one)?;
+    Ok(summary)
 }
 
 fn now() -> f64 {
@@ -166,5 +272,23 @@ mod tests {
         assert_eq!(steps(&bytes), [0, 1, 127, 128]);
         bytes[..8].fill(0xff);
         assert!(steps(&bytes).is_empty());
+    }
+
+    #[test]
+    fn the_end_is_a_file_of_its_own_that_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let curve = ScoreCounts { tag: "box".into(), found: vec![[3, 1], [2, 0]], objects: 4 };
+        assert_eq!(curve.rows(), [3.0, 2.0, 1.0, 0.0, 0.0, 0.0, 1.0, 2.0, 0.75, 1.0, 0.75, 0.5]);
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+        png.extend([0, 0, 1, 0, 0, 0, 0, 7]);
+        let begins = [10, 38, 10, 1, 97, 34, 33, 8, 7, 16, 128, 2, 24, 3, 34, 24];
+        assert!(picture("a", &png).unwrap().starts_with(&begins));
+        for _ in 0..2 {
+            end(dir.path(), 5, &[("a", png.clone())], std::slice::from_ref(&curve)).unwrap();
+            assert_eq!(steps(&fs::read(dir.path().join(END)).unwrap()), [0, 5, 5]);
+        }
+        // The epochs' file is another one.
+        let events = Events::open(dir.path()).unwrap();
+        assert_ne!(events.path(), dir.path().join(END));
     }
 }

@@ -34,15 +34,19 @@ use crate::lock::Lock;
 use crate::plot::Chart;
 use changes::Resumed;
 use events::Events;
+pub use events::ScoreCounts;
 use gradus_core::profile;
 use log::LOG;
 use results::Results;
 pub use settings::BITS;
 use settings::{ARGS, complete, internal};
+use status::PICTURES;
 
 /// Hidden, as what is no part of the run.
 const LOCK: &str = ".lock";
 const OPS: &str = "ops.json";
+/// More than a picture that a run draws.
+const PICTURE: u64 = 64 << 20;
 /// What a run consists of: these are removed where a run is replaced, and nothing else.
 const OWN: [&str; 13] = [
     ARGS,
@@ -211,8 +215,16 @@ impl Run {
         Ok(Results::open(folder)?.charts())
     }
 
-    /// Writes how it ended as the last line of `log.jsonl`, in the place of an earlier end.
-    pub fn end(&self, line: &impl Serialize) -> Result<()> {
+    /// Writes how it ended as the last line of `log.jsonl`, in the place of an earlier end, and for TensorBoard
+    /// its pictures and a detector's curves.
+    pub fn end(&self, line: &impl Serialize, curves: &[ScoreCounts]) -> Result<()> {
+        let mut pictures = Vec::new();
+        for (name, _) in PICTURES.into_iter().filter(|(name, _)| *name != results::PNG) {
+            if files::exists(self.file(name))? {
+                pictures.push((name.trim_end_matches(".png"), files::read(self.file(name), PICTURE)?));
+            }
+        }
+        events::end(&self.folder, self.epochs(), &pictures, curves)?;
         log::end(&self.folder, &serde_json::to_vec(line).map_err(internal)?)
     }
 }

@@ -282,7 +282,7 @@ mod tests {
             let row = [("train/loss", 0.5), ("images_per_second", 40.0), ("seconds", 1.0)];
             run.epoch(epoch, &row).unwrap();
         }
-        run.end(&json!({ "best_epoch": 5 })).unwrap();
+        run.end(&json!({ "best_epoch": 5 }), &[]).unwrap();
         let status = Status::of(&folder);
         assert_eq!((status.seconds_left, &status.result["best_epoch"]), (Some(0.0), &json!(5)));
     }

@@ -125,14 +125,14 @@ fn a_finished_run_that_is_resumed_keeps_its_end() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = Run::open(dir.path(), &PLAN, Existing::Refuse).unwrap();
     (1..=2).for_each(|e| run.epoch(e, &row(e)).unwrap());
-    run.end(&serde_json::json!({ "best_epoch": 2 })).unwrap();
+    run.end(&serde_json::json!({ "best_epoch": 2 }), &[]).unwrap();
     let finished = files_of(dir.path());
     drop(run);
     // Killed before it ends a second time, and ended a second time.
     let mut run = Run::open(dir.path(), &PLAN, Existing::Resume).unwrap();
     run.go_on(2, 0, true).unwrap();
     assert_eq!(files_of(dir.path()), finished);
-    run.end(&serde_json::json!({ "best_epoch": 2 })).unwrap();
+    run.end(&serde_json::json!({ "best_epoch": 2 }), &[]).unwrap();
     assert_eq!(files_of(dir.path()), finished);
     // With more epochs the end is gone until it comes.
     drop(run);

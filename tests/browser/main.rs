@@ -204,7 +204,7 @@ fn the_watch_page_follows_a_run_and_its_restart() {
     run.rewind(2).unwrap();
     browser.wait(&format!("{facts}.includes('2 of 5')"));
     train(&mut run, 3..=5);
-    run.end(&json!({ "best_epoch": 5, "test": { "accuracy": 0.75 } })).unwrap();
+    run.end(&json!({ "best_epoch": 5, "test": { "accuracy": 0.75 } }), &[]).unwrap();
     browser.wait(&format!("{state} === 'Done.' && {facts}.includes('75.0 %')"));
     page_is_sound(&mut browser, &watch.url, "watch");
 }

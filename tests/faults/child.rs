@@ -86,7 +86,7 @@ fn train(how: How, folder: &Path) -> Result<()> {
     let trainer = trainer.in_run(&mut run, how.existing(), record)?;
     let best_epoch = trainer.position().best_epoch;
     let (task, net) = trainer.into_best()?;
-    run.end(&serde_json::json!({ "best_epoch": best_epoch, "score": task.judge(&net)? }))
+    run.end(&serde_json::json!({ "best_epoch": best_epoch, "score": task.judge(&net)? }), &[])
 }
 
 /// What measures no time, in one chart, which takes most of a run's: the files of two runs are then the same

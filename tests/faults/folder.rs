@@ -29,7 +29,10 @@ pub fn contents(folder: &Path) -> Contents {
                 continue;
             }
             let (name, bytes) = match name.strip_prefix("events.out.") {
-                Some(_) => ("events".to_string(), events(&bytes)),
+                Some(own) => {
+                    let of = if own.ends_with(".end.gradus") { "events of the end" } else { "events" };
+                    (of.to_string(), events(&bytes))
+                }
                 None if name.ends_with("state.safetensors") => (name, state(&path)),
                 None => (name, bytes),
             };
