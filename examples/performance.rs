@@ -95,7 +95,7 @@ fn roofline() -> Chart {
         ("depthwise", "by channel"),
         ("direct", "direct (first layers)"),
         ("im2col", "im2col"),
-        ("winograd", "Winograd"),
+        ("winograd", "Winograd (counts the products it saves)"),
     ] {
         let of = timings.0.iter().filter(|t| t.algorithm.starts_with(algorithm));
         let points = of.map(|t| (intensity(t.shape), t.gflops)).collect();

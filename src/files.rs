@@ -6,8 +6,10 @@
 use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::say;
 use gradus_core::memory;
 pub use gradus_models::checkpoint::is_unfinished;
 use gradus_models::checkpoint::{Links, open_regular, open_regular_by, write_atomically};
@@ -88,7 +90,19 @@ pub fn write_atomic_by(
     if path.file_name().is_none() {
         return Err(Error::input("is not a file's name").in_file(path).remedy("name a file"));
     }
-    write_atomically(path, write).map_err(|e| Error::write(path, &e))
+    written(path, || write_atomically(path, write)).map_err(|e| Error::write(path, &e))
+}
+
+/// Has a file written, and says so to those who want to know.
+pub(crate) fn written<E>(
+    path: impl AsRef<Path>,
+    write: impl FnOnce() -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let (path, start) = (path.as_ref(), Instant::now());
+    write()?;
+    let size = std::fs::metadata(path).map_or(0, |about| about.len());
+    detail!("wrote {}: {size} bytes in {:.2} s", say::name(path), start.elapsed().as_secs_f64());
+    Ok(())
 }
 
 /// Adds to the end of a file, which is created where there is none, and waits until it is on the disk.

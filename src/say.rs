@@ -7,12 +7,21 @@
 use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// Says a line on standard error, with [`format!`]'s arguments, unless only what is wrong is to be said.
 macro_rules! say {
     ($($arguments:tt)*) => {
         if !$crate::say::quiet() {
+            $crate::say::line(&format!($($arguments)*))
+        }
+    };
+}
+
+/// Says what only those want to know who ask for more.
+macro_rules! detail {
+    ($($arguments:tt)*) => {
+        if $crate::say::verbose() {
             $crate::say::line(&format!($($arguments)*))
         }
     };
@@ -25,16 +34,32 @@ macro_rules! warning {
     };
 }
 
-static QUIET: AtomicBool = AtomicBool::new(false);
+/// How much is said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// What is wrong.
+    Quiet,
+    /// What people want to know.
+    Usual,
+    /// And with it each file that is written, and what took its time.
+    Verbose,
+}
 
-/// From now on only what is wrong is said.
-pub(crate) fn only_what_is_wrong() {
-    QUIET.store(true, Relaxed);
+static LEVEL: AtomicU8 = AtomicU8::new(Level::Usual as u8);
+
+/// From now on so much is said.
+pub(crate) fn say_at(level: Level) {
+    LEVEL.store(level as u8, Relaxed);
 }
 
 /// Whether only what is wrong is to be said.
 pub(crate) fn quiet() -> bool {
-    QUIET.load(Relaxed)
+    LEVEL.load(Relaxed) == Level::Quiet as u8
+}
+
+/// Whether everything is to be said.
+pub(crate) fn verbose() -> bool {
+    LEVEL.load(Relaxed) == Level::Verbose as u8
 }
 
 /// Nobody reads more than so many bytes at a time; a name in a file may be of any length.

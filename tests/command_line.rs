@@ -470,3 +470,15 @@ fn the_check_of_a_file_hears_ctrl_c() {
     // It may be done before the signal comes.
     assert!((0..10).any(|_| heard()));
 }
+
+#[test]
+fn a_batch_that_no_memory_holds_is_refused_before_the_first_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run").display().to_string();
+    let data = ["train", "alexnet", "--data", "synthetic:2000000", "--batch", "1000000", "--out", &out];
+    let output = gradus(&data);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("--batch 1000000 takes about") && said.contains("or less fits"), "{said}");
+    assert!(!Path::new(&out).exists(), "nothing was learned, so nothing is left");
+}

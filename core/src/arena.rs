@@ -190,6 +190,8 @@ pub struct ArenaStats {
 struct Use {
     now: usize,
     peak: usize,
+    /// The most since [`Arena::peak_of`] began.
+    lately: usize,
 }
 
 /// Memory for elements, and what is free of it.
@@ -218,7 +220,7 @@ impl<E> Arena<E> {
         Arena {
             small: Mutex::new(Ranges::new(2 * HUGE)),
             large: Mutex::new(Ranges::new(if cfg!(miri) { 2 * HUGE } else { 64 * HUGE })),
-            used: Mutex::new(Use { now: 0, peak: 0 }),
+            used: Mutex::new(Use { now: 0, peak: 0, lately: 0 }),
             element: PhantomData,
         }
     }
@@ -234,6 +236,7 @@ impl<E> Arena<E> {
         let mut used = lock(&self.used);
         used.now += size;
         used.peak = used.peak.max(used.now);
+        used.lately = used.lately.max(used.now);
         Some(Memory { ptr: ptr.cast(), size, place })
     }
 
@@ -252,8 +255,20 @@ impl<E> Arena<E> {
             })
             .into_iter()
             .fold((0, 0), |sum, a| (sum.0 + a.0, sum.1 + a.1));
-        let Use { now, peak } = *lock(&self.used);
+        let Use { now, peak, .. } = *lock(&self.used);
         ArenaStats { allocations, bytes, in_use: now, peak }
+    }
+
+    /// What some work returns, and the most bytes that were in use meanwhile beyond those that were before: its
+    /// own, where nothing else is at work.
+    pub fn peak_of<R>(&self, work: impl FnOnce() -> R) -> (R, usize) {
+        let before = {
+            let mut used = lock(&self.used);
+            used.lately = used.now;
+            used.now
+        };
+        let result = work();
+        (result, lock(&self.used).lately - before)
     }
 }
 
@@ -336,7 +351,14 @@ mod tests {
         assert_eq!(counts(&arena).0, 2);
         let d = take(&arena, 2 * LARGE);
         assert_eq!(counts(&arena), (3, [3 * LARGE + 16; 3]));
-        [b, c, d].iter().for_each(|m| arena.put(m));
+        [b, c].iter().for_each(|m| arena.put(m));
+        // What work has beyond that which is held, however much was in use at once before.
+        let (e, own) = arena.peak_of(|| {
+            arena.put(&take(&arena, 16));
+            take(&arena, 32)
+        });
+        assert_eq!((own, arena.peak_of(|| ()).1), (32 * size_of::<f32>(), 0));
+        [d, e].iter().for_each(|m| arena.put(m));
         assert_eq!(counts(&arena).1, [3 * LARGE + 16, 0, 3 * LARGE + 16]);
     }
 

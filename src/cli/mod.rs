@@ -27,7 +27,8 @@ mod tour_detectors;
 mod train;
 
 use crate::error::{Error, Result, within_memory};
-use crate::{profile, say};
+use crate::profile;
+use crate::say::{self, Level};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use gradus_core::OutOfMemory;
 use options::{Given, Global};
@@ -112,6 +113,8 @@ fn run(cli: Cli) -> Result<()> {
         .build_global()
         .map_err(|e| Error::failure(format!("threads: {e}")))?;
     crate::interrupt::listen();
+    let (isa, threads) = (gradus_core::simd::isa().name(), gradus_core::parallel::threads());
+    detail!("gradus {} on {threads} threads ({isa})", env!("CARGO_PKG_VERSION"));
     // On one of the pool's threads, which so need not be woken, nor hand over, where it shares out work.
     let here = !matches!(&cli.command, Some(Command::Bench(bench)) if bench.starts_others());
     let work = || cli.command.unwrap_or(Command::Tour(tour::Tour::default())).run(&cli.global);
@@ -204,9 +207,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => return not_parsed(&e, json),
     };
-    if cli.global.quiet {
-        say::only_what_is_wrong();
-    }
+    say::say_at(match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => Level::Quiet,
+        (_, true) => Level::Verbose,
+        _ => Level::Usual,
+    });
     tell_of_defects_alone();
     let e = match std::panic::catch_unwind(|| within_memory(|| run(cli))) {
         Ok(Ok(())) => return ExitCode::SUCCESS,

@@ -17,6 +17,9 @@ pub struct Global {
     /// Say nothing but what is wrong: no progress, no notes
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// Say more: each file that is written, and what took its time
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
     /// Threads to compute with [default: all cores]; the results' bits do not depend on it
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

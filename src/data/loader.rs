@@ -61,6 +61,14 @@ impl<C: Collate> Loader<C> {
         Loader { subset, collate, batch, rng: None }
     }
 
+    /// The same images in batches of another size. Panics where that is 0.
+    #[must_use]
+    #[track_caller]
+    pub fn in_batches_of(&self, batch: usize) -> Self {
+        assert!(batch > 0, "Loader: batches of 0 images");
+        Loader { batch, ..self.clone() }
+    }
+
     /// The number of batches in an epoch.
     pub fn batches(&self) -> usize {
         self.subset.len().div_ceil(self.batch)

@@ -119,6 +119,17 @@ impl Task for Classification<'_> {
     type Tally = Tally;
     type Score = Score;
 
+    fn of_one(&self) -> Option<Self> {
+        let Classification { plan, splits, transform, ref loader, ref schedule } = *self;
+        Some(Classification {
+            plan,
+            splits,
+            transform,
+            loader: loader.in_batches_of(1),
+            schedule: schedule.clone(),
+        })
+    }
+
     fn epochs(&self) -> usize {
         self.plan.epochs
     }

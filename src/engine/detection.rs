@@ -279,6 +279,11 @@ impl Task for Detection {
     type Tally = Tally;
     type Score = Score;
 
+    fn of_one(&self) -> Option<Self> {
+        let (plan, test) = (self.plan, self.test.clone());
+        Some(Detection { plan, loader: self.loader.in_batches_of(1), test })
+    }
+
     fn epochs(&self) -> usize {
         self.plan.epochs
     }

@@ -4,7 +4,7 @@ use super::curves;
 use super::detection::{Detection, Judgement, LOSSES, Plan, Score, judge, shown};
 use super::detector_model::metadata;
 use super::files::{Files, Weights};
-use super::found::{objects, picture};
+use super::found::{class, objects, picture};
 use super::resume::checkpoint_error;
 use super::trainer::{PositionOf, Trainer};
 use crate::data::coco::json::results_to_json;
@@ -315,6 +315,7 @@ fn picture_of_training(run: &Run, task: &Detection, classes: &[Category]) -> Res
                 bbox: *b,
                 label: classes[target.labels[k] - 1].name.clone(),
                 mask: target.masks.as_ref().map(|m| m.of(k).to_vec()),
+                class: class(target.labels[k] - 1, classes),
             };
             let boxes = target.boxes.data().as_chunks::<4>().0;
             let objects: Vec<Overlay> = boxes.iter().enumerate().map(object).collect();
@@ -340,6 +341,7 @@ fn pictures_of_test(run: &Run, judged: &Judgement, test: &Annotated, classes: &[
             bbox: o.bbox,
             label: classes[o.label - 1].name.clone(),
             mask: o.mask.as_ref().map(Rle::bitmap),
+            class: class(o.label - 1, classes),
         };
         let truths: Vec<Overlay> = sample.objects.iter().map(truth).collect();
         let own = judged.detections.iter().filter(|d| d.image == sample.image_id && d.score >= DRAWN_SCORE);

@@ -75,13 +75,23 @@ pub fn picture_name(paths: &[PathBuf], k: usize) -> String {
     if paths[..k].iter().any(|p| stem(p) == own) { format!("{own}-{}", k + 1) } else { own }
 }
 
+/// The class that an object to draw has a colour of; none where there is but one.
+pub fn class(place: usize, classes: &[Category]) -> Option<usize> {
+    (classes.len() > 1).then_some(place)
+}
+
 /// Detections as objects to draw, with names and scores.
 pub fn objects(detections: &[Detection], classes: &[Category]) -> Vec<Overlay> {
     let object = |d: &Detection| {
-        let name = classes.iter().find(|c| c.id == d.category).map_or("?", |c| c.name.as_str());
+        let place = classes.iter().position(|c| c.id == d.category);
+        let name = place.map_or("?", |k| classes[k].name.as_str());
         let [x, y, w, h] = d.bbox.map(|v| v as f32);
-        let label = format!("{name} {:.2}", d.score);
-        Overlay { bbox: [x, y, x + w, y + h], label, mask: d.mask.as_ref().map(|m| m.bitmap()) }
+        Overlay {
+            bbox: [x, y, x + w, y + h],
+            label: format!("{name} {:.2}", d.score),
+            mask: d.mask.as_ref().map(|m| m.bitmap()),
+            class: class(place.unwrap_or(classes.len()), classes),
+        }
     };
     detections.iter().map(object).collect()
 }
@@ -105,6 +115,7 @@ pub fn picture(image: &Image, objects: &[Overlay], side: usize, plain: bool) -> 
         bbox: o.bbox.map(|v| v * scale),
         label: o.label.clone(),
         mask: o.mask.as_ref().map(near),
+        class: o.class,
     };
     draw_objects(&ground, &objects.iter().map(scaled).collect::<Vec<_>>())
 }

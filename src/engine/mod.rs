@@ -14,6 +14,7 @@ pub mod found;
 pub mod lr_range;
 pub mod model;
 pub mod resume;
+pub mod room;
 pub mod trainer;
 pub mod weights;
 

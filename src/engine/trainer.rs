@@ -7,8 +7,10 @@
 use super::culprit::{self, Shown};
 use super::files::{Files, Weights};
 use super::resume::{self, checkpoint_error};
+use super::room::Need;
 use crate::data::Ahead;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::interrupt;
 use crate::numbers::count;
 use crate::progress::{Progress, clock};
@@ -47,6 +49,13 @@ pub trait Task {
     /// How good the network is after an epoch.
     type Score: Clone + Default + fmt::Debug + Serialize + DeserializeOwned;
 
+    /// The same with one image a step, to see what that takes; none where it is nothing.
+    fn of_one(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
     /// Passes over the training images.
     fn epochs(&self) -> usize;
     /// What products and convolutions of a step read.
@@ -65,6 +74,10 @@ pub trait Task {
     fn lr(&self, epoch: usize, batch: usize) -> f64;
     /// What is random in step `step`.
     fn rng(&self, step: u64) -> Rng;
+    /// The tape of a step.
+    fn tape(&self, step: u64) -> Tape {
+        Tape::train(&mut self.rng(step)).in_precision(self.precision())
+    }
     /// A batch's loss, recorded; adds to the sums.
     fn loss(
         &self,
@@ -229,6 +242,7 @@ impl<T: Task> Trainer<T> {
             }
             run.go_on(self.position.epoch, self.position.batch, self.is_done())?;
             self.announce();
+            self.must_fit()?;
             self.run(|position| record(run, position))
         };
         let trained = memory::caught(train).unwrap_or_else(|e| Err(self.lacking("", &e)));
@@ -236,6 +250,13 @@ impl<T: Task> Trainer<T> {
             run.give_up();
         }
         trained.map(|()| self)
+    }
+
+    /// Error: there is not enough memory for a step.
+    fn must_fit(&mut self) -> Result<()> {
+        let Some(one) = self.task.of_one().filter(|_| !self.is_done()) else { return Ok(()) };
+        let batch = self.task.images().div_ceil(self.task.steps().max(1));
+        Need::of(&one, &mut self.net, &self.optimizer)?.must_fit_here(batch)
     }
 
     /// Says what is to be done, where and with what, and how it is stopped.
@@ -255,7 +276,9 @@ impl<T: Task> Trainer<T> {
 
     fn save_state(&mut self) -> Result<()> {
         self.must_be_finite()?;
-        resume::save(&self.files.state(), &mut self.net, &self.optimizer, &self.position, &self.metadata)
+        let path = self.files.state();
+        let Trainer { net, optimizer, position, metadata, .. } = self;
+        files::written(&path, || resume::save(&path, net, optimizer, position, metadata))
     }
 
     /// Saves the state, and says how to go on.
@@ -302,15 +325,20 @@ impl<T: Task> Trainer<T> {
             self.train_epoch(&mut live)?;
             self.must_be_finite()?;
             live.judging();
+            let start = Instant::now();
             let score = match self.task.judge(&self.net) {
                 Err(Error::Interrupted(_)) => return Err(self.interrupted()?),
                 score => score?,
             };
+            let [training, judging] = [self.position.seconds, start.elapsed().as_secs_f64()];
+            detail!("{training:.2} s of training, {judging:.2} s of judging");
             let improved = self.finish_epoch(score);
             let epoch = self.position.epoch.to_string();
             let about = self.metadata.clone().into_iter().chain([("epoch".into(), epoch)]).collect();
             for which in improved.then_some(Weights::Best).into_iter().chain([Weights::Last]) {
-                save_module(self.files.weights(which), &mut self.net, &about).map_err(checkpoint_error)?;
+                let path = self.files.weights(which);
+                files::written(&path, || save_module(&path, &mut self.net, &about))
+                    .map_err(checkpoint_error)?;
             }
             after_epoch(&self.position)?;
             self.save_state()?;
@@ -367,18 +395,13 @@ impl<T: Task> Trainer<T> {
         Ok(())
     }
 
-    /// The tape of the next step.
-    fn tape(&self) -> Tape {
-        Tape::train(&mut self.task.rng(self.position.step)).in_precision(self.task.precision())
-    }
-
     /// One step of descent. A loss or a gradient that is not finite, or a loss beyond all sense, is refused:
     /// weights, optimiser and position stay as they were. The batch has been seen all the same, and batch
     /// norm in training took it into its running statistics in the forward pass; so the network is not to be
     /// saved then. The run stops, and goes on from its last state.
     fn step(&mut self, batch: &T::Batch) -> Result<f64> {
         let mut tally = self.position.tally.clone();
-        let mut g = self.tape();
+        let mut g = self.task.tape(self.position.step);
         let loss = self.task.loss(&self.net, &mut g, batch, &mut tally)?;
         let value = f64::from(loss.value.item());
         if !value.is_finite() {
@@ -424,7 +447,7 @@ impl<T: Task> Trainer<T> {
                 .in_file(image)
                 .remedy("mend or remove it");
         }
-        let tape = self.tape();
+        let tape = self.task.tape(self.position.step);
         let first = culprit::first(&shown, &mut self.net, tape, |net, g| {
             // Of interest are the results on the way.
             let _ = self.task.loss(net, g, batch, &mut T::Tally::default());

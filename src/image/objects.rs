@@ -12,34 +12,38 @@ pub struct Overlay {
     pub label: String,
     /// Its pixels, row by row, as large as the picture: not 0 where it is.
     pub mask: Option<Vec<u8>>,
+    /// Its class, which has a colour of its own; none where all are of one class, and neighbours in the list
+    /// have different colours.
+    pub class: Option<usize>,
 }
 
 /// Opacity of masks.
 const TINT: u8 = 110;
 
-/// The picture with its objects, the surest first: neighbours in the list have different colours, the surest
-/// are drawn last, and labels avoid those of surer objects. Line and letter sizes follow the picture's.
+/// The picture with its objects, the surest first: the surest are drawn last, and labels avoid those of surer
+/// objects. Line and letter sizes follow the picture's.
 #[track_caller]
 pub fn draw_objects(image: &Image, objects: &[Overlay]) -> Image {
     let mut canvas = Canvas::over(image);
     let (w, h) = (image.width(), image.height());
     let size = (w.max(h) as f32 / 50.0).clamp(11.0, 40.0);
     let line = (size / 6.0).max(2.0);
+    let color = |i: usize| palette(objects[i].class.unwrap_or(i));
     for (i, o) in objects.iter().enumerate().rev() {
         if let Some(mask) = &o.mask {
             assert_eq!(mask.len(), w * h, "draw_objects: a mask for {w} x {h} pixels");
             let bits: Vec<u8> = mask.iter().map(|&m| if m == 0 { 0 } else { 255 }).collect();
-            canvas.tint(0, 0, w, &bits, palette(i).alpha(TINT));
+            canvas.tint(0, 0, w, &bits, color(i).alpha(TINT));
         }
     }
     for (i, o) in objects.iter().enumerate().rev() {
         canvas.frame(o.bbox, line + 1.5, Color::WHITE.alpha(120));
-        canvas.frame(o.bbox, line, palette(i));
+        canvas.frame(o.bbox, line, color(i));
     }
     let mut plates: Vec<[f32; 4]> = Vec::new();
     for (i, o) in objects.iter().enumerate().filter(|(_, o)| !o.label.is_empty()) {
         let plate = place(o, size, [w as f32, h as f32], &plates);
-        canvas.label(&o.label, (plate[0], plate[1]), size, palette(i));
+        canvas.label(&o.label, (plate[0], plate[1]), size, color(i));
         plates.push(plate);
     }
     canvas.into_image()
@@ -94,7 +98,7 @@ mod tests {
     use super::*;
 
     fn object(bbox: [f32; 4], mask: Option<Vec<u8>>) -> Overlay {
-        Overlay { bbox, label: "person 0.98".into(), mask }
+        Overlay { bbox, label: "person 0.98".into(), mask, class: None }
     }
 
     #[test]
@@ -113,6 +117,10 @@ mod tests {
         assert_eq!(drawn.pixel(42, 80), [255; 3]);
         let Color([r, g, b, _]) = palette(1);
         assert_eq!(drawn.pixel(120, 100), [r, g, b]);
+        // Of one class, of which others are in other pictures.
+        let same = objects.map(|o| Overlay { class: Some(2), mask: None, ..o });
+        let drawn = draw_objects(&Image::filled(w, h, [255; 3]), &same);
+        assert_eq!(drawn.pixel(120, 100), drawn.pixel(20, 100));
     }
 
     #[test]

@@ -1,0 +1,115 @@
+//! Whether a step of training fits into memory, told before the first one instead of by a system that ends the
+//! process after minutes.
+//!
+//! A step of one image is taken for it, without descending. Of the bytes m that it has at once, those of the
+//! gradients, g, are needed once, and all the others for each image: a step of n images needs about
+//! g + n (m - g), and beside it stand the optimiser's tensors and, when the state is saved, a copy of what is
+//! in it.
+
+use gradus_core::optim::Optimizer;
+use gradus_core::{Element, Module, Slot, Tensor};
+
+use super::trainer::Task;
+use crate::error::{Error, Result};
+use crate::memory;
+
+const GIB: f64 = (1u64 << 30) as f64;
+
+/// Bytes that a training takes, beyond those of its weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Need {
+    /// Whatever the batch.
+    fixed: usize,
+    /// For each image of a step.
+    each: usize,
+}
+
+impl Need {
+    /// Measures it; `one` is the task with one image a step. The network is left as it was.
+    ///
+    /// # Errors
+    /// An image that cannot be read, or no memory for one.
+    pub fn of<T: Task>(one: &T, net: &mut T::Net, optimizer: &Optimizer) -> Result<Need> {
+        let Some(batch) = one.batches(0, 0).next() else { return Ok(Need { fixed: 0, each: 0 }) };
+        let batch = batch?;
+        // Batch norm in training takes what it sees into its buffers.
+        let mut buffers: Vec<Tensor> = Vec::new();
+        net.for_each(|_, slot| {
+            if let Slot::Buffer(buffer) = slot {
+                buffers.push(buffer.clone());
+            }
+        });
+        let step = || -> Result<()> {
+            let mut g = one.tape(0);
+            let loss = one.loss(net, &mut g, &batch, &mut T::Tally::default())?;
+            g.backward(&loss);
+            Ok(())
+        };
+        let (done, most) = f32::arena().peak_of(step);
+        let mut buffers = buffers.into_iter();
+        net.for_each(|_, slot| {
+            if let Slot::Buffer(buffer) = slot
+                && let Some(before) = buffers.next()
+            {
+                *buffer = before;
+            }
+        });
+        done?;
+        let (mut all, mut learned) = (0, 0);
+        net.for_each_param(|_, p| {
+            all += 4 * p.value.len();
+            learned += if p.trainable { 4 * p.value.len() } else { 0 };
+        });
+        let moments = optimizer.rule.state_names().len() * learned;
+        Ok(Need { fixed: learned + 2 * moments + all, each: most.saturating_sub(learned) })
+    }
+
+    /// Error: with so many bytes free, a step of `batch` images does not fit.
+    pub fn must_fit(self, batch: usize, free: u64) -> Result<()> {
+        let bytes = self.fixed as f64 + batch as f64 * self.each as f64;
+        if bytes <= free as f64 {
+            return Ok(());
+        }
+        let gib = |bytes: f64| bytes / GIB;
+        let what = format!(
+            "no memory: training with --batch {batch} takes about {:.1} GiB, and {:.1} GiB are free",
+            gib(bytes),
+            gib(free as f64)
+        );
+        let fits = (free as f64 - self.fixed as f64) / self.each.max(1) as f64;
+        let remedy = match fits >= 1.0 {
+            true => format!("--batch {} or less fits", two_digits(fits as usize)),
+            false => "not even --batch 1 fits: end other programs, or choose smaller images".into(),
+        };
+        Err(Error::failure(what).remedy(remedy))
+    }
+
+    /// Error: a step of `batch` images does not fit into the memory that the system has left. Where it does not
+    /// tell, all fits.
+    pub fn must_fit_here(self, batch: usize) -> Result<()> {
+        memory::free().map_or(Ok(()), |free| self.must_fit(batch, free))
+    }
+}
+
+/// At most n, and no more exact than the estimate.
+fn two_digits(n: usize) -> usize {
+    let unit = (0..20).map(|k| 10usize.pow(k)).find(|unit| n / unit < 100).unwrap_or(1);
+    n / unit * unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Need, two_digits};
+
+    #[test]
+    fn what_does_not_fit_names_what_does() {
+        let need = Need { fixed: 1 << 30, each: 1 << 20 };
+        assert!(need.must_fit(1024, 2 << 30).is_ok());
+        let said = need.must_fit(4096, 2 << 30).unwrap_err().to_string();
+        assert!(said.contains("--batch 4096 takes about 5.0 GiB, and 2.0 GiB are free"), "{said}");
+        assert!(said.contains("--batch 1000 or less fits"), "{said}");
+        let said = need.must_fit(1, 1 << 30).unwrap_err().to_string();
+        assert!(said.contains("not even --batch 1"), "{said}");
+        assert_eq!([0, 7, 99, 100, 1024, 12_999].map(two_digits), [0, 7, 99, 100, 1000, 12_000]);
+    }
+}
