@@ -13,14 +13,15 @@ const asking = {}, waiting = {};
 async function ask(kind, question, then) {
   if (asking[kind]) { waiting[kind] = [question, then]; return; }
   asking[kind] = true;
+  let v = null;
   try {
-    const r = await fetch('/api/' + kind, { method: 'POST', body: JSON.stringify(question) });
-    const v = await r.json();
-    blame(kind, v);
-    if (!v.error) { mark(kind, v.exercises); then(v); document.body.dataset[kind] = JSON.stringify(question); }
+    v = await (await fetch('/api/' + kind, { method: 'POST', body: JSON.stringify(question) })).json();
   } catch (e) { say('trouble', 'The program does not answer: is it still running?'); }
   asking[kind] = false;
   if (waiting[kind]) { const [q, t] = waiting[kind]; delete waiting[kind]; ask(kind, q, t); }
+  if (!v) return;
+  blame(kind, v);
+  if (!v.error) { mark(kind, v.exercises); then(v); document.body.dataset[kind] = JSON.stringify(question); }
 }
 
 // What was refused stands beside its field, until the field is mended.
@@ -206,10 +207,10 @@ function drawPath({ path, verdict }) {
 const power = k => k === 0 ? '1' : '10' + [...String(k)].map(c => '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.indexOf(c)]).join('');
 function drawLosses(losses) {
   const known = losses.map((l, t) => [t, l]).filter(p => p[1] !== null), logarithmic = known.every(p => p[1] >= 0);
-  // A loss below 0 has no logarithm; of those above, what is less than a part in 10¹⁶ is not drawn.
+  // A loss below 0 has no logarithm; of one above, what falls by more than 16 powers of ten is not drawn.
   const points = logarithmic ? known.filter(p => p[1] > 0).map(([t, l]) => [t, Math.log10(l)]) : known, values = points.map(p => p[1]);
   let [low, high] = values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
-  if (logarithmic) { low = Math.max(Math.floor(low), Math.ceil(high) - 16); high = Math.max(Math.ceil(high), low + 1); }
+  if (logarithmic) { low = Math.floor(Math.max(low, (values[0] ?? 0) - 16)); high = Math.max(Math.ceil(high), low + 1); }
   const steps = losses.length - 1;
   plot('losses', [0, steps], [low, high], ['step', 'loss'], ticks(0, steps), ticks(low, high, logarithmic ? 1 : 0), y => logarithmic ? power(y) : show(y, 3),
     at => [line(points.map(p => at(...p)), { stroke: 'var(--a)', 'stroke-width': 2.5 }), ...points.slice(0, 1).map(p => make('circle', { cx: at(...p)[0], cy: at(...p)[1], r: 4, fill: 'var(--a)' }))]);
