@@ -137,8 +137,8 @@ function drawOverlap(v) {
   const [x1, y1, x2, y2] = boxes.a, centre = [(x1 + x2) / 2 * UNIT, (y1 + y2) / 2 * UNIT], n = Math.hypot(...v.push.by);
   // 300 pixels for a slope of 1, but neither too short to be seen nor longer than three units.
   const length = Math.min(3 * UNIT, Math.max(30, 300 * n));
-  $('push').replaceChildren(...v.push.still ? [] : [arrow(centre, centre.map((c, i) => c + length * v.push.by[i] / n), {})]);
-  say('still', v.push.still ? 'No arrow: ' + v.push.still : `The arrow points where a step along GIoU's gradient moves box a: (${v.push.by.map(d => show(d, 3)).join(', ')}) for a rate of 1.`);
+  $('push').replaceChildren(...n > 0 ? [arrow(centre, centre.map((c, i) => c + length * v.push.by[i] / n), {})] : []);
+  say('push-note', n > 0 ? `${v.push.says} Its slope is ${v.push.by.map(d => show(d, 3)).join(' to the right and ')} down.` : 'No arrow: ' + v.push.says);
 }
 let dragged = null;
 for (const n of ['a', 'b']) for (const [id, act] of [[n, move], [n + '-handle', resize]]) {

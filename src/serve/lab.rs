@@ -86,10 +86,11 @@ where
 
 /// What stands in a field, if it is a number of sensible size.
 fn bounded(field: &str, v: Option<f64>) -> Result<f64, Refusal> {
+    let name = if field == "lr" { "the learning rate" } else { field };
     match v {
         Some(v) if v.abs() <= LARGEST => Ok(v),
-        Some(v) => Err(Refusal::of(field, format!("{field} = {v} is beyond {LARGEST}"))),
-        None => Err(Refusal::of(field, format!("{field} is missing: write a number"))),
+        Some(v) => Err(Refusal::of(field, format!("{name} = {v} is beyond {LARGEST}"))),
+        None => Err(Refusal::of(field, format!("{name} is missing: write a number"))),
     }
 }
 

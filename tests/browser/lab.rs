@@ -151,10 +151,10 @@ fn a_box_is_grabbed_wherever_it_lies() {
 
     // Within another box nothing pushes a, and the page says so; elsewhere the arrow is long enough to be seen.
     place(&mut browser, inner, outer);
-    assert!(text(&mut browser, "#still").starts_with("No arrow: Along both axes"));
+    assert!(text(&mut browser, "#push-note").starts_with("No arrow: Along both axes"));
     assert_eq!(browser.eval("document.querySelectorAll('#push *').length"), 0);
-    place(&mut browser, [0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 10.0, 10.0]);
-    assert!(text(&mut browser, "#still").starts_with("The arrow points"));
+    place(&mut browser, [0.0, 0.0, 0.5, 0.5], [1.0, 1.0, 10.0, 10.0]);
+    assert!(text(&mut browser, "#push-note").starts_with("The arrow points"));
     let length = "(() => { const l = document.querySelector('#push line'), p = k => Number(l.getAttribute(k)); \
                   return Math.hypot(p('x2') - p('x1'), p('y2') - p('y1')); })()";
     assert!(browser.eval(length).as_f64() >= Some(19.0));
@@ -210,7 +210,7 @@ fn what_is_refused_stands_beside_its_field() {
     browser.wait("document.body.dataset.filter !== undefined && document.body.dataset.descent !== undefined");
     let cell = |i: usize| format!("#kernel input:nth-child({i})");
     for (field, error, bad, said, good) in [
-        ("#d-lr-number", "d-lr-error", "", "lr is missing", "0.2"),
+        ("#d-lr-number", "d-lr-error", "", "the learning rate is missing", "0.2"),
         ("#d-a-number", "d-a-error", "10000000", "a = 10000000 is beyond", "2"),
         ("#f-divisor", "f-divisor-error", "0", "the divisor is 0", "2"),
         (&cell(3), "kernel-error", "1.5", "weight 3 = 1.5 is not a whole number", "1"),
