@@ -138,7 +138,7 @@ function drawOverlap(v) {
   // 300 pixels for a slope of 1, but neither too short to be seen nor longer than three units.
   const length = Math.min(3 * UNIT, Math.max(30, 300 * n));
   $('push').replaceChildren(...n > 0 ? [arrow(centre, centre.map((c, i) => c + length * v.push.by[i] / n), {})] : []);
-  say('push-note', n > 0 ? `${v.push.says} Its slope is ${v.push.by.map(d => show(d, 3)).join(' to the right and ')} down.` : 'No arrow: ' + v.push.says);
+  say('push-note', n > 0 ? `${v.push.says} The slope is ${v.push.by.map(d => show(d, 3)).join(' to the right and ')} down.` : 'No arrow: ' + v.push.says);
 }
 let dragged = null;
 for (const n of ['a', 'b']) for (const [id, act] of [[n, move], [n + '-handle', resize]]) {
