@@ -228,7 +228,8 @@ $('f-name').append(new Option('your own weights', ''));
 for (const n of ['sobel-x', 'sobel-y', 'sobel', 'prewitt-x', 'prewitt-y', 'scharr-x', 'scharr-y', 'laplacian', 'box', 'binomial', 'sharpen', 'sharpen-horizontal', 'sharpen-vertical', 'unsharp', 'median', 'identity']) $('f-name').append(new Option(n, n));
 function filtered(question) {
   ask('filter', question, v => {
-    if ('name' in question && v.weights) { v.weights.flat().forEach((w, i) => { cells[i].value = w; }); $('f-divisor').value = v.divisor; }
+    // What was written meanwhile is not overwritten.
+    if ('name' in question && v.weights && !asking.filter) { v.weights.flat().forEach((w, i) => { cells[i].value = w; }); $('f-divisor').value = v.divisor; }
     for (const id of ['before', 'after']) $(id).src = 'data:image/png;base64,' + v[id];
     $('response').hidden = !v.response; if (v.response) $('response').src = 'data:image/png;base64,' + v.response;
     say('response-note', v.response ? 'Which frequencies pass: the middle is flat areas, an edge the finest stripes.' : 'Not linear: it has no frequency response.');

@@ -102,6 +102,7 @@ fn descent_follows_the_sliders(browser: &mut Browser) {
 }
 
 fn the_kernel_filters(browser: &mut Browser) {
+    browser.wait("document.body.dataset.filter !== undefined");
     browser.eval("(() => { const c = document.querySelectorAll('#kernel input')[4]; c.value = 3; c.dispatchEvent(new Event('input')); })()");
     let weights = [[-1, 0, 1], [-2, 3, 2], [-1, 0, 1]];
     let asked = format!("JSON.stringify({{ weights: {weights:?}, divisor: 1 }})");
