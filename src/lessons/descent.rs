@@ -32,6 +32,9 @@ pub enum Method {
 }
 
 impl Method {
+    /// Of heavy ball and of Nesterov's method.
+    pub const MOMENTUM: f64 = 0.9;
+
     /// All of them by their names.
     pub const NAMED: [(&str, Method); 4] = [
         ("gd", Method::Gd),
@@ -49,9 +52,9 @@ impl Method {
         known.map(|(_, method)| method).ok_or_else(|| Error::input(format!("there is no optimizer `{name}`")))
     }
 
-    /// The method at a rate; momentum is 0.9.
+    /// The method at a rate.
     pub fn rule(self, lr: f64) -> Rule {
-        let momentum = Sgd { momentum: 0.9, ..Sgd::new(lr) };
+        let momentum = Sgd { momentum: Method::MOMENTUM, ..Sgd::new(lr) };
         match self {
             Method::Gd => Sgd::new(lr).into(),
             Method::Momentum => momentum.into(),
@@ -150,18 +153,23 @@ pub fn descend(
 /// millionth.
 fn judge(q: &Quadratic, rule: &Rule, start: [f64; 2]) -> (Option<Verdict>, String, Option<u64>) {
     let Rule::Sgd(sgd) = rule else { return (None, "Adam: observed, not proven".into(), None) };
-    let (verdict, reason) = on_the_bound(q, sgd, start).unwrap_or_else(|| q.verdict(sgd, &start));
+    let (verdict, reason) = fate(q, sgd, &start);
     let by_rate = steps_needed(q.rate(sgd), SHRINK).filter(|_| verdict == Verdict::Converges);
     // With momentum the error falls like t times the powers of the rate: the rate alone promises too much.
     let count = |n| if sgd.momentum == 0.0 { Some(n) } else { q.steps_counted(sgd, &start, SHRINK, LONGEST) };
     (Some(verdict), reason, by_rate.and_then(count))
 }
 
-/// Few decimals are doubles: exact arithmetic on the double next to 0.2 would put it beyond the bound 2 / 10.
-/// A rate that rounds to the bound is the bound.
-fn on_the_bound(q: &Quadratic, sgd: &Sgd, start: [f64; 2]) -> Option<(Verdict, String)> {
+/// What becomes of the path and why, as [`Quadratic::verdict`] has it, but for rates at the bound. Few decimals
+/// are doubles: exact arithmetic on the double next to 0.2 would put it beyond the bound 2 / 10. A rate that
+/// rounds to the bound is the bound.
+pub fn fate(q: &Quadratic, sgd: &Sgd, start: &[f64]) -> (Verdict, String) {
+    on_the_bound(q, sgd, start).unwrap_or_else(|| q.verdict(sgd, start))
+}
+
+fn on_the_bound(q: &Quadratic, sgd: &Sgd, start: &[f64]) -> Option<(Verdict, String)> {
     let bound = q.bound().filter(|b| sgd.momentum == 0.0 && *b == sgd.lr)?;
-    let steep = (0..2).find(|&i| 2.0 / q.curvatures[i] == bound && start[i] != 0.0)?;
+    let steep = (0..start.len()).find(|&i| 2.0 / q.curvatures[i] == bound && start[i] != 0.0)?;
     let [rate, c] = [bound, q.curvatures[steep]].map(number);
     let reason =
         format!("w{} is multiplied by 1 - {rate} * {c} = -1 each step: the rate is the bound", steep + 1);

@@ -5,6 +5,7 @@ use super::kinks::{Relation, kinks, relation};
 use crate::numbers::{number, numbers};
 use crate::plot::{Chart, Series, Style};
 use gradus_models::detection::boxes::{BBox, Metric, area, overlap};
+use gradus_models::scalar::Dual;
 use serde::Serialize;
 use std::fmt;
 
@@ -73,6 +74,37 @@ pub fn named_kinks(a: &BBox<f64>, b: &BBox<f64>) -> Vec<NamedKink> {
     let name = |i: usize| COORDINATES[i];
     let kinks = kinks(a, b).into_iter();
     kinks.map(|k| NamedKink { coordinate: name(k.coordinate), meets: name(k.meets), jump: k.jump }).collect()
+}
+
+/// How GIoU grows if box a moves as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Push {
+    /// The derivatives as the box moves to the right, and down.
+    pub by: [f64; 2],
+    /// What they mean, or why both are 0.
+    pub says: &'static str,
+}
+
+/// How GIoU grows if box a moves as a whole: a step along its gradient moves the box there. Along an axis where
+/// one box reaches beyond the other at both ends, a small move changes neither the overlap nor the box around
+/// both; along any other GIoU changes.
+pub fn push(a: &BBox<f64>, b: &BBox<f64>) -> Push {
+    // One variable moves both coordinates of an axis: what cancels does so exactly.
+    let moving: BBox<Dual<f64, 2>> = std::array::from_fn(|i| Dual::variable(a[i], i % 2));
+    let by = Metric::Giou.of(&moving, &b.map(|v| Dual { value: v, d: [0.0; 2] })).d;
+    let meet = (0..4).any(|i| a[i] == b[i] || a[i] == b[(i + 2) % 4]);
+    let says = if a == b {
+        "The boxes are the same: GIoU is 1, and cannot grow."
+    } else if by == [0.0; 2] {
+        "Along both axes one box lies within the other: a small move of box a changes neither the overlap nor the \
+         box around both, and GIoU does not say where to go."
+    } else if meet {
+        "Edges meet, where GIoU can have a kink: the slope is the mean of both sides' where like edges meet, and \
+         that of the overlapping side where unlike ones touch."
+    } else {
+        "The arrow points where GIoU grows fastest if box a moves as a whole."
+    };
+    Push { by, says }
 }
 
 /// The metric of two boxes, its gradient, and where it has none.
@@ -151,4 +183,42 @@ pub fn charts() -> [(&'static str, Chart); 2] {
         slope = slope.with(Series::new(&name, pieces.collect(), style));
     }
     [("iou-value", value), ("iou-gradient", slope)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_goes_where_giou_grows() {
+        let b = [3.0, 3.0, 6.0, 7.0];
+        for a in [[0.1, 0.2, 2.0, 1.7], [2.3, 3.1, 4.0, 4.9], [5.0, 1.0, 9.0, 5.0], [3.5, 1.0, 5.5, 2.0]] {
+            let Push { by, says } = push(&a, &b);
+            let at = |x: f64, y: f64| Metric::Giou.of(&[a[0] + x, a[1] + y, a[2] + x, a[3] + y], &b);
+            for (i, numeric) in
+                [at(1e-6, 0.0) - at(-1e-6, 0.0), at(0.0, 1e-6) - at(0.0, -1e-6)].iter().enumerate()
+            {
+                assert!((numeric / 2e-6 - by[i]).abs() < 1e-8, "{a:?}: {by:?}");
+            }
+            assert!(says.contains("fastest") && at(1e-3 * by[0], 1e-3 * by[1]) > at(0.0, 0.0), "{a:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_pushes_a_box_within_another() {
+        let b = [0.1, 0.2, 7.3, 9.1];
+        let nothing = |a, why: &str| {
+            let Push { by, says } = push(&a, &b);
+            assert!(by == [0.0; 2] && says.contains(why), "{a:?}: {by:?} {says}");
+            assert_eq!(push(&b, &a).by, [0.0; 2]);
+        };
+        for a in [[0.3, 0.7, 1.9, 2.3], [-0.1, 0.1, 7.7, 9.3], [-1.3, 3.1, 8.9, 4.7]] {
+            nothing(a, "within the other");
+        }
+        nothing(b, "the same");
+        // It sticks out at one end; and where edges meet, a move to one side changes something.
+        assert!(push(&[0.3, 0.7, 1.9, 9.2], &b).by[1] < 0.0);
+        let met = push(&[0.1, 0.7, 1.9, 2.3], &b);
+        assert!(met.by[0] > 0.0 && met.by[1] == 0.0 && met.says.contains("kink"), "{met:?}");
+    }
 }

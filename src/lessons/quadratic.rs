@@ -16,6 +16,7 @@
 use crate::numbers::{apart, number};
 use gradus_core::optim::State;
 use gradus_core::{Element, Rule, Sgd, Tape, Tensor, elementary};
+use serde::Serialize;
 
 /// L(w) = ½ Σ cᵢ wᵢ².
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,18 @@ pub enum Verdict {
     Alternates,
     /// A coordinate grows beyond all bounds.
     Diverges,
+}
+
+/// A root of a coordinate's characteristic polynomial: an eigenvalue of the matrix by which a step multiplies
+/// (w(t), w(t−1)).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Root {
+    /// The real part.
+    pub re: f64,
+    /// The imaginary part.
+    pub im: f64,
+    /// The absolute value.
+    pub modulus: f64,
 }
 
 impl Verdict {
@@ -121,15 +134,28 @@ impl Quadratic {
         (self.min() > 0.0).then(|| Sgd { momentum, nesterov: true, ..Sgd::new(1.0 / self.max()) })
     }
 
+    /// Both roots of each coordinate, the one with the larger real or imaginary part first. For gradient descent
+    /// one of them is ρᵢ, the other 0.
+    pub fn roots(&self, rule: &Sgd) -> Vec<[Root; 2]> {
+        let of = |&c: &f64| {
+            let (p, q) = characteristic(rule, c);
+            let (half, square) = (p / 2.0, p * p / 4.0 - q);
+            [1.0, -1.0].map(|sign| {
+                if square > 0.0 {
+                    let re = half + sign * square.sqrt();
+                    Root { re, im: 0.0, modulus: re.abs() }
+                } else {
+                    Root { re: half, im: sign * (-square).sqrt(), modulus: q.abs().sqrt() }
+                }
+            })
+        };
+        self.curvatures.iter().map(of).collect()
+    }
+
     /// The asymptotic rate: the largest absolute root over all coordinates. The error falls like its powers,
     /// or, where the root is double, like t times its powers. For gradient descent it is max |ρᵢ|.
     pub fn rate(&self, rule: &Sgd) -> f64 {
-        let roots = self.curvatures.iter().map(|&c| {
-            let (p, q) = characteristic(rule, c);
-            let (half, square) = (p / 2.0, p * p / 4.0 - q);
-            if square > 0.0 { half.abs() + square.sqrt() } else { q.abs().sqrt() }
-        });
-        roots.fold(0.0, f64::max)
+        self.roots(rule).as_flattened().iter().map(|root| root.modulus).fold(0.0, f64::max)
     }
 
     /// What `rule` does from `start`, and why. A coordinate that starts at 0 stays there and has no say. For
@@ -318,6 +344,31 @@ mod tests {
         assert_eq!(q.steps_counted(&heavy, &[0.0, 1.0], 1e-6, 1073), None);
         let nesterov = q.usual_nesterov().unwrap();
         assert!((q.rate(&nesterov) - 0.99).abs() < 1e-7, "{}", q.rate(&nesterov));
+    }
+
+    #[test]
+    fn roots_are_eigenvalues_of_a_step() {
+        let q = Quadratic::new([1.0, 8.0, 40.0]);
+        let heavy = Sgd { momentum: 0.9, ..gd(0.1) };
+        assert_eq!(
+            q.roots(&gd(0.25))[1].map(|r| (r.re, r.im, r.modulus)),
+            [(0.0, 0.0, 0.0), (-1.0, 0.0, 1.0)]
+        );
+        for rule in [heavy, Sgd { nesterov: true, ..heavy }, gd(0.1)] {
+            let mut largest = 0.0f64;
+            for (&c, roots) in q.curvatures.iter().zip(q.roots(&rule)) {
+                let (p, product) = characteristic(&rule, c);
+                for Root { re, im, modulus } in roots {
+                    let zero = (re * re - im * im - p * re + product, 2.0 * re * im - p * im);
+                    assert!(zero.0.abs() < 1e-14 && zero.1.abs() < 1e-14, "{rule:?} {c}: {zero:?}");
+                    assert!((modulus - re.hypot(im)).abs() < 1e-15);
+                    largest = largest.max(modulus);
+                }
+            }
+            assert_eq!(q.rate(&rule), largest);
+        }
+        // Heavy ball's roots are complex where (1 + μ - ηc)² < 4μ: then their product μ is the square of both.
+        assert!((q.roots(&heavy)[0][0].modulus - 0.9f64.sqrt()).abs() < 1e-15);
     }
 
     #[test]

@@ -3,16 +3,11 @@
 #![cfg(feature = "browser")]
 
 mod devtools;
+mod lab;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use devtools::Browser;
-use gradus::image::{Image, Limits};
-use gradus::lessons::filtering::{Shown, filter};
-use gradus::lessons::filters::{Border, Filter, Kind};
 use gradus::run::{Existing, Run};
-use gradus_models::detection::boxes::{BBox, Metric};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -40,35 +35,6 @@ impl Drop for Served {
     }
 }
 
-fn parsed<T: serde::de::DeserializeOwned>(text: &Value) -> T {
-    serde_json::from_str(text.as_str().unwrap()).unwrap()
-}
-
-/// The boxes that the page's numbers are about.
-fn boxes(browser: &mut Browser) -> (BBox<f64>, BBox<f64>) {
-    browser.wait("document.body.dataset.iou === JSON.stringify({ a: boxes.a, b: boxes.b })");
-    let asked: Value = parsed(&browser.eval("document.body.dataset.iou"));
-    let side = |name: &str| serde_json::from_value(asked[name].clone()).unwrap();
-    (side("a"), side("b"))
-}
-
-/// Every number of the table is the library's.
-fn table_is_the_librarys(browser: &mut Browser) {
-    let (a, b) = boxes(browser);
-    for metric in Metric::ALL {
-        let row = format!("document.querySelector('tr[data-metric={}]')", metric.name());
-        let shown: f64 = parsed(&browser.eval(&format!("{row}.dataset.value")));
-        let gradient: BBox<f64> = parsed(&browser.eval(&format!("{row}.dataset.gradient")));
-        let (value, da, _) = metric.gradient(&a, &b);
-        assert!((shown - value).abs() < 1e-6, "{} {shown} {value}", metric.name());
-        assert!(gradient.iter().zip(da).all(|(g, d)| (g - d).abs() < 1e-6), "{gradient:?} {da:?}");
-        // What is read is the same number, to the six digits shown.
-        let read: f64 =
-            browser.eval(&format!("{row}.cells[1].textContent")).as_str().unwrap().parse().unwrap();
-        assert!((read - value).abs() <= 5e-6 * value.abs().max(1e-300), "{read} {value}");
-    }
-}
-
 /// Nothing was fetched from elsewhere, no script failed, and the page fits.
 fn page_is_sound(browser: &mut Browser, url: &str, name: &str) {
     for (width, scheme) in [(1200, "light"), (1200, "dark"), (375, "light"), (375, "dark")] {
@@ -88,71 +54,6 @@ fn page_is_sound(browser: &mut Browser, url: &str, name: &str) {
         browser.requests
     );
     assert!(browser.exceptions.is_empty(), "{:?}", browser.exceptions);
-}
-
-#[test]
-fn the_lab_shows_what_the_library_computes() {
-    let lab = Served::start(&["lab"]);
-    let mut browser = Browser::start();
-    browser.open(&lab.url);
-    table_is_the_librarys(&mut browser);
-    let before = boxes(&mut browser);
-
-    browser.drag("#a", 60.0, 35.0);
-    let moved = boxes(&mut browser);
-    assert!(moved.0[0] > before.0[0] && moved.0[1] > before.0[1] && moved.1 == before.1, "{moved:?}");
-    table_is_the_librarys(&mut browser);
-    browser.drag("#b-handle", -50.0, 20.0);
-    let resized = boxes(&mut browser);
-    assert!(resized.1[2] < moved.1[2] && resized.1[..2] == moved.1[..2], "{resized:?}");
-    table_is_the_librarys(&mut browser);
-    // By keyboard to where the boxes are apart: IoU's plateau.
-    browser.eval("document.querySelector('#a').focus()");
-    for key in ["ArrowLeft", "ArrowUp"].repeat(30) {
-        browser.key(key);
-    }
-    browser.drag("#b", 200.0, 200.0);
-    table_is_the_librarys(&mut browser);
-    assert_eq!(browser.eval("document.querySelector('tr[data-metric=iou]').dataset.value"), "0");
-    assert!(
-        browser.eval("document.querySelector('#relation').textContent").as_str().unwrap().contains("apart")
-    );
-
-    descent_follows_the_sliders(&mut browser);
-    the_kernel_filters(&mut browser);
-    page_is_sound(&mut browser, &lab.url, "lab");
-}
-
-fn descent_follows_the_sliders(browser: &mut Browser) {
-    let verdict = "document.querySelector('#verdict').textContent";
-    browser.wait(&format!("{verdict} === 'converges'"));
-    browser.click("#d-bound");
-    browser.wait(&format!("{verdict} === 'alternates'"));
-    assert_eq!(browser.eval("document.querySelector('#rho').textContent"), "0.75, -1");
-    browser.eval("document.querySelector('#d-lr').focus()");
-    browser.key("ArrowRight");
-    browser.wait(&format!("{verdict} === 'diverges'"));
-    browser.click("#d-best");
-    browser.wait(&format!("{verdict} === 'converges'"));
-    // (κ - 1) / (κ + 1) = 7/9 a step: ln 1e-6 / ln 7/9 = 54.97.
-    assert_eq!(browser.eval("document.querySelector('#needed').textContent"), "55");
-}
-
-fn the_kernel_filters(browser: &mut Browser) {
-    browser.eval("(() => { const c = document.querySelectorAll('#kernel input')[4]; c.value = 3; c.dispatchEvent(new Event('input')); })()");
-    let weights = [[-1, 0, 1], [-2, 3, 2], [-1, 0, 1]];
-    let asked = format!("JSON.stringify({{ weights: {weights:?}, divisor: 1 }})");
-    browser.wait(&format!("document.body.dataset.filter === {asked}"));
-    let photo = Image::decode(include_bytes!("../../assets/camera.png"), &Limits::default()).unwrap();
-    let f = Filter { name: "", kind: Kind::Linear { weights, divisor: 1 }, why: "" };
-    let result = filter(&f, &photo.crop(150, 40, 240, 240), Border::Reflect, Shown::Signed);
-    let expected = format!("data:image/png;base64,{}", STANDARD.encode(result.image.encode_png().unwrap()));
-    assert!(
-        browser.eval("document.querySelector('#after').src") == expected.as_str(),
-        "the filtered picture differs"
-    );
-    assert_eq!(browser.eval("document.querySelector('#gain').textContent"), "3");
-    assert_eq!(browser.eval("document.querySelector('#noise').textContent"), "21");
 }
 
 #[test]
