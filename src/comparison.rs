@@ -1,7 +1,7 @@
 //! Two detectors side by side: accuracy on the images they learned from and on those they did not, losses
 //! over the epochs, speed, size, and what both find in the same pictures at the same scale.
 
-use crate::data::detection::{self, Annotated, DetectionDataset};
+use crate::data::detection::{self, Annotated, DetectionDataset, Object};
 use crate::data::open_detection;
 use crate::engine::detection::{Score, judge, shown};
 use crate::engine::detector::Settings;
@@ -110,6 +110,9 @@ pub struct Comparison {
     /// For each picture its name, and what both find, side by side.
     #[serde(skip)]
     pub pictures: Vec<(String, Image)>,
+    /// For each picture what is in it, where it is one of the data's own.
+    #[serde(skip)]
+    pub truths: Vec<Option<Vec<Object>>>,
 }
 
 /// Judges both runs and shows them the pictures.
@@ -148,7 +151,21 @@ pub fn compare(question: &Question) -> Result<Comparison> {
         (picture_name(&question.photos, k), picture_rows("", &both, 2))
     };
     let pictures = shown_a.into_iter().zip(shown_b).enumerate().map(pair).collect();
-    Ok(Comparison { a, b, pictures })
+    Ok(Comparison { a, b, pictures, truths: truths(question, &*data)? })
+}
+
+/// What is in each picture, where it is one of the data's own: its pixels tell.
+fn truths(question: &Question, data: &dyn DetectionDataset) -> Result<Vec<Option<Vec<Object>>>> {
+    let open = |path: &PathBuf| Image::open(path).map(Image::to_rgb8);
+    let photos = question.photos.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let mut truths = vec![None; photos.len()];
+    for i in 0..if photos.is_empty() { 0 } else { data.len() } {
+        let sample = data.load(i)?;
+        for (truth, _) in truths.iter_mut().zip(&photos).filter(|(_, photo)| **photo == sample.image) {
+            *truth = Some(sample.objects.clone());
+        }
+    }
+    Ok(truths)
 }
 
 fn side(
@@ -287,7 +304,13 @@ impl Comparison {
     /// What both find in the k-th picture, and what one alone.
     pub fn in_picture(&self, k: usize) -> String {
         let [a, b] = self.sides();
-        Agreement::of(&a.photos[k].detections, &b.photos[k].detections).words([&a.model, &b.model])
+        let names = [a.model.as_str(), b.model.as_str()];
+        let agreement = Agreement::of(&a.photos[k].detections, &b.photos[k].detections);
+        let missed = match &self.truths[k] {
+            Some(truth) => agreement.missed_words(truth, names),
+            None => "What is missed is not known: the picture is none of the data's.".into(),
+        };
+        format!("{} {missed}", agreement.words(names))
     }
 
     /// A quantity over the epochs.

@@ -3,8 +3,9 @@
 //! Two detections are of one object where they have one label and an IoU above [`SAME`]. Each detector's surest
 //! detection of an object stands for it, and others of the same object are doubles. (Where both ran with NMS at that
 //! threshold there are none: it drops them.) The objects of both are then paired, the greatest IoU first, each with
-//! at most one.
+//! at most one. Where the truth is known, what neither such object overlaps is missed.
 
+use crate::data::detection::Object;
 use crate::engine::found::Found;
 use gradus_models::detection::boxes::iou;
 
@@ -52,6 +53,25 @@ impl<'a> Agreement<'a> {
             both.push([a.remove(i), b.remove(j)]);
         }
         Agreement { both, alone: [a, b], doubled: [twice_a, twice_b] }
+    }
+
+    /// The objects of the truth that each misses, and those that both do; crowds are no objects.
+    pub fn missed(&self, truth: &[Object]) -> [usize; 3] {
+        let side = |k: usize| self.both.iter().map(move |pair| pair[k]).chain(self.alone[k].iter().copied());
+        let seen = |k: usize, o: &Object| side(k).any(|f| f.label == o.label && iou(&f.bbox, &o.bbox) > SAME);
+        let missed = |by: &dyn Fn(&Object) -> bool| truth.iter().filter(|o| !o.crowd && by(o)).count();
+        [missed(&|o| !seen(0, o)), missed(&|o| !seen(1, o)), missed(&|o| !seen(0, o) && !seen(1, o))]
+    }
+
+    /// What each misses, in words.
+    pub fn missed_words(&self, truth: &[Object], names: [&str; 2]) -> String {
+        let (all, [a, b, neither]) = (truth.iter().filter(|o| !o.crowd).count(), self.missed(truth));
+        format!(
+            "Of the {} that are there {} misses {a}, {} misses {b}; {neither} are missed by both.",
+            objects(all),
+            names[0],
+            names[1]
+        )
     }
 
     /// In words; `names` are the detectors'.
@@ -113,6 +133,27 @@ mod tests {
             "Both find the same 1 object: person 0.70 around (105, 10). A alone finds 2 more: person 0.90 around (5, 10), \
              person 0.60 around (35, 10). B alone finds 2 more: person 0.90 around (35, 10), person 0.50 around (65, 10). \
              A finds 1 object twice: person 0.80 around (7, 10)."
+        );
+    }
+
+    #[test]
+    fn what_is_missed_is_counted_where_the_truth_is_known() {
+        let [a, b] =
+            [[found(0.0, 0.9, 1), found(50.0, 0.9, 1)], [found(101.0, 0.8, 1), found(200.0, 0.8, 2)]];
+        let there = |x: f32, crowd| Object {
+            bbox: [x, 0.0, x + 10.0, 20.0],
+            label: 1,
+            area: 200.0,
+            crowd,
+            mask: None,
+        };
+        // The first is a's, the second b's; at 200 is what b takes for another thing; the last is a crowd.
+        let truth = [there(1.0, false), there(100.0, false), there(200.0, false), there(300.0, true)];
+        let agreement = Agreement::of(&a, &b);
+        assert_eq!(agreement.missed(&truth), [2, 2, 1]);
+        assert_eq!(
+            agreement.missed_words(&truth, ["A", "B"]),
+            "Of the 3 objects that are there A misses 2, B misses 2; 1 are missed by both."
         );
     }
 

@@ -214,7 +214,8 @@ impl Block {
             }
             Block::Table(rows) => table(rows, out),
             Block::Links(rows) => rows.iter().try_for_each(|[part, text, name]| {
-                writeln!(out, "{}: \\hyperlink{{{name}}}{{{}}}\\\\", escape(part), rich(&Rich::from(*text)))
+                let part = if part.is_empty() { String::new() } else { format!("{}: ", escape(part)) };
+                writeln!(out, "{part}\\hyperlink{{{name}}}{{{}}}\\\\", rich(&Rich::from(*text)))
             }),
         };
     }
@@ -227,7 +228,8 @@ fn table(rows: &[Vec<Rich>], out: &mut String) -> fmt::Result {
     let widest = (0..columns)
         .filter(|&c| !numeric(rows, c))
         .max_by_key(|&c| rows.iter().map(|r| r.get(c).map_or(0, length)).max().unwrap_or(0));
-    let long = rows.iter().any(|r| r.iter().map(length).sum::<usize>() > 85);
+    // The gap between two columns is three letters wide.
+    let long = rows.iter().any(|r| r.iter().map(|cell| length(cell) + 3).sum::<usize>() > 88);
     let form: String = (0..columns)
         .map(|c| match c {
             c if long && Some(c) == widest => "p{0.45\\linewidth}",

@@ -60,7 +60,8 @@ fn mathml(math: &str, display_mode: DisplayMode) -> String {
     let config = RenderConfig { display_mode, ..RenderConfig::default() };
     // Writing into a string cannot fail; what is not understood is shown as such.
     let _ = push_mathml(&mut out, Parser::new(math, &storage), config);
-    out
+    // The sign that is less than is written as it is, which HTML would take for the beginning of an element.
+    out.replace("><</", ">&lt;</")
 }
 
 fn rich(text: &Rich) -> String {
@@ -183,6 +184,7 @@ impl Page {
         format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">{POLICY}{again}{meta}\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+             <meta name=\"color-scheme\" content=\"light dark\">\
              <title>{}</title><style>{STYLE}</style></head>\n<body>\n{body}</main></body></html>\n",
             escape(&self.title.plain())
         )
@@ -317,5 +319,6 @@ mod tests {
         assert!(html.contains("<a href=\"#q1a\">") && html.contains("<h2 id=\"q1a\">Where <math"));
         assert!(html.contains("<mfrac>") && html.contains("κ") && html.contains("η"), "{html}");
         assert!(!html.contains('$') && !html.contains("\\eta"));
+        assert!(html.contains("&lt;</mo>") && !html.contains("<<"), "{html}");
     }
 }
