@@ -1,7 +1,7 @@
 //! Two detectors side by side: accuracy on the images they learned from and on those they did not, losses
 //! over the epochs, speed, size, and what both find in the same pictures at the same scale.
 
-use crate::data::detection::{self, Annotated, DetectionDataset};
+use crate::data::detection::{self, Annotated, DetectionDataset, Object};
 use crate::data::open_detection;
 use crate::engine::detection::{Score, judge, shown};
 use crate::engine::detector::Settings;
@@ -13,6 +13,7 @@ use crate::files;
 use crate::image::{Image, picture_rows};
 use crate::plot::{Chart, Scale, Series};
 use crate::run::{Run, log};
+use crate::shell::Typed;
 use gradus_core::gemm::Precision;
 use gradus_core::{Module, Slot};
 use gradus_models::detection::Detector;
@@ -21,6 +22,10 @@ use serde_json::Value;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub mod people;
+
+use people::Agreement;
 
 /// The longer side of a compared picture, in pixels.
 const SIDE: usize = 720;
@@ -52,15 +57,17 @@ impl Question {
     }
 
     /// What answers it in the folder `out`, with every option that would make it another.
-    pub fn command(&self, out: &Path) -> String {
+    pub fn command(&self, out: &Path) -> Typed {
         let [a, b] = self.runs.each_ref().map(|run| run.display());
-        let photos: Vec<String> = self.photos.iter().map(|p| format!(" {}", p.display())).collect();
-        let photos = if photos.is_empty() { String::new() } else { format!(" --image{}", photos.concat()) };
-        let plain = if self.plain { " --plain" } else { "" };
-        let (Question { data, score, weights, .. }, out) = (self, out.display());
-        format!(
-            "gradus compare {a} {b} --data {data}{photos} --score {score} --weights {weights}{plain} -o {out}"
-        )
+        Typed::from("gradus compare")
+            .word(a)
+            .word(b)
+            .option("--data", [&self.data])
+            .option("--image", self.photos.iter().map(|p| p.display()))
+            .option("--score", [self.score])
+            .option("--weights", [self.weights])
+            .flag("--plain", self.plain)
+            .option("-o", [out.display()])
     }
 }
 
@@ -103,6 +110,9 @@ pub struct Comparison {
     /// For each picture its name, and what both find, side by side.
     #[serde(skip)]
     pub pictures: Vec<(String, Image)>,
+    /// For each picture what is in it, where it is one of the data's own.
+    #[serde(skip)]
+    pub truths: Vec<Option<Vec<Object>>>,
 }
 
 /// Judges both runs and shows them the pictures.
@@ -141,7 +151,21 @@ pub fn compare(question: &Question) -> Result<Comparison> {
         (picture_name(&question.photos, k), picture_rows("", &both, 2))
     };
     let pictures = shown_a.into_iter().zip(shown_b).enumerate().map(pair).collect();
-    Ok(Comparison { a, b, pictures })
+    Ok(Comparison { a, b, pictures, truths: truths(question, &*data)? })
+}
+
+/// What is in each picture, where it is one of the data's own: its pixels tell.
+fn truths(question: &Question, data: &dyn DetectionDataset) -> Result<Vec<Option<Vec<Object>>>> {
+    let open = |path: &PathBuf| Image::open(path).map(Image::to_rgb8);
+    let photos = question.photos.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let mut truths = vec![None; photos.len()];
+    for i in 0..if photos.is_empty() { 0 } else { data.len() } {
+        let sample = data.load(i)?;
+        for (truth, _) in truths.iter_mut().zip(&photos).filter(|(_, photo)| **photo == sample.image) {
+            *truth = Some(sample.objects.clone());
+        }
+    }
+    Ok(truths)
 }
 
 fn side(
@@ -233,6 +257,60 @@ impl Comparison {
         row("training (s an epoch)", &|s| format!("{:.1}", s.seconds_per_epoch));
         row("detection (s an image)", &|s| format!("{:.3}", s.seconds_per_image));
         rows
+    }
+
+    /// What the accuracies say: who is the better one, on which images, and by how much it is worse on those it
+    /// did not learn from.
+    pub fn words(&self) -> Vec<String> {
+        let [a, b] = self.sides();
+        let part = |name: &str, of: &dyn Fn(&Side) -> f64| {
+            let [x, y] = [of(a), of(b)];
+            let (better, worse, [x, y]) = if x >= y { (a, b, [x, y]) } else { (b, a, [y, x]) };
+            if x < 0.0 || y < 0.0 {
+                return format!("On the {name} images there is nothing to find.");
+            }
+            if x == y {
+                return format!("On the {name} images both have an AP of {x:.3}.");
+            }
+            let by = x - y;
+            format!(
+                "On the {name} images {} has an AP of {x:.3}, {by:.3} above {}'s {y:.3}.",
+                better.model, worse.model
+            )
+        };
+        let gap = |s: &Side| {
+            let by = s.train.boxes[0] - s.test.boxes[0];
+            let how = if by < 0.0 { "higher" } else { "lower" };
+            format!(
+                "{}'s AP is {:.3} {how} on the test images than on those it learned from.",
+                s.model,
+                by.abs()
+            )
+        };
+        let mut words = vec![part("training", &|s| s.train.boxes[0]), part("test", &|s| s.test.boxes[0])];
+        let told = self.sides().into_iter().filter(|s| s.train.boxes[0] >= 0.0 && s.test.boxes[0] >= 0.0);
+        words.extend(told.map(gap));
+        let times = b.seconds_per_image / a.seconds_per_image;
+        if times.is_finite() && times > 0.0 {
+            let (slow, fast, times) = if times >= 1.0 { (b, a, times) } else { (a, b, 1.0 / times) };
+            words.push(format!(
+                "{} takes {times:.1} times as long for an image as {}.",
+                slow.model, fast.model
+            ));
+        }
+        words
+    }
+
+    /// What both find in the k-th picture, and what one alone.
+    pub fn in_picture(&self, k: usize) -> String {
+        let [a, b] = self.sides();
+        let names = [a.model.as_str(), b.model.as_str()];
+        let agreement = Agreement::of(&a.photos[k].detections, &b.photos[k].detections);
+        let missed = match &self.truths[k] {
+            Some(truth) => agreement.missed_words(truth, names),
+            None => "What is missed is not known: the picture is none of the data's.".into(),
+        };
+        format!("{} {missed}", agreement.words(names))
     }
 
     /// A quantity over the epochs.

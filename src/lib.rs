@@ -73,5 +73,6 @@ pub mod progress;
 pub mod report;
 pub mod run;
 pub mod serve;
+pub mod shell;
 
 pub use error::{Error, Result};

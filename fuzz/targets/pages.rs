@@ -12,6 +12,7 @@ use gradus::report::Page;
 use gradus::run::status::Follower;
 use gradus::serve::http::{Request, Response};
 use gradus::serve::{lab as lab_page, watch as watch_page};
+use gradus::shell::Typed;
 use serde_json::Value;
 use std::fs;
 use std::sync::Mutex;
@@ -75,7 +76,9 @@ fn from_html(mut html: &str) -> String {
 fn is_text_in_latex(mut latex: &str) {
     while let Some(c) = latex.chars().next() {
         let sign = SIGNS.iter().find(|sign| latex.starts_with(**sign));
-        let plain = !"\\{}$&#^_%~<>|\"".contains(c) && (' '..='\u{17f}').contains(&c) && !c.is_control();
+        let plain = !"\\{}$&#^_%~<>|\"".contains(c)
+            && ((' '..='\u{17f}').contains(&c) || "ȘșȚț‘’“”—…".contains(c))
+            && !c.is_control();
         assert!(sign.is_some() || plain, "{c:?} is active: {latex:?}");
         latex = &latex[sign.map_or(c.len_utf8(), |sign| sign.len())..];
     }
@@ -90,12 +93,13 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> Vec<&'a str> {
 pub fn text(data: &[u8]) {
     let name: String = String::from_utf8_lossy(data).into_owned();
     let mut page = Page::new(name.clone());
-    page.text(name.clone()).command(&name).table([vec![name.clone()], vec![name.clone()]]);
-    let html = page.html().unwrap();
+    let typed = Typed::from("gradus").word(&name);
+    page.text(name.clone()).command([typed.clone()]).table([vec![name.clone()], vec![name.clone()]]);
+    let html = page.html();
     let body = html.split_once("<h1>").unwrap().1;
     assert_eq!(from_html(body.split_once("</h1>").unwrap().0), name);
     assert_eq!(from_html(between(body, "<p>", "</p>")[0]), name);
-    assert_eq!(from_html(between(body, "<code>", "</code>")[0]), name);
+    assert_eq!(from_html(between(body, "<code>", "</code>")[0]), typed.to_string());
     assert_eq!(from_html(between(&html, "<title>", "</title>")[0]), name);
     let cells = between(body, "<tr>", "</tr>");
     assert!(cells.len() == 2 && cells.iter().all(|cell| cell.matches(['<', '>']).count() == 4), "{cells:?}");
@@ -109,6 +113,29 @@ pub fn text(data: &[u8]) {
         .unwrap();
     is_text_in_latex(text);
     is_text_in_latex(between(rest, "\\texttt{", "}\\par}")[0]);
+    is_text_in_a_notebook(&page.notebook(), &name);
+}
+
+/// In Markdown what is neither a letter nor harmless is a number, and what begins mathematics is alone in its
+/// element; a cell that IPython reads holds nothing that is Python's.
+fn is_text_in_a_notebook(notebook: &str, name: &str) {
+    let notebook: Value = serde_json::from_str(notebook).unwrap();
+    let source = |cell: &Value| {
+        cell["source"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect::<String>()
+    };
+    let cells: Vec<_> = notebook["cells"].as_array().unwrap().iter().map(source).collect();
+    assert_eq!(cells.len(), 3);
+    let (title, text) = cells[0].split_once("\n\n").unwrap_or((&cells[0], ""));
+    for text in [title.strip_prefix("# ").unwrap_or_default(), text] {
+        let numbers = text.replace("<span>", "").replace("</span>", "");
+        assert!(
+            !numbers.contains(['<', '>', '$', '\\', '`', '*', '_', '[', ']', '{', '}', '!', '\n']),
+            "{numbers:?}"
+        );
+    }
+    let python = !name.contains(|c: char| c.is_control() || "{}$\\".contains(c));
+    assert_eq!(cells[1].starts_with("!gradus "), python, "{:?}", cells[1]);
+    assert!(python || cells[1].starts_with("%%bash\ngradus "), "{:?}", cells[1]);
 }
 
 /// The bytes of a request: it is read, refused, or more of it must come; what it begins with does not change

@@ -13,7 +13,8 @@ use gradus_core::init::{self, Fan};
 use gradus_core::nn::{Conv2d, Linear};
 use gradus_core::ops::PoolSpec;
 use gradus_core::ops::conv::Conv;
-use gradus_core::{Activation, Element, Module, Rng, Tape, Var, Visitor};
+use gradus_core::{Activation, Element, Module, Rng, Slot, Tape, Tensor, Var, Visitor};
+use std::collections::BTreeMap;
 
 /// Which of the two sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,25 @@ impl Size {
     }
 }
 
+/// A layer as it is in a network: what it does, what comes out of it for one image, what it learns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Its parameters' name in a checkpoint; empty where it has none.
+    pub name: &'static str,
+    /// What it does.
+    pub does: String,
+    /// The shape of its output for one image: [height, width, channels], or `[features]`.
+    pub output: Vec<usize>,
+    /// How many numbers it learns.
+    pub parameters: usize,
+}
+
+/// What the forward pass tells of each layer: its parameters' name, what it does, its output's shape.
+type Told<'a> = &'a mut dyn FnMut(&'static str, &dyn Fn() -> String, &[usize]);
+
+/// Nobody asks.
+fn untold(_: &'static str, _: &dyn Fn() -> String, _: &[usize]) {}
+
 /// The network.
 #[derive(Debug)]
 pub struct AlexNet<E: Element = f32> {
@@ -129,36 +149,57 @@ impl<E: Element> AlexNet<E> {
     #[track_caller]
     pub fn features(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {
         let maps = self.maps(g, x);
-        self.pooled(g, maps)
+        self.pooled(g, maps, &mut untold)
     }
 
     /// Images [n, h, w, 3], normalised, to what the last convolution gives, before ReLU and pooling:
     /// [n, 4, 4, 256] or [n, 13, 13, 256].
     #[track_caller]
     pub fn maps(&self, g: &mut Tape<E>, x: Var<E>) -> Var<E> {
-        let [before @ .., last] = &self.features;
+        self.mapped(g, x, &mut untold)
+    }
+
+    fn mapped(&self, g: &mut Tape<E>, x: Var<E>, told: Told<'_>) -> Var<E> {
+        let last = self.features.len() - 1;
         let mut x = x;
-        for (i, conv) in before.iter().enumerate() {
+        for (i, conv) in self.features.iter().enumerate() {
             let pooled = POOLED.contains(&i);
-            x = conv.forward(g, x, if pooled { Activation::None } else { Activation::Relu });
+            let relu = !pooled && i != last;
+            x = conv.forward(g, x, if relu { Activation::Relu } else { Activation::None });
+            let does = || {
+                let (side, Conv { stride, padding, .. }) = (conv.weight.value.shape()[0], conv.geometry);
+                let then = if relu { ", ReLU" } else { "" };
+                format!("convolution {side}x{side}, stride {}, padding {}{then}", stride[0], padding[0])
+            };
+            told(FEATURES[i], &does, x.shape());
             if pooled {
-                x = g.max_pool2d(x, self.size.pool(), Activation::Relu);
+                x = self.maxima(g, x, told);
             }
         }
-        last.forward(g, x, Activation::None)
+        x
+    }
+
+    fn maxima(&self, g: &mut Tape<E>, x: Var<E>, told: Told<'_>) -> Var<E> {
+        let pool = self.size.pool();
+        let x = g.max_pool2d(x, pool, Activation::Relu);
+        let does =
+            || format!("maximum {}x{}, stride {}, ReLU", pool.kernel[0], pool.kernel[1], pool.stride[0]);
+        told("", &does, x.shape());
+        x
     }
 
     /// Maps, as [`AlexNet::maps`] gives them, to logits [n, classes].
     #[track_caller]
     pub fn head(&self, g: &mut Tape<E>, maps: Var<E>) -> Var<E> {
-        let x = self.pooled(g, maps);
+        let x = self.pooled(g, maps, &mut untold);
         self.classify(g, x)
     }
 
-    fn pooled(&self, g: &mut Tape<E>, maps: Var<E>) -> Var<E> {
-        let mut x = g.max_pool2d(maps, self.size.pool(), Activation::Relu);
+    fn pooled(&self, g: &mut Tape<E>, maps: Var<E>, told: Told<'_>) -> Var<E> {
+        let mut x = self.maxima(g, maps, told);
         if self.size == Size::ImageNet {
             x = g.adaptive_avg_pool2d(x, [6, 6]);
+            told("", &|| "mean over a grid of 6x6".into(), x.shape());
         }
         x
     }
@@ -173,13 +214,45 @@ impl<E: Element> AlexNet<E> {
     /// Feature maps, as [`AlexNet::features`] gives them, to logits [n, classes].
     #[track_caller]
     pub fn classify(&self, g: &mut Tape<E>, features: Var<E>) -> Var<E> {
-        let [first, second, third] = &self.classifier;
-        let x = g.flatten(features);
-        let x = g.dropout(x, DROPOUT);
-        let x = first.forward(g, x, Activation::Relu);
-        let x = g.dropout(x, DROPOUT);
-        let x = second.forward(g, x, Activation::Relu);
-        third.forward(g, x, Activation::None)
+        self.classified(g, features, &mut untold)
+    }
+
+    fn classified(&self, g: &mut Tape<E>, features: Var<E>, told: Told<'_>) -> Var<E> {
+        let mut x = g.flatten(features);
+        told("", &|| "flattened".into(), x.shape());
+        let last = self.classifier.len() - 1;
+        for (i, linear) in self.classifier.iter().enumerate() {
+            let inner = i != last;
+            if inner {
+                x = g.dropout(x, DROPOUT);
+            }
+            x = linear.forward(g, x, if inner { Activation::Relu } else { Activation::None });
+            let does = || if inner { format!("dropout {DROPOUT}, linear, ReLU") } else { "linear".into() };
+            told(CLASSIFIER[i], &does, x.shape());
+        }
+        x
+    }
+
+    /// The layers in their order, as an image of the size it is made for goes through them.
+    pub fn layers(&mut self) -> Vec<Layer> {
+        let mut counts = BTreeMap::new();
+        self.for_each(|name, slot| {
+            if let (Slot::Param(p), Some((layer, _))) = (slot, name.rsplit_once('.')) {
+                *counts.entry(layer.to_string()).or_insert(0) += p.value.len();
+            }
+        });
+        let side = self.size.image_side();
+        let mut layers =
+            vec![Layer { name: "", does: "image".into(), output: vec![side, side, 3], parameters: 0 }];
+        let mut told = |name: &'static str, does: &dyn Fn() -> String, shape: &[usize]| {
+            let parameters = counts.get(name).copied().unwrap_or(0);
+            layers.push(Layer { name, does: does(), output: shape[1..].to_vec(), parameters });
+        };
+        let (mut g, image) = (Tape::infer(), Tensor::zeros([1, side, side, 3]));
+        let x = self.mapped(&mut g, image.into(), &mut told);
+        let x = self.pooled(&mut g, x, &mut told);
+        self.classified(&mut g, x, &mut told);
+        layers
     }
 }
 
@@ -202,5 +275,23 @@ mod tests {
     fn parameters_are_as_published() {
         assert_eq!(AlexNet::<f32>::cifar(10, &mut Rng::seed(0)).num_params(), 23_272_266);
         assert_eq!(AlexNet::<f32>::imagenet(1000, &mut Rng::seed(0)).num_params(), 61_100_840);
+    }
+
+    #[test]
+    fn layers_have_all_parameters_and_the_published_shapes() {
+        for (size, classes, convolved, first) in
+            [(Size::Cifar, 10, vec![16, 16, 64], 1_792), (Size::ImageNet, 1000, vec![55, 55, 64], 23_296)]
+        {
+            let mut net = AlexNet::<f32>::new(size, classes, &mut Rng::seed(0));
+            let layers = net.layers();
+            assert_eq!(layers.iter().map(|l| l.parameters).sum::<usize>(), net.num_params());
+            let named: Vec<_> = layers.iter().map(|l| l.name).filter(|n| !n.is_empty()).collect();
+            assert_eq!(named, [&FEATURES[..], &CLASSIFIER].concat());
+            assert!(layers.iter().all(|l| (l.parameters > 0) != l.name.is_empty()));
+            assert_eq!((&layers[1].output, layers[1].parameters), (&convolved, first));
+            assert_eq!(layers.last().unwrap().output, [classes]);
+            let flat = layers.iter().find(|l| l.does == "flattened").unwrap();
+            assert_eq!(flat.output, [size.map_side() * size.map_side() * 256]);
+        }
     }
 }

@@ -66,8 +66,9 @@ impl Compare {
         files::write_atomic(self.out.join("comparison.json"), (json + "\n").as_bytes())?;
         let mut page = Page::new("Two detectors compared");
         detectors::compared(&mut page, &comparison)?;
-        page.command(&question.command(&self.out));
-        files::write_atomic(index, page.html()?.as_bytes())?;
+        detectors::photographs(&mut page, &comparison)?;
+        page.command([question.command(&self.out)]);
+        files::write_atomic(index, page.html().as_bytes())?;
         global.print(&comparison)
     }
 
@@ -100,7 +101,7 @@ mod tests {
             "gradus compare a b --data d --image p.jpg q.jpg --score 0.25 --weights best --plain -o o",
         ] {
             let compare = Cli::parse_from(text.split(' ').skip(1)).compare;
-            assert_eq!(compare.question(Precision::F32).command(&compare.out), text);
+            assert_eq!(compare.question(Precision::F32).command(&compare.out).to_string(), text);
         }
     }
 }

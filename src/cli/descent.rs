@@ -43,7 +43,7 @@ pub struct Descent {
     /// Where it starts
     #[arg(long, value_name = "W1,W2", default_value = "1,1", allow_hyphen_values = true)]
     start: String,
-    /// Draw the path, the loss and the region of convergence into this folder
+    /// Draw the path, the loss, the region of convergence and the steps that it takes at best into this folder
     #[arg(short = 'o', long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Overwrite pictures

@@ -13,6 +13,7 @@ use crate::report::classifier::{self, Trained};
 use crate::report::{Page, Typeset, detectors, theory};
 use crate::run::Run;
 use crate::serve;
+use crate::shell::Typed;
 use clap::Args;
 use gradus_core::gemm::Precision;
 use serde::Serialize;
@@ -28,7 +29,8 @@ use std::time::Instant;
   gradus report --alexnet runs/alexnet --cifar cifar-10-binary.tar.gz \\
     --detectors runs/a runs/b --image crossing.jpg -o report
 
-The page is one file that needs no network. Where pdflatex is installed, report.pdf stands beside it.")]
+The page is one file that needs no network. Beside it stand report.ipynb, a notebook with the same texts, figures and
+commands; latex, a folder that Overleaf opens as it is; and, where pdflatex is installed, report.pdf.")]
 pub struct Report {
     /// A run of `gradus train alexnet`; without one, AlexNet is trained on drawn shapes
     #[arg(long, value_name = "RUN")]
@@ -45,7 +47,13 @@ pub struct Report {
     /// The detectors' data, where it is no longer at the place that the first run remembers
     #[arg(long, value_name = "SRC", requires = "detectors")]
     pedestrians: Option<String>,
-    /// Where index.html and report.pdf go
+    /// Whose work it is: a line below the title
+    #[arg(long, value_name = "NAME")]
+    author: Option<String>,
+    /// Who and what helped, for the acknowledgement: "Ada Lovelace, and used a spell checker"
+    #[arg(long, value_name = "COLLABORATORS AND TOOLS")]
+    with: Option<String>,
+    /// Where index.html, report.ipynb, latex and report.pdf go
     #[arg(short = 'o', long, value_name = "DIR")]
     out: PathBuf,
     /// Compute a few seconds' worth of analyses instead of all images'
@@ -66,6 +74,8 @@ pub struct Report {
 #[derive(Serialize)]
 struct Written {
     page: String,
+    tex: String,
+    notebook: String,
     pdf: Option<String>,
     seconds: f64,
 }
@@ -73,6 +83,7 @@ struct Written {
 impl fmt::Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:.0} s; look at {}", self.seconds, self.page)?;
+        writeln!(f, "run {}; typeset {}", self.notebook, self.tex)?;
         match &self.pdf {
             Some(pdf) => writeln!(f, "print {pdf}"),
             None => {
@@ -82,17 +93,27 @@ impl fmt::Display for Written {
     }
 }
 
+/// What such a homework asks to be said of others' help.
+fn acknowledgement(with: Option<&str>) -> String {
+    match with {
+        Some(with) => format!("Acknowledgement: I worked with {with}."),
+        None => "Acknowledgement: no collaborators and no tools besides gradus were named.".into(),
+    }
+}
+
 impl Report {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
         let start = Instant::now();
-        let path = new_file(self.out.join("index.html"), self.force)?;
-        let pdf = new_file(self.out.join("report.pdf"), self.force)?;
+        let at = |name: &str| new_file(self.out.join(name), self.force);
+        let (path, notebook, pdf) = (at("index.html")?, at("report.ipynb")?, at("report.pdf")?);
+        let tex = at("latex/report.tex")?;
         // What is wrong with the arguments is said before any work.
         let (trained, detectors) = (self.trained()?, self.detectors(global.precision)?);
         let mut page = Page::new("Homework: descent, filters, IoU, AlexNet, detectors");
+        page.author(self.author.as_deref()).text(acknowledgement(self.with.as_deref()));
         page.text("One command made this page; below the figures stand the commands that made them.");
-        page.command(&self.command(global));
+        page.command([self.command(global)]);
         page.links(&theory::PARTS);
         theory::descent(&mut page)?;
         theory::filters(&mut page)?;
@@ -108,10 +129,14 @@ impl Report {
         classifier::section(&mut page, &trained)?;
         detectors::section(&mut page, detectors.as_ref())?;
         theory::sources(&mut page);
-        files::write_atomic(&path, page.html()?.as_bytes())?;
+        files::write_atomic(&path, page.html().as_bytes())?;
+        files::write_atomic(&notebook, page.notebook().as_bytes())?;
+        page.tex(&self.out.join("latex"))?;
         let made = page.pdf(&pdf)? == Typeset::Done;
         global.print(&Written {
             page: files::name_of(&path),
+            tex: files::name_of(tex),
+            notebook: files::name_of(notebook),
             pdf: made.then(|| files::name_of(pdf)),
             seconds: start.elapsed().as_secs_f64(),
         })?;
@@ -122,24 +147,20 @@ impl Report {
     }
 
     /// What was typed.
-    fn command(&self, global: &Global) -> String {
-        let named = |name: &str, values: &[String]| {
-            if values.is_empty() { String::new() } else { format!(" --{name} {}", values.join(" ")) }
-        };
+    fn command(&self, global: &Global) -> Typed {
         let paths = |p: &[PathBuf]| p.iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
-        let flag = |name: &str, set: bool| if set { format!(" --{name}") } else { String::new() };
-        [
-            "gradus report".into(),
-            named("alexnet", &paths(self.alexnet.as_slice())),
-            named("cifar", self.cifar.as_slice()),
-            named("detectors", &paths(self.detectors.as_deref().unwrap_or_default())),
-            named("pedestrians", self.pedestrians.as_slice()),
-            named("image", &paths(&self.image)),
-            flag("quick", self.quick),
-            flag("plain", self.plain),
-            format!(" --seed {} -o {}", global.seed, self.out.display()),
-        ]
-        .concat()
+        Typed::from("gradus report")
+            .option("--author", &self.author)
+            .option("--with", &self.with)
+            .option("--alexnet", paths(self.alexnet.as_slice()))
+            .option("--cifar", &self.cifar)
+            .option("--detectors", paths(self.detectors.as_deref().unwrap_or_default()))
+            .option("--pedestrians", &self.pedestrians)
+            .option("--image", paths(&self.image))
+            .flag("--quick", self.quick)
+            .flag("--plain", self.plain)
+            .option("--seed", [global.seed])
+            .option("-o", [self.out.display()])
     }
 
     fn detectors(&self, precision: Precision) -> Result<Option<Question>> {

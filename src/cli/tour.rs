@@ -82,7 +82,7 @@ impl Tour {
         files::create_folder(folder)?;
         let path = folder.join("index.html");
         let show = |page: &mut Page, to_come: Option<&str>| {
-            files::write_atomic(&path, page.growing(to_come).html()?.as_bytes())
+            files::write_atomic(&path, page.growing(to_come).html().as_bytes())
         };
         let mut page = Page::new("gradus: a tour");
         page.text(

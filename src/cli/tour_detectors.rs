@@ -10,6 +10,7 @@ use crate::engine::files::Files;
 use crate::error::Result;
 use crate::report::{self, Page};
 use crate::run::Existing;
+use crate::shell::Typed;
 use gradus_models::detection::{BackboneKind, Config};
 use std::path::{Path, PathBuf};
 
@@ -86,6 +87,11 @@ fn show(page: &mut Page, comparison: &Comparison, folder: &Path, images: usize) 
     report::detectors::answer(page, comparison, false)?;
     let [a, b] = [&comparison.a.run, &comparison.b.run];
     page.origin(None);
-    page.command(&format!("gradus compare {a} {b} --data {SCENES} -o {}", folder.join("compared").display()));
+    let out = folder.join("compared");
+    page.command([Typed::from("gradus compare")
+        .word(a)
+        .word(b)
+        .option("--data", [SCENES])
+        .option("-o", [out.display()])]);
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Gradient descent on a quadratic of two weights, told and drawn: factors, verdict, the steps it takes,
-//! three charts.
+//! four charts.
 
 use super::quadratic::{Quadratic, Verdict, limit, steps_needed};
 use crate::error::{Error, Result};
@@ -176,11 +176,17 @@ fn on_the_bound(q: &Quadratic, sgd: &Sgd, start: &[f64]) -> Option<(Verdict, Str
     Some((Verdict::Alternates, reason))
 }
 
-/// The charts of a descent and their names: path over contours, loss, region of convergence.
-pub fn charts(q: &Quadratic, rule: &Rule, path: &[Vec<f64>]) -> [(&'static str, Chart); 3] {
+/// The charts of a descent and their names: path over contours, loss, region of convergence, and how slow it is
+/// at best.
+pub fn charts(q: &Quadratic, rule: &Rule, path: &[Vec<f64>]) -> [(&'static str, Chart); 4] {
     // Adam's region is not known: its rate is shown over that of gradient descent.
     let judged = if let Rule::Sgd(sgd) = rule { *sgd } else { Sgd::new(rule.lr()) };
-    [("path", path_chart(q, path)), ("loss", loss_chart(q, path)), ("region", region_chart(q, &judged))]
+    [
+        ("path", path_chart(q, path)),
+        ("loss", loss_chart(q, path)),
+        ("region", region_chart(q, &judged)),
+        ("steps", steps_chart(q)),
+    ]
 }
 
 /// Pieces of a contour, which is cut where it leaves the picture.
@@ -226,6 +232,40 @@ fn loss_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
     Chart::new("Loss by step", "step", "loss").y_scale(Scale::Log).with(Series::line("", points))
 }
 
+/// Ratios of curvatures from 1 to 10,000, so many a power of ten.
+fn kappas(each: u32) -> impl Iterator<Item = f64> {
+    let power = move |i| elementary::exp(f64::from(i) / f64::from(each) * std::f64::consts::LN_10);
+    (0..=4 * each).map(power)
+}
+
+/// The steps that gradient descent takes at its best constant rate until the error of curvatures 1 and κ has
+/// shrunk to a millionth, by its rate and counted, and those that momentum takes at its best.
+pub fn steps_at_best(kappa: f64) -> [Option<u64>; 3] {
+    let q = Quadratic::new([1.0, kappa]);
+    let counted =
+        |rule: Option<Sgd>| rule.and_then(|rule| q.steps_counted(&rule, &[1.0, 1.0], SHRINK, LONGEST));
+    [
+        q.best_rate().and_then(|rate| steps_needed(rate, SHRINK)),
+        counted(q.best_step().map(Sgd::new)),
+        counted(q.best_heavy_ball()),
+    ]
+}
+
+/// The steps to a millionth of the error over the ratio of the curvatures.
+fn steps_chart(q: &Quadratic) -> Chart {
+    let curve = |each: u32, which: usize| {
+        let point = |k: f64| steps_at_best(k)[which].map(|steps| (k, steps as f64));
+        kappas(each).filter_map(point).collect::<Vec<_>>()
+    };
+    let chart = Chart::new("Steps to a millionth of the error", "ratio of the curvatures", "steps")
+        .x_scale(Scale::Log)
+        .y_scale(Scale::Log)
+        .with(Series::line("gradient descent, best rate", curve(10, 0)))
+        .with(Series::line("momentum at its best, counted", curve(10, 2)))
+        .with(Series::new("gradient descent, counted", curve(1, 1), Style::Dots));
+    q.condition().into_iter().fold(chart, |chart, kappa| chart.mark(kappa, "here"))
+}
+
 /// Which learning rates converge with this momentum, over the ratio of the curvatures, in units of the
 /// smaller one.
 fn region_chart(q: &Quadratic, rule: &Sgd) -> Chart {
@@ -237,9 +277,7 @@ fn region_chart(q: &Quadratic, rule: &Sgd) -> Chart {
     } else {
         (format!("Where {kind} {:.2} converges", rule.momentum), format!("limit {most:.2}/max"))
     };
-    let kappas: Vec<f64> =
-        (0..=120).map(|i| elementary::exp(f64::from(i) / 30.0 * std::f64::consts::LN_10)).collect();
-    let curve = |f: &dyn Fn(f64) -> f64| kappas.iter().map(|&k| (f(k), k)).collect::<Vec<_>>();
+    let curve = |f: &dyn Fn(f64) -> f64| kappas(30).map(|k| (f(k), k)).collect::<Vec<_>>();
     let mut chart = Chart::new(&title, "learning rate x smaller curvature", "ratio of the curvatures")
         .x_scale(Scale::Log)
         .y_scale(Scale::Log)
@@ -253,4 +291,24 @@ fn region_chart(q: &Quadratic, rule: &Sgd) -> Chart {
         chart = chart.with(Series::new("here", vec![(rule.lr * least, kappa)], Style::Dots));
     }
     chart
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_grow_like_the_ratio_of_the_curvatures() {
+        for kappa in kappas(2) {
+            let [by_rate, counted, momentum] = steps_at_best(kappa).map(|n| n.unwrap() as f64);
+            // Both weights start alike and shrink by one factor: the count is the rate's, but for rounding.
+            assert!((by_rate - counted).abs() <= 1.0, "{kappa}: {by_rate}, {counted}");
+            if kappa > 10.0 {
+                // ln 10^6 / ln((κ + 1) / (κ - 1)) is κ ln 10^6 / 2, less than one in 3 κ² of it aside.
+                assert!((by_rate / kappa / 6.907_755 - 1.0).abs() < 0.01 + 1.0 / kappa, "{kappa}: {by_rate}");
+                assert!(momentum < by_rate && momentum > kappa.sqrt(), "{kappa}: {momentum}");
+            }
+        }
+        assert_eq!(steps_at_best(1e4)[0], Some(69_078));
+    }
 }

@@ -1,4 +1,4 @@
-//! Question 5 of the homework: two two-stage detectors, each by itself and both compared.
+//! Question 5 of the homework: two two-stage detectors, each by itself, both compared, and both on a photograph.
 
 use super::Page;
 use crate::comparison::{Comparison, Question, Side, compare};
@@ -6,14 +6,17 @@ use crate::engine::detection::{Plan, Recipe};
 use crate::engine::detector::Settings;
 use crate::error::Result;
 use crate::image::Image;
+use crate::numbers::number;
 use crate::run::Run;
 use crate::run::status::Status;
+use crate::shell::Typed;
 use serde_json::Value;
 use std::path::Path;
 
-/// The first two parts: name and heading.
-const PARTS: [[&str; 2]; 2] =
-    [["q5a", "(a) A detector fine-tuned"], ["q5b", "(b) A detector on another backbone"]];
+/// The parts' headings.
+const TRAINED: &str = "5a. Two detectors trained";
+const COMPARED: &str = "5b. Both compared";
+const PHOTOGRAPH: &str = "5c. Both on a photograph";
 /// Of an epoch's line in the log: what the page shows.
 const COLUMNS: [[&str; 2]; 6] = [
     ["epoch", "epoch"],
@@ -25,7 +28,11 @@ const COLUMNS: [[&str; 2]; 6] = [
 ];
 /// Pictures that a run draws, and what they show.
 const DRAWN: [[&str; 2]; 3] = [
-    ["PR_curve.png", "precision over recall on the test images, by the weights of the greatest test AP."],
+    [
+        "PR_curve.png",
+        "precision over recall on the test images, by the weights of the greatest test AP: the further to the upper right, \
+         the more objects are found before the first false one.",
+    ],
     [
         "F1_curve.png",
         "precision, recall and F1 over the confidence from which detections count, for choosing a least score.",
@@ -43,12 +50,12 @@ pub fn section(page: &mut Page, question: Option<&Question>) -> Result<()> {
         page.text(
             "No detectors were given to this page. Two runs of `gradus train detector` fill this section.",
         );
-        for [name, heading] in PARTS {
-            page.part(name, heading)
-                .likewise("gradus train detector --data data/PennFudanPed --weights FILE");
-        }
-        page.part("q5c", "(c) Both compared")
-            .likewise("gradus report --detectors RUN_A RUN_B --image PHOTO -o report");
+        page.part("q5a", TRAINED)
+            .likewise("gradus train detector --data data/PennFudanPed --weights FILE".into());
+        page.part("q5b", COMPARED)
+            .likewise("gradus compare RUN_A RUN_B --data data/PennFudanPed -o compared".into());
+        page.part("q5c", PHOTOGRAPH)
+            .likewise("gradus report --detectors RUN_A RUN_B --image PHOTO -o report".into());
         return Ok(());
     };
     page.text(
@@ -56,35 +63,67 @@ pub fn section(page: &mut Page, question: Option<&Question>) -> Result<()> {
          perfect, 0 finds nothing. AP50 and AP75 count boxes from that IoU, AR100 is the recall of at most 100 boxes an image.",
     );
     answer(page, &compare(question)?, question.plain)?;
-    page.command(&question.command(Path::new("compared")));
+    page.command([question.command(Path::new("compared"))]);
     Ok(())
 }
 
-/// Each run by itself, then both: the three parts of the question. `plain`: without the data's pictures.
+/// Each run by itself, both compared, both on the photographs: the three parts of the question. `plain`: without
+/// the data's pictures.
 ///
 /// # Errors
 /// A run's files cannot be read.
 pub fn answer(page: &mut Page, comparison: &Comparison, plain: bool) -> Result<()> {
-    for (side, [name, heading]) in [&comparison.a, &comparison.b].into_iter().zip(PARTS) {
-        page.part(name, heading);
+    page.part("q5a", TRAINED);
+    for side in [&comparison.a, &comparison.b] {
+        page.subpart(side.model.clone());
         one(page, side, plain)?;
     }
-    page.part("q5c", "(c) Both compared");
-    compared(page, comparison)
+    page.part("q5b", COMPARED);
+    compared(page, comparison)?;
+    page.part("q5c", PHOTOGRAPH);
+    if comparison.pictures.is_empty() {
+        page.text("No photograph was given to this page: `--image` names one.");
+    }
+    photographs(page, comparison)
 }
 
-/// Both side by side: table, charts and pictures.
+/// Both side by side: table, words and charts.
 ///
 /// # Errors
 /// Those of [`Page::figure`].
 pub fn compared(page: &mut Page, comparison: &Comparison) -> Result<()> {
     page.table(comparison.rows());
-    let says = ["The loss of each epoch.", "COCO's AP of boxes on the test images after each epoch."];
+    page.text(comparison.words().join(" "));
+    let told = |of: fn(&Side) -> &[f64]| {
+        let last = [&comparison.a, &comparison.b].map(|s| (s, of(s).len(), of(s).last()));
+        let last = last.map(|(s, n, v)| {
+            v.map(|v| format!("{} ends with {} after {n} epochs", s.model, number(*v))).unwrap_or_default()
+        });
+        last.join(", ")
+    };
+    let says = [
+        format!(
+            "The loss of each epoch: {}. Sums of other networks' losses are not the same quantity.",
+            told(|s| &s.losses)
+        ),
+        format!("COCO's AP of boxes on the test images after each epoch: {}.", told(|s| &s.test_ap)),
+    ];
     for ((_, chart), says) in comparison.charts().into_iter().zip(says) {
         page.figure(&chart.image(), says)?;
     }
-    for (name, picture) in &comparison.pictures {
-        page.figure(picture, format!("{name}: what both find, at the same scale."))?;
+    Ok(())
+}
+
+/// What both find in the same photographs.
+///
+/// # Errors
+/// Those of [`Page::figure`].
+pub fn photographs(page: &mut Page, comparison: &Comparison) -> Result<()> {
+    for (k, (name, picture)) in comparison.pictures.iter().enumerate() {
+        page.figure(
+            picture,
+            format!("{name}: what both find, at the same scale. {}", comparison.in_picture(k)),
+        )?;
     }
     Ok(())
 }
@@ -101,7 +140,7 @@ fn one(page: &mut Page, side: &Side, plain: bool) -> Result<()> {
     };
     let rows = status.epochs.iter().map(|e| COLUMNS.map(|[name, _]| cell(e.get(name))).to_vec());
     page.table(std::iter::once(COLUMNS.map(|c| c[1].into()).to_vec()).chain(rows));
-    page.command(&command(&settings, side));
+    page.command([command(&settings, side)]);
     for [name, says] in DRAWN {
         let path = folder.join(name);
         if path.exists() && !(plain && name.starts_with("val_")) {
@@ -140,17 +179,25 @@ fn opening(side: &Side, settings: &Settings) -> String {
 }
 
 /// What trains such a run.
-fn command(settings: &Settings, side: &Side) -> String {
+fn command(settings: &Settings, side: &Side) -> Typed {
     if settings.plan.recipe == Recipe::FromScratch {
         return "gradus".into();
     }
     let Settings { model, backbone, data, test_split, config, plan, .. } = settings;
     let Plan { epochs, batch, lr, seed, .. } = plan;
-    let weights = settings.weights.as_ref().map_or(String::new(), |w| format!(" --weights {w}"));
-    format!(
-        "gradus train detector --data {data} --model {model} --backbone {backbone}{weights} --epochs {epochs} --batch {batch} \
-         --lr {lr} --test-split {test_split} --min-size {} --max-size {} --freeze-bn={} --trainable-layers {} --seed {seed} \
-         --out {}",
-        config.min_size, config.max_size, config.freeze_bn, config.trainable_layers, side.run
-    )
+    Typed::from("gradus train detector")
+        .option("--data", [data])
+        .option("--model", [model])
+        .option("--backbone", [backbone])
+        .option("--weights", &settings.weights)
+        .option("--epochs", [epochs])
+        .option("--batch", [batch])
+        .option("--lr", [lr])
+        .option("--test-split", [test_split])
+        .option("--min-size", [config.min_size])
+        .option("--max-size", [config.max_size])
+        .switch("--freeze-bn", config.freeze_bn)
+        .option("--trainable-layers", [config.trainable_layers])
+        .option("--seed", [seed])
+        .option("--out", [&side.run])
 }

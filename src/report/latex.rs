@@ -1,10 +1,9 @@
 //! A page as LaTeX, and as PDF where pdflatex is installed.
 
-use super::page::{Block, Page, numeric};
+use super::page::{Block, Figure, Page, joined, numeric};
 use super::text::{Math, Rich};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::image::Image;
 use crate::interrupt;
 use std::fmt::{self, Write};
 use std::io;
@@ -53,6 +52,16 @@ fn escape(text: &str) -> String {
         '#' | '$' | '%' | '&' | '_' | '{' | '}' => format!("\\{c}"),
         '"' => "''".into(),
         '–' => "--".into(),
+        // Letters of Latin that the fonts lack.
+        'Ħ' => "H".into(),
+        'ħ' => "h".into(),
+        'ĸ' => "k".into(),
+        'Ŀ' => "L".into(),
+        'ŀ' => "l".into(),
+        'ŉ' => "'n".into(),
+        'Ŧ' => "T".into(),
+        'ŧ' => "t".into(),
+        'ſ' => "s".into(),
         '²' => "$^2$".into(),
         '·' => "$\\cdot$".into(),
         '×' | '✗' => "$\\times$".into(),
@@ -67,7 +76,9 @@ fn escape(text: &str) -> String {
         'ω' => "$\\omega$".into(),
         // An empty line would end a paragraph, and a macro's argument with it.
         c if c.is_control() => " ".into(),
-        c if c.is_ascii() || ('\u{a1}'..='\u{17f}').contains(&c) => c.to_string(),
+        c if c.is_ascii() || ('\u{a1}'..='\u{17f}').contains(&c) || "ȘșȚț‘’“”—…".contains(c) => {
+            c.to_string()
+        }
         _ => "?".into(),
     };
     text.chars().map(one).collect()
@@ -87,21 +98,35 @@ fn code(text: &str) -> String {
 }
 
 impl Page {
-    /// The page as a LaTeX file, and its pictures in the order of their names `figure0.png`, `figure1.png`,
-    /// ...
-    pub fn latex(&self) -> (String, Vec<&Image>) {
+    /// The page as a LaTeX file, and its pictures as PNG files in the order of their names
+    /// `figures/figure0.png`, `figures/figure1.png`, ...
+    pub fn latex(&self) -> (String, Vec<&[u8]>) {
         let (mut body, mut pictures) = (String::new(), Vec::new());
         for block in &self.blocks {
             block.latex(&mut body, &mut pictures);
         }
-        let title = rich(&self.title);
+        let (title, author) = (rich(&self.title), escape(self.author.as_deref().unwrap_or_default()));
         let text = format!(
-            "{PREAMBLE}\\title{{{title}}}\n\\author{{}}\n\\date{{}}\n\\begin{{document}}\n\\maketitle\n{body}\\end{{document}}\n"
+            "{PREAMBLE}\\title{{{title}}}\n\\author{{{author}}}\n\\date{{}}\n\\begin{{document}}\n\\maketitle\n{body}\\end{{document}}\n"
         );
         (text, pictures)
     }
 
-    /// Writes `report.pdf`-like files: typesets the page into `path`, where pdflatex is installed.
+    /// Writes `report.tex` and its figures into a folder, which can be typeset wherever it is taken: Overleaf
+    /// opens it as it is.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn tex(&self, folder: &Path) -> Result<()> {
+        let (text, pictures) = self.latex();
+        let figures = folder.join("figures");
+        files::create_folder(&figures)?;
+        files::write_atomic(folder.join("report.tex"), text.as_bytes())?;
+        let mut numbered = pictures.iter().enumerate();
+        numbered.try_for_each(|(i, png)| files::write_atomic(figures.join(format!("figure{i}.png")), png))
+    }
+
+    /// Typesets the page into `path`, where pdflatex is installed.
     ///
     /// # Errors
     /// A file cannot be written, or LaTeX refuses the page.
@@ -113,11 +138,7 @@ impl Page {
         }
         let folder = tempfile::tempdir().map_err(|e| Error::write(&std::env::temp_dir(), &e))?;
         let folder = folder.path();
-        let (text, pictures) = self.latex();
-        files::write_atomic(folder.join("report.tex"), text.as_bytes())?;
-        for (i, picture) in pictures.iter().enumerate() {
-            picture.save_png(folder.join(format!("figure{i}.png")))?;
-        }
+        self.tex(folder)?;
         // Twice: the second pass knows where links lead.
         for _ in 0..2 {
             typeset(folder)?;
@@ -165,35 +186,36 @@ fn typeset(folder: &Path) -> Result<()> {
 }
 
 impl Block {
-    fn latex<'a>(&'a self, out: &mut String, pictures: &mut Vec<&'a Image>) {
+    fn latex<'a>(&'a self, out: &mut String, pictures: &mut Vec<&'a [u8]>) {
         // Writing into a string cannot fail.
         let _ = match self {
             Block::Heading(level, name, text) => {
-                let command = if *level == 2 { "section*" } else { "subsection*" };
+                let command = ["section*", "subsection*", "subsubsection*"][usize::from(*level - 2)];
                 let target =
                     name.map_or(String::new(), |n| format!("\\phantomsection\\hypertarget{{{n}}}{{}}"));
                 writeln!(out, "\\{command}{{{}}}{target}", rich(text))
             }
             Block::Text(text) => writeln!(out, "{}\n", rich(text)),
             Block::Formula(Math(math)) => writeln!(out, "\\[{math}\\]"),
-            Block::Command(how, command) => {
-                writeln!(out, "{{\\small\\raggedright {how} {}\\par}}\n", code(command))
+            Block::Command(how, commands) => {
+                writeln!(out, "{{\\small\\raggedright {how} {}\\par}}\n", code(&joined(commands)))
             }
-            Block::Figure(image, caption) => {
-                let width = image.width() as f64 / PIXELS;
+            Block::Figure(Figure { png, size, caption }) => {
+                let width = size[0] as f64 / PIXELS;
                 let width = if width > 16.0 { WIDTH_AT_MOST.into() } else { format!("{width:.2}cm") };
                 writeln!(
                     out,
                     "\\begin{{center}}\\includegraphics[width={width},height=0.8\\textheight,keepaspectratio]\
-                     {{figure{}.png}}\\par\n{{\\small {}\\par}}\\end{{center}}",
+                     {{figures/figure{}.png}}\\par\n{{\\small {}\\par}}\\end{{center}}",
                     pictures.len(),
                     rich(caption)
                 )
-                .map(|()| pictures.push(image))
+                .map(|()| pictures.push(png))
             }
             Block::Table(rows) => table(rows, out),
             Block::Links(rows) => rows.iter().try_for_each(|[part, text, name]| {
-                writeln!(out, "{}: \\hyperlink{{{name}}}{{{}}}\\\\", escape(part), rich(&Rich::from(*text)))
+                let part = if part.is_empty() { String::new() } else { format!("{}: ", escape(part)) };
+                writeln!(out, "{part}\\hyperlink{{{name}}}{{{}}}\\\\", rich(&Rich::from(*text)))
             }),
         };
     }
@@ -206,7 +228,8 @@ fn table(rows: &[Vec<Rich>], out: &mut String) -> fmt::Result {
     let widest = (0..columns)
         .filter(|&c| !numeric(rows, c))
         .max_by_key(|&c| rows.iter().map(|r| r.get(c).map_or(0, length)).max().unwrap_or(0));
-    let long = rows.iter().any(|r| r.iter().map(length).sum::<usize>() > 85);
+    // The gap between two columns is three letters wide.
+    let long = rows.iter().any(|r| r.iter().map(|cell| length(cell) + 3).sum::<usize>() > 88);
     let form: String = (0..columns)
         .map(|c| match c {
             c if long && Some(c) == widest => "p{0.45\\linewidth}",
@@ -225,6 +248,8 @@ fn table(rows: &[Vec<Rich>], out: &mut String) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Image;
+    use crate::shell::Typed;
     use std::fs;
 
     fn page() -> Page {
@@ -232,7 +257,7 @@ mod tests {
         page.links(&[["1 (a)", "gradient", "q1a"]])
             .section("q1a", "The $\\eta$ of {it}")
             .text("a_b #1 ~ ^ \\ η ≤ ✗ 字");
-        page.formula("\\frac{a}{b}").command("gradus descent --a 1 -o very/long/path/to/pictures");
+        page.formula("\\frac{a}{b}").command(["gradus descent --a 1 -o very/long/path/to/pictures".into()]);
         page.table([vec!["name", "n"], vec!["<x>", "1"]]);
         page.figure(&Image::filled(20, 10, [9; 3]), "a $\\pi$").unwrap();
         page
@@ -250,7 +275,7 @@ mod tests {
             "\\[\\frac{a}{b}\\]",
             "\\begin{longtable}{lr}",
             "$<$x$>$ & 1\\\\",
-            "figure0.png",
+            "{figures/figure0.png}",
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
@@ -261,18 +286,22 @@ mod tests {
         let hostile =
             "$\\input{/etc/passwd}$ $\\loop\\iftrue\\repeat$ ^^5cinput \n\n\\par \u{1b}[2J".to_string();
         let mut page = Page::new(hostile.clone());
-        page.heading(hostile.clone()).text(hostile.clone()).command(&hostile).table([vec![hostile]]);
+        page.heading(hostile.clone())
+            .text(hostile.clone())
+            .command([Typed::from("gradus").word(&hostile)])
+            .table([vec![hostile]]);
         let (text, _) = page.latex();
         let body = text.strip_prefix(PREAMBLE).unwrap();
         for program in ["\\input", "\\loop", "\\par ", "^^", "\u{1b}", "\\$ \n"] {
             assert!(!body.contains(program), "{program} is in {body}");
         }
         // All that a name can hold, in each place: one that LaTeX took for a command would stop it.
-        let all: String = ('\0'..='\u{ff}').collect();
+        let all: String = ('\0'..='\u{250}').chain('\u{2010}'..='\u{2030}').collect();
         let mut page = Page::new(all.clone());
         page.heading(all.clone())
             .text(all.clone())
-            .command(&all)
+            .command([Typed::from("gradus").word(&all)])
+            .author(Some(&all))
             .origin(Some(&all))
             .table([vec![all.clone(); 2]]);
         page.figure(&Image::filled(20, 10, [9; 3]), all).unwrap();

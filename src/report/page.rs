@@ -3,6 +3,7 @@
 use super::text::{Math, Rich};
 use crate::error::Result;
 use crate::image::Image;
+use crate::shell::Typed;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pulldown_latex::config::{DisplayMode, RenderConfig};
@@ -17,21 +18,29 @@ const POLICY: &str = "<meta http-equiv=\"Content-Security-Policy\" content=\"def
 
 /// A piece of a page.
 pub(super) enum Block {
-    /// Level 2 or 3; the name that links lead to, where there is one.
+    /// Level 2 to 4; the name that links lead to, where there is one.
     Heading(u8, Option<&'static str>, Rich),
     Text(Rich),
     Formula(Math),
-    /// What it has to do with what stands above, and the command.
-    Command(&'static str, String),
-    Figure(Image, Rich),
+    /// What they have to do with what stands above, and the commands.
+    Command(&'static str, Vec<Typed>),
+    Figure(Figure),
     Table(Vec<Vec<Rich>>),
     /// Rows of (part, what it is about, name of its heading).
     Links(Vec<[&'static str; 3]>),
 }
 
+/// A picture as a PNG file, its size in pixels, and what it shows.
+pub(super) struct Figure {
+    pub(super) png: Vec<u8>,
+    pub(super) size: [usize; 2],
+    pub(super) caption: Rich,
+}
+
 /// A page under construction.
 pub struct Page {
     pub(super) title: Rich,
+    pub(super) author: Option<String>,
     pub(super) blocks: Vec<Block>,
     /// Said at the end of each caption: what the figure's data is.
     origin: Option<String>,
@@ -51,7 +60,8 @@ fn mathml(math: &str, display_mode: DisplayMode) -> String {
     let config = RenderConfig { display_mode, ..RenderConfig::default() };
     // Writing into a string cannot fail; what is not understood is shown as such.
     let _ = push_mathml(&mut out, Parser::new(math, &storage), config);
-    out
+    // The sign that is less than is written as it is, which HTML would take for the beginning of an element.
+    out.replace("><</", ">&lt;</")
 }
 
 fn rich(text: &Rich) -> String {
@@ -61,7 +71,13 @@ fn rich(text: &Rich) -> String {
 impl Page {
     /// An empty page with a heading.
     pub fn new(title: impl Into<Rich>) -> Self {
-        Page { title: title.into(), blocks: Vec::new(), origin: None, to_come: None }
+        Page { title: title.into(), author: None, blocks: Vec::new(), origin: None, to_come: None }
+    }
+
+    /// Whose work it is.
+    pub fn author(&mut self, name: Option<&str>) -> &mut Self {
+        self.author = name.map(String::from);
+        self
     }
 
     fn push(&mut self, block: Block) -> &mut Self {
@@ -84,6 +100,11 @@ impl Page {
         self.push(Block::Heading(3, Some(name), text.into()))
     }
 
+    /// A heading inside of a part.
+    pub fn subpart(&mut self, text: impl Into<Rich>) -> &mut Self {
+        self.push(Block::Heading(4, None, text.into()))
+    }
+
     /// A paragraph.
     pub fn text(&mut self, text: impl Into<Rich>) -> &mut Self {
         self.push(Block::Text(text.into()))
@@ -94,14 +115,14 @@ impl Page {
         self.push(Block::Formula(math.into()))
     }
 
-    /// The command that made what stands above it.
-    pub fn command(&mut self, command: &str) -> &mut Self {
-        self.push(Block::Command("Made by", command.into()))
+    /// The commands that made what stands above them.
+    pub fn command(&mut self, commands: impl IntoIterator<Item = Typed>) -> &mut Self {
+        self.push(Block::Command("Made by", commands.into_iter().collect()))
     }
 
     /// A command that makes the like of what stands above it, or what would stand there.
-    pub fn likewise(&mut self, command: &str) -> &mut Self {
-        self.push(Block::Command("The like is made by", command.into()))
+    pub fn likewise(&mut self, command: Typed) -> &mut Self {
+        self.push(Block::Command("The like is made by", vec![command]))
     }
 
     /// From here on every caption says what data the figures are of, or none does.
@@ -111,12 +132,16 @@ impl Page {
     }
 
     /// A picture with its caption, which also is its text for those who do not see it.
+    ///
+    /// # Errors
+    /// The picture cannot be encoded.
     pub fn figure(&mut self, image: &Image, caption: impl Into<Rich>) -> Result<&mut Self> {
         let caption = match &self.origin {
             Some(origin) => caption.into().then(format!(" ({origin})")),
             None => caption.into(),
         };
-        Ok(self.push(Block::Figure(image.clone(), caption)))
+        let (png, size) = (image.encode_png()?, [image.width(), image.height()]);
+        Ok(self.push(Block::Figure(Figure { png, size, caption })))
     }
 
     /// Rows of cells; the first row is the head. Cells that are numbers are aligned as such.
@@ -138,29 +163,37 @@ impl Page {
     }
 
     /// The whole file.
-    ///
-    /// # Errors
-    /// A picture cannot be encoded.
-    pub fn html(&self) -> Result<String> {
+    pub fn html(&self) -> String {
         let mut body = format!(
             "<a class=\"skip\" href=\"#content\">To the content</a>\n<main id=\"content\">\n<h1>{}</h1>\n",
             rich(&self.title)
         );
+        let mut meta = String::new();
+        if let Some(name) = self.author.as_deref().map(escape) {
+            body += &format!("<p class=\"author\">{name}</p>\n");
+            meta = format!("<meta name=\"author\" content=\"{name}\">");
+        }
         for block in &self.blocks {
-            block.html(&mut body)?;
+            block.html(&mut body);
         }
         let mut again = "";
         if let Some(to_come) = &self.to_come {
             again = "<meta http-equiv=\"refresh\" content=\"10\">";
             body += &format!("<p role=\"status\"><strong>{}</strong></p>\n", escape(to_come));
         }
-        Ok(format!(
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">{POLICY}{again}\
+        format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">{POLICY}{again}{meta}\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+             <meta name=\"color-scheme\" content=\"light dark\">\
              <title>{}</title><style>{STYLE}</style></head>\n<body>\n{body}</main></body></html>\n",
             escape(&self.title.plain())
-        ))
+        )
     }
+}
+
+/// Commands in a row.
+pub(super) fn joined(commands: &[Typed]) -> String {
+    commands.iter().map(Typed::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Whether every cell of a column, but for the head's, begins like a number or stands for the lack of one.
@@ -173,7 +206,7 @@ pub(super) fn numeric(rows: &[Vec<Rich>], column: usize) -> bool {
 }
 
 impl Block {
-    fn html(&self, out: &mut String) -> Result<()> {
+    fn html(&self, out: &mut String) {
         // Writing into a string cannot fail.
         let _ = match self {
             Block::Heading(level, name, text) => {
@@ -182,12 +215,11 @@ impl Block {
             }
             Block::Text(text) => writeln!(out, "<p>{}</p>", rich(text)),
             Block::Formula(Math(math)) => writeln!(out, "{}", mathml(math, DisplayMode::Block)),
-            Block::Command(how, command) => {
-                writeln!(out, "<p class=\"pale\">{how} <code>{}</code></p>", escape(command))
+            Block::Command(how, commands) => {
+                writeln!(out, "<p class=\"pale\">{how} <code>{}</code></p>", escape(&joined(commands)))
             }
-            Block::Figure(image, caption) => {
-                let data = STANDARD.encode(image.encode_png()?);
-                let (w, h) = (image.width(), image.height());
+            Block::Figure(Figure { png, size: [w, h], caption }) => {
+                let data = STANDARD.encode(png);
                 writeln!(
                     out,
                     "<figure><img src=\"data:image/png;base64,{data}\" width=\"{w}\" height=\"{h}\" alt=\"{}\">\
@@ -206,7 +238,6 @@ impl Block {
                 writeln!(out, "</table></nav>")
             }
         };
-        Ok(())
     }
 }
 
@@ -234,7 +265,7 @@ mod tests {
         let mut page = Page::new("a < b");
         page.text("x & \"y\"").table([vec!["name", "n"], vec!["a", "1"]]);
         page.origin(Some("drawn")).figure(&Image::filled(2, 2, [0; 3]), "black").unwrap();
-        let html = page.html().unwrap();
+        let html = page.html();
         assert!(html.contains("<h1>a &lt; b</h1>") && html.contains("x &amp; &quot;y&quot;"));
         assert!(
             html.contains("<td class=\"number\">1</td>")
@@ -242,19 +273,20 @@ mod tests {
                 && html.contains("alt=\"black (drawn)\"")
         );
         assert!(!html.contains("://"), "nothing is fetched");
-        let growing = page.growing(Some("more < comes")).html().unwrap();
+        let growing = page.growing(Some("more < comes")).html();
         assert!(growing.contains("http-equiv=\"refresh\"") && growing.contains("more &lt; comes"));
-        assert_eq!(page.growing(None).html().unwrap(), html);
+        assert_eq!(page.growing(None).html(), html);
     }
 
     /// A page with a text at each place that data reach.
     fn page_with<T: Into<Rich> + Clone>(text: T, name: &str) -> String {
         let mut page = Page::new(text.clone());
         page.heading(text.clone()).section("a", text.clone()).part("b", text.clone()).text(text.clone());
-        page.command(name).likewise(name).origin(Some(name));
+        page.command([Typed::from("gradus").word(name)]).likewise(Typed::from("gradus").word(name));
+        page.author(Some(name)).origin(Some(name));
         page.figure(&Image::filled(2, 2, [0; 3]), text.clone()).unwrap();
         page.table([vec![text.clone()], vec![text]]);
-        page.html().unwrap()
+        page.html()
     }
 
     #[test]
@@ -283,9 +315,10 @@ mod tests {
         let mut page = Page::new("m");
         page.links(&[["1 (a)", "the gradient", "q1a"]]).section("q1a", "Where $w$ goes");
         page.text("If $0 < \\eta < 2$, then").formula("\\frac{\\kappa-1}{\\kappa+1}");
-        let html = page.html().unwrap();
+        let html = page.html();
         assert!(html.contains("<a href=\"#q1a\">") && html.contains("<h2 id=\"q1a\">Where <math"));
         assert!(html.contains("<mfrac>") && html.contains("κ") && html.contains("η"), "{html}");
         assert!(!html.contains('$') && !html.contains("\\eta"));
+        assert!(html.contains("&lt;</mo>") && !html.contains("<<"), "{html}");
     }
 }

@@ -1,0 +1,172 @@
+//! What two detectors find in one picture: who is found by both, who by one alone, and who twice.
+//!
+//! Two detections are of one object where they have one label and an IoU above [`SAME`]. Each detector's surest
+//! detection of an object stands for it, and others of the same object are doubles. (Where both ran with NMS at that
+//! threshold there are none: it drops them.) The objects of both are then paired, the greatest IoU first, each with
+//! at most one. Where the truth is known, what neither such object overlaps is missed.
+
+use crate::data::detection::Object;
+use crate::engine::found::Found;
+use gradus_models::detection::boxes::iou;
+
+/// Boxes that overlap by more are of one object.
+pub const SAME: f32 = 0.5;
+
+/// The detections of two detectors in one picture, sorted.
+#[derive(Clone, Debug)]
+pub struct Agreement<'a> {
+    /// Objects that both find, each as both have it.
+    pub both: Vec<[&'a Found; 2]>,
+    /// Objects that one alone finds.
+    pub alone: [Vec<&'a Found>; 2],
+    /// Further detections of an object that the same detector has already.
+    pub doubled: [Vec<&'a Found>; 2],
+}
+
+fn overlap(a: &Found, b: &Found) -> f32 {
+    if a.label == b.label { iou(&a.bbox, &b.bbox) } else { 0.0 }
+}
+
+/// The surest detection of each object, and the others.
+fn distinct(found: &[Found]) -> [Vec<&Found>; 2] {
+    let mut sure: Vec<&Found> = found.iter().collect();
+    sure.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let (mut kept, mut doubled): (Vec<&Found>, Vec<&Found>) = Default::default();
+    for one in sure {
+        let known = kept.iter().any(|k| overlap(k, one) > SAME);
+        if known { &mut doubled } else { &mut kept }.push(one);
+    }
+    [kept, doubled]
+}
+
+impl<'a> Agreement<'a> {
+    /// Of what both found.
+    pub fn of(a: &'a [Found], b: &'a [Found]) -> Self {
+        let ([mut a, twice_a], [mut b, twice_b]) = (distinct(a), distinct(b));
+        let mut both = Vec::new();
+        while let Some((_, i, j)) = (0..a.len())
+            .flat_map(|i| (0..b.len()).map(move |j| (i, j)))
+            .map(|(i, j)| (overlap(a[i], b[j]), i, j))
+            .filter(|(iou, ..)| *iou > SAME)
+            .max_by(|x, y| x.0.total_cmp(&y.0).then((y.1, y.2).cmp(&(x.1, x.2))))
+        {
+            both.push([a.remove(i), b.remove(j)]);
+        }
+        Agreement { both, alone: [a, b], doubled: [twice_a, twice_b] }
+    }
+
+    /// The objects of the truth that each misses, and those that both do; crowds are no objects.
+    pub fn missed(&self, truth: &[Object]) -> [usize; 3] {
+        let side = |k: usize| self.both.iter().map(move |pair| pair[k]).chain(self.alone[k].iter().copied());
+        let seen = |k: usize, o: &Object| side(k).any(|f| f.label == o.label && iou(&f.bbox, &o.bbox) > SAME);
+        let missed = |by: &dyn Fn(&Object) -> bool| truth.iter().filter(|o| !o.crowd && by(o)).count();
+        [missed(&|o| !seen(0, o)), missed(&|o| !seen(1, o)), missed(&|o| !seen(0, o) && !seen(1, o))]
+    }
+
+    /// What each misses, in words.
+    pub fn missed_words(&self, truth: &[Object], names: [&str; 2]) -> String {
+        let (all, [a, b, neither]) = (truth.iter().filter(|o| !o.crowd).count(), self.missed(truth));
+        format!(
+            "Of the {} that are there {} misses {a}, {} misses {b}; {neither} are missed by both.",
+            objects(all),
+            names[0],
+            names[1]
+        )
+    }
+
+    /// In words; `names` are the detectors'.
+    pub fn words(&self, names: [&str; 2]) -> String {
+        let list = |found: &[&Found]| {
+            let one = |f: &&Found| {
+                let [x1, y1, x2, y2] = f.bbox;
+                let (x, y) = ((x1 + x2) / 2.0, (y1 + y2) / 2.0);
+                format!("{} {:.2} around ({x:.0}, {y:.0})", f.name, f.score)
+            };
+            found.iter().map(one).collect::<Vec<_>>().join(", ")
+        };
+        let both: Vec<&Found> = self.both.iter().map(|pair| pair[0]).collect();
+        let mut words = match &both[..] {
+            [] => "Both find nothing in common.".to_string(),
+            some => format!("Both find the same {}: {}.", objects(some.len()), list(some)),
+        };
+        for (name, alone) in names.iter().zip(&self.alone) {
+            words += &match &alone[..] {
+                [] => format!(" {name} alone finds nothing more."),
+                some => format!(" {name} alone finds {} more: {}.", some.len(), list(some)),
+            };
+        }
+        for (name, doubled) in names.iter().zip(&self.doubled).filter(|(_, doubled)| !doubled.is_empty()) {
+            words += &format!(" {name} finds {} twice: {}.", objects(doubled.len()), list(doubled));
+        }
+        if self.doubled.iter().all(Vec::is_empty) {
+            words += " Neither has two boxes of IoU above one half on one of them.";
+        }
+        words
+    }
+}
+
+fn objects(n: usize) -> String {
+    if n == 1 { "1 object".into() } else { format!("{n} objects") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(x: f32, score: f32, label: usize) -> Found {
+        Found { bbox: [x, 0.0, x + 10.0, 20.0], score, label, name: "person".into() }
+    }
+
+    #[test]
+    fn objects_are_told_apart() {
+        // Of a, the second is the first again (IoU 8/12); of b, 101 is a's 100, and 30 has another label.
+        let a = [found(0.0, 0.9, 1), found(2.0, 0.8, 1), found(100.0, 0.7, 1), found(30.0, 0.6, 1)];
+        let b = [found(101.0, 0.95, 1), found(30.0, 0.9, 2), found(60.0, 0.5, 1)];
+        let agreement = Agreement::of(&a, &b);
+        let at = |found: &[&Found]| found.iter().map(|f| f.bbox[0]).collect::<Vec<_>>();
+        assert_eq!(agreement.both.iter().map(|p| p.map(|f| f.bbox[0])).collect::<Vec<_>>(), [[100.0, 101.0]]);
+        assert_eq!([at(&agreement.alone[0]), at(&agreement.alone[1])], [vec![0.0, 30.0], vec![30.0, 60.0]]);
+        assert_eq!([at(&agreement.doubled[0]), at(&agreement.doubled[1])], [vec![2.0], vec![]]);
+        let words = agreement.words(["A", "B"]);
+        assert_eq!(
+            words,
+            "Both find the same 1 object: person 0.70 around (105, 10). A alone finds 2 more: person 0.90 around (5, 10), \
+             person 0.60 around (35, 10). B alone finds 2 more: person 0.90 around (35, 10), person 0.50 around (65, 10). \
+             A finds 1 object twice: person 0.80 around (7, 10)."
+        );
+    }
+
+    #[test]
+    fn what_is_missed_is_counted_where_the_truth_is_known() {
+        let [a, b] =
+            [[found(0.0, 0.9, 1), found(50.0, 0.9, 1)], [found(101.0, 0.8, 1), found(200.0, 0.8, 2)]];
+        let there = |x: f32, crowd| Object {
+            bbox: [x, 0.0, x + 10.0, 20.0],
+            label: 1,
+            area: 200.0,
+            crowd,
+            mask: None,
+        };
+        // The first is a's, the second b's; at 200 is what b takes for another thing; the last is a crowd.
+        let truth = [there(1.0, false), there(100.0, false), there(200.0, false), there(300.0, true)];
+        let agreement = Agreement::of(&a, &b);
+        assert_eq!(agreement.missed(&truth), [2, 2, 1]);
+        assert_eq!(
+            agreement.missed_words(&truth, ["A", "B"]),
+            "Of the 3 objects that are there A misses 2, B misses 2; 1 are missed by both."
+        );
+    }
+
+    #[test]
+    fn each_object_is_paired_once_with_what_fits_it_best() {
+        // b's one box lies upon both of a's; the nearer one has it.
+        let a = [found(0.0, 0.9, 1), found(6.0, 0.8, 1)];
+        let b = [found(4.0, 0.7, 1)];
+        assert!(overlap(&a[1], &b[0]) > SAME && overlap(&a[0], &b[0]) < SAME);
+        let agreement = Agreement::of(&a, &b);
+        assert_eq!((agreement.both.len(), agreement.alone[0].len(), agreement.alone[1].len()), (1, 1, 0));
+        let nothing = Agreement::of(&[], &[]).words(["A", "B"]);
+        assert!(nothing.starts_with("Both find nothing in common. A alone finds nothing more."), "{nothing}");
+        assert!(nothing.ends_with("on one of them."));
+    }
+}

@@ -1,0 +1,139 @@
+//! Question 1: when gradient descent on a quadratic converges, and when it is slow.
+
+use super::claims;
+use crate::error::Result;
+use crate::lessons::descent::{DescentReport, charts, descend, steps_at_best};
+use crate::lessons::quadratic::Quadratic;
+use crate::numbers::{count, number};
+use crate::report::{Page, Rich};
+use crate::shell::Typed;
+use gradus_core::optim::Sgd;
+
+/// Of a path that is drawn.
+const SHOWN_STEPS: usize = 60;
+
+/// Question 1: when gradient descent converges, and when it is slow.
+pub fn descent(page: &mut Page) -> Result<Vec<DescentReport>> {
+    page.section("q1", "1. When does gradient descent converge?");
+    steps(page);
+    converges(page);
+    let reports = rates(page);
+    slow(page)?;
+    claims(page, 'D');
+    Ok(reports)
+}
+
+/// 1a to 1c: the gradient, where it vanishes, and what a step along it does.
+fn steps(page: &mut Page) {
+    page.text("The loss is a quadratic with curvatures $a$ and $b$:");
+    page.formula("L(w) = \\frac{1}{2}\\left(a\\,w_1^2 + b\\,w_2^2\\right).");
+    page.part("q1a", "1a. The gradient")
+        .text("Each weight stands in one term alone, and that term is a square:");
+    page.formula("\\nabla L(w) = \\left(a\\,w_1, \\; b\\,w_2\\right).");
+    page.part("q1b", "1b. The minimiser").text(
+        "For $a, b > 0$ both terms of the loss are non-negative and vanish only together: $w = (0, 0)$ is the minimiser, \
+         and there is no other. It is also the only point where the gradient vanishes.",
+    );
+    page.part("q1c", "1c. What a step does")
+        .text("The step $w \\leftarrow w - \\eta \\nabla L(w)$ is, for each weight,");
+    page.formula("w_1 \\leftarrow w_1 - \\eta a\\,w_1 = (1 - \\eta a)\\,w_1,")
+        .formula("w_2 \\leftarrow w_2 - \\eta b\\,w_2 = (1 - \\eta b)\\,w_2.");
+    page.text(
+        "The factors are $\\rho_1 = 1 - \\eta a$ and $\\rho_2 = 1 - \\eta b$, the same in each step. After $t$ steps \
+         $w_1(t) = \\rho_1^t\\, w_1(0)$ and $w_2(t) = \\rho_2^t\\, w_2(0)$; the weights do not see each other.",
+    );
+}
+
+/// 1d: exactly when the steps lead to the minimiser.
+fn converges(page: &mut Page) {
+    page.part("q1d", "1d. Exactly when it converges").text(
+        "$|\\rho_i|^t \\to 0$ if and only if $|\\rho_i| < 1$, that is $0 < \\eta a < 2$ and $0 < \\eta b < 2$. So from a \
+         start with both weights not zero, and for $a, b > 0$, descent converges to the minimiser exactly when",
+    );
+    page.formula("0 < \\eta < \\frac{2}{\\max(a, b)}.").text(
+        "At the limit the steep weight alternates for ever; beyond it diverges. A weight without curvature never \
+         moves, and one with negative curvature diverges at any rate.",
+    );
+}
+
+/// 1e: what makes it slow, and a path on which it is. Its region of convergence, which ends 1d, comes first.
+fn slow(page: &mut Page) -> Result<()> {
+    let (q, rule) = (Quadratic::new(vec![1.0, 10.0]), Sgd::new(0.18).into());
+    let (report, path) = descend(&q, rule, [1.0, 1.0], Some(SHOWN_STEPS));
+    let [(_, steps), (_, losses), (_, region), (_, slow)] = charts(&q, &rule, &path);
+    let command = || [Typed::from("gradus descent --a 1 --b 10 --lr 0.18 -o pictures")];
+    page.figure(
+        &region.image(),
+        "Which rates converge: those in the tinted area, left of the limit. The dot is the path in 1e, at nine tenths of \
+         the limit.",
+    )?;
+    page.command(command());
+    page.part("q1e", "1e. When it is slow").text(
+        "When $a$ and $b$ differ much. The rate must be small for the steep direction, and the flat one then hardly moves. \
+         What counts is the greater of $|1 - \\eta a|$ and $|1 - \\eta b|$. It is least where both are equal, \
+         $1 - \\eta \\min(a, b) = \\eta \\max(a, b) - 1$: the best constant rate is $2/(a+b)$, and even with it a step \
+         multiplies the error by",
+    );
+    page.formula("\\frac{\\kappa - 1}{\\kappa + 1}, \\qquad \\kappa = \\frac{\\max(a,b)}{\\min(a,b)},").text(
+        "so that a millionth of the error takes $t = \\ln 10^6 / \\ln \\frac{\\kappa + 1}{\\kappa - 1} \\approx 6.9\\,\\kappa$ \
+         steps: the last two rows of the table. Momentum turns $\\kappa$ into $\\kappa^{1/2}$.",
+    );
+    page.figure(&slow.image(), slowness())?;
+    let [w1, w2] = report.last.map(number);
+    page.figure(
+        &steps.image(),
+        Rich::from("$\\eta = 0.18$, $a = 1$, $b = 10$: $w_2$ changes its sign at each step, $w_1$ crawls along the valley. ")
+            .then(format!("After {} steps the weights are {w1} and {w2}.", report.steps)),
+    )?;
+    let [first, last] = [path.first(), path.last()].map(|w| number(w.map_or(f64::NAN, |w| q.loss(w))));
+    page.figure(
+        &losses.image(),
+        format!("The loss along this path falls from {first} to {last}: a straight line on this scale, the same part a step."),
+    )?;
+    page.command(command());
+    Ok(())
+}
+
+/// What the chart of steps over the curvatures' ratio shows.
+fn slowness() -> String {
+    let told = [1e2, 1e4].map(|kappa| {
+        let [by_rate, _, momentum] = steps_at_best(kappa).map(|n| count(n.unwrap_or(0) as usize));
+        format!("at a ratio of {} it takes {by_rate} steps, momentum {momentum}", count(kappa as usize))
+    });
+    format!(
+        "How slow descent is at its best constant rate: the steps grow like the ratio of the curvatures itself, a straight line \
+         of slope 1 (momentum: slope one half). {}; {}. Dots are steps that were taken and counted.",
+        told[0].replacen('a', "A", 1),
+        told[1]
+    )
+}
+
+/// A table of rates and what they lead to.
+fn rates(page: &mut Page) -> Vec<DescentReport> {
+    let (mut reports, mut commands) = (Vec::new(), Vec::new());
+    let mut rows =
+        vec![["a", "b", "η", "factors", "verdict", "steps to a millionth"].map(String::from).to_vec()];
+    for (a, b, lr) in [
+        (1.0, 4.0, 0.25),
+        (1.0, 4.0, 0.5),
+        (1.0, 4.0, 0.55),
+        (1.0, 100.0, 2.0 / 101.0),
+        (1.0, 1e4, 2.0 / 10_001.0),
+    ] {
+        let report =
+            descend(&Quadratic::new(vec![a, b]), Sgd::new(lr).into(), [1.0, 1.0], Some(SHOWN_STEPS)).0;
+        rows.push(vec![
+            a.to_string(),
+            b.to_string(),
+            format!("{lr:.4}"),
+            format!("{:.4}, {:.4}", report.rho[0], report.rho[1]),
+            report.verdict.into(),
+            report.steps_needed.map_or("never".into(), |n| n.to_string()),
+        ]);
+        let typed = Typed::from("gradus descent");
+        commands.push(typed.option("--a", [a]).option("--b", [b]).option("--lr", [lr]));
+        reports.push(report);
+    }
+    page.table(rows).command(commands);
+    reports
+}

@@ -1,0 +1,143 @@
+//! Question 3: intersection over union, its bounds, where it has no derivative, and what that means for a loss.
+
+use super::claims;
+use crate::error::Result;
+use crate::lessons::iou;
+use crate::lessons::kinks::one_sided;
+use crate::numbers::number;
+use crate::report::{Math, Page, Rich};
+use gradus_models::detection::boxes::{BBox, Metric, area, overlap};
+
+/// Two boxes whose left edges lie at the same place: IoU has a kink there, as a function of the first box's x1.
+const KINK: [BBox<f64>; 2] = [[1.0, 0.0, 3.0, 2.0], [1.0, 1.0, 4.0, 3.0]];
+
+/// Question 3: IoU and its gradient.
+pub fn iou(page: &mut Page) -> Result<f64> {
+    page.section("q3", "3. Intersection over union");
+    page.part("q3a", "3a. Why it lies between 0 and 1").text(
+        "The intersection is a part of the union, and area is monotone and never negative: \
+         $0 \\le |A \\cap B| \\le |A \\cup B|$. Where the union has an area, so that the quotient is defined,",
+    );
+    page.formula("0 \\le \\mathrm{IoU} = \\frac{|A \\cap B|}{|A \\cup B|} \\le 1.");
+    let (value, ..) = Metric::Iou.gradient(&[0.0, 0.0, 4.0, 2.0], &[1.0, 1.0, 5.0, 3.0]);
+    let shared =
+        format!("The boxes (0, 0, 4, 2) and (1, 1, 5, 3) share 3 of 13 units of area: IoU = {value:.4}. ");
+    page.text(Rich::from(shared).then(
+        "The bound holds in floating point too, with no tolerance, since the union is computed as $(A + B) - I$.",
+    ))
+    .command(["gradus iou 0,0,4,2 1,1,5,3".into()]);
+    kinks(page);
+    loss(page)?;
+    claims(page, 'I');
+    Ok(value)
+}
+
+/// 3b: IoU as a function of coordinates, and its one-sided derivatives at a kink.
+fn kinks(page: &mut Page) {
+    page.part("q3b", "3b. Where it is not differentiable").text(
+        "Let the boxes be $A = (x_1, y_1, x_2, y_2)$ and $B = (u_1, v_1, u_2, v_2)$, each by its upper left and its lower right \
+         corner. The width and the height of what they share, and with them IoU, are",
+    );
+    page.formula("w = \\max\\left(0,\\; \\min(x_2, u_2) - \\max(x_1, u_1)\\right), \\qquad h = \\max\\left(0,\\; \\min(y_2, v_2) - \\max(y_1, v_1)\\right),")
+        .formula("\\mathrm{IoU} = \\frac{I}{U} = \\frac{w h}{(x_2 - x_1)(y_2 - y_1) + (u_2 - u_1)(v_2 - v_1) - w h}.");
+    page.text(
+        "Where each minimum and each maximum is decided by one of its arguments alone, this is a quotient of polynomials, and \
+         $\\nabla (I/U) = (U\\,\\nabla I - I\\,\\nabla U) / U^2$. Where two arguments are equal it has a kink: where an edge of \
+         one box passes an edge of the other that bounds the intersection ($x_1 = u_1$, $x_2 = u_2$, and the same in $y$), and \
+         where the boxes begin to touch along an edge ($x_2 = u_1$). Where both boxes are points, $0/0$, no value makes it \
+         continuous.",
+    );
+    let [a, b] = &KINK;
+    let ([left, right], [w, h]) = (one_sided(a, b, 0), overlap(a, b));
+    let (i, sum) = (w * h, area(a) + area(b));
+    let u = sum - i;
+    page.text(
+        "One such place, in numbers: $A = (1, 0, 3, 2)$ and $B = (1, 1, 4, 3)$ have their left edges at the same place, \
+         $x_1 = u_1 = 1$. They share $w = 2$ times $h = 1$, so that $I = 2$ and $U = 4 + 6 - 2 = 8$. To the left of it $u_1$ \
+         decides the maximum: $I$ stays as it is, and with $A$'s area $U$ falls by 2 for each unit of $x_1$. To the right \
+         $x_1$ decides: $I$ falls by $h = 1$, and $U$ by $2 - 1 = 1$. So the derivatives from the left and from the right are",
+    );
+    let whole = |derivative: f64| (derivative * u * u).round() as i64;
+    page.formula(Math::with(
+        "\\frac{\\partial\\,\\mathrm{IoU}}{\\partial x_1^-} = \\frac{8 \\cdot 0 - 2 \\cdot (-2)}{8^2} = \\frac{#}{64}, \\qquad \
+         \\frac{\\partial\\,\\mathrm{IoU}}{\\partial x_1^+} = \\frac{8 \\cdot (-1) - 2 \\cdot (-1)}{8^2} = \\frac{#}{64}.",
+        [whole(left), whole(right)],
+    ));
+    let told = format!(
+        "{} and {}, of different sign: they differ by {}, which is ",
+        number(left),
+        number(right),
+        number(left - right)
+    );
+    page.text(Rich::from(told).then("$h\\,(|A| + |B|) / U^2$, and IoU has no derivative by $x_1$ there."));
+    page.command(["gradus iou 1,0,3,2 1,1,4,3".into()]);
+}
+
+/// 3c: kinks alone do no harm, plateaus do.
+fn loss(page: &mut Page) -> Result<()> {
+    page.part("q3c", "3c. What that means for a loss").text(
+        "Kinks alone would not keep $1 - \\mathrm{IoU}$ from being a loss: they have measure zero, either one-sided derivative \
+         serves, and ReLU has them too. The obstacle is the plateau: boxes that are apart have IoU 0 all around, and a gradient \
+         of exactly 0 says nothing about where to go. GIoU, DIoU and CIoU mend that: each is at most IoU, and their gradients \
+         pull boxes together that are apart.",
+    );
+    let (unit, apart) = ([0.0, 0.0, 1.0, 1.0], [3.0, 0.0, 4.0, 1.0]);
+    let along = |metric: Metric, a: &BBox<f64>| {
+        let (_, da, _) = metric.gradient(a, &apart);
+        da[0] + da[2]
+    };
+    page.text(format!(
+        "Moved towards (3, 0, 4, 1), the box (0, 0, 1, 1) changes IoU by {} a unit, GIoU by {} and DIoU by {}.",
+        number(along(Metric::Iou, &unit)),
+        number(along(Metric::Giou, &unit)),
+        number(along(Metric::Diou, &unit))
+    ));
+    page.command(["gradus iou 0,0,1,1 3,0,4,1 --metric giou".into()]);
+    let [(_, values), (_, slopes)] = iou::charts();
+    // As the charts have it: half a box lower, beside the place where they lie upon each other.
+    let beside = |t: f64| {
+        let (value, da, _) = Metric::Iou.gradient(&[t, 0.5, t + 1.0, 1.5], &unit);
+        [value, da[0] + da[2]]
+    };
+    let [[most, before], [_, after]] = [beside(-1e-9), beside(1e-9)];
+    page.figure(
+        &values.image(),
+        format!(
+            "Four measures as a unit box moves past another, half a box lower. IoU is at most {most:.2} and 0 from one width on; \
+             the others go on falling."
+        ),
+    )?;
+    page.figure(
+        &slopes.image(),
+        format!(
+            "Their derivatives. IoU's is 0 beyond one box width, and jumps from {before:.2} to {after:.2} where the boxes pass \
+             each other: a kink."
+        ),
+    )?;
+    page.command(["gradus iou --field -o pictures".into()]);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers that stand in the text are those of the example.
+    #[test]
+    fn the_example_is_as_the_text_has_it() {
+        let [a, b] = &KINK;
+        assert_eq!((overlap(a, b), area(a), area(b)), ([2.0, 1.0], 4.0, 6.0));
+        assert_eq!(one_sided(a, b, 0), [4.0 / 64.0, -6.0 / 64.0]);
+        let mut page = Page::new("t");
+        iou(&mut page).unwrap();
+        let html = page.html();
+        for part in [
+            "0.0625 and -0.09375",
+            "differ by 0.15625",
+            "IoU by 0 a unit, GIoU by 0.125",
+            "from 0.44 to -0.44",
+        ] {
+            assert!(html.contains(part), "{part}");
+        }
+    }
+}
