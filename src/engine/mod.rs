@@ -7,6 +7,7 @@ pub mod classifier;
 pub mod culprit;
 pub mod detection;
 pub mod detector;
+pub mod detector_data;
 pub mod detector_model;
 pub mod files;
 pub mod found;

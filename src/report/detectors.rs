@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::image::Image;
 use crate::run::Run;
 use crate::run::status::Status;
+use gradus_models::detection::Config;
 use serde_json::Value;
 use std::path::Path;
 
@@ -140,13 +141,49 @@ fn command(settings: &Settings, side: &Side) -> String {
     if settings.plan.recipe == Recipe::FromScratch {
         return "gradus".into();
     }
-    let Settings { model, backbone, data, test_split, config, plan, .. } = settings;
+    let Settings { model, backbone, data, config, plan, .. } = settings;
     let Plan { epochs, batch, lr, seed, .. } = plan;
     let weights = settings.weights.as_ref().map_or(String::new(), |w| format!(" --weights {w}"));
     format!(
         "gradus train detector --data {data} --model {model} --backbone {backbone}{weights} --epochs {epochs} --batch {batch} \
-         --lr {lr} --test-split {test_split} --min-size {} --max-size {} --freeze-bn={} --trainable-layers {} --seed {seed} \
-         --out {}",
-        config.min_size, config.max_size, config.freeze_bn, config.trainable_layers, side.run
+         --lr {lr}{} --min-size {} --max-size {} --freeze-bn={} --trainable-layers {} --seed {seed} --out {}",
+        others(settings),
+        config.min_size,
+        config.max_size,
+        config.freeze_bn,
+        config.trainable_layers,
+        side.run
     )
+}
+
+/// The options of which images and classes, and those that are not what they are by default.
+fn others(settings: &Settings) -> String {
+    let Settings { config, plan, test_split, .. } = settings;
+    let defaults = Config::new(config.backbone, config.num_classes);
+    let mut options = match &settings.val {
+        Some(val) => format!(" --val {val}"),
+        None => format!(" --test-split {test_split}"),
+    };
+    if let Some(only) = &settings.only {
+        options += &format!(" --classes {}", only.join(","));
+    }
+    if !plan.flip {
+        options += " --no-flip";
+    }
+    if config.anchor_sizes != defaults.anchor_sizes {
+        let sizes: Vec<String> = config.anchor_sizes.iter().flatten().map(usize::to_string).collect();
+        options += &format!(" --anchors {}", sizes.join(","));
+    }
+    if config.box_detections_per_img != defaults.box_detections_per_img {
+        options += &format!(" --max-detections {}", config.box_detections_per_img);
+    }
+    for (name, own, default) in [
+        ("score", config.box_score_thresh, defaults.box_score_thresh),
+        ("nms", config.box_nms_thresh, defaults.box_nms_thresh),
+    ] {
+        if own != default {
+            options += &format!(" --{name}-threshold {own}");
+        }
+    }
+    options
 }
