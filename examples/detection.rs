@@ -89,7 +89,7 @@ fn main() -> gradus::Result<()> {
     // %%
     fn learn(net: &mut Detector, part: &Annotated, plan: Plan) -> gradus::Result<Vec<(f64, f64)>> {
         let rng = Rng::seed(plan.seed);
-        let loader = Loader::training(part.clone(), Mirrored { masks: false }, plan.batch, &rng);
+        let loader = Loader::training(part.clone(), Mirrored { masks: false, flip: true }, plan.batch, &rng);
         let mut optimizer = Optimizer::new(plan.rule());
         let mut curve = Vec::new();
         for epoch in 0..plan.epochs {

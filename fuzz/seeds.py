@@ -170,6 +170,36 @@ def annotations():
     seed("polygons", "star", bytes([40, 40]) + b"".join(b"\x50" + struct.pack("<h", v) for v in rng.integers(-200, 3000, 14)))
 
 
+def formats():
+    labels = "0 0.5 0.5 0.5 0.5\n1 0.1 0.1 0.9 0.1 0.9 0.9\n"
+    for name, yaml in [
+        ("list", "train: images\nval: list.txt\nnames: [cat, dog]\nnc: 2\n"),
+        ("map", "path: .\ntrain: [images]\nnames:\n  0: cat\n  1: 'dog'\n"),
+        ("numbered", "train: images\nnc: 2\n"),
+        ("references", "a: &a [x]\nnames: *a\n"),
+        ("text", "train: images\nnames: [a, b]\ndownload: |\n  import os\n"),
+    ]:
+        padded = yaml.ljust(4 * -(-len(yaml) // 4))
+        seed("yolo", name, bytes([0, len(padded) // 4]) + padded.encode() + labels.encode())
+    for name, text in [
+        ("labels", labels), ("twice", "0 0.5 0.5 0.5 0.5\n" * 2), ("pixels", "0 20 15 10 15"), ("corners", "0 0.5 0.6 0.9 0.95"),
+        ("strange", "9 0 0 1 1\nx\n0 nan 0 1 1\n0 1e99 -1 0 0"), ("mark", "\ufeff0 0.5 0.5 1 1\r\n"), ("flat", "0 0.5 0.5 0 -1\n0 1.2 1.2 .5 .5"),
+    ]:
+        seed("yolo", name, b"\4\0" + text.encode())
+    box = "<bndbox><xmin>1</xmin><ymin>1.5</ymin><xmax>1</xmax><ymax>2</ymax></bndbox>"
+    plain = f"<object><name>cat</name><difficult>1</difficult>{box}</object>"
+    for name, inner in [
+        ("plain", f"<filename>a.jpg</filename><size><width>1</width><height>1</height></size>{plain}"),
+        ("part", f"<object><name>a</name><part><name>b</name>{box}</part>{box}</object>"),
+        ("bare", "<object/><object><name>a</name></object>"),
+        ("other", f"<filename>../x.jpg</filename><size><width>9</width><height>0</height></size>{plain}"),
+    ]:
+        seed("voc", name, b"\0\0<?xml version='1.0'?>" + f"<annotation>{inner}</annotation>".encode())
+        seed("voc", name + "_listed", b"\4\3a\nb" + f"<annotation>{inner}</annotation>".encode())
+    seed("voc", "entities", b'\0\0<!DOCTYPE a [<!ENTITY x "xx"><!ENTITY y "&x;&x;">]><annotation>&y;</annotation>')
+    seed("voc", "deep", b"\0\0" + b"<annotation>" * 300)
+
+
 def folders():
     paths = [f"{c}/{k}.jpg" for c in "ab" for k in range(4)]
     seed("class_folders", "plain", bytes([0, 80, 16, 0]) + "\n".join(paths).encode())
@@ -234,5 +264,5 @@ def texts():
         seed("lab_filter", name, f'{{"name": "{name}"}}')
 
 
-for make in (pictures, checkpoints, annotations, folders, texts):
+for make in (pictures, checkpoints, annotations, formats, folders, texts):
     make()

@@ -1,10 +1,10 @@
 //! Two detectors side by side: accuracy on the images they learned from and on those they did not, losses
 //! over the epochs, speed, size, and what both find in the same pictures at the same scale.
 
-use crate::data::detection::{self, Annotated, DetectionDataset, Object};
-use crate::data::open_detection;
+use crate::data::detection::{Annotated, DetectionDataset, Object, describe_parts};
 use crate::engine::detection::{Score, judge, shown};
 use crate::engine::detector::Settings;
+use crate::engine::detector_data::Sources;
 use crate::engine::detector_model::DetectorModel;
 use crate::engine::files::{Files, Weights};
 use crate::engine::found::{FoundIn, Picture, find, picture_name};
@@ -21,7 +21,6 @@ use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 pub mod people;
 
@@ -122,23 +121,24 @@ pub struct Comparison {
 pub fn compare(question: &Question) -> Result<Comparison> {
     let [run_a, run_b] = &question.runs;
     let (a, b): (Settings, Settings) = (Run::settings(run_a)?, Run::settings(run_b)?);
-    let split = |s: &Settings| (s.test_split.clone(), s.data_checksum.clone());
+    let split = |s: &Settings| {
+        (s.test_split.clone(), s.data_checksum.clone(), s.val_checksum.clone(), s.only.clone())
+    };
     if split(&a) != split(&b) || (a.test_split.starts_with("random") && a.plan.seed != b.plan.seed) {
         let what = format!("learned from other images than {}", run_a.display());
         return Err(Error::input(what)
             .in_file(run_b)
-            .remedy("compare runs with the same data, --test-split and --seed"));
+            .remedy("compare runs with the same data, --test-split, --val, --classes and --seed"));
     }
-    let data = open_detection(&question.data, a.reading)?;
-    if data.checksum()? != a.data_checksum {
-        let what = "is not the data that the runs learned from";
-        return Err(Error::input(what).in_file(&question.data).remedy("name the runs' data"));
+    let sources = Sources::open(&question.data, a.val.as_deref(), a.only.as_deref(), a.reading)?;
+    must_be(&question.data, &*sources.data, &a.data_checksum)?;
+    if let (Some(val), Some(source), Some(checksum)) = (&sources.val, &a.val, &a.val_checksum) {
+        must_be(source, &**val, checksum)?;
     }
-    let [train, test] = a.parts(&data)?;
-    let parts = [("train", train.indices()), ("test", test.indices())];
-    say!("{}", detection::describe(&*data, &question.data, &parts));
-    let (mut a, shown_a) = side(question, run_a, &a, &data)?;
-    let (mut b, shown_b) = side(question, run_b, &b, &data)?;
+    let [train, test] = a.parts(&sources)?;
+    say!("{}", describe_parts(&question.data, &train, a.val.as_deref(), &test));
+    let (mut a, shown_a) = side(question, run_a, &a, &sources)?;
+    let (mut b, shown_b) = side(question, run_b, &b, &sources)?;
     if a.model == b.model {
         // Two runs of one network are told apart by their folders.
         for s in [&mut a, &mut b] {
@@ -151,15 +151,18 @@ pub fn compare(question: &Question) -> Result<Comparison> {
         (picture_name(&question.photos, k), picture_rows("", &both, 2))
     };
     let pictures = shown_a.into_iter().zip(shown_b).enumerate().map(pair).collect();
-    Ok(Comparison { a, b, pictures, truths: truths(question, &*data)? })
+    Ok(Comparison { a, b, pictures, truths: truths(question, &*sources.data)? })
 }
+
+/// In data of more images a photograph is not looked for.
+const SEARCHED: usize = 2000;
 
 /// What is in each picture, where it is one of the data's own: its pixels tell.
 fn truths(question: &Question, data: &dyn DetectionDataset) -> Result<Vec<Option<Vec<Object>>>> {
     let open = |path: &PathBuf| Image::open(path).map(Image::to_rgb8);
     let photos = question.photos.iter().map(open).collect::<Result<Vec<_>>>()?;
     let mut truths = vec![None; photos.len()];
-    for i in 0..if photos.is_empty() { 0 } else { data.len() } {
+    for i in 0..if photos.is_empty() || data.len() > SEARCHED { 0 } else { data.len() } {
         let sample = data.load(i)?;
         for (truth, _) in truths.iter_mut().zip(&photos).filter(|(_, photo)| **photo == sample.image) {
             *truth = Some(sample.objects.clone());
@@ -168,16 +171,25 @@ fn truths(question: &Question, data: &dyn DetectionDataset) -> Result<Vec<Option
     Ok(truths)
 }
 
+/// Error: the data are not those of the runs.
+fn must_be(source: &str, data: &dyn DetectionDataset, checksum: &str) -> Result<()> {
+    if data.checksum()? == checksum {
+        return Ok(());
+    }
+    let what = "is not the data that the runs learned from";
+    Err(Error::input(what).in_file(source).remedy("name the runs' data"))
+}
+
 fn side(
     question: &Question,
     run: &Path,
     settings: &Settings,
-    data: &Arc<dyn DetectionDataset>,
+    sources: &Sources,
 ) -> Result<(Side, Vec<Image>)> {
     let mut model = DetectorModel::open(run, question.weights, [None, None])?;
     model.net.precision = question.precision;
-    let [train, test] = settings.parts(data)?;
-    let categories = model.categories_in(data.classes(), &question.data)?;
+    let [train, test] = settings.parts(sources)?;
+    let categories = model.categories_in(sources.data.classes(), &question.data)?;
     let score = |part: &Annotated, label: &str| judge(&model.net, &categories, part, label);
     let (train, test) = (score(&train, "training images")?, score(&test, "test images")?);
     let (mut photos, mut shown) = (Vec::new(), Vec::new());

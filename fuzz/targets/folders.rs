@@ -1,5 +1,5 @@
-//! Data sets in folders: COCO's, class folders, Penn-Fudan's masks, CIFAR-10's archive; and what is said of
-//! files that are something else.
+//! Data sets in folders: COCO's, YOLO's, Pascal VOC's, class folders, Penn-Fudan's masks, CIFAR-10's archive;
+//! and what is said of files that are something else.
 //!
 //! Each object lies inside of its image, each image has one class and is in one part.
 
@@ -7,7 +7,7 @@ use super::bytes::Bytes;
 use flate2::write::GzEncoder;
 use gradus::data::coco::Coco;
 use gradus::data::detection::{DetectionDataset, Sample};
-use gradus::data::{Cifar10, ImageFolder, Images, PennFudan, Reading};
+use gradus::data::{Cifar10, ImageFolder, Images, PennFudan, Reading, open_detection};
 use gradus::image::Image;
 use gradus::looks::at;
 use gradus_core::Rng;
@@ -29,7 +29,7 @@ thread_local! {
 }
 
 /// Objects are as they are promised to be.
-fn sound(data: &impl DetectionDataset) {
+fn sound(data: &(impl DetectionDataset + ?Sized)) {
     for i in 0..data.len() {
         let Ok(Sample { image, objects, .. }) = data.load(i) else { continue };
         for object in objects {
@@ -66,6 +66,46 @@ pub fn coco(data: &[u8]) {
             sound(&data);
         }
     });
+}
+
+/// A folder with a picture and these files, read; each of its parts has images of it.
+fn read(form: u8, picture: &str, written: &[(&str, &[u8])], source: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let reading = Reading { strict: form & 1 > 0, skip_bad: form & 2 > 0 };
+    for (name, content) in [(picture, PIXEL)].iter().chain(written) {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let Ok(data) = open_detection(folder.path().join(source).to_str().unwrap(), reading) else { return };
+    sound(&*data);
+    assert_eq!(data.checksum().unwrap(), data.checksum().unwrap());
+    for part in ["train", "val", "test"].into_iter().filter_map(|part| data.part(part)) {
+        assert!(part.windows(2).all(|pair| pair[0] < pair[1]) && part.iter().all(|&i| i < data.len()));
+    }
+}
+
+/// A description of YOLO's and the labels of a picture. Paths stay in the folder.
+pub fn yolo(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let (form, length) = (bytes.byte(), usize::from(bytes.byte()));
+    let yaml = match form & 4 > 0 {
+        true => "train: images\nnames: [a, b]".to_string(),
+        false => bytes.text(4 * length).replace(['/', '\\'], "_").replace("..", "_"),
+    };
+    let labels = bytes.rest();
+    let written =
+        [("data.yaml", yaml.as_bytes()), ("labels/a.txt", labels), ("list.txt", b"images/a.jpg\nb.jpg")];
+    read(form, "images/a.jpg", &written, "data.yaml");
+}
+
+/// An annotation of Pascal VOC's, and which images there are to train on.
+pub fn voc(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let (form, length) = (bytes.byte(), usize::from(bytes.byte()));
+    let list = bytes.take(if form & 4 > 0 { length } else { 0 });
+    let written = [("ImageSets/Main/train.txt", list), ("Annotations/a.xml", bytes.rest())];
+    read(form, "JPEGImages/a.jpg", &written, "");
 }
 
 /// Files in folders, a path a line.

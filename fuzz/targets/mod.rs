@@ -48,6 +48,8 @@ pub const TARGETS: &[Target] = &[
     target("run_lengths", annotations::run_lengths, 1 << 10),
     target("polygons", annotations::polygons, 48 << 10),
     target("coco_folder", folders::coco, 8 << 10),
+    target("yolo", folders::yolo, 8 << 10),
+    target("voc", folders::voc, 8 << 10),
     target("class_folders", folders::classes, 8 << 10),
     target("penn_fudan", folders::penn_fudan, 8 << 10),
     target("cifar", folders::cifar, 256 << 10),

@@ -3,13 +3,13 @@
 use super::options::Global;
 use crate::data::detection::{self, DetectionDataset};
 use crate::data::{
-    Dataset, Description, Reading, Source, Subset, VAL_FRACTION, describe, find, open_detection,
+    Dataset, Description, Reading, Source, Subset, VAL_FRACTION, describe, find, is_of_objects,
+    open_detection,
 };
 use crate::error::Result;
 use clap::Args;
 use serde::Serialize;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 /// What a data set is, and what is wrong with it, without training
@@ -20,9 +20,10 @@ use std::sync::Arc;
 #[command(after_help = "Examples:
   gradus check photos/                             a folder of images with one sub-folder a class
   gradus check annotations.json:images             COCO's instances, and where their images are
+  gradus check data.yaml                           a YOLO data set; a folder of one in Pascal VOC's form, too
   gradus check PennFudanPed --json")]
 pub struct Check {
-    /// What `--data` of `train` takes: a folder, an archive, or ANNOTATIONS.json:IMAGES
+    /// What `--data` of `train` takes: a folder, an archive, ANNOTATIONS.json:IMAGES, or data.yaml
     #[arg(value_name = "DATA")]
     source: String,
 }
@@ -43,9 +44,7 @@ impl Check {
     pub fn run(&self, global: &Global) -> Result<()> {
         let reading = Reading { strict: false, skip_bad: true };
         let source = self.source.as_str();
-        let of_detectors =
-            source.to_ascii_lowercase().contains(".json") || Path::new(source).join("PNGImages").is_dir();
-        let description = match of_detectors {
+        let description = match is_of_objects(source) {
             true => objects(&*open_detection(source, reading)?, source),
             false => classes(find(source, global.seed, reading)?, source, global.seed)?,
         };
@@ -53,9 +52,15 @@ impl Check {
     }
 }
 
+/// By its own parts, too.
 fn objects(data: &dyn DetectionDataset, source: &str) -> Description {
-    let all: Vec<usize> = (0..data.len()).collect();
-    detection::describe(data, source, &[("all", &all)])
+    let own = |name| Some((name, data.part(name)?));
+    let mut parts: Vec<_> = ["train", "val", "test"].into_iter().filter_map(own).collect();
+    if parts.is_empty() {
+        parts.push(("all", (0..data.len()).collect()));
+    }
+    let parts: Vec<_> = parts.iter().map(|(name, indices)| (*name, indices.as_slice())).collect();
+    detection::describe(data, source, &parts)
 }
 
 /// By the parts that the data set has itself, if it has some. Error: it cannot be divided for training.

@@ -1,12 +1,13 @@
 //! `gradus evaluate --detections`: a results file judged without a network.
 
 use crate::data::coco::json::Instances;
+use crate::data::{Images, Reading, open_annotated};
 use crate::engine::detection::{Score, shown};
 use crate::error::{Error, Result};
 use crate::metrics::coco::{Evaluation, Kind, evaluate};
 use serde::Serialize;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What a results file is worth.
 #[derive(Serialize)]
@@ -50,13 +51,10 @@ impl fmt::Display for Judged {
 }
 
 /// Judges results as pycocotools does: boxes and, where all have one, masks. `data` is COCO's instances, with
-/// or without `:IMAGES` behind: no image is looked at.
-pub fn judge(results: &Path, data: &str) -> Result<Judged> {
-    let annotations = match data.to_ascii_lowercase().rfind(".json:") {
-        Some(at) => PathBuf::from(&data[..at + 5]),
-        None => PathBuf::from(data),
-    };
-    let instances = Instances::read(&annotations)?;
+/// or without `:IMAGES` behind: no image is looked at. Of data in other forms those images are judged that
+/// are marked as `split`, or else for testing, or all.
+pub fn judge(results: &Path, data: &str, split: Option<&str>) -> Result<Judged> {
+    let instances = instances(data, split)?;
     let found = instances.read_results(results)?;
     let named = |e: Error| e.in_file(results);
     let boxes = evaluate(&instances.ground_truth(false)?, &found, Kind::Box).map_err(named)?;
@@ -72,6 +70,34 @@ pub fn judge(results: &Path, data: &str) -> Result<Judged> {
     let classes = (0..boxes.categories.len()).map(|k| class(&boxes, masks.as_ref(), k)).collect();
     let score = Score { boxes: boxes.stats, masks: masks.map(|m| m.stats) };
     Ok(Judged { images: instances.images.len(), detections: found.len(), score, classes })
+}
+
+/// What results are compared with.
+fn instances(data: &str, split: Option<&str>) -> Result<Instances> {
+    let lower = data.to_ascii_lowercase();
+    let yaml = lower.ends_with(".yaml") || lower.ends_with(".yml");
+    let file = lower.rfind(".json:").map(|at| &data[..at + 5]);
+    let file = file.or_else(|| (!yaml && !Path::new(data).is_dir()).then_some(data));
+    if let Some(file) = file {
+        return match split {
+            Some(split) if split != "all" => {
+                let what = format!("--split {split}, but an instances file marks no images");
+                Err(Error::input(what).in_file(data).remedy("leave the option out"))
+            }
+            _ => Instances::read(Path::new(file)),
+        };
+    }
+    let data_set = open_annotated(data, Reading::default())?;
+    let own = match split {
+        Some("all") => None,
+        Some(split) => Some(data_set.part(split).ok_or_else(|| {
+            Error::input(format!("has no images marked as {split}"))
+                .in_file(data)
+                .remedy("choose --split all")
+        })?),
+        None => data_set.part("test").or_else(|| data_set.part("val")),
+    };
+    Ok(data_set.instances(&own.unwrap_or_else(|| (0..data_set.len()).collect())))
 }
 
 fn class(boxes: &Evaluation, masks: Option<&Evaluation>, k: usize) -> ClassScore {

@@ -10,6 +10,7 @@ use crate::data::{Dataset, Labelled, Reading, Source, Subset};
 use crate::engine::alexnet::Settings;
 use crate::engine::classifier::{self, Judgement, Score, judge};
 use crate::engine::detection::{self as detecting};
+use crate::engine::detector_data::tested;
 use crate::engine::detector_model::{DetectorModel, is_detector_at};
 use crate::engine::files::Weights;
 use crate::engine::model::{Arch, Classifier};
@@ -41,20 +42,20 @@ enum Split {
   gradus evaluate weights.safetensors --data photos/ --split val --json
   gradus evaluate runs/detector --data data/PennFudanPed --split train
   gradus evaluate fasterrcnn.pth --data instances.json:images --split all
-  gradus evaluate --detections found/detections.json --data instances.json      as pycocotools judges them")]
+  gradus evaluate --detections found/detections.json --data instances.json      as pycocotools judges them
+  gradus evaluate --detections runs/detector/detections.json --data data.yaml --split val")]
 pub struct Evaluate {
     /// A run's folder, or a weights file: .safetensors, or PyTorch's .pth
     #[arg(required_unless_present = "detections")]
     model: Option<PathBuf>,
     /// Judge this file of results in COCO's format, without a network, by the annotations that --data names
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "split", "test_split", "arch"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "test_split", "arch"])]
     detections: Option<PathBuf>,
-    /// CIFAR-10's folder or .tar.gz, or a folder of images with one sub-folder a class; for detectors
-    /// PennFudanPed's folder, ANNOTATIONS.json:IMAGES in COCO's format, or synthetic
+    /// CIFAR-10's folder or .tar.gz, or a folder of images with one sub-folder a class; for detectors what
+    /// `gradus train detector` takes
     #[arg(long, value_name = "SRC")]
     data: String,
-    /// Which images; detectors have no val [default: test; all of data that are not the run's and have no
-    /// split of their own]
+    /// Which images [default: test; all of data that are not the run's and have no split of their own]
     #[arg(long, value_enum)]
     split: Option<Split>,
     /// Of a detector: which images of data that it was not trained on are test (a run knows its own data's)
@@ -203,7 +204,9 @@ impl Evaluate {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
         let model = match (&self.model, &self.detections) {
-            (_, Some(results)) => return global.print(&detections::judge(results, &self.data)?),
+            (_, Some(results)) => {
+                return global.print(&detections::judge(results, &self.data, self.split.map(Split::name))?);
+            }
             (Some(model), _) => model,
             (None, None) => {
                 return Err(Error::input("no model is named").remedy("see gradus evaluate --help"));
@@ -235,12 +238,21 @@ impl Evaluate {
         let given = self.faults.reading();
         let skip_bad = given.skip_bad || run.as_ref().is_some_and(|run| run.reading.skip_bad);
         let data = data::open_detection(&self.data, Reading { skip_bad, ..given })?;
+        // What a run learned of some classes is judged by these.
+        let data = match run.as_ref().filter(|run| run.only.is_some()) {
+            Some(run) => detection::like(data, &run.classes, true).map_err(|e| e.in_file(&self.data))?,
+            None => data,
+        };
         let categories = model.categories_in(data.classes(), &self.data)?;
         let seed = global.seed_of(run.as_ref().map(|run| run.plan.seed));
         let checksum = run.is_some().then(|| data.checksum()).transpose()?;
-        let own = run.filter(|run| Some(&run.data_checksum) == checksum.as_ref());
+        let own = run
+            .filter(|run| [Some(&run.data_checksum), run.val_checksum.as_ref()].contains(&checksum.as_ref()));
         own.as_ref().map_or(Ok(()), |run| must_be_the_runs(seed, run.plan.seed))?;
-        let (split, indices) = self.indices(&*data, own, seed)?;
+        let (split, indices) = match own.as_ref().zip(own.as_ref().and_then(|run| run.val.as_deref())) {
+            Some((run, val)) => self.beside_val(&*data, run, val, checksum.as_ref())?,
+            None => self.indices(&*data, own, seed)?,
+        };
         let (split, images) = (split.name(), indices.len());
         say!("{}", detection::describe(&*data, &self.data, &[(split, &indices)]));
         let judged = detecting::judge(&model.net, &categories, &Subset::new(data.clone(), indices), split)?;
@@ -256,8 +268,41 @@ impl Evaluate {
         global.print(&DetectorEvaluation { split, images, score, seconds_per_image })
     }
 
-    /// The images that a detector is judged on. A run divides its own data as it was trained; other data are
-    /// divided by `--test-split`, and not at all without.
+    /// The images that a run with `--val` is judged on: of the data that it was tested on those that it was
+    /// tested on, of those that it learned from these.
+    fn beside_val(
+        &self,
+        data: &dyn DetectionDataset,
+        run: &detector::Settings,
+        val: &str,
+        checksum: Option<&String>,
+    ) -> Result<(Split, Vec<usize>)> {
+        let all = || (0..data.len()).collect();
+        if let Some(rule) = self.test_split {
+            let what = format!("--test-split {rule}, but the run was tested on {val}");
+            return Err(Error::input(what).remedy("leave the option out: a run knows its images"));
+        }
+        let learned = Some(&run.data_checksum) == checksum;
+        match self.split {
+            Some(Split::All) => Ok((Split::All, all())),
+            Some(Split::Train) if learned => Ok((Split::Train, data.part("train").unwrap_or_else(all))),
+            Some(Split::Test) | None if run.val_checksum.as_ref() == checksum => {
+                Ok((Split::Test, tested(data).unwrap_or_else(all)))
+            }
+            _ if learned => {
+                let what = format!("is what the run learned from; it was tested on {val}");
+                let remedy = format!("name --data {val}, or choose --split train");
+                Err(Error::input(what).in_file(&self.data).remedy(remedy))
+            }
+            _ => {
+                let what = "is what the run was tested on, and not what it learned from";
+                Err(Error::input(what).in_file(&self.data).remedy("leave --split out"))
+            }
+        }
+    }
+
+    /// The images that a detector is judged on. A run divides its own data as it was trained. Others are
+    /// divided by `--test-split`, or as they are marked, or else not at all.
     fn indices(
         &self,
         data: &dyn DetectionDataset,
@@ -277,15 +322,18 @@ impl Evaluate {
             (Some(run), _) => Some((run.test_split.parse::<TestSplit>()?, run.plan.seed)),
             (None, given) => given.map(|rule| (rule, seed)),
         };
+        let marked = |split: Split| data.part(split.name()).map(|images| (split, images));
         match (self.split, rule) {
-            (Some(Split::Val), _) => {
-                Err(Error::input("detectors have no split `val`").remedy("choose test, train or all"))
+            (Some(Split::All), _) => Ok((Split::All, (0..data.len()).collect())),
+            (Some(split), None | Some((TestSplit::Own, _))) => marked(split).ok_or_else(|| unmarked(split)),
+            (None, None) => {
+                let own = marked(Split::Test).or_else(|| marked(Split::Val));
+                Ok(own.unwrap_or_else(|| (Split::All, (0..data.len()).collect())))
             }
-            (Some(Split::All), _) | (None, None) => Ok((Split::All, (0..data.len()).collect())),
-            (Some(split), None) => {
-                let what = format!("--split {} of data that the detector was not trained on", split.name());
-                Err(Error::input(what).remedy("choose --split all, or divide them by --test-split"))
+            (None, Some((TestSplit::Own, _))) => {
+                marked(Split::Val).or_else(|| marked(Split::Test)).ok_or_else(|| unmarked(Split::Test))
             }
+            (Some(Split::Val), Some(_)) => Err(unmarked(Split::Val)),
             (Some(Split::Train), Some((rule, seed))) => Ok((Split::Train, rule.indices(data, seed)?.0)),
             (_, Some((rule, seed))) => Ok((Split::Test, rule.indices(data, seed)?.1)),
         }
@@ -351,6 +399,17 @@ impl Evaluate {
                 })
             }
             None => Ok(part(Split::Test).map_or_else(all, |images| (Split::Test, images))),
+        }
+    }
+}
+
+/// The error of images that data of objects do not mark.
+fn unmarked(split: Split) -> Error {
+    match split {
+        Split::Val => Error::input("these data have no split `val`").remedy("choose test, train or all"),
+        _ => {
+            let what = format!("--split {} of data that the detector was not trained on", split.name());
+            Error::input(what).remedy("choose --split all, or divide them by --test-split")
         }
     }
 }

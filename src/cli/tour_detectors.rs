@@ -50,7 +50,7 @@ pub fn detectors(page: &mut Page, folder: &Path, global: &Global) -> Result<Comp
         let plan = Plan { epochs: EPOCHS, batch: BATCH, lr: LR, recipe, seed, precision, ..Plan::default() };
         let settings = Settings::new(config, SCENES, &*data, SPLIT, None, plan)?;
         *run = folder.join(kind.name());
-        detector::train(&settings, None, &data, run, Existing::Replace)?;
+        detector::train(&settings, None, &data.clone().into(), run, Existing::Replace)?;
     }
     let (train, test) = SPLIT.indices(&*data, seed)?;
     let photos = test.iter().take(2).map(|&i| {

@@ -193,6 +193,15 @@ impl Images for Cifar10 {
     fn checksum(&self) -> Result<String> {
         Ok(format!("crc32c:{:08x}", self.checksum))
     }
+
+    fn part(&self, split: &str) -> Option<Vec<usize>> {
+        let training = (FILES.len() - 1) * RECORDS;
+        match split {
+            "train" => Some((0..training).collect()),
+            "test" => Some((training..self.len()).collect()),
+            _ => None,
+        }
+    }
 }
 
 impl Dataset for Cifar10 {
@@ -210,15 +219,6 @@ impl Dataset for Cifar10 {
 
     fn image(&self, i: usize) -> Result<Image> {
         Ok(Image::from_u8(SIDE, SIDE, 3, self.pixels[i * 3 * PIXELS..(i + 1) * 3 * PIXELS].to_vec()))
-    }
-
-    fn part(&self, split: &str) -> Option<Vec<usize>> {
-        let training = (FILES.len() - 1) * RECORDS;
-        match split {
-            "train" => Some((0..training).collect()),
-            "test" => Some((training..self.len()).collect()),
-            _ => None,
-        }
     }
 }
 

@@ -42,6 +42,27 @@ impl<'a> Known<'a> {
     }
 }
 
+/// The name that is least letters away from another, where those are few.
+pub(super) fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
+    let name = plain(name);
+    let far = |other: &'a String| (distance(&name, &plain(other)), other.as_str());
+    let (letters, nearest) = names.iter().map(far).min_by_key(|(letters, _)| *letters)?;
+    (letters <= 1 + name.chars().count() / 4).then_some(nearest)
+}
+
+/// Letters to be put in, taken out or changed from one text to the other (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, a) in a.chars().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in b.chars().enumerate() {
+            let least = (before + usize::from(a != b)).min(row[j] + 1).min(row[j + 1] + 1);
+            before = std::mem::replace(&mut row[j + 1], least);
+        }
+    }
+    row[row.len() - 1]
+}
+
 /// Pairs of classes that differ by case or spaces alone.
 pub(super) fn alike(classes: &[String]) -> Vec<[&str; 2]> {
     let mut by_name: Vec<(String, &str)> = classes.iter().map(|c| (plain(c), c.as_str())).collect();
@@ -161,6 +182,22 @@ mod tests {
         assert_eq!(known.find("bird"), None);
         assert_eq!(alike(&classes), [["Cat", "cat"]]);
     }
+
+    #[test]
+    fn the_nearest_name_is_few_letters_away() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!((distance("", "abc"), distance("abc", "")), (3, 3));
+        let classes = names(&["person", "traffic light", "car"]);
+        for (name, near) in [
+            ("pearson", Some("person")),
+            ("Traffic_lights", Some("traffic light")),
+            ("cat", Some("car")),
+            ("zebra", None),
+        ] {
+            assert_eq!(nearest(name, &classes), near, "{name}");
+        }
+    }
+
     #[test]
     fn unnamed_classes_are_taken_in_order_and_lists_are_bounded() {
         let numbered: Vec<String> = (0..1203).map(|i| format!("class {i}")).collect();

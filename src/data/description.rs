@@ -118,6 +118,21 @@ impl Faults {
         }
     }
 
+    /// Adds those of a part of the data set, by its name.
+    pub fn extend(&mut self, own: Faults, part: &str) {
+        for fault in own.0 {
+            let more = fault.count - fault.first.len();
+            fault
+                .first
+                .iter()
+                .for_each(|name| self.add(&fault.what, fault.outcome, format!("{part}: {name}")));
+            if let Some(last) = self.0.iter_mut().find(|f| f.what == fault.what && f.outcome == fault.outcome)
+            {
+                last.count += more;
+            }
+        }
+    }
+
     /// Is there none?
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -193,6 +208,14 @@ pub(super) fn in_a_row(shown: &[String], of: usize) -> String {
     match of.saturating_sub(shown.len()) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// The beginning of a text that may be very long.
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{} ...", &text[..end]),
+        None => text.to_string(),
     }
 }
 

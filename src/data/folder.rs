@@ -270,6 +270,11 @@ impl Images for ImageFolder {
     fn faults(&self) -> Faults {
         self.faults.clone()
     }
+
+    fn part(&self, split: &str) -> Option<Vec<usize>> {
+        let part = Part::ALL.into_iter().find(|p| p.name() == split)?;
+        self.own(part).filter(|_| self.divided)
+    }
 }
 
 impl Dataset for ImageFolder {
@@ -287,11 +292,6 @@ impl Dataset for ImageFolder {
 
     fn image(&self, i: usize) -> Result<Image> {
         Ok(Image::open(&self.files[i].0).map_err(skippable)?.to_rgb8())
-    }
-
-    fn part(&self, split: &str) -> Option<Vec<usize>> {
-        let part = Part::ALL.into_iter().find(|p| p.name() == split)?;
-        self.own(part).filter(|_| self.divided)
     }
 }
 

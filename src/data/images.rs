@@ -29,6 +29,11 @@ pub trait Images: Send + Sync {
     /// interruption.
     fn checksum(&self) -> Result<String>;
 
+    /// The images that it marks as `train`, `val` or `test`; none where it leaves that to its user.
+    fn part(&self, _split: &str) -> Option<Vec<usize>> {
+        None
+    }
+
     /// What is doubtful about it, found when it was opened.
     fn faults(&self) -> Faults {
         Faults::default()

@@ -25,6 +25,8 @@ mod open;
 mod penn_fudan;
 mod scenes;
 mod synthetic;
+mod voc;
+mod yolo;
 
 pub use ahead::Ahead;
 pub use augment::{Augmentation, Normalise, Transform};
@@ -35,7 +37,7 @@ pub use description::{Description, Reading};
 pub use folder::ImageFolder;
 pub use images::{Images, Subset};
 pub use loader::{Collate, Loader};
-pub use open::{Source, VAL_FRACTION, find, open, open_detection};
+pub use open::{OBJECTS, Source, VAL_FRACTION, find, is_of_objects, open, open_annotated, open_detection};
 pub use penn_fudan::PennFudan;
 pub use scenes::Scenes;
 pub use synthetic::SyntheticShapes;

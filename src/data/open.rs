@@ -1,13 +1,13 @@
 //! How `--data` names a data set, for classifiers and for detectors. This file stands above all data sets.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gradus_core::Rng;
 
 use super::cifar10::{self, Cifar10};
 use super::classification::{EXPECTED, Splits};
-use super::coco::Coco;
+use super::coco::{Coco, is_roboflow};
 use super::description::Reading;
 use super::detection::DetectionDataset;
 use super::folder::ImageFolder;
@@ -15,6 +15,7 @@ use super::images::Images;
 use super::penn_fudan::PennFudan;
 use super::scenes::Scenes;
 use super::synthetic::SyntheticShapes;
+use super::{voc, yolo};
 use crate::error::{Error, Result};
 use crate::looks;
 
@@ -77,27 +78,103 @@ impl Source {
     }
 }
 
-/// Opens a data set: PennFudanPed's folder, `ANNOTATIONS.json:IMAGES` in COCO's instances format, or
+/// What `--data` of a detector names.
+enum Objects<'a> {
+    /// `synthetic`, with what follows.
+    Drawn(&'a str),
+    /// An instances file, and the folder of its images.
+    Coco(&'a Path, &'a Path),
+    /// Roboflow's folders of instances files and images.
+    Roboflow(&'a Path),
+    /// A `data.yaml`.
+    Yolo(PathBuf),
+    /// The folder that holds `Annotations`.
+    Voc(PathBuf),
+    /// A folder that must be Penn-Fudan's.
+    PennFudan(&'a Path),
+}
+
+impl<'a> Objects<'a> {
+    /// Error: an instances file without its images, a folder of several data sets.
+    fn named(source: &'a str) -> Result<Self> {
+        if let Some(rest) = drawn(source) {
+            return Ok(Objects::Drawn(rest));
+        }
+        let (lower, path) = (source.to_ascii_lowercase(), Path::new(source));
+        if let Some(at) = lower.rfind(".json:") {
+            return Ok(Objects::Coco(Path::new(&source[..at + 5]), Path::new(&source[at + 6..])));
+        }
+        if lower.ends_with(".json") {
+            let error = Error::input("the folder of its images is missing").in_file(source);
+            return Err(error.remedy(format!("write {source}:IMAGES")));
+        }
+        if lower.ends_with(".yaml") || lower.ends_with(".yml") {
+            return Ok(Objects::Yolo(path.into()));
+        }
+        if PennFudan::is_at(path) {
+            return Ok(Objects::PennFudan(path));
+        }
+        if is_roboflow(path) {
+            return Ok(Objects::Roboflow(path));
+        }
+        if let Some(yaml) = yolo::described_by(path)? {
+            return Ok(Objects::Yolo(yaml));
+        }
+        Ok(voc::folder(path).map_or(Objects::PennFudan(path), Objects::Voc))
+    }
+
+    /// As images with annotations, where it is written as such.
+    fn annotated(&self, reading: Reading) -> Result<Option<Coco>> {
+        match self {
+            Objects::Coco(annotations, images) => Coco::open(annotations, images, reading),
+            Objects::Roboflow(folder) => Coco::open_roboflow(folder, reading),
+            Objects::Yolo(file) => yolo::open(file, reading),
+            Objects::Voc(folder) => voc::open(folder, reading),
+            Objects::Drawn(_) | Objects::PennFudan(_) => return Ok(None),
+        }
+        .map(Some)
+    }
+}
+
+/// Whether a source is one of objects in boxes, and not of images with a class each. What is named wrongly
+/// but cannot be the other is one, too.
+pub fn is_of_objects(source: &str) -> bool {
+    match Objects::named(source) {
+        Ok(Objects::PennFudan(path)) => PennFudan::is_at(path),
+        Ok(Objects::Drawn(_)) => false,
+        Ok(_) | Err(_) => true,
+    }
+}
+
+/// What [`open_detection`] takes.
+pub const OBJECTS: &str = "PennFudanPed's folder, ANNOTATIONS.json:IMAGES, a YOLO data set's data.yaml, or the \
+                           folder of one in Pascal VOC's or Roboflow's form";
+
+/// Opens a data set: PennFudanPed's folder, `ANNOTATIONS.json:IMAGES` in COCO's instances format, Roboflow's
+/// folders of such, a YOLO data set's `data.yaml` or its folder, a folder in Pascal VOC's form, or
 /// `synthetic`, the drawn [`Scenes`]: always the same 250 of 320 x 240 pixels (`synthetic:N` or
 /// `synthetic:N:WIDTHxHEIGHT` for others). `reading` says how faults are taken.
 pub fn open_detection(source: &str, reading: Reading) -> Result<Arc<dyn DetectionDataset>> {
-    if let Some(rest) = drawn(source) {
-        return Ok(Arc::new(scenes(rest)?));
+    let named = Objects::named(source)?;
+    if let Some(data) = named.annotated(reading)? {
+        return Ok(Arc::new(data));
     }
-    if let Some(at) = source.to_ascii_lowercase().rfind(".json:") {
-        let (annotations, images) = (&source[..at + 5], &source[at + 6..]);
-        return Ok(Arc::new(Coco::open(Path::new(annotations), Path::new(images), reading)?));
+    match named {
+        Objects::Drawn(rest) => Ok(Arc::new(scenes(rest)?)),
+        _ => {
+            let path = Path::new(source);
+            let other = |e: Error| {
+                if PennFudan::is_at(path) { e } else { looks::instead_of_data(e, path, OBJECTS) }
+            };
+            Ok(Arc::new(PennFudan::open(path, reading).map_err(other)?))
+        }
     }
-    if source.to_ascii_lowercase().ends_with(".json") {
-        let error = Error::input("the folder of its images is missing").in_file(source);
-        return Err(error.remedy(format!("write {source}:IMAGES")));
-    }
-    let path = Path::new(source);
-    let expected = "PennFudanPed's folder or ANNOTATIONS.json:IMAGES";
-    let other = |e: Error| {
-        if path.join("PNGImages").is_dir() { e } else { looks::instead_of_data(e, path, expected) }
-    };
-    Ok(Arc::new(PennFudan::open(path, reading).map_err(other)?))
+}
+
+/// The annotated images that a source names, where it is written as such; see [`open_detection`].
+pub fn open_annotated(source: &str, reading: Reading) -> Result<Coco> {
+    let told = || Error::input("has no annotations that results are compared with").in_file(source);
+    Objects::named(source)?.annotated(reading)?.ok_or_else(|| told().remedy("name ANNOTATIONS.json"))
 }
 
 /// What follows `synthetic` in the name of a drawn data set, where there is no file of that name.

@@ -40,6 +40,11 @@ struct Entry {
 const REMEDY: &str = "give PennFudanPed's folder, or ANNOTATIONS.json:IMAGES in COCO's format";
 
 impl PennFudan {
+    /// Whether a folder is its folder, or the one above it.
+    pub fn is_at(folder: &Path) -> bool {
+        folder.join("PNGImages").is_dir() || folder.join("PennFudanPed").join("PNGImages").is_dir()
+    }
+
     /// Opens the folder that has `PNGImages` and `PedMasks`, or the one above it. Errors: it has not, there
     /// is no image, and what [`Faults`] refuse: images without a mask or that cannot be read, masks that are
     /// none, no pedestrian.

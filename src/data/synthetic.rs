@@ -74,6 +74,17 @@ impl Images for SyntheticShapes {
     fn checksum(&self) -> Result<String> {
         Ok(format!("synthetic-v2:{}:{}", self.seed, self.len))
     }
+
+    fn part(&self, split: &str) -> Option<Vec<usize>> {
+        let total: usize = SPLIT.iter().sum();
+        let (train, val) = (self.len * SPLIT[0] / total, self.len * (SPLIT[0] + SPLIT[1]) / total);
+        match split {
+            "train" => Some((0..train).collect()),
+            "val" => Some((train..val).collect()),
+            "test" => Some((val..self.len).collect()),
+            _ => None,
+        }
+    }
 }
 
 impl Dataset for SyntheticShapes {
@@ -92,17 +103,6 @@ impl Dataset for SyntheticShapes {
 
     fn image(&self, i: usize) -> Result<Image> {
         Ok(draw(self.label(i), &mut self.rng.at(i as u64)))
-    }
-
-    fn part(&self, split: &str) -> Option<Vec<usize>> {
-        let total: usize = SPLIT.iter().sum();
-        let (train, val) = (self.len * SPLIT[0] / total, self.len * (SPLIT[0] + SPLIT[1]) / total);
-        match split {
-            "train" => Some((0..train).collect()),
-            "val" => Some((train..val).collect()),
-            "test" => Some((val..self.len).collect()),
-            _ => None,
-        }
     }
 }
 

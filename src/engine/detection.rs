@@ -83,13 +83,21 @@ pub struct Plan {
     /// What products and convolutions read.
     #[serde(default, with = "super::named_precision")]
     pub precision: Precision,
+    /// Whether images are mirrored at random.
+    #[serde(default = "mirrored")]
+    pub flip: bool,
+}
+
+/// As the runs of versions were that could not do without.
+fn mirrored() -> bool {
+    true
 }
 
 impl Default for Plan {
     /// That of torchvision's tutorial.
     fn default() -> Self {
         let (recipe, decay, precision) = (Recipe::FineTuning, Decay::default(), Precision::F32);
-        Plan { epochs: 10, batch: 2, lr: 0.005, recipe, decay, seed: 1234, precision }
+        Plan { epochs: 10, batch: 2, lr: 0.005, recipe, decay, seed: 1234, precision, flip: true }
     }
 }
 
@@ -263,7 +271,8 @@ pub struct Detection {
 impl Detection {
     /// Masks are loaded where `masks` says so.
     pub fn new(plan: Plan, train: Annotated, test: Annotated, masks: bool) -> Self {
-        let loader = Loader::training(train, Mirrored { masks }, plan.batch, &Rng::seed(plan.seed));
+        let loader =
+            Loader::training(train, Mirrored { masks, flip: plan.flip }, plan.batch, &Rng::seed(plan.seed));
         Detection { plan, loader, test }
     }
 

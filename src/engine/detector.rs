@@ -2,14 +2,15 @@
 
 use super::curves;
 use super::detection::{Detection, Judgement, LOSSES, Plan, Score, judge, shown};
+use super::detector_data::Sources;
 use super::detector_model::metadata;
 use super::files::{Files, Weights};
 use super::found::{class, objects, picture};
 use super::resume::checkpoint_error;
 use super::trainer::{PositionOf, Trainer};
+use crate::data::Reading;
 use crate::data::coco::json::results_to_json;
 use crate::data::detection::{Annotated, DetectionDataset, Object, TestSplit};
-use crate::data::{Reading, Subset};
 use crate::error::{Error, Result};
 use crate::files::{self, exists};
 use crate::image::{Image, Overlay, picture_rows};
@@ -24,7 +25,6 @@ use gradus_models::detection::{BackboneKind, Config, Detector, NORM_EPS, norm_ep
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Images in a picture of a batch, and the longer side of each.
 const SHOWN: usize = 8;
@@ -53,6 +53,15 @@ pub struct Settings {
     pub classes: Vec<Category>,
     /// Which images are for testing.
     pub test_split: String,
+    /// Where other data to test on were; may move between resumptions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val: Option<String>,
+    /// Identifies them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_checksum: Option<String>,
+    /// The classes that are learned, where these are not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Vec<String>>,
     /// The file of the first weights; may move between resumptions.
     pub weights: Option<String>,
     /// Identifies it.
@@ -91,6 +100,9 @@ impl Settings {
             data_checksum: data.checksum()?,
             classes: data.classes().to_vec(),
             test_split: split.to_string(),
+            val: None,
+            val_checksum: None,
+            only: None,
             weights: weights.map(|w| files::name_of(w.path())),
             weights_sha256: sha256.map_err(checkpoint_error)?,
             weights_key: None,
@@ -101,9 +113,8 @@ impl Settings {
     }
 
     /// The images to train on and those to test on.
-    pub fn parts(&self, data: &Arc<dyn DetectionDataset>) -> Result<[Annotated; 2]> {
-        let (train, test) = self.test_split.parse::<TestSplit>()?.indices(&**data, self.plan.seed)?;
-        Ok([train, test].map(|indices| Subset::new(data.clone(), indices)))
+    pub fn parts(&self, sources: &Sources) -> Result<[Annotated; 2]> {
+        sources.parts(self.test_split.parse()?, self.plan.seed)
     }
 }
 
@@ -159,16 +170,16 @@ impl fmt::Display for Summary {
 pub fn train(
     settings: &Settings,
     weights: Option<&CheckpointFile>,
-    data: &Arc<dyn DetectionDataset>,
+    sources: &Sources,
     folder: &Path,
     existing: Existing,
 ) -> Result<Summary> {
-    let [train, test] = settings.parts(data)?;
+    let [train, test] = settings.parts(sources)?;
     must_have_objects(&train, &test)?;
     if settings.config.masks {
         let remedy = "add their masks, or train --model fasterrcnn, which needs none";
         let told = |e: Error| e.in_file(&settings.data).remedy(remedy);
-        data.without_mask(train.indices()).judge(Reading::default()).map_err(told)?;
+        sources.data.without_mask(train.indices(), &|_| true).judge(Reading::default()).map_err(told)?;
     }
     let mut run = Run::open(folder, settings, existing)?;
     let prepared = prepare(settings, weights, [train, test.clone()], &run, existing);
@@ -180,7 +191,7 @@ pub fn train(
     let judged = judge(&net, &settings.classes, &test, "best weights, test images")?;
     files::write_atomic(
         run.file("detections.json"),
-        results_to_json(&judged.detections, |id| data.image_name(id)).as_bytes(),
+        results_to_json(&judged.detections, |id| test.dataset().image_name(id)).as_bytes(),
     )?;
     for (name, picture) in curves::all(&judged) {
         picture.save_png(run.file(name))?;

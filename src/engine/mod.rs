@@ -8,6 +8,7 @@ pub mod culprit;
 pub mod curves;
 pub mod detection;
 pub mod detector;
+pub mod detector_data;
 pub mod detector_model;
 pub mod files;
 pub mod found;

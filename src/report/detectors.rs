@@ -10,6 +10,7 @@ use crate::numbers::number;
 use crate::run::Run;
 use crate::run::status::Status;
 use crate::shell::Typed;
+use gradus_models::detection::Config;
 use serde_json::Value;
 use std::path::Path;
 
@@ -183,21 +184,39 @@ fn command(settings: &Settings, side: &Side) -> Typed {
     if settings.plan.recipe == Recipe::FromScratch {
         return "gradus".into();
     }
-    let Settings { model, backbone, data, test_split, config, plan, .. } = settings;
+    let Settings { model, backbone, data, config, plan, .. } = settings;
     let Plan { epochs, batch, lr, seed, .. } = plan;
-    Typed::from("gradus train detector")
+    let command = Typed::from("gradus train detector")
         .option("--data", [data])
         .option("--model", [model])
         .option("--backbone", [backbone])
         .option("--weights", &settings.weights)
         .option("--epochs", [epochs])
         .option("--batch", [batch])
-        .option("--lr", [lr])
-        .option("--test-split", [test_split])
+        .option("--lr", [lr]);
+    others(command, settings)
         .option("--min-size", [config.min_size])
         .option("--max-size", [config.max_size])
         .switch("--freeze-bn", config.freeze_bn)
         .option("--trainable-layers", [config.trainable_layers])
         .option("--seed", [seed])
         .option("--out", [&side.run])
+}
+
+/// With the options of which images and classes, and those that are not what they are by default.
+fn others(command: Typed, settings: &Settings) -> Typed {
+    let Settings { config, plan, test_split, .. } = settings;
+    let defaults = Config::new(config.backbone, config.num_classes);
+    let other = |own: f64, default: f64| (own != default).then_some(own);
+    let anchors = || config.anchor_sizes.iter().flatten().map(usize::to_string).collect::<Vec<_>>().join(",");
+    let most = Some(config.box_detections_per_img).filter(|&most| most != defaults.box_detections_per_img);
+    command
+        .option("--val", &settings.val)
+        .option("--test-split", settings.val.is_none().then_some(test_split))
+        .option("--classes", settings.only.as_ref().map(|only| only.join(",")))
+        .flag("--no-flip", !plan.flip)
+        .option("--anchors", (config.anchor_sizes != defaults.anchor_sizes).then(anchors))
+        .option("--max-detections", most)
+        .option("--score-threshold", other(config.box_score_thresh, defaults.box_score_thresh))
+        .option("--nms-threshold", other(config.box_nms_thresh, defaults.box_nms_thresh))
 }

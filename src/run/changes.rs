@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// Settings that may change. The checksums of data and weights may not.
-const CHANGEABLE: [&str; 8] = ["epochs", "lr", "one_cycle", "decay", "data", "weights", ISA, VERSION];
+const CHANGEABLE: [&str; 9] = ["epochs", "lr", "one_cycle", "decay", "data", "val", "weights", ISA, VERSION];
 /// Of these, what says how a step is made, and nothing where none follows.
 const OF_STEPS: [&str; 5] = ["lr", "one_cycle", "decay", ISA, VERSION];
 /// What says nothing about the result.
@@ -104,6 +104,10 @@ fn refused(folder: &Path, name: &str, then: Option<&Value>, now: Option<&Value>)
             "was begun with other data: since then files came, went, or were changed".to_string(),
             format!("{own} --data SRC goes on where SRC holds the same data; choose another --out for these"),
         ),
+        "val_checksum" => (
+            "was begun with other data to test on".to_string(),
+            format!("{own} --val SRC goes on where SRC holds the same data; choose another --out for these"),
+        ),
         "weights_sha256" => (
             "was begun with other first weights".to_string(),
             format!("{own} --weights FILE goes on where FILE is the same; choose another --out for these"),
@@ -136,7 +140,7 @@ type Difference<'a> = (String, Option<&'a Value>, Option<&'a Value>);
 fn difference<'a>(then: &'a Map<String, Value>, now: &'a Map<String, Value>) -> Option<Difference<'a>> {
     let differs =
         |name: &&str| !FREE.contains(name) && !CHANGEABLE.contains(name) && then.get(*name) != now.get(*name);
-    let first = ["data_checksum", "weights_sha256"].into_iter();
+    let first = ["data_checksum", "val_checksum", "weights_sha256"].into_iter();
     let name = first.chain(then.keys().chain(now.keys()).map(String::as_str)).find(differs)?;
     match (then.get(name), now.get(name)) {
         (Some(Value::Object(then)), Some(Value::Object(now))) => {

@@ -91,9 +91,9 @@ const ONE_FILE: Remedy =
     Remedy::Weights("load all its parts in Python and save one file: torch.save(weights, \"weights.pth\")");
 const AS_PNG: Remedy =
     Remedy::Data("write its images as PNG files, one folder a class, and name the folder above them");
-/// Annotations in Pascal VOC's or in YOLO's form.
-const TO_COCO: Remedy =
-    Remedy::Data("convert the annotations to COCO's instances format, and name ANNOTATIONS.json:IMAGES");
+/// Data that detectors learn from.
+const VOC: Remedy = Remedy::Data("name the folder that holds its Annotations to `gradus train detector`");
+const YOLO: Remedy = Remedy::Data("name its data.yaml to `gradus train detector`");
 
 /// Beginnings of images and drawings. The longest of a kind stand first, here and below.
 const IMAGES: [(&[u8], Kind, &str); 11] = [
@@ -135,10 +135,10 @@ const SIGNATURES: [(&[u8], &str, Remedy); 25] = [
     (b"<!DOCTYPE", "a web page, perhaps a failed download", FETCH),
     (b"<!doctype", "a web page, perhaps a failed download", FETCH),
     (b"<html", "a web page, perhaps a failed download", FETCH),
-    (b"<annotation", "a Pascal VOC annotation", TO_COCO),
+    (b"<annotation", "a Pascal VOC annotation", VOC),
     (b"<?xml", "an XML text", NONE),
     (b"<", "a text of XML or HTML, perhaps a failed download", NONE),
-    (b"names:", "a YOLO data set's data.yaml", TO_COCO),
+    (b"names:", "a YOLO data set's data.yaml", YOLO),
     (b"\x80\x02", "a Python pickle", NONE),
     (b"\x80\x04", "a Python pickle", NONE),
 ];
@@ -222,6 +222,7 @@ pub fn is_picture(name: &str) -> bool {
 /// `kind` is "a zip archive" and the like.
 pub fn members(kind: &str, names: &[String]) -> Option<Looks> {
     const BINARY: Remedy = Remedy::Data("take the binary version: `gradus fetch cifar10`");
+    const ROBOFLOW: Remedy = Remedy::Data("name the folder above its train to `gradus train detector`");
     const INSTANCES: Remedy = Remedy::Data("name its ANNOTATIONS.json:IMAGES");
     let file = |name: &String| name.rsplit('/').next().unwrap_or_default().to_owned();
     let within = |name: &String, folder: &str| name.split('/').rev().skip(1).any(|part| part == folder);
@@ -246,14 +247,15 @@ pub fn members(kind: &str, names: &[String]) -> Option<Looks> {
             Looks::new(of("idx files, as MNIST is in"), AS_PNG)
         }
         () if any(&|name| within(name, "Annotations") && name.ends_with(".xml")) => {
-            Looks::new("a data set in Pascal VOC's form", TO_COCO)
+            Looks::new("a data set in Pascal VOC's form", VOC)
         }
         () if is(&["data.yaml", "dataset.yaml"])
             || any(&|name| within(name, "labels") && name.ends_with(".txt")) =>
         {
-            Looks::new("a data set in YOLO's form", TO_COCO)
+            Looks::new("a data set in YOLO's form", YOLO)
         }
-        () if is(&["_annotations.coco.json"]) || any(&|name| file(name).starts_with("instances_")) => {
+        () if is(&["_annotations.coco.json"]) => Looks::new("a data set in COCO's format", ROBOFLOW),
+        () if any(&|name| file(name).starts_with("instances_")) => {
             Looks::new("a data set in COCO's format", INSTANCES)
         }
         () if is(&["data.pkl"]) => Looks::new("a PyTorch checkpoint", NONE),

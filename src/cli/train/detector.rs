@@ -2,10 +2,11 @@
 
 use super::options::{Changes, Output, factor, moved, must_descend, source};
 use crate::cli::options::{Global, ReadingArgs, count, pick};
+use crate::data::Reading;
 use crate::data::detection::{self, TestSplit};
-use crate::data::open_detection;
 use crate::engine::detection::{Decay, Plan};
 use crate::engine::detector::{self, Settings};
+use crate::engine::detector_data::Sources;
 use crate::engine::files::Files;
 use crate::engine::resume::checkpoint_error;
 use crate::engine::weights::Key;
@@ -36,6 +37,8 @@ enum Model {
   gradus train detector --data data/PennFudanPed --backbone mobilenet-v2 --weights data/mobilenet_v2-b0353104.pth
   gradus train detector --data synthetic --backbone resnet18-fpn --min-size 240 --max-size 320 --epochs 2
   gradus train detector --data instances.json:images --model maskrcnn --test-split every:5
+  gradus train detector --data data.yaml --classes person,car --no-flip      a YOLO data set, of it two classes
+  gradus train detector --data VOCdevkit/VOC2007 --val VOCdevkit/VOC2012
 
 The run's folder then holds args.json, log.jsonl, results.csv, results.png, TensorBoard's events, weights/, state/,
 PR_curve.png, F1_curve.png, detections.json and pictures of what the network saw and found.")]
@@ -46,9 +49,16 @@ pub struct DetectorArgs {
     /// What sees the images [default: resnet50-fpn]
     #[arg(long, value_parser = backbone())]
     backbone: Option<BackboneKind>,
-    /// PennFudanPed's folder, ANNOTATIONS.json:IMAGES in COCO's instances format, or synthetic
+    /// ANNOTATIONS.json:IMAGES in COCO's instances format, a YOLO data set's data.yaml, the folder of one in
+    /// Pascal VOC's or Roboflow's form, PennFudanPed's folder, or synthetic
     #[arg(long, value_name = "SRC", required_unless_present = "resume")]
     data: Option<String>,
+    /// Other data, to test on after each epoch, whose classes are called as those of --data are
+    #[arg(long, value_name = "SRC", conflicts_with = "test_split")]
+    val: Option<String>,
+    /// Learn these classes alone, by their names; objects of others count as background
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    classes: Option<Vec<String>>,
     /// First weights: a detector's, whose predictors are replaced where it tells other classes apart, or the
     /// backbone's from ImageNet; .pth or .safetensors
     #[arg(long, value_name = "FILE")]
@@ -76,8 +86,8 @@ pub struct DetectorArgs {
     /// ... or their longer side so many [default: 1333]
     #[arg(long, value_name = "PIXELS", value_parser = count)]
     max_size: Option<usize>,
-    /// The images to test on: random:50 (drawn by the seed), every:5 (each fifth by name) or last:50
-    /// [default: random:50]
+    /// The images to test on: random:50 (drawn by the seed), every:5 (each fifth by name), last:50, or own
+    /// (those that the data mark) [default: own where data do, else random:50, of few images a third]
     #[arg(long, value_name = "RULE")]
     test_split: Option<TestSplit>,
     /// Whether the backbone's batch norm stays as it is [default: with weights true under a pyramid, else
@@ -87,6 +97,22 @@ pub struct DetectorArgs {
     /// How many of the backbone's last stages are trained [default: with weights 3 under a pyramid, else all]
     #[arg(long, value_name = "N")]
     trainable_layers: Option<usize>,
+    /// Do not mirror images: where left and right mean something
+    #[arg(long)]
+    no_flip: bool,
+    /// The anchors' sides in pixels of the scaled image: one for each level of a pyramid, any number without
+    /// one [default: 32,64,128,256,512]
+    #[arg(long, value_name = "PIXELS", value_delimiter = ',', value_parser = count)]
+    anchors: Option<Vec<usize>>,
+    /// The most objects that are found in an image [default: 100]
+    #[arg(long, value_name = "N", value_parser = count)]
+    max_detections: Option<usize>,
+    /// What is less sure than this is not found [default: 0.05]
+    #[arg(long, value_name = "SCORE", value_parser = factor)]
+    score_threshold: Option<f64>,
+    /// Of what is found in a class no two overlap more than this (IoU) [default: 0.5]
+    #[arg(long, value_name = "IOU", value_parser = factor)]
+    nms_threshold: Option<f64>,
     #[command(flatten)]
     faults: ReadingArgs,
     #[command(flatten)]
@@ -103,8 +129,8 @@ impl DetectorArgs {
     /// Those of a run that goes on.
     pub(super) fn resuming(changes: &Changes, output: Output) -> Self {
         let &Changes { epochs, lr, lr_step, lr_gamma, .. } = changes;
-        let (data, weights) = (changes.data.clone(), changes.weights.clone());
-        DetectorArgs { data, weights, epochs, lr, lr_step, lr_gamma, output, ..Self::default() }
+        let (data, val, weights) = (changes.data.clone(), changes.val.clone(), changes.weights.clone());
+        DetectorArgs { data, val, weights, epochs, lr, lr_step, lr_gamma, output, ..Self::default() }
     }
 
     pub(super) fn run(&self, global: &Global) -> Result<()> {
@@ -115,8 +141,8 @@ impl DetectorArgs {
         must_descend(plan.lr, "0.005")?;
         let reading = self.faults.of_run(begun.map(|b| b.reading));
         let source = source(&self.data, begun.map(|b| b.data.as_str()))?;
-        let data = open_detection(source, reading)
-            .map_err(|e| moved(e, self.data.as_ref(), source, "--data", &folder))?;
+        let sources = self.sources(source, reading, begun, &folder)?;
+        let data = &*sources.data;
         // The state of a run that goes on holds all that its first weights were for.
         let kept = match begun.filter(|_| self.weights.is_none()) {
             Some(begun) => Files::of(&folder).have_state()?.then_some(begun),
@@ -128,32 +154,69 @@ impl DetectorArgs {
             return Err(looks::instead(error, folder, "a weights file"));
         }
         let config = self.config(data.classes().len() + 1, weights.is_none(), begun.map(|b| &b.config))?;
-        let split = begun.map(|b| b.test_split.parse()).transpose()?;
-        let split = pick(self.test_split, split, TestSplit::Random(50));
+        let split = self.split(&sources, begun)?;
         let open = |own: &Path| {
             let told = |e| moved(e, self.weights.as_ref(), &own.to_string_lossy(), "--weights", &folder);
             CheckpointFile::open(own).map_err(checkpoint_error).map_err(told)
         };
         let file = weights.as_deref().filter(|_| kept.is_none()).map(open).transpose()?;
-        let settings = Settings::new(config, source, &*data, split, file.as_ref(), plan)?;
+        let settings = Settings::new(config, source, data, split, file.as_ref(), plan)?;
         let (weights, weights_sha256) = match kept {
             Some(begun) => (begun.weights.clone(), begun.weights_sha256.clone()),
             None => (settings.weights, settings.weights_sha256),
         };
         let weights_key = self.key.key.clone().or_else(|| begun?.weights_key.clone());
-        let settings = Settings { weights, weights_sha256, weights_key, reading, ..settings };
-        let [train, test] = settings.parts(&data)?;
-        let parts = [("train", train.indices()), ("test", test.indices())];
-        say!("{}", detection::describe(&*data, source, &parts));
+        let val = self.val.clone().or_else(|| begun?.val.clone());
+        let val_checksum = sources.val.as_ref().map(|val| val.checksum()).transpose()?;
+        let only = self.classes.is_some() || begun.is_some_and(|b| b.only.is_some());
+        let only = only.then(|| data.classes().iter().map(|c| c.name.clone()).collect());
+        let settings =
+            Settings { weights, weights_sha256, weights_key, val, val_checksum, only, reading, ..settings };
+        let [train, test] = settings.parts(&sources)?;
+        say!("{}", detection::describe_parts(source, &train, settings.val.as_deref(), &test));
         test.try_images()?;
-        let summary = detector::train(&settings, file.as_ref(), &data, &folder, self.output.existing())?;
+        let summary = detector::train(&settings, file.as_ref(), &sources, &folder, self.output.existing())?;
         global.print(&summary)?;
         let next = [
             format!("gradus detect {} photo.jpg", summary.run),
-            format!("gradus evaluate {} --data {source}", summary.run),
+            format!("gradus evaluate {} --data {}", summary.run, settings.val.as_deref().unwrap_or(source)),
             format!("gradus watch {}", summary.run),
         ];
         self.output.done(&folder, &next)
+    }
+
+    /// What is learned from and tested on, as given or as the run that goes on has it.
+    fn sources(
+        &self,
+        source: &str,
+        reading: Reading,
+        begun: Option<&Settings>,
+        folder: &Path,
+    ) -> Result<Sources> {
+        let own = begun.and_then(|b| b.val.as_deref());
+        let val = self.val.as_deref().or(own);
+        let only = self.classes.as_deref().or_else(|| begun?.only.as_deref());
+        Sources::open(source, val, only, reading).map_err(|e| match val {
+            // Of the two the one that is not there has moved.
+            Some(val) if !Path::new(val).exists() && Path::new(source).exists() => {
+                moved(e, self.val.as_ref(), val, "--val", folder)
+            }
+            _ => moved(e, self.data.as_ref(), source, "--data", folder),
+        })
+    }
+
+    /// Which images are tested on, said where nobody has chosen them.
+    fn split(&self, sources: &Sources, begun: Option<&Settings>) -> Result<TestSplit> {
+        let begun: Option<TestSplit> = begun.map(|b| b.test_split.parse()).transpose()?;
+        let default = match sources.val {
+            Some(_) => TestSplit::Own,
+            None => TestSplit::of(&*sources.data),
+        };
+        if let (None, None, TestSplit::Random(k @ ..50)) = (self.test_split, begun, default) {
+            let n = sources.data.len();
+            say!("of {n} images a third, {k}, are tested on: --test-split random:K takes others");
+        }
+        Ok(pick(self.test_split, begun, default))
     }
 
     fn plan(&self, global: &Global, begun: Option<&Settings>) -> Plan {
@@ -169,6 +232,7 @@ impl DetectorArgs {
             },
             seed: global.seed_of(begun.map(|b| b.plan.seed)),
             precision: global.precision_of(begun.map(|b| b.plan.precision)),
+            flip: own.flip && !self.no_flip,
         }
     }
 
@@ -191,6 +255,10 @@ impl DetectorArgs {
             trainable_layers: self.trainable_layers.unwrap_or(defaults.trainable_layers),
             min_size: self.min_size.unwrap_or(defaults.min_size),
             max_size: self.max_size.unwrap_or(defaults.max_size),
+            anchor_sizes: self.anchors(kind, &defaults)?,
+            box_detections_per_img: self.max_detections.unwrap_or(defaults.box_detections_per_img),
+            box_score_thresh: self.score_threshold.unwrap_or(defaults.box_score_thresh),
+            box_nms_thresh: self.nms_threshold.unwrap_or(defaults.box_nms_thresh),
             ..defaults
         };
         if config.trainable_layers > stages {
@@ -204,5 +272,19 @@ impl DetectorArgs {
         // What is read from the run's folder later is held to the same.
         config.check().map_err(|what| Error::input(what).remedy("choose another size"))?;
         Ok(config)
+    }
+
+    /// The anchors' sides, level by level.
+    fn anchors(&self, kind: BackboneKind, defaults: &Config) -> Result<Vec<Vec<usize>>> {
+        let levels = defaults.anchor_sizes.len();
+        match &self.anchors {
+            None => Ok(defaults.anchor_sizes.clone()),
+            Some(sizes) if levels == 1 => Ok(vec![sizes.clone()]),
+            Some(sizes) if sizes.len() == levels => Ok(sizes.iter().map(|&size| vec![size]).collect()),
+            Some(sizes) => {
+                let what = format!("--anchors names {} sizes, and {kind} has {levels} levels", sizes.len());
+                Err(Error::input(what).remedy("name one for each, such as 16,32,64,128,256"))
+            }
+        }
     }
 }

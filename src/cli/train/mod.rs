@@ -66,6 +66,7 @@ impl Changes {
             |what: &str| Err(Error::input(format!("{what} says nothing to a run of {task}")).in_file(folder));
         match task.as_str() {
             "alexnet" if self.weights.is_some() => foreign("--weights"),
+            "alexnet" if self.val.is_some() => foreign("--val"),
             "alexnet" if self.lr_step.is_some() || self.lr_gamma.is_some() => {
                 foreign("--lr-step or --lr-gamma")
             }

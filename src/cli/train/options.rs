@@ -17,6 +17,9 @@ pub(super) struct Changes {
     /// Where its data are now
     #[arg(long, value_name = "SRC", requires = "resume")]
     pub data: Option<String>,
+    /// Where its other data to test on are now, of a detector
+    #[arg(long, value_name = "SRC", requires = "resume")]
+    pub val: Option<String>,
     /// Where its first weights are now, of a detector
     #[arg(long, value_name = "FILE", requires = "resume")]
     pub weights: Option<PathBuf>,

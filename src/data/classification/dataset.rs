@@ -23,11 +23,6 @@ pub trait Dataset: Images {
 
     /// Image i as 8-bit RGB. A file that cannot be decoded is an error that names it.
     fn image(&self, i: usize) -> Result<Image>;
-
-    /// The images that it marks as `train`, `val` or `test`; none where it leaves that to its user.
-    fn part(&self, _split: &str) -> Option<Vec<usize>> {
-        None
-    }
 }
 
 /// Some labelled images.

@@ -19,7 +19,8 @@ const SLACK: f64 = 0.5;
 /// Adds the faults of the whole, mends what can be mended and takes out what is left out.
 pub(super) fn check(data: &mut Coco, reading: Reading) {
     files(data, reading);
-    if !units(data) {
+    // Other forms have other units, which their readers look at.
+    if !data.form.is_json() || !units(data) {
         boxes(data);
     }
     whole(data);
@@ -48,7 +49,7 @@ fn files(data: &mut Coco, reading: Reading) {
     let mut left_out = Vec::new();
     let mut infos = std::mem::take(&mut data.images);
     for (info, found) in infos.iter_mut().zip(looks) {
-        let name = format!("image {} ({})", info.id, info.file_name);
+        let name = data.image_named(info);
         match found {
             Ok(header) => size(data, info, header, &name),
             Err((what, why)) => {
@@ -71,7 +72,8 @@ fn files(data: &mut Coco, reading: Reading) {
 /// What an image's file says of it, or what is wrong with it, as a kind and a reason.
 fn look(data: &Coco, info: &ImageInfo, reading: Reading) -> Result<Header, (String, String)> {
     let inside = |c| matches!(c, Component::Normal(_) | Component::CurDir);
-    if info.file_name.is_empty() || !Path::new(&info.file_name).components().all(inside) {
+    let foreign = data.form.is_json();
+    if foreign && (info.file_name.is_empty() || !Path::new(&info.file_name).components().all(inside)) {
         return Err(("images' `file_name` must name a file in the images' folder".into(), String::new()));
     }
     let path = data.path(info);
@@ -94,6 +96,10 @@ fn look(data: &Coco, info: &ImageInfo, reading: Reading) -> Result<Header, (Stri
 
 /// Holds the file's size against the entry's.
 fn size(data: &mut Coco, info: &mut ImageInfo, header: Header, name: &str) {
+    if data.form.upright() {
+        info.size = Some(header.upright_size().map(|v| v as u64));
+        return;
+    }
     let stored = [header.width as u64, header.height as u64];
     let upright = header.upright_size().map(|v| v as u64);
     let size = info.size.unwrap_or_else(|| {
@@ -116,9 +122,9 @@ fn size(data: &mut Coco, info: &mut ImageInfo, header: Header, name: &str) {
     }
 }
 
-fn named(a: &Annotation, info: &ImageInfo) -> String {
+fn named(data: &Coco, a: &Annotation, info: &ImageInfo) -> String {
     let [x, y, w, h] = a.bbox;
-    format!("annotation {} (image {}, {}) [{x}, {y}, {w}, {h}]", a.id, a.image, info.file_name)
+    format!("{} [{x}, {y}, {w}, {h}]", data.place(a, info))
 }
 
 /// The boxes with their image and its columns and rows.
@@ -144,7 +150,7 @@ fn units(data: &mut Coco) -> bool {
     };
     let named = |is: &dyn Fn([f64; 4], [f64; 2]) -> bool| -> Vec<String> {
         let found = placed(data).filter(|&(a, _, size)| is(a.bbox, size));
-        found.map(|(a, info, _)| named(a, info)).collect()
+        found.map(|(a, info, _)| named(data, a, info)).collect()
     };
     let parts = "boxes are in parts of the image (0 to 1), where x, y, width, height in pixels are wanted";
     let kinds = [
@@ -163,7 +169,7 @@ fn boxes(data: &mut Coco) {
     let mut found: Vec<(&str, Outcome, String)> = Vec::new();
     for (a, info, size) in placed(data) {
         let [x1, y1, x2, y2] = clamp(a.bbox, size[0] as f32, size[1] as f32);
-        let mut add = |what, outcome| found.push((what, outcome, named(a, info)));
+        let mut add = |what, outcome| found.push((what, outcome, named(data, a, info)));
         if a.bbox[2] <= 0.0 || a.bbox[3] <= 0.0 {
             add("boxes have no width or no height, and are not learned", LeftOut);
         } else if is_empty([x1, y1, x2, y2]) {
@@ -183,7 +189,7 @@ fn boxes(data: &mut Coco) {
 /// Masks that do not fit their image are left out; those without a pixel are noted.
 fn masks(data: &mut Coco) {
     let draw = |(a, info, [w, h]): (&Annotation, &ImageInfo, [f64; 2])| {
-        let place = || format!("annotation {} (image {}, {})", a.id, a.image, info.file_name);
+        let place = || data.place(a, info);
         match a.segmentation.mask(h as u64, w as u64) {
             Err(e) => Some((true, format!("{}: {e}", place()))),
             Ok(Some(mask)) if mask.area() == 0 => Some((false, place())),
@@ -207,16 +213,17 @@ fn whole(data: &mut Coco) {
     let crowd = data.objects.iter().filter(|a| a.crowd).count();
     let learned = data.images.iter().flat_map(|i| data.learned(i)).filter(|(a, _)| !a.crowd).count();
     let n = data.objects.len();
+    let [images, classes, objects] = data.form.lists();
     let mut lack = |what: String| data.faults.add(Faults::MISSING, Refused, what);
     if data.images.is_empty() {
-        lack("an image (the list `images` has none that can be read)".into());
+        lack(format!("an image ({images} has none that can be read)"));
     }
     if data.classes.is_empty() {
-        lack("a category (the list `categories` is empty)".into());
+        lack(format!("a category ({classes} is empty)"));
     }
     if learned == 0 {
         let why = match n {
-            0 => "the list `annotations` has none of these images".to_string(),
+            0 => format!("{objects} has none of these images"),
             _ => format!(
                 "of the objects ({n}) crowd regions are {crowd}, and without a box in their image are {}",
                 n - crowd

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use super::form::Form;
 use super::json::{Annotation, ImageInfo, Instances, Segmentation};
 use crate::data::description::{Faults, Outcome, counted, skippable};
 use crate::data::detection::{DetectionDataset, ImageName, Object, Sample};
@@ -11,19 +12,24 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::metrics::coco::{Category, GroundTruth};
 
-/// An instances file and the folder of its images.
+/// An instances file and the folder of its images, or what was written in another [`Form`] and means the
+/// same.
 ///
 /// Labels are 1, 2, ... by ascending category id. Images are sorted by id, and those without objects are
 /// kept. An object whose box has no area inside of its image is left out of learning, as in torchvision's
 /// references, but stays one that should be found, as in pycocotools.
 #[derive(Clone, Debug)]
 pub struct Coco {
+    pub(super) form: Form,
     pub(super) annotations: PathBuf,
     pub(super) folder: PathBuf,
     pub(super) images: Vec<ImageInfo>,
     pub(super) classes: Vec<Category>,
     /// The objects, sorted by image.
     pub(super) objects: Vec<Annotation>,
+    /// Its own parts by their names, each with the ascending ids of its images.
+    pub(super) parts: Vec<(&'static str, Vec<i64>)>,
+    pub(super) notes: Vec<String>,
     pub(super) faults: Faults,
     /// Of the annotations, and of the images that are left out.
     pub(super) checksum: u32,
@@ -32,6 +38,35 @@ pub struct Coco {
 impl Coco {
     pub(super) fn path(&self, image: &ImageInfo) -> PathBuf {
         self.folder.join(&image.file_name)
+    }
+
+    /// Where an object stands: "annotation 5 (image 9, a.png)", "labels/a.txt, line 3".
+    pub(super) fn place(&self, a: &Annotation, image: &ImageInfo) -> String {
+        match &self.form {
+            Form::Coco | Form::Roboflow => {
+                format!("annotation {} (image {}, {})", a.id, a.image, image.file_name)
+            }
+            Form::Yolo(places) => places.of(a, "line"),
+            Form::Voc(places) => places.of(a, "object"),
+        }
+    }
+
+    /// What an image is called where something is wrong with it.
+    pub(super) fn image_named(&self, image: &ImageInfo) -> String {
+        match &self.form {
+            Form::Coco | Form::Roboflow => format!("image {} ({})", image.id, image.file_name),
+            Form::Yolo(_) | Form::Voc(_) => image.file_name.clone(),
+        }
+    }
+
+    /// Some of the images as an instances file.
+    pub fn instances(&self, indices: &[usize]) -> Instances {
+        let ids: HashSet<i64> = indices.iter().map(|&i| self.images[i].id).collect();
+        Instances {
+            images: self.images.iter().filter(|i| ids.contains(&i.id)).cloned().collect(),
+            categories: self.classes.clone(),
+            annotations: self.objects.iter().filter(|a| ids.contains(&a.image)).cloned().collect(),
+        }
     }
 
     pub(super) fn objects(&self, image: i64) -> &[Annotation] {
@@ -48,7 +83,8 @@ impl Coco {
     fn image(&self, i: usize) -> Result<Image> {
         let info = &self.images[i];
         let path = self.path(info);
-        let image = read(&path, info.size).map_err(skippable)?;
+        let size = info.size.filter(|_| !self.form.upright());
+        let image = read(&path, size).map_err(skippable)?;
         match info.size.filter(|&s| s != [image.width() as u64, image.height() as u64]) {
             Some([w, h]) => {
                 let what =
@@ -88,7 +124,7 @@ pub(super) fn is_empty([x1, y1, x2, y2]: [f32; 4]) -> bool {
 
 impl Images for Coco {
     fn kind(&self) -> String {
-        "COCO instances".into()
+        self.form.kind().into()
     }
 
     fn len(&self) -> usize {
@@ -106,6 +142,12 @@ impl Images for Coco {
         checksum(&files.collect::<Vec<_>>(), self.checksum)
     }
 
+    fn part(&self, split: &str) -> Option<Vec<usize>> {
+        let (_, ids) = self.parts.iter().find(|(name, _)| *name == split)?;
+        let own = |&i: &usize| ids.binary_search(&self.images[i].id).is_ok();
+        Some((0..self.len()).filter(own).collect())
+    }
+
     fn faults(&self) -> Faults {
         self.faults.clone()
     }
@@ -121,10 +163,8 @@ impl DetectionDataset for Coco {
         let image = self.image(i)?;
         let (w, h) = (image.width() as u64, image.height() as u64);
         let object = |(a, bbox): (&Annotation, [f32; 4])| {
-            let place = |e: Error| {
-                let what = format!("annotation {} (image {}, {}): {e}", a.id, a.image, info.file_name);
-                Error::input(what).in_file(&self.annotations)
-            };
+            let place =
+                |e: Error| Error::input(format!("{}: {e}", self.place(a, info))).in_file(&self.annotations);
             let mask = a.segmentation.mask(h, w).map_err(place)?;
             Ok(Object { bbox, label: self.label(a), area: a.area, crowd: a.crowd, mask })
         };
@@ -145,24 +185,26 @@ impl DetectionDataset for Coco {
             (crowd, counted(crowd, "crowd region (ignored)", "crowd regions (ignored)")),
             (bare, counted(bare, "object without a mask", "objects without a mask")),
         ];
-        notes.into_iter().filter(|(n, _)| *n > 0).map(|(_, note)| note).collect()
+        let counted = notes.into_iter().filter(|(n, _)| *n > 0).map(|(_, note)| note);
+        self.notes.iter().cloned().chain(counted).collect()
     }
 
+    /// Where ids are not the data's own, files say which image it is.
     fn image_name(&self, id: i64) -> ImageName {
         let info = self.images.binary_search_by_key(&id, |i| i.id).ok().map(|at| &self.images[at]);
+        let file = info.filter(|_| !matches!(self.form, Form::Coco)).map(|i| i.file_name.clone());
         match info.and_then(|i| i.text_id.clone()) {
-            Some(text) => ImageName { id: text.into(), file: None },
-            None => id.into(),
+            Some(text) => ImageName { id: text.into(), file },
+            None => ImageName { id: id.into(), file },
         }
     }
 
-    fn without_mask(&self, indices: &[usize]) -> Faults {
+    fn without_mask(&self, indices: &[usize], learned: &dyn Fn(usize) -> bool) -> Faults {
         let mut faults = Faults::default();
         for info in indices.iter().map(|&i| &self.images[i]) {
-            for (a, _) in self.learned(info).filter(|(a, _)| !a.crowd) {
+            for (a, _) in self.learned(info).filter(|(a, _)| !a.crowd && learned(self.label(a))) {
                 if let Segmentation::None = a.segmentation {
-                    let name = format!("annotation {} (image {}, {})", a.id, a.image, info.file_name);
-                    faults.add("objects have no mask", Outcome::Refused, name);
+                    faults.add("objects have no mask", Outcome::Refused, self.place(a, info));
                 }
             }
         }
@@ -172,12 +214,6 @@ impl DetectionDataset for Coco {
     /// From the annotations alone, so with their own numbers in full precision; sizes come from their
     /// entries.
     fn ground_truth(&self, indices: &[usize]) -> Result<GroundTruth> {
-        let ids: HashSet<i64> = indices.iter().map(|&i| self.images[i].id).collect();
-        let instances = Instances {
-            images: self.images.iter().filter(|i| ids.contains(&i.id)).cloned().collect(),
-            categories: self.classes.clone(),
-            annotations: self.objects.iter().filter(|a| ids.contains(&a.image)).cloned().collect(),
-        };
-        instances.ground_truth(true).map_err(|e| e.in_file(&self.annotations))
+        self.instances(indices).ground_truth(true).map_err(|e| e.in_file(&self.annotations))
     }
 }

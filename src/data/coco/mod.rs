@@ -10,13 +10,18 @@
 
 mod check;
 mod dataset;
+mod form;
 pub mod json;
 mod names;
 mod open;
 mod raw;
+mod roboflow;
 
 pub use dataset::{Coco, read};
+pub(in crate::data) use form::{Form, Places};
 pub use names::categories;
+pub(in crate::data) use open::Gathered;
+pub use roboflow::is_roboflow;
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::data::description::shortened;
+
 /// What is wrong with a field: what it must be, and the text that it has instead (empty where it is missing).
 #[derive(Debug)]
 pub(super) struct Wrong {
@@ -25,14 +27,6 @@ impl Wrong {
 
     fn new(field: &str, must: &str, text: &str) -> Self {
         Wrong { must: format!("`{field}` must be {must}"), has: shortened(text) }
-    }
-}
-
-/// The beginning of a text that may be very long.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{} ...", &text[..end]),
-        None => text.to_string(),
     }
 }
 

@@ -79,7 +79,8 @@ fn objects_become_boxes_labels_and_masks() {
     assert_eq!(sample.objects.iter().map(told).collect::<Vec<_>>(), want);
     // What is learned from has no regions of many.
     let all: Arc<dyn DetectionDataset> = Arc::new(data);
-    let learnt = Loader::evaluation(Subset::all(all), Mirrored { masks: false }, 2).batch(0, 0).unwrap();
+    let learnt =
+        Loader::evaluation(Subset::all(all), Mirrored { masks: false, flip: true }, 2).batch(0, 0).unwrap();
     assert_eq!(learnt.targets[1].labels, [2, 1]);
 }
 
@@ -282,8 +283,8 @@ fn a_data_set_of_crowd_regions_alone_is_refused() {
 #[test]
 fn objects_without_a_mask_refuse_the_learning_of_masks_alone() {
     let data = open(&folder(GOOD)).unwrap();
-    assert!(data.without_mask(&[0]).is_empty());
-    let error = data.without_mask(&[0, 1]).judge(Reading::default()).unwrap_err().to_string();
+    assert!(data.without_mask(&[0], &|_| true).is_empty());
+    let error = data.without_mask(&[0, 1], &|_| true).judge(Reading::default()).unwrap_err().to_string();
     assert_eq!(error, "objects have no mask (1): annotation 7 (image 9, a.png)");
     assert_eq!(data.notes(), ["1 crowd region (ignored)", "1 object without a mask"]);
 }

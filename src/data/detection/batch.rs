@@ -30,6 +30,8 @@ pub struct DetectionBatch {
 pub struct Mirrored {
     /// Are masks learned?
     pub masks: bool,
+    /// Are images mirrored at all? Not where left and right mean something.
+    pub flip: bool,
 }
 
 impl Collate for Mirrored {
@@ -51,7 +53,7 @@ impl Collate for Mirrored {
             sample.objects.retain(|o| !o.crowd);
             let named = |e: Error| e.in_file(data.name(i));
             let mut target = target(&sample, self.masks).map_err(named)?;
-            if rng.is_some_and(|rng| rng.at(i as u64).chance(0.5)) {
+            if self.flip && rng.is_some_and(|rng| rng.at(i as u64).chance(0.5)) {
                 sample.image = sample.image.flip_horizontal();
                 mirror(&mut target, sample.image.width());
             }
@@ -97,7 +99,7 @@ mod tests {
     fn loader(seed: u64, masks: bool) -> Loader<Mirrored> {
         let scenes: Arc<dyn DetectionDataset> = Arc::new(Scenes::new(3, 9, 64, 48));
         let some = Subset::new(scenes, (2..9).collect::<Vec<_>>());
-        Loader::training(some, Mirrored { masks }, 3, &Rng::seed(seed))
+        Loader::training(some, Mirrored { masks, flip: true }, 3, &Rng::seed(seed))
     }
 
     fn names(epoch: usize) -> Vec<String> {
@@ -146,6 +148,19 @@ mod tests {
             }
         }
         assert!(mirrored >= 7 && straight >= 7, "{mirrored} of {} are mirrored", mirrored + straight);
+    }
+
+    #[test]
+    fn without_mirroring_images_stay_as_they_are() {
+        let scenes: Arc<dyn DetectionDataset> = Arc::new(Scenes::new(3, 9, 64, 48));
+        let straight = Mirrored { masks: false, flip: false };
+        for batch in Loader::training(Subset::all(scenes), straight, 3, &Rng::seed(1)).epoch(0, 0) {
+            let batch = batch.unwrap();
+            for (image, name) in batch.images.iter().zip(&batch.names) {
+                let sample = Scenes::new(3, 9, 64, 48).draw(name[16..].parse().unwrap());
+                assert_eq!(*image, tensor(&sample.image).unwrap());
+            }
+        }
     }
 
     #[test]

@@ -76,8 +76,9 @@ pub trait DetectionDataset: Images {
         id.into()
     }
 
-    /// The objects to learn from in some images whose masks are not known, which refuses to learn masks.
-    fn without_mask(&self, _indices: &[usize]) -> Faults {
+    /// The objects to learn from in some images whose masks are not known, of the labels that are learned,
+    /// which refuses to learn masks.
+    fn without_mask(&self, _indices: &[usize], _learned: &dyn Fn(usize) -> bool) -> Faults {
         Faults::default()
     }
 
@@ -113,6 +114,19 @@ impl Annotated {
     /// lists the bad ones.
     pub fn try_images(&self) -> Result<()> {
         self.tried(|i| bounded(&self.dataset().load(i)?.image))
+    }
+}
+
+/// What data to learn from and to test on are read as, where these are parts of one or two data sets of their
+/// own.
+pub fn describe_parts(source: &str, train: &Annotated, val: Option<&str>, test: &Annotated) -> String {
+    let (data, parts) = (&**train.dataset(), [("train", train.indices()), ("test", test.indices())]);
+    match val {
+        None => describe(data, source, &parts).to_string(),
+        Some(val) => {
+            let own = describe(data, source, &parts[..1]);
+            format!("{own}\n{}", describe(&**test.dataset(), val, &parts[1..]))
+        }
     }
 }
 

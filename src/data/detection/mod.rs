@@ -3,9 +3,11 @@
 mod batch;
 mod dataset;
 mod input;
+mod selected;
 mod split;
 
 pub use batch::{DetectionBatch, Mirrored};
-pub use dataset::{Annotated, DetectionDataset, ImageName, Object, Sample, describe};
+pub use dataset::{Annotated, DetectionDataset, ImageName, Object, Sample, describe, describe_parts};
 pub use input::{bounded, tensor};
+pub use selected::{like, selected};
 pub use split::TestSplit;

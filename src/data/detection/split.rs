@@ -17,9 +17,20 @@ pub enum TestSplit {
     Every(usize),
     /// The last so many.
     Last(usize),
+    /// Those that the data mark for it: their validation images, or else their test images. They learn from
+    /// those that are marked for training.
+    Own,
 }
 
 impl TestSplit {
+    /// Where none is asked for: the data's own, or 50 images drawn at random, and of few images a third.
+    pub fn of(data: &(impl Images + ?Sized)) -> Self {
+        match own(data) {
+            Some(_) => TestSplit::Own,
+            None => TestSplit::Random((data.len() / 3).clamp(1, 50)),
+        }
+    }
+
     /// The indices of the training and of the test images, ascending in the order of names. Errors: no image
     /// would be left for either.
     pub fn indices(self, data: &(impl Images + ?Sized), seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
@@ -35,6 +46,12 @@ impl TestSplit {
             }
             TestSplit::Every(k) => (k.max(1) - 1..n).step_by(k.max(1)).for_each(|i| test[i] = true),
             TestSplit::Last(k) => (n.saturating_sub(k)..n).for_each(|i| test[i] = true),
+            TestSplit::Own => {
+                return own(data).ok_or_else(|| {
+                    Error::input("--test-split own, but the data mark no images for training and for testing")
+                        .remedy("write random:50, every:5 or last:50")
+                });
+            }
         }
         let pick = |of| (0..n).filter(|&i| test[i] == of).map(|i| order[i]).collect();
         let (training, test): (Vec<usize>, Vec<usize>) = (pick(false), pick(true));
@@ -48,12 +65,18 @@ impl TestSplit {
     }
 }
 
+/// The images that data mark for training, and those that they mark for testing.
+fn own(data: &(impl Images + ?Sized)) -> Option<(Vec<usize>, Vec<usize>)> {
+    data.part("train").zip(data.part("val").or_else(|| data.part("test")))
+}
+
 impl fmt::Display for TestSplit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TestSplit::Random(k) => write!(f, "random:{k}"),
             TestSplit::Every(k) => write!(f, "every:{k}"),
             TestSplit::Last(k) => write!(f, "last:{k}"),
+            TestSplit::Own => f.write_str("own"),
         }
     }
 }
@@ -62,6 +85,9 @@ impl FromStr for TestSplit {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        if text == "own" {
+            return Ok(TestSplit::Own);
+        }
         let split = text.split_once(':').and_then(|(rule, k)| {
             let k = k.parse().ok().filter(|&k| k > 0)?;
             match rule {
@@ -120,6 +146,20 @@ mod tests {
         let test = |seed| TestSplit::Random(8).indices(&names, seed).unwrap().1;
         assert_eq!(test(1), test(1));
         assert_ne!(test(1), test(2));
+    }
+
+    #[test]
+    fn without_a_rule_a_third_is_tested_on_at_most() {
+        for (n, k) in [(1, 1), (2, 1), (3, 1), (59, 19), (149, 49), (150, 50), (1000, 50)] {
+            assert_eq!(TestSplit::of(&Names(vec!["x"; n])), TestSplit::Random(k), "{n} images");
+        }
+        // All but one may be asked for, and no more.
+        assert_eq!(split("random:2", &["a", "b", "c"]).unwrap().0.len(), 1);
+        for text in ["random:3", "random:50"] {
+            let error = split(text, &["a", "b", "c"]).unwrap_err().to_string();
+            assert!(error.contains("of 3 images leaves 0 for training"), "{error}");
+        }
+        assert!(split("own", &["a", "b"]).unwrap_err().to_string().contains("mark no images"));
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct Annotation {
     pub area: f64,
     /// A region of many objects?
     pub crowd: bool,
+    /// Learned like others, and judged as a crowd region: Pascal VOC's objects that are hard to see.
+    pub difficult: bool,
     /// Its mask.
     pub segmentation: Segmentation,
 }
@@ -144,7 +146,7 @@ impl Instances {
                 category: a.category,
                 bbox: a.bbox,
                 area: a.area,
-                crowd: a.crowd,
+                crowd: a.crowd || a.difficult,
                 mask: if masks { mask(a).map_err(place)? } else { None },
             })
         };
@@ -318,7 +320,10 @@ fn objects(
                 None
             }
         };
-        Ok(Some((id, Annotation { id: 0, image, category, bbox, area, crowd, segmentation })))
+        Ok(Some((
+            id,
+            Annotation { id: 0, image, category, bbox, area, crowd, difficult: false, segmentation },
+        )))
     };
     let read = entries(raw, "annotation", "annotations", faults, read);
     distinct(read.iter().filter_map(|(id, _)| *id), "annotation", "annotations", faults);
