@@ -131,7 +131,8 @@ fn main() -> gradus::Result<()> {
     let axes: [&str; 2] = ["component 1 (no unit)", "component 2 (no unit)"];
     show(
         &scatter("Principal components", axes, &plane, &outputs.labels, splits.classes())
-            .image_sized(760, 560),
+            .sized(760, 560)
+            .image(),
     )?;
 
     // %%
@@ -144,7 +145,7 @@ fn main() -> gradus::Result<()> {
     };
     let plane: Tensor = tsne::embed(&outputs.features, &settings, |_| {});
     let axes: [&str; 2] = ["first coordinate (no unit)", "second coordinate (no unit)"];
-    show(&scatter("t-SNE", axes, &plane, &outputs.labels, splits.classes()).image_sized(760, 560))?;
+    show(&scatter("t-SNE", axes, &plane, &outputs.labels, splits.classes()).sized(760, 560).image())?;
 
     // %% [markdown]
     // ## Inside

@@ -32,6 +32,8 @@ pub struct Chart {
     marks: Vec<(f64, String)>,
     /// The same unit on both axes.
     square: bool,
+    /// Width and height in pixels.
+    size: (usize, usize),
 }
 
 impl Chart {
@@ -44,6 +46,7 @@ impl Chart {
             series: Vec::new(),
             marks: Vec::new(),
             square: false,
+            size: SIZE,
         }
     }
 
@@ -98,22 +101,24 @@ impl Chart {
         self
     }
 
-    /// The chart in the usual size.
-    pub fn image(&self) -> Image {
-        self.image_sized(SIZE.0, SIZE.1)
+    /// In another size than the usual one, in pixels (at least 160 x 120).
+    #[must_use]
+    pub fn sized(mut self, width: usize, height: usize) -> Self {
+        self.size = (width.max(160), height.max(120));
+        self
     }
 
-    /// The chart in another size in pixels (at least 160 x 120).
-    pub fn image_sized(&self, width: usize, height: usize) -> Image {
-        let mut canvas = Canvas::new(width.max(160), height.max(120), Color::WHITE);
-        self.draw(&mut canvas, [0.0, 0.0, width.max(160) as f32, height.max(120) as f32]);
+    /// The chart as pixels.
+    pub fn image(&self) -> Image {
+        let mut canvas = Canvas::new(self.size.0, self.size.1, Color::WHITE);
+        self.draw(&mut canvas, [0.0, 0.0, self.size.0 as f32, self.size.1 as f32]);
         canvas.into_image()
     }
 
-    /// The chart in the usual size, as the text of an SVG file.
+    /// The chart as the text of an SVG file.
     pub fn svg(&self) -> String {
-        let mut svg = Svg::new(SIZE.0, SIZE.1, &self.title);
-        self.draw(&mut svg, [0.0, 0.0, SIZE.0 as f32, SIZE.1 as f32]);
+        let mut svg = Svg::new(self.size.0, self.size.1, &self.title);
+        self.draw(&mut svg, [0.0, 0.0, self.size.0 as f32, self.size.1 as f32]);
         svg.finish()
     }
 }
@@ -188,7 +193,8 @@ mod tests {
                         .x_scale(scale)
                         .y_scale(scale)
                         .mark(0.0, "zero")
-                        .image_sized(1, 1);
+                        .sized(1, 1)
+                        .image();
                 }
             }
         }

@@ -207,7 +207,7 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
             100.0 / classes as f64
         );
         let chart = scatter(&title, axes, plane, labels, trained.splits.classes());
-        page.figure(&chart.image_sized(760, 560), caption).map(|_| ())
+        page.chart(&chart.sized(760, 560), caption).map(|_| ())
     };
     for (what, x) in [("logits", &outputs.logits), ("features", &outputs.features)] {
         let start = Instant::now();

@@ -110,7 +110,7 @@ pub fn compared(page: &mut Page, comparison: &Comparison) -> Result<()> {
         format!("COCO's AP of boxes on the test images after each epoch: {}.", told(|s| &s.test_ap)),
     ];
     for ((_, chart), says) in comparison.charts().into_iter().zip(says) {
-        page.figure(&chart.image(), says)?;
+        page.chart(&chart, says)?;
     }
     Ok(())
 }

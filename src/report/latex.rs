@@ -200,7 +200,7 @@ impl Block {
             Block::Command(how, commands) => {
                 writeln!(out, "{{\\small\\raggedright {how} {}\\par}}\n", code(&joined(commands)))
             }
-            Block::Figure(Figure { png, size, caption }) => {
+            Block::Figure(Figure { png, size, caption, .. }) => {
                 let width = size[0] as f64 / PIXELS;
                 let width = if width > 16.0 { WIDTH_AT_MOST.into() } else { format!("{width:.2}cm") };
                 writeln!(

@@ -93,7 +93,7 @@ impl Cells {
         self.markdown += "\n\n";
     }
 
-    fn figure(&mut self, Figure { png, size: [width, height], caption }: &Figure) {
+    fn figure(&mut self, Figure { png, size: [width, height], caption, .. }: &Figure) {
         let output = |data: Value, metadata: Value| json!({ "output_type": "display_data", "data": data, "metadata": metadata });
         let plain = caption.plain();
         let size = json!({ "image/png": { "width": width, "height": height } });

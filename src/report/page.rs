@@ -3,6 +3,7 @@
 use super::text::{Math, Rich};
 use crate::error::Result;
 use crate::image::Image;
+use crate::plot::Chart;
 use crate::shell::Typed;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -30,9 +31,11 @@ pub(super) enum Block {
     Links(Vec<[&'static str; 3]>),
 }
 
-/// A picture as a PNG file, its size in pixels, and what it shows.
+/// A picture as a PNG file, its size in pixels, and what it shows. A chart is an SVG file, too, which is sharp at
+/// any size: that is what the page shows.
 pub(super) struct Figure {
     pub(super) png: Vec<u8>,
+    pub(super) svg: Option<String>,
     pub(super) size: [usize; 2],
     pub(super) caption: Rich,
 }
@@ -136,12 +139,24 @@ impl Page {
     /// # Errors
     /// The picture cannot be encoded.
     pub fn figure(&mut self, image: &Image, caption: impl Into<Rich>) -> Result<&mut Self> {
+        self.show(image, None, caption.into())
+    }
+
+    /// A chart with its caption, as [`Page::figure`].
+    ///
+    /// # Errors
+    /// The chart cannot be encoded.
+    pub fn chart(&mut self, chart: &Chart, caption: impl Into<Rich>) -> Result<&mut Self> {
+        self.show(&chart.image(), Some(chart.svg()), caption.into())
+    }
+
+    fn show(&mut self, image: &Image, svg: Option<String>, caption: Rich) -> Result<&mut Self> {
         let caption = match &self.origin {
-            Some(origin) => caption.into().then(format!(" ({origin})")),
-            None => caption.into(),
+            Some(origin) => caption.then(format!(" ({origin})")),
+            None => caption,
         };
         let (png, size) = (image.encode_png()?, [image.width(), image.height()]);
-        Ok(self.push(Block::Figure(Figure { png, size, caption })))
+        Ok(self.push(Block::Figure(Figure { png, svg, size, caption })))
     }
 
     /// Rows of cells; the first row is the head. Cells that are numbers are aligned as such.
@@ -218,11 +233,14 @@ impl Block {
             Block::Command(how, commands) => {
                 writeln!(out, "<p class=\"pale\">{how} <code>{}</code></p>", escape(&joined(commands)))
             }
-            Block::Figure(Figure { png, size: [w, h], caption }) => {
-                let data = STANDARD.encode(png);
+            Block::Figure(Figure { png, svg, size: [w, h], caption }) => {
+                let (kind, data) = match svg {
+                    Some(svg) => ("svg+xml", STANDARD.encode(svg)),
+                    None => ("png", STANDARD.encode(png)),
+                };
                 writeln!(
                     out,
-                    "<figure><img src=\"data:image/png;base64,{data}\" width=\"{w}\" height=\"{h}\" alt=\"{}\">\
+                    "<figure><img src=\"data:image/{kind};base64,{data}\" width=\"{w}\" height=\"{h}\" alt=\"{}\">\
                      <figcaption>{}</figcaption></figure>",
                     escape(&caption.plain()),
                     rich(caption)

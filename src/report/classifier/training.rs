@@ -41,8 +41,8 @@ pub(super) fn training(
     let (arch, seed) = (model.arch, trained.seed);
     let mut fresh = AlexNet::new(arch.size(), model.classes.len(), &mut Rng::seed(seed).stream("init"));
     let found = lr_range::run(&mut fresh, trained.splits, arch.transform(), &depth.range, seed)?;
-    page.figure(
-        &found.chart(depth.range.skip).image(),
+    page.chart(
+        &found.chart(depth.range.skip),
         format!(
             "The learning-rate range test on fresh weights: the smoothed loss over the rate. A good rate is where it falls \
              fastest, well before it rises{}.",
@@ -66,10 +66,7 @@ pub(super) fn training(
     page.table(std::iter::once(head).chain(status.epochs.iter().map(row)));
     for (quantity, chart) in Run::curves(trained.run)? {
         if matches!(quantity.as_str(), "loss" | "accuracy") {
-            page.figure(
-                &chart.image(),
-                format!("The {quantity} of each epoch.{}", course(&status, &quantity)),
-            )?;
+            page.chart(&chart, format!("The {quantity} of each epoch.{}", course(&status, &quantity)))?;
         }
     }
     results(page, trained, &status);

@@ -62,8 +62,8 @@ fn slow(page: &mut Page) -> Result<()> {
     let (report, path) = descend(&q, rule, [1.0, 1.0], Some(SHOWN_STEPS));
     let [(_, steps), (_, losses), (_, region), (_, slow)] = charts(&q, &rule, &path);
     let command = || [Typed::from("gradus descent --a 1 --b 10 --lr 0.18 -o pictures")];
-    page.figure(
-        &region.image(),
+    page.chart(
+        &region,
         "Which rates converge: those in the tinted area, left of the limit. The dot is the path in 1e, at nine tenths of \
          the limit.",
     )?;
@@ -78,16 +78,16 @@ fn slow(page: &mut Page) -> Result<()> {
         "so that a millionth of the error takes $t = \\ln 10^6 / \\ln \\frac{\\kappa + 1}{\\kappa - 1} \\approx 6.9\\,\\kappa$ \
          steps: the last two rows of the table. Momentum turns $\\kappa$ into $\\kappa^{1/2}$.",
     );
-    page.figure(&slow.image(), slowness())?;
+    page.chart(&slow, slowness())?;
     let [w1, w2] = report.last.map(number);
-    page.figure(
-        &steps.image(),
+    page.chart(
+        &steps,
         Rich::from("$\\eta = 0.18$, $a = 1$, $b = 10$: $w_2$ changes its sign at each step, $w_1$ crawls along the valley. ")
             .then(format!("After {} steps the weights are {w1} and {w2}.", report.steps)),
     )?;
     let [first, last] = [path.first(), path.last()].map(|w| number(w.map_or(f64::NAN, |w| q.loss(w))));
-    page.figure(
-        &losses.image(),
+    page.chart(
+        &losses,
         format!("The loss along this path falls from {first} to {last}: a straight line on this scale, the same part a step."),
     )?;
     page.command(command());

@@ -100,15 +100,15 @@ fn loss(page: &mut Page) -> Result<()> {
         [value, da[0] + da[2]]
     };
     let [[most, before], [_, after]] = [beside(-1e-9), beside(1e-9)];
-    page.figure(
-        &values.image(),
+    page.chart(
+        &values,
         format!(
             "Four measures as a unit box moves past another, half a box lower. IoU is at most {most:.2} and 0 from one width on; \
              the others go on falling."
         ),
     )?;
-    page.figure(
-        &slopes.image(),
+    page.chart(
+        &slopes,
         format!(
             "Their derivatives. IoU's is 0 beyond one box width, and jumps from {before:.2} to {after:.2} where the boxes pass \
              each other: a kink."
