@@ -26,16 +26,21 @@ impl Sources {
     /// not all. Errors: unreadable data, classes that are not there or do not agree.
     pub fn open(data: &str, val: Option<&str>, only: Option<&[String]>, reading: Reading) -> Result<Self> {
         let own = open_detection(data, reading)?;
-        let own = match only {
+        let sources = Sources::from(match only {
             Some(only) => selected(own, only).map_err(|e| e.in_file(data))?,
             None => own,
-        };
-        let test = |val: &str| {
-            let test = open_detection(val, reading)?;
-            like(test, own.classes(), only.is_some()).map_err(|e| e.in_file(val))
-        };
-        let val = val.map(test).transpose()?;
-        Ok(Sources { data: own, val })
+        });
+        match val {
+            Some(val) => sources.tested_on(val, only.is_some(), reading),
+            None => Ok(sources),
+        }
+    }
+
+    /// The same, tested on other data, of which `some` says that classes may be left out.
+    pub fn tested_on(self, val: &str, some: bool, reading: Reading) -> Result<Self> {
+        let test = open_detection(val, reading)?;
+        let test = like(test, self.data.classes(), some).map_err(|e| e.in_file(val))?;
+        Ok(Sources { val: Some(test), ..self })
     }
 
     /// The images to learn from and those to test on. Data to test on are so by the part that they have for

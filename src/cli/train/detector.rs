@@ -193,16 +193,15 @@ impl DetectorArgs {
         begun: Option<&Settings>,
         folder: &Path,
     ) -> Result<Sources> {
-        let own = begun.and_then(|b| b.val.as_deref());
-        let val = self.val.as_deref().or(own);
         let only = self.classes.as_deref().or_else(|| begun?.only.as_deref());
-        Sources::open(source, val, only, reading).map_err(|e| match val {
-            // Of the two the one that is not there has moved.
-            Some(val) if !Path::new(val).exists() && Path::new(source).exists() => {
-                moved(e, self.val.as_ref(), val, "--val", folder)
-            }
-            _ => moved(e, self.data.as_ref(), source, "--data", folder),
-        })
+        let sources = Sources::open(source, None, only, reading)
+            .map_err(|e| moved(e, self.data.as_ref(), source, "--data", folder))?;
+        match self.val.as_deref().or_else(|| begun?.val.as_deref()) {
+            Some(val) => sources
+                .tested_on(val, only.is_some(), reading)
+                .map_err(|e| moved(e, self.val.as_ref(), val, "--val", folder)),
+            None => Ok(sources),
+        }
     }
 
     /// Which images are tested on, said where nobody has chosen them.
