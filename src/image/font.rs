@@ -139,7 +139,7 @@ fn installed() -> Vec<PathBuf> {
             let is = |name: &&str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(name));
             match kind {
                 Ok(kind) if kind.is_dir() => folders.push(path),
-                Ok(_) if ["ttf", "otf", "ttc", "otc"].iter().any(|name| is(&name)) => files.push(path),
+                Ok(_) if ["ttf", "otf", "ttc", "otc"].iter().any(is) => files.push(path),
                 _ => {}
             }
         }

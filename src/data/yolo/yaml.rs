@@ -200,7 +200,7 @@ mod tests {
             ("names: {-1: a}", "entry -1"),
             ("names: [[a]]", "`names` must be"),
             ("train: {a: b}\nnames: [a]", "`train` must be"),
-            ("names: [a", "not YAML, from line 1"),
+            ("names: [a", "not YAML, from line 2"),
             ("{[a]: b}", "no data.yaml"),
             (laughs, "refers from one place"),
             (&deep, "too much"),
