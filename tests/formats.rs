@@ -323,9 +323,11 @@ fn fails(args: &[&str], words: &[&str]) {
     }
 }
 
-const SMALL: [&str; 10] = [
+const SMALL: [&str; 12] = [
     "train",
     "detector",
+    "--lr",
+    "0.0005",
     "--backbone",
     "mobilenet-v2-fpn",
     "--min-size",

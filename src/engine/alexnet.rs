@@ -172,8 +172,9 @@ fn record(run: &mut Run, position: &PositionOf<Classification>, classes: usize) 
 /// `train_batch0.png`: what the network really sees first, with labels.
 fn picture_of_training(run: &Run, splits: &Splits, transform: Transform, settings: &Settings) -> Result<()> {
     let rng = Rng::seed(settings.plan.seed);
-    let loader = Loader::training(splits.train.clone(), transform, settings.plan.batch, &rng);
-    let batch = loader.batch(0, 0)?;
+    // The first of the batch are the same in a smaller one, and a large one need not fit into memory.
+    let shown = settings.plan.batch.min(SHOWN);
+    let batch = Loader::training(splits.train.clone(), transform, shown, &rng).batch(0, 0)?;
     let title = format!("{}: the first training batch, augmented", settings.data_name);
     let labels = batch.labels.iter().map(|&label| splits.classes()[label].clone());
     grid(&title, &batch, transform, labels).save_png(run.file("train_batch0.png"))

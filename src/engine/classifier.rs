@@ -119,13 +119,13 @@ impl Task for Classification<'_> {
     type Tally = Tally;
     type Score = Score;
 
-    fn of_one(&self) -> Option<Self> {
+    fn with_batch(&self, images: usize) -> Option<Self> {
         let Classification { plan, splits, transform, ref loader, ref schedule } = *self;
         Some(Classification {
             plan,
             splits,
             transform,
-            loader: loader.in_batches_of(1),
+            loader: loader.in_batches_of(images),
             schedule: schedule.clone(),
         })
     }

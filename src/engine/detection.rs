@@ -288,9 +288,9 @@ impl Task for Detection {
     type Tally = Tally;
     type Score = Score;
 
-    fn of_one(&self) -> Option<Self> {
+    fn with_batch(&self, images: usize) -> Option<Self> {
         let (plan, test) = (self.plan, self.test.clone());
-        Some(Detection { plan, loader: self.loader.in_batches_of(1), test })
+        Some(Detection { plan, loader: self.loader.in_batches_of(images), test })
     }
 
     fn epochs(&self) -> usize {

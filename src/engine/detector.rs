@@ -318,8 +318,10 @@ fn record(run: &mut Run, position: &PositionOf<Detection>) -> Result<()> {
 /// `train_batch0.png`: what the network really sees first, with labels.
 fn picture_of_training(run: &Run, task: &Detection, classes: &[Category]) -> Result<()> {
     let mut items = Vec::new();
-    for number in 0..task.loader().batches() {
-        let batch = task.loader().batch(0, number)?;
+    // The images are the same one by one, and a large batch need not fit into memory.
+    let loader = task.loader().in_batches_of(1);
+    for number in 0..loader.batches() {
+        let batch = loader.batch(0, number)?;
         for ((x, target), name) in batch.images.iter().zip(&batch.targets).zip(&batch.names) {
             let [h, w, _] = x.dims("picture");
             let object = |(k, b): (usize, &[f32; 4])| Overlay {

@@ -1,10 +1,10 @@
 //! Whether a step of training fits into memory, told before the first one instead of by a system that ends the
 //! process after minutes.
 //!
-//! A step of one image is taken for it, without descending. Of the bytes m that it has at once, those of the
-//! gradients, g, are needed once, and all the others for each image: a step of n images needs about
-//! g + n (m - g), and beside it stand the optimiser's tensors and, when the state is saved, a copy of what is
-//! in it.
+//! A step of one image and one of two are taken for it, without descending. What the second has in use at once
+//! beyond the first is what each image needs, together with its pixels in the batches that are loaded meanwhile;
+//! what is left of the first is needed once. Beside it stand the optimiser's tensors and, when the state is saved,
+//! a copy of what is in it.
 
 use gradus_core::optim::Optimizer;
 use gradus_core::{Element, Module, Slot, Tensor};
@@ -25,43 +25,20 @@ pub struct Need {
 }
 
 impl Need {
-    /// Measures it; `one` is the task with one image a step. The network is left as it was.
+    /// Measures it by a task with steps of so many images as `of` is asked for. The network is left as it was.
     ///
     /// # Errors
     /// An image that cannot be read, or no memory for one.
-    pub fn of<T: Task>(one: &T, net: &mut T::Net, optimizer: &Optimizer) -> Result<Need> {
-        let Some(batch) = one.batches(0, 0).next() else { return Ok(Need { fixed: 0, each: 0 }) };
-        let batch = batch?;
-        // Batch norm in training takes what it sees into its buffers.
-        let mut buffers: Vec<Tensor> = Vec::new();
-        net.for_each(|_, slot| {
-            if let Slot::Buffer(buffer) = slot {
-                buffers.push(buffer.clone());
-            }
-        });
-        let step = || -> Result<()> {
-            let mut g = one.tape(0);
-            let loss = one.loss(net, &mut g, &batch, &mut T::Tally::default())?;
-            g.backward(&loss);
-            Ok(())
-        };
-        let (done, most) = f32::arena().peak_of(step);
-        let mut buffers = buffers.into_iter();
-        net.for_each(|_, slot| {
-            if let Slot::Buffer(buffer) = slot
-                && let Some(before) = buffers.next()
-            {
-                *buffer = before;
-            }
-        });
-        done?;
+    pub fn of<T: Task>(of: impl Fn(usize) -> T, net: &mut T::Net, optimizer: &Optimizer) -> Result<Need> {
+        let [one, two] = [peak(&of(1), net)?, peak(&of(2), net)?];
+        let each = two.saturating_sub(one);
         let (mut all, mut learned) = (0, 0);
         net.for_each_param(|_, p| {
             all += 4 * p.value.len();
             learned += if p.trainable { 4 * p.value.len() } else { 0 };
         });
         let moments = optimizer.rule.state_names().len() * learned;
-        Ok(Need { fixed: learned + 2 * moments + all, each: most.saturating_sub(learned) })
+        Ok(Need { fixed: one.saturating_sub(each) + 2 * moments + all, each })
     }
 
     /// Error: with so many bytes free, a step of `batch` images does not fit.
@@ -89,6 +66,40 @@ impl Need {
     pub fn must_fit_here(self, batch: usize) -> Result<()> {
         memory::free().map_or(Ok(()), |free| self.must_fit(batch, free))
     }
+}
+
+/// Batches at once: at work, loaded, and in the making.
+const BATCHES: usize = 4;
+
+/// The most bytes in use at once in the first step of a task, and in the batches of that time.
+fn peak<T: Task>(task: &T, net: &mut T::Net) -> Result<usize> {
+    let Some(batch) = task.batches(0, 0).next() else { return Ok(0) };
+    let batch = batch?;
+    // Batch norm in training takes what it sees into its buffers.
+    let mut buffers: Vec<Tensor> = Vec::new();
+    net.for_each(|_, slot| {
+        if let Slot::Buffer(buffer) = slot {
+            buffers.push(buffer.clone());
+        }
+    });
+    let step = || -> Result<()> {
+        let mut g = task.tape(0);
+        let loss = task.loss(net, &mut g, &batch, &mut T::Tally::default())?;
+        g.backward(&loss);
+        Ok(())
+    };
+    let (done, most) = f32::arena().peak_of(step);
+    let mut buffers = buffers.into_iter();
+    net.for_each(|_, slot| {
+        if let Slot::Buffer(buffer) = slot
+            && let Some(before) = buffers.next()
+        {
+            *buffer = before;
+        }
+    });
+    done?;
+    let pixels: usize = task.shown(&batch).iter().map(|shown| size_of_val(shown.pixels)).sum();
+    Ok(most + BATCHES * pixels)
 }
 
 /// At most n, and no more exact than the estimate.

@@ -49,8 +49,8 @@ pub trait Task {
     /// How good the network is after an epoch.
     type Score: Clone + Default + fmt::Debug + Serialize + DeserializeOwned;
 
-    /// The same with one image a step, to see what that takes; none where it is nothing.
-    fn of_one(&self) -> Option<Self>
+    /// The same with so many images a step, to see what they take; none where that is nothing.
+    fn with_batch(&self, _images: usize) -> Option<Self>
     where
         Self: Sized,
     {
@@ -254,9 +254,13 @@ impl<T: Task> Trainer<T> {
 
     /// Error: there is not enough memory for a step.
     fn must_fit(&mut self) -> Result<()> {
-        let Some(one) = self.task.of_one().filter(|_| !self.is_done()) else { return Ok(()) };
         let batch = self.task.images().div_ceil(self.task.steps().max(1));
-        Need::of(&one, &mut self.net, &self.optimizer)?.must_fit_here(batch)
+        // A single image either fits or is told of.
+        if self.is_done() || batch < 2 || self.task.with_batch(1).is_none() {
+            return Ok(());
+        }
+        let of = |images| self.task.with_batch(images).expect("it has batches of any size");
+        Need::of(of, &mut self.net, &self.optimizer)?.must_fit_here(batch)
     }
 
     /// Says what is to be done, where and with what, and how it is stopped.

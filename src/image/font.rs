@@ -14,6 +14,8 @@ use skrifa::metrics::GlyphMetrics;
 use skrifa::outline::{DrawSettings, OutlineGlyphCollection, OutlinePen};
 use skrifa::{FontRef, GlyphId, MetadataProvider, charmap::Charmap};
 
+use crate::files;
+
 /// A font file of more bytes is left alone; those of all Chinese characters have 20 million.
 const LARGEST: u64 = 64 << 20;
 /// Files of fonts that are looked into for a character.
@@ -132,20 +134,20 @@ fn installed() -> Vec<PathBuf> {
     let shared = ["/usr/share/fonts", "/usr/local/share/fonts", "/System/Library/Fonts", "/Library/Fonts"];
     let mut folders: Vec<PathBuf> = shared.iter().map(PathBuf::from).chain(own).collect();
     folders.extend((!windows.as_os_str().is_empty()).then(|| windows.join("Fonts")));
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop().filter(|_| files.len() < MOST) {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    let mut fonts = Vec::new();
+    while let Some(folder) = folders.pop().filter(|_| fonts.len() < MOST) {
+        for entry in files::entries(folder).unwrap_or_default() {
             let (path, kind) = (entry.path(), entry.file_type());
             let is = |name: &&str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(name));
             match kind {
                 Ok(kind) if kind.is_dir() => folders.push(path),
-                Ok(_) if ["ttf", "otf", "ttc", "otc"].iter().any(is) => files.push(path),
+                Ok(_) if ["ttf", "otf", "ttc", "otc"].iter().any(is) => fonts.push(path),
                 _ => {}
             }
         }
     }
-    files.sort();
-    files
+    fonts.sort();
+    fonts
 }
 
 #[cfg(test)]

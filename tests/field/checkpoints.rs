@@ -297,10 +297,10 @@ fn in_the_place_of_data(folder: &Path) {
     train("alexnet", "cifar-100-binary.tar.gz", &["is CIFAR-100", "one folder a class"]);
     train("alexnet", "photos.zip", &["is a zip archive of pictures", "unpack it"]);
     train("alexnet", "train-images-idx3-ubyte", &["is an idx file", "one folder a class"]);
-    train("alexnet", "voc", &["Pascal VOC", "COCO"]);
-    train("alexnet", "yolo", &["YOLO", "COCO"]);
-    train("detector", "voc", &["Pascal VOC", "COCO"]);
-    train("detector", "yolo", &["YOLO", "COCO"]);
+    train("alexnet", "voc", &["Pascal VOC", "gradus train detector"]);
+    train("alexnet", "yolo", &["YOLO", "gradus train detector"]);
+    train("detector", "voc", &["Annotations/1.xml", "is no XML"]);
+    train("detector", "yolo", &["data.yaml", "is empty"]);
     train("detector", "photos.zip", &["is a zip archive of pictures"]);
     // What a data set has to be told of is not hidden by a file that lies beside its classes.
     for name in ["classes/a/1.png", "classes/b/1.png"] {

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::metrics::coco::{Category, GroundTruth};
 
-/// An instances file and the folder of its images, or what was written in another [`Form`] and means the
+/// An instances file and the folder of its images, or what was written in another form and means the
 /// same.
 ///
 /// Labels are 1, 2, ... by ascending category id. Images are sorted by id, and those without objects are

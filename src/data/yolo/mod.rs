@@ -31,7 +31,8 @@ const MAX_BYTES: u64 = 64 << 20;
 /// Folders of images are looked through so deep.
 const DEPTH: usize = 8;
 
-/// The file that describes such a data set, where a folder holds exactly one. Error: it holds several.
+/// The file that describes such a data set, where a folder holds exactly one, or what is called `data.yaml` and
+/// has yet to be told what is wrong with it. Error: it holds several.
 pub fn described_by(folder: &Path) -> Result<Option<PathBuf>> {
     let is_yaml = |path: &PathBuf| path.extension().is_some_and(|e| e == "yaml" || e == "yml");
     let describes = |path: &PathBuf| {
@@ -41,7 +42,7 @@ pub fn described_by(folder: &Path) -> Result<Option<PathBuf>> {
     let entries = files::entries(folder).unwrap_or_default();
     let found: Vec<PathBuf> = entries.iter().map(|e| e.path()).filter(is_yaml).filter(describes).collect();
     match found.as_slice() {
-        [] => Ok(None),
+        [] => Ok(Some(folder.join("data.yaml")).filter(|file| file.is_file())),
         [one] => Ok(Some(one.clone())),
         _ => {
             let names: Vec<String> = found.iter().map(files::name_of).collect();
