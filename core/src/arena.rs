@@ -359,7 +359,7 @@ mod tests {
         });
         assert_eq!((own, arena.peak_of(|| ()).1), (32 * size_of::<f32>(), 0));
         [d, e].iter().for_each(|m| arena.put(m));
-        assert_eq!(counts(&arena).1, [3 * LARGE + 16, 0, 3 * LARGE + 16]);
+        assert_eq!(counts(&arena).1, [3 * LARGE + 32, 0, 3 * LARGE + 16]);
     }
 
     #[test]

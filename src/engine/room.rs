@@ -9,7 +9,6 @@
 use gradus_core::optim::Optimizer;
 use gradus_core::{Element, Module, Slot, Tensor};
 
-use super::trainer::Task;
 use crate::error::{Error, Result};
 use crate::memory;
 
@@ -25,12 +24,8 @@ pub struct Need {
 }
 
 impl Need {
-    /// Measures it by a task with steps of so many images as `of` is asked for. The network is left as it was.
-    ///
-    /// # Errors
-    /// An image that cannot be read, or no memory for one.
-    pub fn of<T: Task>(of: impl Fn(usize) -> T, net: &mut T::Net, optimizer: &Optimizer) -> Result<Need> {
-        let [one, two] = [peak(&of(1), net)?, peak(&of(2), net)?];
+    /// From the bytes that steps of one image and of two have at once.
+    pub fn of([one, two]: [usize; 2], net: &mut impl Module<f32>, optimizer: &Optimizer) -> Need {
         let each = two.saturating_sub(one);
         let (mut all, mut learned) = (0, 0);
         net.for_each_param(|_, p| {
@@ -38,7 +33,7 @@ impl Need {
             learned += if p.trainable { 4 * p.value.len() } else { 0 };
         });
         let moments = optimizer.rule.state_names().len() * learned;
-        Ok(Need { fixed: one.saturating_sub(each) + 2 * moments + all, each })
+        Need { fixed: one.saturating_sub(each) + 2 * moments + all, each }
     }
 
     /// Error: with so many bytes free, a step of `batch` images does not fit.
@@ -68,27 +63,19 @@ impl Need {
     }
 }
 
-/// Batches at once: at work, loaded, and in the making.
-const BATCHES: usize = 4;
+/// Batches whose pixels are there at once: at work, loaded, and in the making.
+pub const BATCHES: usize = 4;
 
-/// The most bytes in use at once in the first step of a task, and in the batches of that time.
-fn peak<T: Task>(task: &T, net: &mut T::Net) -> Result<usize> {
-    let Some(batch) = task.batches(0, 0).next() else { return Ok(0) };
-    let batch = batch?;
-    // Batch norm in training takes what it sees into its buffers.
+/// The most bytes in use at once while a step is taken, beyond those before. The network is left as it was: batch
+/// norm in training takes what it sees into its buffers.
+pub fn peak<N: Module<f32>>(net: &mut N, step: impl FnOnce(&N) -> Result<()>) -> Result<usize> {
     let mut buffers: Vec<Tensor> = Vec::new();
     net.for_each(|_, slot| {
         if let Slot::Buffer(buffer) = slot {
             buffers.push(buffer.clone());
         }
     });
-    let step = || -> Result<()> {
-        let mut g = task.tape(0);
-        let loss = task.loss(net, &mut g, &batch, &mut T::Tally::default())?;
-        g.backward(&loss);
-        Ok(())
-    };
-    let (done, most) = f32::arena().peak_of(step);
+    let (done, most) = f32::arena().peak_of(|| step(net));
     let mut buffers = buffers.into_iter();
     net.for_each(|_, slot| {
         if let Slot::Buffer(buffer) = slot
@@ -97,9 +84,7 @@ fn peak<T: Task>(task: &T, net: &mut T::Net) -> Result<usize> {
             *buffer = before;
         }
     });
-    done?;
-    let pixels: usize = task.shown(&batch).iter().map(|shown| size_of_val(shown.pixels)).sum();
-    Ok(most + BATCHES * pixels)
+    done.map(|()| most)
 }
 
 /// At most n, and no more exact than the estimate.

@@ -7,7 +7,7 @@
 use super::culprit::{self, Shown};
 use super::files::{Files, Weights};
 use super::resume::{self, checkpoint_error};
-use super::room::Need;
+use super::room::{self, Need};
 use crate::data::Ahead;
 use crate::error::{Error, Result};
 use crate::files;
@@ -259,8 +259,22 @@ impl<T: Task> Trainer<T> {
         if self.is_done() || batch < 2 || self.task.with_batch(1).is_none() {
             return Ok(());
         }
-        let of = |images| self.task.with_batch(images).expect("it has batches of any size");
-        Need::of(of, &mut self.net, &self.optimizer)?.must_fit_here(batch)
+        let steps = [self.bytes_of(1)?, self.bytes_of(2)?];
+        Need::of(steps, &mut self.net, &self.optimizer).must_fit_here(batch)
+    }
+
+    /// What a step of so many images has in memory at once, in bytes.
+    fn bytes_of(&mut self, images: usize) -> Result<usize> {
+        let Some(task) = self.task.with_batch(images) else { return Ok(0) };
+        let Some(batch) = task.batches(0, 0).next().transpose()? else { return Ok(0) };
+        let most = room::peak(&mut self.net, |net| {
+            let mut g = task.tape(0);
+            let loss = task.loss(net, &mut g, &batch, &mut T::Tally::default())?;
+            g.backward(&loss);
+            Ok(())
+        })?;
+        let pixels: usize = task.shown(&batch).iter().map(|shown| size_of_val(shown.pixels)).sum();
+        Ok(most + room::BATCHES * pixels)
     }
 
     /// Says what is to be done, where and with what, and how it is stopped.

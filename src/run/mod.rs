@@ -17,6 +17,7 @@ mod changes;
 mod events;
 pub mod live;
 pub mod log;
+pub mod pictures;
 mod results;
 mod settings;
 pub mod status;
@@ -37,10 +38,10 @@ use events::Events;
 pub use events::ScoreCounts;
 use gradus_core::profile;
 use log::LOG;
+use pictures::PICTURES;
 use results::Results;
 pub use settings::BITS;
 use settings::{ARGS, complete, internal};
-use status::PICTURES;
 
 /// Hidden, as what is no part of the run.
 const LOCK: &str = ".lock";

@@ -6,6 +6,7 @@
 
 use super::live::{DEAD, LIVE, Now, State};
 use super::log::{LOG, Lines, row};
+use super::pictures::PICTURES;
 use super::settings::TEXT;
 use crate::files;
 use serde::Serialize;
@@ -22,18 +23,6 @@ const ROWS: usize = 4096;
 const BYTES: usize = 4 << 20;
 /// What a run says of this moment is shorter.
 const LIVE_TEXT: u64 = 64 << 10;
-
-/// The pictures of runs, and what they show.
-pub const PICTURES: [(&str, &str); 8] = [
-    ("val_batch0_pred.png", "Validation images and what the network takes them for"),
-    ("val_batch0_labels.png", "The same images and what they are"),
-    ("train_batch0.png", "The first training batch, as the network sees it"),
-    ("confusion_matrix.png", "Which class was taken for which, on the test images"),
-    ("top_losses.png", "The test images that the network is most wrong about"),
-    ("PR_curve.png", "Precision over recall"),
-    ("F1_curve.png", "Precision, recall and F1 over the confidence from which detections count"),
-    ("results.png", "All curves, as the run draws them"),
-];
 
 /// What a run's files tell.
 #[derive(Debug, Serialize)]

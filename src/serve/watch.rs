@@ -8,7 +8,8 @@
 use super::http::{Request, Response};
 use crate::error::Result;
 use crate::files;
-use crate::run::status::{Follower, PICTURES};
+use crate::run::pictures::PICTURES;
+use crate::run::status::Follower;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
