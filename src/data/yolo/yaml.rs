@@ -203,7 +203,8 @@ mod tests {
             ("names: [a", "not YAML, from line 2"),
             ("{[a]: b}", "no data.yaml"),
             (laughs, "refers from one place"),
-            (&deep, "too much"),
+            // The parser has a bound of its own.
+            (&deep, "not YAML"),
             (&many, "too much"),
         ] {
             let said = Sets::parse(text.as_bytes()).unwrap_err().to_string();
