@@ -126,7 +126,7 @@ fn holding(path: &Path, c: char) -> Option<&'static Font> {
     font.glyph(c).map(|_| -> &'static Font { Box::leak(Box::new(font)) })
 }
 
-/// The files of fonts in the folders where systems keep them, sorted.
+/// The files of fonts in the folders where systems keep them, sorted, those of regular weight first.
 fn installed() -> Vec<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let windows = std::env::var_os("WINDIR").map(PathBuf::from).unwrap_or_default();
@@ -146,7 +146,7 @@ fn installed() -> Vec<PathBuf> {
             }
         }
     }
-    fonts.sort();
+    fonts.sort_by_cached_key(|font| (!font.to_string_lossy().contains("Regular"), font.clone()));
     fonts
 }
 
