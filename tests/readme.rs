@@ -4,7 +4,7 @@
 //!
 //! What needs a download is given what the program draws; what trains for long trains briefly; servers are
 //! asked for their address and stopped; of a benchmark, a download, the recorded bits (`tests/bits` makes
-//! them) and the report (`tests/command_line.rs` makes one) only the words are checked.
+//! them) and the report (`tests/command_line` makes one) only the words are checked.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

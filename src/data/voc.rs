@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::classes::alike;
-use super::coco::json::{Annotation, ImageInfo, Instances, Segmentation};
+use super::coco::json::{Annotation, ImageInfo, Instances};
 use super::coco::{Coco, Form, Gathered, Places};
 use super::description::Outcome::{LeftOut, Noted, Refused};
 use super::description::{Faults, Reading, counted, shortened};
@@ -246,18 +246,9 @@ fn objects(
             places.numbers.push(k + 1);
             let id = places.numbers.len() as i64;
             let category = 1 + classes.partition_point(|c| c < class) as i64;
-            let (bbox, area, segmentation) = ([x, y, w, h], w * h, Segmentation::None);
-            let (crowd, difficult) = (false, *difficult);
-            all.annotations.push(Annotation {
-                id,
-                image,
-                category,
-                bbox,
-                area,
-                crowd,
-                difficult,
-                segmentation,
-            });
+            let (bbox, area, difficult) = ([x, y, w, h], w * h, *difficult);
+            let object = Annotation { id, image, category, bbox, area, difficult, ..Annotation::default() };
+            all.annotations.push(object);
         }
     }
     (all, places, checksum)

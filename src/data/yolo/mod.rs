@@ -248,18 +248,10 @@ fn objects(
             let segmentation = placed.polygon.map_or(Segmentation::None, |p| Segmentation::Polygons(vec![p]));
             let (bbox, area) = (placed.bbox, placed.area);
             places.numbers.push(line.number);
-            let (id, image, crowd) = (places.numbers.len() as i64, id, false);
-            let difficult = false;
-            all.annotations.push(Annotation {
-                id,
-                image,
-                category,
-                bbox,
-                area,
-                crowd,
-                difficult,
-                segmentation,
-            });
+            let (id, image) = (places.numbers.len() as i64, id);
+            let object =
+                Annotation { id, image, category, bbox, area, segmentation, ..Annotation::default() };
+            all.annotations.push(object);
             lines.push(line);
         }
     }

@@ -41,7 +41,7 @@ pub struct ImageInfo {
 }
 
 /// An annotated object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Annotation {
     /// Its id; a number is given to it where the file has none.
     pub id: i64,
@@ -62,9 +62,10 @@ pub struct Annotation {
 }
 
 /// A mask as the file has it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub enum Segmentation {
     /// Not given.
+    #[default]
     None,
     /// The union of polygons `[x0, y0, x1, y1, ...]`.
     Polygons(Vec<Vec<f64>>),
