@@ -74,6 +74,37 @@ fn dependencies_are_what_is_allowed() {
     assert!(twice.is_empty(), "{twice:?}: one of each must go, or stand in deny.toml with a reason");
 }
 
+/// The names and versions in a lock file.
+fn locked(text: &str) -> BTreeSet<(&str, &str)> {
+    let values = |key| text.lines().filter_map(move |line| line.strip_prefix(key)?.strip_suffix('"'));
+    values("name = \"").zip(values("version = \"")).collect()
+}
+
+/// `fuzz/` stands outside of the workspace and has a lock file of its own, which no build of the project renews.
+#[test]
+fn what_is_fuzzed_is_what_is_built() {
+    let (ours, fuzzed) = (locked(include_str!("../Cargo.lock")), locked(include_str!("../fuzz/Cargo.lock")));
+    let names: BTreeSet<&str> = ours.iter().map(|(name, _)| *name).collect();
+    let other: Vec<_> = fuzzed.difference(&ours).filter(|(name, _)| names.contains(name)).collect();
+    assert!(other.is_empty(), "{other:?} are of other versions than Cargo.lock's");
+    let metadata = metadata();
+    let every = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let built: BTreeSet<String> = every(&metadata, "packages")
+        .iter()
+        .filter(|package| package["source"].is_null() && package["name"] != "gradus-proofs")
+        .flat_map(|package| every(package, "dependencies"))
+        .filter(|dependency| dependency["kind"].is_null())
+        .filter_map(|dependency| dependency["name"].as_str().map(String::from))
+        .collect();
+    assert!(built.contains("png"), "{built:?}");
+    let fuzzed: BTreeSet<&str> = fuzzed.iter().map(|(name, _)| *name).collect();
+    let lacking: Vec<_> = built.iter().filter(|name| !fuzzed.contains(name.as_str())).collect();
+    assert!(
+        lacking.is_empty(),
+        "fuzz/Cargo.lock lacks {lacking:?}: cargo update -w --manifest-path fuzz/Cargo.toml"
+    );
+}
+
 #[test]
 fn licences_are_read_as_choices_and_demands() {
     let some: BTreeSet<String> = ["MIT", "ISC"].map(String::from).into();
