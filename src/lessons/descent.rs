@@ -82,7 +82,7 @@ pub struct DescentReport {
     pub rho: [f64; 2],
     /// converges, stays, alternates or diverges.
     pub verdict: &'static str,
-    /// 2 / max(a, b); none where no rate converges.
+    /// 2 / max(a, b); none unless both are positive.
     pub bound: Option<f64>,
     /// Steps walked.
     pub steps: usize,
@@ -110,7 +110,7 @@ impl fmt::Display for DescentReport {
             Some(b) => {
                 writeln!(f, "  gradient descent converges from every start exactly for 0 < rate < {b}")?
             }
-            None => writeln!(f, "  no rate converges from every start: a curvature is not positive")?,
+            None => writeln!(f, "  no rate leads from every start to (0, 0): a curvature is not positive")?,
         }
         if let Some(n) = self.steps_needed {
             writeln!(f, "  steps to shrink the error to a millionth: {n}")?;
@@ -168,9 +168,13 @@ pub fn fate(q: &Quadratic, sgd: &Sgd, start: &[f64]) -> (Verdict, String) {
 }
 
 fn on_the_bound(q: &Quadratic, sgd: &Sgd, start: &[f64]) -> Option<(Verdict, String)> {
-    let bound = q.bound().filter(|b| sgd.momentum == 0.0 && *b == sgd.lr)?;
-    let steep = (0..start.len()).find(|&i| 2.0 / q.curvatures[i] == bound && start[i] != 0.0)?;
-    let [rate, c] = [bound, q.curvatures[steep]].map(number);
+    let steep = (0..start.len()).find(|&i| 2.0 / q.curvatures[i] == sgd.lr && start[i] != 0.0)?;
+    // Whether the path diverges elsewhere is for the verdict to say.
+    let steepest = q.curvatures.iter().all(|c| (0.0..=q.curvatures[steep]).contains(c));
+    if sgd.momentum != 0.0 || !steepest {
+        return None;
+    }
+    let [rate, c] = [sgd.lr, q.curvatures[steep]].map(number);
     let reason =
         format!("w{} is multiplied by 1 - {rate} * {c} = -1 each step: the rate is the bound", steep + 1);
     Some((Verdict::Alternates, reason))

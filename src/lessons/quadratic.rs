@@ -95,10 +95,10 @@ impl Quadratic {
         self.curvatures.iter().map(|&c| f64::mul_add(-lr, c, 1.0)).collect()
     }
 
-    /// 2 / max c: gradient descent converges from every start iff 0 < η < this and every curvature is
-    /// positive. `None` where a curvature is negative or all are 0: then no step converges.
+    /// 2 / max c: gradient descent goes to 0 from every start iff 0 < η < this. `None` unless every curvature is
+    /// positive: a negative one leads away, along one of 0 nothing moves.
     pub fn bound(&self) -> Option<f64> {
-        (self.min() >= 0.0 && self.max() > 0.0).then(|| 2.0 / self.max())
+        (self.min() > 0.0).then(|| 2.0 / self.max())
     }
 
     /// κ = max / min, if every curvature is positive.
@@ -307,7 +307,9 @@ mod tests {
         assert_eq!(verdict(9.0, [0.0, 0.0]), Verdict::Converges);
         let bowl = |c: f64| Quadratic::new([c, 1.0]).verdict(&gd(0.5), &[1.0, 1.0]).0;
         assert_eq!((bowl(0.0), bowl(-1.0)), (Verdict::Stays, Verdict::Diverges));
-        assert_eq!(Quadratic::new([0.0, -1.0]).bound(), None);
+        for c in [[0.0, -1.0], [0.0, 4.0], [-0.0, 0.0]] {
+            assert_eq!(Quadratic::new(c).bound(), None);
+        }
         // The double next to 2/3 makes 3 η round to 2, yet it is below it, and the verdict knows.
         let third = Quadratic::new([3.0]);
         assert_eq!(2.0 / 3.0 * 3.0, 2.0);
