@@ -224,8 +224,6 @@ for (const id of ['d-bound', 'd-best']) $(id).addEventListener('click', () => { 
 
 // Filters.
 const cells = Array.from({ length: 9 }, (_, i) => { const c = element('input', { type: 'number', step: 1, value: 0, ariaLabel: `weight ${i + 1}: row ${Math.floor(i / 3) + 1}, column ${i % 3 + 1}` }); $('kernel').append(c); return c; });
-$('f-name').append(new Option('your own weights', ''));
-for (const n of ['sobel-x', 'sobel-y', 'sobel', 'prewitt-x', 'prewitt-y', 'scharr-x', 'scharr-y', 'laplacian', 'box', 'binomial', 'sharpen', 'sharpen-horizontal', 'sharpen-vertical', 'unsharp', 'median', 'identity']) $('f-name').append(new Option(n, n));
 function filtered(question) {
   ask('filter', question, v => {
     // What was written meanwhile is not overwritten.

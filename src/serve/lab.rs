@@ -15,7 +15,7 @@ use crate::image::Image;
 use crate::lessons::descent::{Method, descend};
 use crate::lessons::exercises::{self, Descent, mark};
 use crate::lessons::filtering::{Shown, filter, photograph, response_picture};
-use crate::lessons::filters::{Border, Filter, Kernel3, Kind, find};
+use crate::lessons::filters::{Border, FILTERS, Filter, Kernel3, Kind, find};
 use crate::lessons::iou::{named_kinks, push};
 use crate::lessons::kinks::relation;
 use crate::lessons::quadratic::{Quadratic, limit};
@@ -38,9 +38,7 @@ const PHOTO: usize = 240;
 pub fn answer(request: &Request) -> Response {
     let asked = (request.method.as_str(), request.path.as_str());
     match asked {
-        ("GET" | "HEAD", "/") => {
-            super::page(&include_str!("lab.html").replace("/* script */", include_str!("lab.js")))
-        }
+        ("GET" | "HEAD", "/") => page(),
         ("POST", "/api/iou") => reply(&request.body, iou),
         ("POST", "/api/descent") => reply(&request.body, descent),
         ("POST", "/api/filter") => reply(&request.body, filtered),
@@ -49,6 +47,12 @@ pub fn answer(request: &Request) -> Response {
         }
         _ => Response::not_found(request),
     }
+}
+
+fn page() -> Response {
+    let filters: String = FILTERS.iter().map(|filter| format!("<option>{}</option>", filter.name)).collect();
+    let page = include_str!("lab.html").replace("<!-- filters -->", &filters);
+    super::page(&page.replace("/* script */", include_str!("lab.js")))
 }
 
 /// Why a question is not answered, and the field that is to blame.
