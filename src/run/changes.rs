@@ -135,12 +135,12 @@ fn unknown<'a>(written: &'a Value, read: &Value) -> Option<(String, &'a Value)> 
 /// A setting's name, what it was, and what it is to be.
 type Difference<'a> = (String, Option<&'a Value>, Option<&'a Value>);
 
-/// The first setting that differs and may not, as `name` or, inside of others, `outer.name`. That the data or
-/// the weights are others says more than what follows from it, and comes first.
+/// The first setting that differs and may not, as `name` or, inside of others, `outer.name`. That the seed, from
+/// which drawn data come, the data or the weights are others says more than what follows from it, and comes first.
 fn difference<'a>(then: &'a Map<String, Value>, now: &'a Map<String, Value>) -> Option<Difference<'a>> {
     let differs =
         |name: &&str| !FREE.contains(name) && !CHANGEABLE.contains(name) && then.get(*name) != now.get(*name);
-    let first = ["data_checksum", "val_checksum", "weights_sha256"].into_iter();
+    let first = ["seed", "data_checksum", "val_checksum", "weights_sha256"].into_iter();
     let name = first.chain(then.keys().chain(now.keys()).map(String::as_str)).find(differs)?;
     match (then.get(name), now.get(name)) {
         (Some(Value::Object(then)), Some(Value::Object(now))) => {
@@ -292,6 +292,8 @@ mod tests {
         let batch = said(json!({"batch": 4, "data_checksum": "a", "classes": ["x"]}));
         assert!(batch.contains("was begun with batch 2, not 4") && batch.contains(&own), "{batch}");
         let data = said(json!({"batch": 2, "data_checksum": "b", "classes": ["y"]}));
+        let seed = said(json!({"seed": 3, "data_checksum": "b"}));
+        assert!(seed.contains("was begun with seed unset, not 3"), "{seed}");
         assert!(data.contains("other data") && data.contains(&format!("{own} --data SRC")), "{data}");
     }
 }
