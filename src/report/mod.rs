@@ -8,6 +8,7 @@
 pub mod classifier;
 pub mod detectors;
 mod latex;
+mod mathematics;
 mod notebook;
 mod page;
 mod text;

@@ -1,5 +1,6 @@
 //! A page under construction, and the HTML file that it becomes.
 
+use super::mathematics::{self, mathml};
 use super::text::{Math, Rich};
 use crate::error::Result;
 use crate::image::Image;
@@ -7,15 +8,14 @@ use crate::plot::Chart;
 use crate::shell::Typed;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pulldown_latex::config::{DisplayMode, RenderConfig};
-use pulldown_latex::{Parser, Storage, push_mathml};
+use pulldown_latex::config::DisplayMode;
 use std::fmt::{self, Write};
 
 /// Readable on a phone, in print, and in the dark.
 const STYLE: &str = include_str!("style.css");
 /// What a browser may do with the page: show it. Nothing in it runs, and nothing is fetched.
-const POLICY: &str = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
-                      base-uri 'none'; form-action 'none'\">";
+const POLICY: &str = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; font-src data:; \
+                      style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">";
 
 /// A piece of a page.
 pub(super) enum Block {
@@ -54,17 +54,6 @@ pub struct Page {
 /// Text that stands for itself in HTML.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// LaTeX's mathematics as MathML.
-fn mathml(math: &str, display_mode: DisplayMode) -> String {
-    let storage = Storage::new();
-    let mut out = String::new();
-    let config = RenderConfig { display_mode, ..RenderConfig::default() };
-    // Writing into a string cannot fail; what is not understood is shown as such.
-    let _ = push_mathml(&mut out, Parser::new(math, &storage), config);
-    // The sign that is less than is written as it is, which HTML would take for the beginning of an element.
-    out.replace("><</", ">&lt;</")
 }
 
 fn rich(text: &Rich) -> String {
@@ -191,6 +180,7 @@ impl Page {
         for block in &self.blocks {
             block.html(&mut body);
         }
+        let font = if body.contains("<math") { mathematics::style() } else { String::new() };
         let mut again = "";
         if let Some(to_come) = &self.to_come {
             again = "<meta http-equiv=\"refresh\" content=\"10\">";
@@ -200,7 +190,7 @@ impl Page {
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">{POLICY}{again}{meta}\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
              <meta name=\"color-scheme\" content=\"light dark\">\
-             <title>{}</title><style>{STYLE}</style></head>\n<body>\n{body}</main></body></html>\n",
+             <title>{}</title><style>{STYLE}{font}</style></head>\n<body>\n{body}</main></body></html>\n",
             escape(&self.title.plain())
         )
     }
