@@ -169,8 +169,8 @@ pub fn explained(
     let [cam, covered] = [grad_cam(net, input, class), occlusion(net, input, class)].map(|h| h.over(&shown));
     vec![
         (shown, format!("{named}\nwhat it sees")),
-        (cam, "Grad-CAM\nspeaks for it".to_string()),
-        (covered, "occlusion\ncovered, it is less sure".to_string()),
+        (cam, "Grad-CAM\norange: speaks for it".to_string()),
+        (covered, "occlusion\norange: where covered, less sure".to_string()),
     ]
 }
 

@@ -9,6 +9,9 @@ fn shade(share: f64) -> Color {
     Color::rgb(mix(24.0), mix(78.0), mix(160.0))
 }
 
+/// Room for the bar of shades and its numbers, in pixels.
+const BAR: f32 = 92.0;
+
 /// Draws `counts[truth][predicted]`; a cell's shade is its share of its row. Classes beyond 40 leave no room
 /// for numbers and names. Panics where `counts` is not square or does not have a row a class.
 #[track_caller]
@@ -27,9 +30,9 @@ pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> Image 
     // Long names of columns read upwards.
     let upwards = detailed && widest > cell - 4.0;
     let below = if upwards { widest + 34.0 } else { 48.0 };
-    // The share of right answers stands in a column of its own.
+    // The share of right answers stands in a column of its own, then what the shades mean.
     let beside = if detailed { 84.0 } else { 20.0 };
-    let (width, height) = ((left + side + beside).max(text_width(title, 15.0) + 40.0), top + side + below);
+    let (width, height) = ((left + side + beside + BAR).max(text_width(title, 15.0) + 40.0), top + side + below);
     let mut canvas = Canvas::new(width as usize, height as usize, Color::WHITE);
     canvas.text(title, (left + side / 2.0, 28.0), 15.0, Color::INK, Align::Center);
     for (i, row) in counts.iter().enumerate() {
@@ -56,6 +59,7 @@ pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> Image 
     if detailed {
         canvas.text("recall", (left + side + 10.0, top - 8.0), 13.0, Color::MUTED, Align::Left);
     }
+    color_bar(&mut canvas, [left + side + beside, top], side);
     canvas.text("predicted class", (left + side / 2.0, height - 12.0), 13.0, Color::INK, Align::Center);
     canvas.text_upwards("true class", (22.0, top + side / 2.0), 13.0, Color::INK, Align::Center);
     canvas.into_image()
@@ -75,6 +79,20 @@ fn cells(canvas: &mut Canvas, row: &[u64], [left, y]: [f32; 2], cell: f32, detai
             canvas.text(&count.to_string(), middle, size, ink, Align::Center);
         }
     }
+}
+
+/// From `top` down, the shades of the shares from all to none of a row.
+fn color_bar(canvas: &mut Canvas, [x, top]: [f32; 2], high: f32) {
+    for row in 0..high as usize {
+        let y = top + row as f32;
+        canvas.rect([x, y, x + 14.0, y + 1.0], shade(1.0 - f64::from(row as f32 / high)));
+    }
+    for quarter in 0..=4u8 {
+        let y = top + high * (1.0 - f32::from(quarter) / 4.0);
+        canvas.line((x + 14.0, y), (x + 18.0, y), 1.0, Color::MUTED);
+        canvas.text(&format!("{} %", 25 * quarter), (x + 22.0, y + 4.0), 12.0, Color::MUTED, Align::Left);
+    }
+    canvas.text_upwards("of the true class", (x + 76.0, top + high / 2.0), 13.0, Color::MUTED, Align::Center);
 }
 
 fn lines(canvas: &mut Canvas, [left, top]: [f32; 2], cell: f32, n: usize, detailed: bool) {
@@ -101,6 +119,9 @@ mod tests {
         assert_eq!(cell(0, 0), shade(1.0).0[..3]);
         assert_eq!(cell(0, 1), [255; 3]);
         assert_eq!(cell(1, 0), shade(0.5).0[..3]);
+        // The bar of shades, at its upper quarter and its end.
+        let bar = |y: usize| image.pixel(left + 2 * 52 + 84 + 7, y).to_vec();
+        assert_eq!((bar(50 + 26), bar(50 + 2 * 52 + 2)), (shade(0.75).0[..3].to_vec(), vec![255; 3]));
     }
 
     #[test]
