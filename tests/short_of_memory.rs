@@ -7,7 +7,8 @@
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// Runs gradus with so many MiB of addresses.
 fn gradus(folder: &Path, mebibytes: Option<usize>, arguments: &[&str]) -> Output {
@@ -72,4 +73,33 @@ fn what_there_is_no_memory_for_is_told() {
         }
     }
     assert!(told > 4 && resumed > 0, "{told} {resumed}");
+}
+
+/// The most memory in use at once, in MiB, of a command that ends well, and what it said.
+fn peak(folder: &Path, arguments: &[&str]) -> (f64, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+    let mut child = command.args(arguments).current_dir(folder).stderr(Stdio::piped()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0.0;
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+        most = line.map_or(most, |kibibytes| kibibytes.trim().parse::<f64>().unwrap() / 1024.0);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.success(), "{said}");
+    (most, said)
+}
+
+#[test]
+fn what_a_training_takes_is_known_beforehand() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = "train alexnet -v --data synthetic:1100 --batch 825 --epochs 1 --threads 2 --out run";
+    let (taken, said) = peak(folder.path(), &run.split(' ').collect::<Vec<_>>());
+    let told = said.split("--batch 825 takes about ").nth(1).unwrap_or_else(|| panic!("{said}"));
+    let told: f64 = told.split(' ').next().unwrap().parse().unwrap();
+    // The program, its weights and the data come to what is told.
+    assert!(told > 0.75 * taken && told < 1.25 * taken, "{taken:.0} MiB, told {told}");
 }

@@ -36,9 +36,13 @@ impl Need {
         Need { fixed: one.saturating_sub(each) + 2 * moments + all, each }
     }
 
+    fn bytes(self, batch: usize) -> f64 {
+        self.fixed as f64 + batch as f64 * self.each as f64
+    }
+
     /// Error: with so many bytes free, a step of `batch` images does not fit.
     pub fn must_fit(self, batch: usize, free: u64) -> Result<()> {
-        let bytes = self.fixed as f64 + batch as f64 * self.each as f64;
+        let bytes = self.bytes(batch);
         if bytes <= free as f64 {
             return Ok(());
         }
@@ -59,6 +63,10 @@ impl Need {
     /// Error: a step of `batch` images does not fit into the memory that the system has left. Where it does not
     /// tell, all fits.
     pub fn must_fit_here(self, batch: usize) -> Result<()> {
+        detail!(
+            "training with --batch {batch} takes about {} MiB beside its weights",
+            self.bytes(batch) as u64 >> 20
+        );
         memory::free().map_or(Ok(()), |free| self.must_fit(batch, free))
     }
 }
