@@ -68,60 +68,30 @@ impl fmt::Display for LoadReport {
     }
 }
 
-/// Calls `f(ours, theirs)` with the flat indices of the same element in both layouts.
-fn for_each_element(layout: Layout, ours: &[usize], mut f: impl FnMut(usize, usize)) {
-    let numel: usize = ours.iter().product();
-    let axes = layout.axes();
-    if axes.is_empty() {
-        return (0..numel).for_each(|i| f(i, i));
-    }
-    let ours = layout.view(ours);
-    // For each of our axes its stride in PyTorch's layout.
-    let mut strides = vec![0; ours.len()];
-    axes.iter().rev().fold(1, |stride, &a| {
-        strides[a] = stride;
-        stride * ours[a]
-    });
-    let mut index = vec![0; ours.len()];
-    let mut theirs = 0;
-    for i in 0..numel {
-        f(i, theirs);
-        for axis in (0..ours.len()).rev() {
-            index[axis] += 1;
-            theirs += strides[axis];
-            if index[axis] < ours[axis] {
-                break;
-            }
-            theirs -= strides[axis] * ours[axis];
-            index[axis] = 0;
-        }
-    }
-}
-
 /// Batch norm's counter: an integer in PyTorch's files.
 fn is_counter(name: &str) -> bool {
     name.ends_with("num_batches_tracked")
 }
 
-/// Bytes of the tensor in PyTorch's layout, N of each element, which `write` fills.
-fn encode<const N: usize, E: Element>(
-    t: &Tensor<E>,
-    layout: Layout,
-    write: impl Fn(&mut [u8], f64),
-) -> Vec<u8> {
+/// The elements' bytes, N of each, which `write` fills.
+fn encode<const N: usize, E: Element>(t: &Tensor<E>, write: impl Fn(&mut [u8; N], f64)) -> Vec<u8> {
     let mut bytes = memory::filled("weights", 0, t.len() * N);
-    let elements = bytes.as_chunks_mut::<N>().0;
-    for_each_element(layout, t.shape(), |ours, theirs| write(&mut elements[theirs], t.data()[ours].to_f64()));
+    let elements = bytes.as_chunks_mut::<N>().0.iter_mut();
+    elements.zip(t.data()).for_each(|(bytes, value)| write(bytes, value.to_f64()));
     bytes
 }
 
 /// A tensor as a file holds it: float32 (float64 for f64), in the layout that PyTorch has for it.
 pub fn to_raw<E: Element>(t: &Tensor<E>, layout: Layout) -> RawTensor {
-    let shape = layout.torch_shape(t.shape());
+    let (shape, axes) = (layout.torch_shape(t.shape()), layout.axes());
+    let theirs = match axes {
+        [] => t.clone(),
+        _ => t.clone().reshape(&layout.view(t.shape())).permute(axes),
+    };
     if E::NAME == "f64" {
-        RawTensor::new(Dtype::F64, shape, encode::<8, E>(t, layout, LE::write_f64))
+        RawTensor::new(Dtype::F64, shape, encode(&theirs, |b: &mut [u8; 8], v| LE::write_f64(b, v)))
     } else {
-        RawTensor::new(Dtype::F32, shape, encode::<4, E>(t, layout, |b, v| LE::write_f32(b, v as f32)))
+        RawTensor::new(Dtype::F32, shape, encode(&theirs, |b: &mut [u8; 4], v| LE::write_f32(b, v as f32)))
     }
 }
 
@@ -130,16 +100,18 @@ pub fn from_raw<E: Element>(raw: &RawTensor, shape: &[usize], layout: Layout) ->
     if raw.shape() != layout.torch_shape(shape) {
         return None;
     }
-    let mut t = Tensor::stale(shape);
-    let out = t.data_mut();
-    if raw.dtype() == Dtype::F32 {
+    let (view, axes) = (layout.view(shape), layout.axes());
+    let dims = if axes.is_empty() { shape.to_vec() } else { axes.iter().map(|&a| view[a]).collect() };
+    let theirs = if raw.dtype() == Dtype::F32 {
         let values = raw.to_f32();
-        for_each_element(layout, shape, |ours, theirs| out[ours] = E::from_f64(f64::from(values[theirs])));
+        Tensor::from_fn(&dims, |i| E::from_f64(values[i].into()))
     } else {
         let values = raw.to_f64();
-        for_each_element(layout, shape, |ours, theirs| out[ours] = E::from_f64(values[theirs]));
-    }
-    Some(t)
+        Tensor::from_fn(&dims, |i| E::from_f64(values[i]))
+    };
+    let mut back = axes.to_vec();
+    axes.iter().enumerate().for_each(|(i, &a)| back[a] = i);
+    Some(if back.is_empty() { theirs } else { theirs.permute(&back).reshape(shape) })
 }
 
 /// A network's tensors in PyTorch's names, layouts and order: float32 (float64 for an f64 network). Tied
