@@ -32,7 +32,8 @@ pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> Image 
     let below = if upwards { widest + 34.0 } else { 48.0 };
     // The share of right answers stands in a column of its own, then what the shades mean.
     let beside = if detailed { 84.0 } else { 20.0 };
-    let (width, height) = ((left + side + beside + BAR).max(text_width(title, 15.0) + 40.0), top + side + below);
+    let (width, height) =
+        ((left + side + beside + BAR).max(text_width(title, 15.0) + 40.0), top + side + below);
     let mut canvas = Canvas::new(width as usize, height as usize, Color::WHITE);
     canvas.text(title, (left + side / 2.0, 28.0), 15.0, Color::INK, Align::Center);
     for (i, row) in counts.iter().enumerate() {
