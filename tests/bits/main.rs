@@ -8,12 +8,13 @@ mod controls;
 
 use gradus::bits::{Digests, RECORDED, parse};
 use gradus_core::simd::Isa;
+use rayon::prelude::*;
 use serde_json::Value;
 use std::process::Command;
 
 /// Those of this machine, each with a number of threads, so that both are varied at once.
 fn machines() -> Vec<(Isa, usize)> {
-    let available = Isa::ALL.into_iter().rev().filter(|isa| isa.is_available());
+    let available = Isa::ALL.into_iter().filter(|isa| isa.is_available());
     available.zip([2, 1, 3].into_iter().cycle()).collect()
 }
 
@@ -26,6 +27,11 @@ fn bits((isa, threads): (Isa, usize), args: &[&str]) -> (Value, bool) {
     let json: Value = json.unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)));
     assert_eq!(json["isa"], isa.name());
     (json, out.status.success())
+}
+
+/// The same of all machines, some of them at a time.
+fn everywhere(args: &[&str]) -> Vec<((Isa, usize), (Value, bool))> {
+    machines().into_par_iter().map(|machine| (machine, bits(machine, args))).collect()
 }
 
 fn digests(json: &Value) -> Digests {
@@ -41,8 +47,7 @@ fn differing(a: &Digests, b: &Digests) -> Vec<String> {
 fn every_instruction_set_computes_the_recorded_bits() {
     let recorded = parse(RECORDED);
     let mut wrong = Vec::new();
-    for machine in machines() {
-        let (json, success) = bits(machine, &[]);
+    for (machine, (json, success)) in everywhere(&[]) {
         let differ = differing(&digests(&json), &recorded);
         assert_eq!((json["equal"].as_bool(), success), (Some(differ.is_empty()), differ.is_empty()));
         wrong.extend(differ.into_iter().map(|name| format!("{}: {name}", machine.0)));
@@ -52,9 +57,8 @@ fn every_instruction_set_computes_the_recorded_bits() {
 
 #[test]
 fn drawn_cases_have_the_same_bits_on_every_instruction_set() {
-    let drawn = |machine| digests(&bits(machine, &["--drawn", "400", "--seed", "3"]).0);
-    let all: Vec<(Isa, Digests)> =
-        machines().into_iter().map(|machine| (machine.0, drawn(machine))).collect();
+    let runs = everywhere(&["--drawn", "400", "--seed", "3"]).into_iter();
+    let all: Vec<(Isa, Digests)> = runs.map(|(machine, (json, _))| (machine.0, digests(&json))).collect();
     let (first, expected) = &all[0];
     assert!(expected.len() >= 800);
     for (isa, digests) in &all {
