@@ -217,9 +217,6 @@ fn a_run_that_is_being_written_is_left_alone() {
     assert!(!run.join("weights/.x1y2z3.part").exists());
 }
 
-/// A full disk or a closed pipe behind standard error ends nothing; a terminal that is closed ends a run as
-/// Ctrl-C does, unless it was begun with `nohup`.
-#[cfg(target_os = "linux")]
 #[cfg(unix)]
 #[test]
 fn a_file_that_may_not_grow_is_an_error_that_is_told() {
@@ -238,6 +235,9 @@ fn a_file_that_may_not_grow_is_an_error_that_is_told() {
     same(&whole, &stopped);
 }
 
+/// A full disk or a closed pipe behind standard error ends nothing; a terminal that is closed ends a run as
+/// Ctrl-C does, unless it was begun with `nohup`.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_run_outlives_those_that_it_speaks_to() {
     let folder = tempfile::tempdir().unwrap();
