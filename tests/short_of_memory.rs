@@ -100,6 +100,7 @@ fn what_a_training_takes_is_known_beforehand() {
     let (taken, said) = peak(folder.path(), &run.split(' ').collect::<Vec<_>>());
     let told = said.split("--batch 825 takes about ").nth(1).unwrap_or_else(|| panic!("{said}"));
     let told: f64 = told.split(' ').next().unwrap().parse().unwrap();
-    // The program, its weights and the data come to what is told.
-    assert!(told > 0.75 * taken && told < 1.25 * taken, "{taken:.0} MiB, told {told}");
+    // Told are a step and a state's copy at once, which are not, and neither the program nor its weights: together 1.07
+    // of what is taken. Were an image's share (142 of 713 MiB) forgotten it would be 0.86 of it, counted twice 1.28.
+    assert!(told > 0.92 * taken && told < 1.2 * taken, "{taken:.0} MiB, told {told}");
 }

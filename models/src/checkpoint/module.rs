@@ -100,18 +100,23 @@ pub fn from_raw<E: Element>(raw: &RawTensor, shape: &[usize], layout: Layout) ->
     if raw.shape() != layout.torch_shape(shape) {
         return None;
     }
-    let (view, axes) = (layout.view(shape), layout.axes());
-    let dims = if axes.is_empty() { shape.to_vec() } else { axes.iter().map(|&a| view[a]).collect() };
-    let theirs = if raw.dtype() == Dtype::F32 {
-        let values = raw.to_f32();
-        Tensor::from_fn(&dims, |i| E::from_f64(values[i].into()))
-    } else {
-        let values = raw.to_f64();
-        Tensor::from_fn(&dims, |i| E::from_f64(values[i]))
+    let decoded = |dims: &[usize]| {
+        if raw.dtype() == Dtype::F32 {
+            let values = raw.to_f32();
+            Tensor::from_fn(dims, |i| E::from_f64(values[i].into()))
+        } else {
+            let values = raw.to_f64();
+            Tensor::from_fn(dims, |i| E::from_f64(values[i]))
+        }
     };
-    let mut back = axes.to_vec();
+    let (view, axes) = (layout.view(shape), layout.axes());
+    if axes.is_empty() {
+        return Some(decoded(shape));
+    }
+    let theirs: Vec<usize> = axes.iter().map(|&a| view[a]).collect();
+    let mut back = vec![0; axes.len()];
     axes.iter().enumerate().for_each(|(i, &a)| back[a] = i);
-    Some(if back.is_empty() { theirs } else { theirs.permute(&back).reshape(shape) })
+    Some(decoded(&theirs).permute(&back).reshape(shape))
 }
 
 /// A network's tensors in PyTorch's names, layouts and order: float32 (float64 for an f64 network). Tied
