@@ -11,6 +11,7 @@ use crate::engine::found::{FoundIn, Picture, find, picture_name};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::{Image, picture_rows};
+use crate::numbers::count;
 use crate::plot::{Chart, Scale, Series};
 use crate::run::{Run, log};
 use crate::shell::Typed;
@@ -263,7 +264,7 @@ impl Comparison {
             row("mask AP, training images", &|s| shown(s.train.masks.map_or(-1.0, |m| m[0])));
             row("mask AP, test images", &|s| shown(s.test.masks.map_or(-1.0, |m| m[0])));
         }
-        row("parameters", &|s| s.parameters.to_string());
+        row("parameters", &|s| count(s.parameters));
         row("weights (MiB)", &|s| format!("{:.1}", s.weights_mib));
         row("epochs", &|s| s.epochs.to_string());
         row("training (s an epoch)", &|s| format!("{:.1}", s.seconds_per_epoch));

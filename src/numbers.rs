@@ -53,6 +53,11 @@ pub fn count(n: usize) -> String {
     digits.char_indices().map(|(i, digit)| format!("{}{digit}", comma(i))).collect()
 }
 
+/// One of a thing, or so many of it: "1 image", "2 images".
+pub fn counted(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
 /// Numbers that belong together: one that is nothing beside the largest is 0.
 pub fn numbers<const N: usize>(values: [f64; N]) -> [String; N] {
     let largest = values.iter().fold(0.0, |most: f64, v| most.max(v.abs()));

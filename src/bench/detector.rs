@@ -2,17 +2,16 @@
 //! one, at PennFudanPed's sizes, scaled to 800. Each in a process of its own, so that each has its own peak
 //! of memory.
 
-use super::median;
-use crate::error::{Error, Result};
+use super::{alone, median};
+use crate::error::Result;
 use crate::memory::peak_mib;
 use gradus_core::gemm::Precision;
 use gradus_core::optim::{Optimizer, Sgd};
-use gradus_core::{Rng, Tape, Tensor, init, parallel};
+use gradus_core::{Rng, Tape, Tensor, init};
 use gradus_models::detection::{BackboneKind, Config, Detector, Masks, Target};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 /// The detectors, as the peers' script names them.
 pub const MODELS: [&str; 3] = ["r50", "mbv2", "mask"];
@@ -106,57 +105,18 @@ pub fn run_one(model: &str, Settings { runs, seed, precision }: Settings) -> Tim
     Timing { model: model.into(), train_s, infer_s, peak_mib: peak_mib() }
 }
 
-/// Times the models, each in a process of its own on as many threads. Under a profile each process tells its
-/// own, and writes its trace beside `trace`, with the model in its name.
+/// Times the models, each [alone](super::alone).
 ///
 /// # Errors
 /// The program cannot be started again, or failed.
-pub fn run(models: &[String], settings: Settings, trace: Option<&Path>) -> Result<DetectorBench> {
-    let program =
-        std::env::current_exe().map_err(|e| Error::failure(format!("the program's own path: {e}")))?;
+pub fn run(models: &[String], settings: &Settings, trace: Option<&Path>) -> Result<DetectorBench> {
+    let Settings { runs, seed, precision } = settings;
     let mut timings = Vec::new();
     for model in models {
-        say!("{model}: {} steps and as many detections", settings.runs + 1);
-        let mut command = Command::new(&program);
-        command.args(arguments(model, settings, trace));
-        let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-        let output = output.map_err(|e| Error::failure(format!("{}: {e}", program.display())))?;
-        let failed =
-            || Error::failure(format!("the process that timed {model} ended with {}", output.status));
-        let own: Vec<Timing> = serde_json::from_slice(&output.stdout).map_err(|_| failed())?;
-        timings.extend(own);
+        say!("{model}: {} steps and as many detections", runs + 1);
+        let options: [(&str, &dyn fmt::Display); 4] =
+            [("model", model), ("runs", runs), ("seed", seed), ("precision", &precision.name())];
+        timings.extend(alone::<Vec<Timing>>("detector", &options, model, trace)?);
     }
     Ok(DetectorBench(timings))
-}
-
-/// Of the process that times a model.
-fn arguments(model: &str, settings: Settings, trace: Option<&Path>) -> Vec<String> {
-    let (runs, seed, precision) = (settings.runs.to_string(), settings.seed.to_string(), settings.precision);
-    let threads = parallel::threads().to_string();
-    let mut all = vec!["bench", "detector", "--json", "--here", "--model", model];
-    all.extend(["--runs", &runs, "--threads", &threads, "--precision", precision.name(), "--seed", &seed]);
-    let profile = trace.map(|trace| format!("--profile={}", trace_of(model, trace).display()));
-    all.into_iter().map(String::from).chain(profile).collect()
-}
-
-/// `profile-r50.json` of `profile.json`.
-fn trace_of(model: &str, trace: &Path) -> PathBuf {
-    let stem = trace.file_stem().unwrap_or_default().to_string_lossy();
-    let end = trace.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
-    trace.with_file_name(format!("{stem}-{model}{end}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_process_that_works_is_the_one_that_is_profiled() {
-        let trace = Path::new("out").join("profile.json");
-        let settings = Settings { runs: 5, seed: 1234, precision: Precision::F32 };
-        let own = arguments("r50", settings, Some(&trace));
-        let expected = format!("--profile={}", Path::new("out").join("profile-r50.json").display());
-        assert!(own.contains(&"--here".into()) && own.last() == Some(&expected), "{own:?}");
-        assert!(!arguments("r50", settings, None).concat().contains("profile"));
-    }
 }

@@ -2,7 +2,8 @@
 
 use super::options::{Global, at_least_one};
 use crate::bench;
-use crate::bench::detector::{DetectorBench, MODELS, Settings, run, run_one};
+use crate::bench::detector::{self, DetectorBench, MODELS};
+use crate::bench::infer::{self, InferBench, NETWORKS};
 use crate::error::Result;
 use clap::{Args, Subcommand};
 
@@ -15,6 +16,8 @@ pub enum Bench {
     Conv(Runs),
     /// The CIFAR-10 AlexNet: a training step and inference of 256 images
     Alexnet(Runs),
+    /// Inference of classifiers in batches of each size, one process a network
+    Infer(Networks),
     /// Two-stage detectors: a training step of two images and detection in one, one process a detector
     Detector(Detectors),
 }
@@ -34,6 +37,23 @@ pub struct Detectors {
     here: bool,
 }
 
+/// Which classifiers.
+#[derive(Args)]
+pub struct Networks {
+    /// alexnet-cifar is the exercise's, of 32x32 pixels; the others see 224x224 [default: all]
+    #[arg(long, value_parser = NETWORKS)]
+    network: Vec<String>,
+    /// Images at a time, one number or several
+    #[arg(long, default_value = "1,16", value_delimiter = ',', value_parser = at_least_one)]
+    batch: Vec<usize>,
+    /// Timed runs of each size, after two; the median is shown
+    #[arg(long, default_value_t = 11, value_parser = at_least_one)]
+    runs: usize,
+    /// In this process
+    #[arg(long, hide = true)]
+    here: bool,
+}
+
 /// How often.
 #[derive(Args)]
 pub struct Runs {
@@ -45,7 +65,11 @@ pub struct Runs {
 impl Bench {
     /// Whether the work is done by other processes, which are to be profiled in the place of this one.
     pub fn starts_others(&self) -> bool {
-        matches!(self, Bench::Detector(d) if !d.here)
+        match self {
+            Bench::Detector(d) => !d.here,
+            Bench::Infer(n) => !n.here,
+            _ => false,
+        }
     }
 
     /// Runs the command.
@@ -59,6 +83,7 @@ impl Bench {
                 global.print(&timings)
             }
             Bench::Alexnet(r) => global.print(&bench::alexnet::run(r.runs, global.precision)),
+            Bench::Infer(n) => n.run(global),
             Bench::Detector(d) => d.run(global),
         }
     }
@@ -69,11 +94,27 @@ impl Detectors {
         let all = MODELS.map(String::from).to_vec();
         let models = if self.model.is_empty() { &all } else { &self.model };
         let &Global { seed, precision, .. } = global;
-        let settings = Settings { runs: self.runs, seed, precision };
+        let settings = detector::Settings { runs: self.runs, seed, precision };
         let timings = if self.here {
-            DetectorBench(models.iter().map(|model| run_one(model, settings)).collect())
+            DetectorBench(models.iter().map(|model| detector::run_one(model, settings)).collect())
         } else {
-            run(models, settings, global.profile.as_deref())?
+            detector::run(models, &settings, global.profile.as_deref())?
+        };
+        global.print(&timings)
+    }
+}
+
+impl Networks {
+    fn run(&self, global: &Global) -> Result<()> {
+        let all = NETWORKS.map(String::from).to_vec();
+        let networks = if self.network.is_empty() { &all } else { &self.network };
+        let &Global { seed, precision, .. } = global;
+        let settings = infer::Settings { batches: self.batch.clone(), runs: self.runs, seed, precision };
+        let timings = if self.here {
+            let timings = networks.iter().flat_map(|network| infer::run_one(network, &settings)).collect();
+            InferBench::of(timings, precision)
+        } else {
+            infer::run(networks, &settings, global.profile.as_deref())?
         };
         global.print(&timings)
     }

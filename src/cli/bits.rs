@@ -4,6 +4,7 @@ use super::options::{Global, at_least_one};
 use crate::bits::{self, Case, Digests, RECORDED};
 use crate::error::{Error, Result};
 use crate::interrupt;
+use crate::numbers::counted;
 use crate::progress::Progress;
 use clap::Args;
 use gradus_core::gemm::Precision;
@@ -64,7 +65,7 @@ fn group(name: &str) -> &str {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "instruction set {}, {} threads", self.isa, self.threads)?;
+        writeln!(f, "instruction set {}, {}", self.isa, counted(self.threads, "thread", "threads"))?;
         let Some(equal) = self.equal else {
             return self.digests.iter().try_for_each(|(name, digest)| writeln!(f, "{digest} {name}"));
         };

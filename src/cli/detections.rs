@@ -5,6 +5,7 @@ use crate::data::{Images, Reading, open_annotated};
 use crate::engine::detection::{Score, shown};
 use crate::error::{Error, Result};
 use crate::metrics::coco::{Evaluation, Kind, evaluate};
+use crate::numbers::counted;
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
@@ -35,13 +36,23 @@ const SHOWN: usize = 20;
 
 impl fmt::Display for Judged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} detections in {} images", self.detections, self.images)?;
+        writeln!(
+            f,
+            "{} in {}",
+            counted(self.detections, "detection", "detections"),
+            counted(self.images, "image", "images")
+        )?;
         self.score.fmt(f)?;
         writeln!(f, "AP by class")?;
         for class in self.classes.iter().take(SHOWN) {
             let masks = class.masks.map(|ap| format!("  mask {:>5}", shown(ap))).unwrap_or_default();
             let boxes = shown(class.boxes.unwrap_or(-1.0));
-            writeln!(f, "  {:<20} box {boxes:>5}{masks}  ({} objects)", class.name, class.objects)?;
+            writeln!(
+                f,
+                "  {:<20} box {boxes:>5}{masks}  ({})",
+                class.name,
+                counted(class.objects, "object", "objects")
+            )?;
         }
         match self.classes.len().saturating_sub(SHOWN) {
             0 => Ok(()),

@@ -19,6 +19,7 @@ use crate::engine::{curves, detector};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::metrics::losses::Loss;
+use crate::numbers::counted;
 use crate::run::Run;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -166,7 +167,13 @@ const CONFUSED: usize = 10;
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Score { images, loss, accuracy } = self.score;
-        writeln!(f, "{}: {images} images, accuracy {:.2} %, loss {loss:.4}", self.split, 100.0 * accuracy)?;
+        writeln!(
+            f,
+            "{}: {}, accuracy {:.2} %, loss {loss:.4}",
+            self.split,
+            counted(images, "image", "images"),
+            100.0 * accuracy
+        )?;
         self.judged.confusion.fmt(f)
     }
 }
@@ -184,7 +191,7 @@ struct DetectorEvaluation {
 impl fmt::Display for DetectorEvaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (images, seconds) = (self.images, self.seconds_per_image);
-        writeln!(f, "{}: {images} images, {seconds:.3} s an image", self.split)?;
+        writeln!(f, "{}: {}, {seconds:.3} s an image", self.split, counted(images, "image", "images"))?;
         self.score.fmt(f)
     }
 }

@@ -25,7 +25,7 @@ use std::time::Instant;
 
 const FOLDER: &str = "gradus-tour";
 /// Drawn images; three quarters are trained on.
-pub const SOURCE: &str = "synthetic:12000";
+pub const SOURCE: &str = "synthetic:7000";
 const EPOCHS: usize = 3;
 
 #[derive(Serialize)]
@@ -59,7 +59,7 @@ pub fn train(global: &Global, run: &Path) -> Result<(Splits, Summary)> {
     say!("AlexNet learns ten classes of drawn shapes ({EPOCHS} epochs)");
     let splits = data::open(SOURCE, data::VAL_FRACTION, global.seed, data::Reading::default())?;
     let &Global { seed, precision, .. } = global;
-    let plan = Plan { epochs: EPOCHS, batch: 64, lr: 5e-4, one_cycle: true, seed, precision };
+    let plan = Plan { epochs: EPOCHS, batch: 64, lr: 1.5e-3, one_cycle: true, seed, precision };
     let settings = Settings::new(Arch::Cifar, SOURCE, &splits, data::VAL_FRACTION, plan)?;
     let summary = alexnet::train(&settings, &splits, run, Existing::Replace)?;
     Ok((splits, summary))

@@ -7,6 +7,7 @@
 
 use crate::data::detection::Object;
 use crate::engine::found::Found;
+use crate::numbers::counted;
 use gradus_models::detection::boxes::iou;
 
 /// Boxes that overlap by more are of one object.
@@ -68,7 +69,7 @@ impl<'a> Agreement<'a> {
         let (all, [a, b, neither]) = (truth.iter().filter(|o| !o.crowd).count(), self.missed(truth));
         format!(
             "Of the {} that are there {} misses {a}, {} misses {b}; {neither} are missed by both.",
-            objects(all),
+            counted(all, "object", "objects"),
             names[0],
             names[1]
         )
@@ -87,7 +88,9 @@ impl<'a> Agreement<'a> {
         let both: Vec<&Found> = self.both.iter().map(|pair| pair[0]).collect();
         let mut words = match &both[..] {
             [] => "Both find nothing in common.".to_string(),
-            some => format!("Both find the same {}: {}.", objects(some.len()), list(some)),
+            some => {
+                format!("Both find the same {}: {}.", counted(some.len(), "object", "objects"), list(some))
+            }
         };
         for (name, alone) in names.iter().zip(&self.alone) {
             words += &match &alone[..] {
@@ -96,17 +99,17 @@ impl<'a> Agreement<'a> {
             };
         }
         for (name, doubled) in names.iter().zip(&self.doubled).filter(|(_, doubled)| !doubled.is_empty()) {
-            words += &format!(" {name} finds {} twice: {}.", objects(doubled.len()), list(doubled));
+            words += &format!(
+                " {name} finds {} twice: {}.",
+                counted(doubled.len(), "object", "objects"),
+                list(doubled)
+            );
         }
         if self.doubled.iter().all(Vec::is_empty) {
             words += " Neither has two boxes of IoU above one half on one of them.";
         }
         words
     }
-}
-
-fn objects(n: usize) -> String {
-    if n == 1 { "1 object".into() } else { format!("{n} objects") }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::description::{Faults, in_a_row};
 use super::images::{Images, Subset};
 use crate::error::{Error, Result};
 use crate::image::Image;
+use crate::numbers::counted;
 
 /// A name without what people write differently: case, and whether words are parted by a space, `_`, `-` or
 /// nothing.
@@ -98,7 +99,11 @@ pub fn matched(own: &[String], network: &[String], named: bool) -> Result<Vec<us
         own.iter().zip(&numbers).filter(|(_, n)| n.is_none()).map(|(name, _)| name.clone()).collect();
     let distinct: HashSet<&usize> = numbers.iter().flatten().collect();
     let what = if !named {
-        format!("has {} classes, the network tells {} apart and does not name them", own.len(), network.len())
+        format!(
+            "has {}, the network tells {} apart and does not name them",
+            counted(own.len(), "class", "classes"),
+            network.len()
+        )
     } else if !strange.is_empty() {
         format!("has classes that the network does not know: {}", list(&strange))
     } else if distinct.len() < own.len() {

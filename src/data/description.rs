@@ -12,6 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::numbers::counted;
 
 /// What can be done about images that cannot be read, besides mending them.
 const SKIP: &str = "--skip-bad leaves out what cannot be read";
@@ -217,11 +218,6 @@ pub(super) fn shortened(text: &str) -> String {
         Some((end, _)) => format!("{} ...", &text[..end]),
         None => text.to_string(),
     }
-}
-
-/// "1 image", "2 images".
-pub(super) fn counted(n: usize, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 impl fmt::Display for Description {

@@ -16,11 +16,12 @@ use super::classes::alike;
 use super::coco::json::{Annotation, ImageInfo, Instances};
 use super::coco::{Coco, Form, Gathered, Places};
 use super::description::Outcome::{LeftOut, Noted, Refused};
-use super::description::{Faults, Reading, counted, shortened};
+use super::description::{Faults, Reading, shortened};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::READ;
 use crate::metrics::coco::Category;
+use crate::numbers::counted;
 
 /// Larger files are refused: one of a thousand objects has 300 KB.
 const MAX_BYTES: u64 = 16 << 20;

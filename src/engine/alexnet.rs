@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::files;
 use crate::image::{Image, caption_grid};
 use crate::metrics::confusion::{Confusion, predictions};
-use crate::numbers::count;
+use crate::numbers::{count, counted};
 use crate::run::{Existing, Run};
 use gradus_core::optim::Adam;
 use gradus_core::{Module, Rng, Tape, elementary, simd};
@@ -85,7 +85,13 @@ pub struct Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} epochs, the best is {}", self.run, self.epochs, self.best_epoch)?;
+        writeln!(
+            f,
+            "{}: {}, the best is {}",
+            self.run,
+            counted(self.epochs, "epoch", "epochs"),
+            self.best_epoch
+        )?;
         for (name, Score { images, loss, accuracy }) in [("validation", self.val), ("test", self.test)] {
             writeln!(f, "  {name:10}  {:6.2} %  loss {loss:.4}  ({images} images)", 100.0 * accuracy)?;
         }

@@ -17,7 +17,7 @@ use crate::image::{Image, Overlay, picture_rows};
 use crate::memory::peak_mib;
 use crate::metrics::coco::{Category, NAMES};
 use crate::metrics::rle::Rle;
-use crate::numbers::count;
+use crate::numbers::{count, counted};
 use crate::run::{Existing, Run};
 use gradus_core::{Module, Rng, simd};
 use gradus_models::checkpoint::{CheckpointFile, load_verbatim};
@@ -147,7 +147,7 @@ pub struct Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} epochs", self.run, self.epochs)?;
+        writeln!(f, "{}: {}", self.run, counted(self.epochs, "epoch", "epochs"))?;
         let ap = |s: &Score| match s.masks {
             Some(m) => format!("box AP {}, mask AP {}", shown(s.boxes[0]), shown(m[0])),
             None => format!("box AP {}", shown(s.boxes[0])),

@@ -6,6 +6,7 @@ use super::weights::{Which, must_tell_apart, read, unknown};
 use crate::data::Transform;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::numbers::counted;
 use gradus_core::gemm::Precision;
 use gradus_core::{Rng, Tape, Tensor};
 use gradus_models::Network;
@@ -162,9 +163,12 @@ impl<N> Classifier<N> {
             .collect();
         if names.len() != self.classes.len() {
             let (have, need) = (names.len(), self.classes.len());
-            return Err(Error::input(format!("names {have} classes, the network has {need}"))
-                .in_file(path)
-                .remedy("write one class a line, in the order of the network's outputs"));
+            return Err(Error::input(format!(
+                "names {}, the network has {need}",
+                counted(have, "class", "classes")
+            ))
+            .in_file(path)
+            .remedy("write one class a line, in the order of the network's outputs"));
         }
         (self.classes, self.named) = (names, true);
         Ok(())

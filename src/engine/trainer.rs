@@ -12,7 +12,7 @@ use crate::data::Ahead;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::interrupt;
-use crate::numbers::count;
+use crate::numbers::{count, counted};
 use crate::progress::{Progress, clock};
 use crate::run::live::Live;
 use crate::run::{Existing, Run};
@@ -202,12 +202,15 @@ impl<T: Task> Trainer<T> {
         self.position.check(&self.task, taken).map_err(|what| resume::damaged(&state, what))?;
         let (Position { epoch, batch, .. }, epochs) = (&self.position, self.task.epochs());
         if *epoch > epochs {
-            return Err(Error::input(format!("has trained {epoch} epochs already, more than {epochs}"))
-                .in_file(self.files.folder())
-                .remedy(format!("ask for {epoch} or more with --epochs, or choose another --out")));
+            return Err(Error::input(format!(
+                "has trained {} already, more than {epochs}",
+                counted(*epoch, "epoch", "epochs")
+            ))
+            .in_file(self.files.folder())
+            .remedy(format!("ask for {epoch} or more with --epochs, or choose another --out")));
         }
         match *epoch == epochs {
-            true => say!("{folder}: all {epochs} epochs are trained already"),
+            true => say!("{folder}: trained already, {}", counted(epochs, "epoch", "epochs")),
             false => say!("{folder}: resuming at epoch {} of {epochs}, batch {}", epoch + 1, batch + 1),
         }
         Ok(())

@@ -6,7 +6,7 @@ use crate::engine::detection::{Plan, Recipe};
 use crate::engine::detector::Settings;
 use crate::error::Result;
 use crate::image::Image;
-use crate::numbers::number;
+use crate::numbers::{count, number};
 use crate::run::Run;
 use crate::run::status::Status;
 use crate::shell::Typed;
@@ -172,7 +172,7 @@ fn opening(side: &Side, settings: &Settings) -> String {
         "{}: {} parameters, {begun}; of the backbone {trained} learned, batch norm {}. Images are scaled to at least {} pixels, \
          at most {}.{far}",
         side.model,
-        side.parameters,
+        count(side.parameters),
         if settings.config.freeze_bn { "stayed as it was" } else { "learned too" },
         settings.config.min_size,
         settings.config.max_size

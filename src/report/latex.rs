@@ -6,10 +6,10 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::interrupt;
 use std::fmt::{self, Write};
-use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 const PREAMBLE: &str = r"\documentclass[10pt]{article}
 \usepackage[T1]{fontenc}
@@ -122,8 +122,11 @@ impl Page {
         let figures = folder.join("figures");
         files::create_folder(&figures)?;
         files::write_atomic(folder.join("report.tex"), text.as_bytes())?;
-        let mut numbered = pictures.iter().enumerate();
-        numbered.try_for_each(|(i, png)| files::write_atomic(figures.join(format!("figure{i}.png")), png))
+        let figure = |i| figures.join(format!("figure{i}.png"));
+        pictures.iter().enumerate().try_for_each(|(i, png)| files::write_atomic(figure(i), png))?;
+        // Those of an earlier report with more of them.
+        (pictures.len()..).map(figure).take_while(|old| fs::remove_file(old).is_ok()).for_each(drop);
+        Ok(())
     }
 
     /// Typesets the page into `path`, where pdflatex is installed.
@@ -278,6 +281,17 @@ mod tests {
             "{figures/figure0.png}",
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn figures_of_an_earlier_and_longer_report_do_not_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut long = page();
+        long.figure(&Image::filled(9, 9, [1; 3]), "one more").unwrap();
+        for (page, count) in [(long, 2), (page(), 1)] {
+            page.tex(folder.path()).unwrap();
+            assert_eq!(files::entries(folder.path().join("figures")).unwrap().len(), count);
         }
     }
 

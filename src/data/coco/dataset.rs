@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::form::Form;
 use super::json::{Annotation, ImageInfo, Instances, Segmentation};
-use crate::data::description::{Faults, Outcome, counted, skippable};
+use crate::data::description::{Faults, Outcome, skippable};
 use crate::data::detection::{DetectionDataset, ImageName, Object, Sample};
 use crate::data::images::{Images, checksum};
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::metrics::coco::{Category, GroundTruth};
+use crate::numbers::counted;
 
 /// An instances file and the folder of its images, or what was written in another form and means the
 /// same.

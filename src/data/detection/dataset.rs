@@ -6,12 +6,13 @@ use serde_json::Value;
 
 use super::input::bounded;
 use crate::data::ahead::Ahead;
-use crate::data::description::{ClassCount, Description, Faults, SplitCount, counted};
+use crate::data::description::{ClassCount, Description, Faults, SplitCount};
 use crate::data::images::{Images, Subset};
 use crate::error::Result;
 use crate::image::Image;
 use crate::metrics::coco::{Category, GroundTruth, Truth};
 use crate::metrics::rle::Rle;
+use crate::numbers::counted;
 
 /// An object in an image.
 #[derive(Clone, Debug, PartialEq)]

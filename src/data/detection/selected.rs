@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use super::dataset::{DetectionDataset, ImageName, Sample};
 use crate::data::classes::{Known, list, nearest};
-use crate::data::description::{Faults, counted};
+use crate::data::description::Faults;
 use crate::data::images::Images;
 use crate::error::{Error, Result};
 use crate::metrics::coco::{Category, GroundTruth};
+use crate::numbers::counted;
 
 /// A data set whose classes are others, or fewer.
 struct Selected {

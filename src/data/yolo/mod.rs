@@ -18,11 +18,12 @@ use rayon::prelude::*;
 use super::coco::json::{Annotation, ImageInfo, Instances, Segmentation};
 use super::coco::{Coco, Form, Gathered, Places};
 use super::description::Outcome::{LeftOut, Mended, Noted, Refused};
-use super::description::{Faults, Reading, counted, shortened};
+use super::description::{Faults, Reading, shortened};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image::{Header, READ};
 use crate::metrics::coco::Category;
+use crate::numbers::counted;
 use labels::Line;
 use yaml::{PARTS, Sets};
 

@@ -28,12 +28,16 @@ impl Depth {
         let either = |full, short| if quick { short } else { full };
         let range = lr_range::Settings::default();
         Depth {
-            projected: either(45_000, 2_000),
-            laid_out: either(5_000, 800),
+            projected: either(45_000, 1_500),
+            laid_out: either(5_000, 600),
             iterations: either(1000, 400),
-            searched: either(20_000, 1_000),
+            searched: either(20_000, 500),
             ascended: either(200, 60),
-            range: lr_range::Settings { batch: either(range.batch, 64), ..range },
+            range: lr_range::Settings {
+                steps: either(range.steps, 60),
+                batch: either(range.batch, 64),
+                ..range
+            },
         }
     }
 }
