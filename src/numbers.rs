@@ -31,6 +31,15 @@ fn without_zeros(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
+/// A number beside others of this size: one that is nothing to them is 0.
+///
+/// ```
+/// assert_eq!(gradus::numbers::beside(1.0, 1.0 - 0.1 * 10.0_f64.next_up()), 0.0);
+/// ```
+pub fn beside(size: f64, value: f64) -> f64 {
+    if value.abs() < NOTHING * size { 0.0 } else { value }
+}
+
 /// A number in six digits, or in all that it has, where six would make it one of these that it is not.
 ///
 /// ```
@@ -61,7 +70,7 @@ pub fn counted(n: usize, one: &str, many: &str) -> String {
 /// Numbers that belong together: one that is nothing beside the largest is 0.
 pub fn numbers<const N: usize>(values: [f64; N]) -> [String; N] {
     let largest = values.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
-    values.map(|v| if v.abs() < NOTHING * largest { "0".into() } else { number(v) })
+    values.map(|v| number(beside(largest, v)))
 }
 
 #[cfg(test)]

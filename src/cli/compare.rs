@@ -7,6 +7,7 @@ use crate::engine::files::Weights;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::report::{Page, detectors};
+use crate::serve;
 use clap::Args;
 use gradus_core::gemm::Precision;
 use std::path::PathBuf;
@@ -44,6 +45,9 @@ pub struct Compare {
     /// Replace what is in DIR
     #[arg(long)]
     force: bool,
+    /// Open the page in the browser when it is done
+    #[arg(long)]
+    open: bool,
 }
 
 impl Compare {
@@ -68,8 +72,13 @@ impl Compare {
         detectors::compared(&mut page, &comparison)?;
         detectors::photographs(&mut page, &comparison)?;
         page.command([question.command(&self.out)]);
-        files::write_atomic(index, page.html().as_bytes())?;
-        global.print(&comparison)
+        files::write_atomic(&index, page.html().as_bytes())?;
+        say!("look at {}", index.display());
+        global.print(&comparison)?;
+        if self.open {
+            serve::show(&index);
+        }
+        Ok(())
     }
 
     fn question(&self, precision: Precision) -> Question {

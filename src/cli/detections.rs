@@ -4,7 +4,7 @@ use crate::data::coco::json::Instances;
 use crate::data::{Images, Reading, open_annotated};
 use crate::engine::detection::{Score, shown};
 use crate::error::{Error, Result};
-use crate::metrics::coco::{Evaluation, Kind, evaluate};
+use crate::metrics::coco::{CategoryResult, Evaluation, Kind, evaluate};
 use crate::numbers::counted;
 use serde::Serialize;
 use std::fmt;
@@ -17,8 +17,13 @@ pub struct Judged {
     detections: usize,
     #[serde(flatten)]
     score: Score,
-    classes: Vec<ClassScore>,
+    classes: ByClass,
 }
+
+/// AP of each category.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub struct ByClass(Vec<ClassScore>);
 
 /// Of one category; AP is null where it has no object.
 #[derive(Serialize)]
@@ -43,8 +48,14 @@ impl fmt::Display for Judged {
             counted(self.images, "image", "images")
         )?;
         self.score.fmt(f)?;
+        self.classes.fmt(f)
+    }
+}
+
+impl fmt::Display for ByClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "AP by class")?;
-        for class in self.classes.iter().take(SHOWN) {
+        for class in self.0.iter().take(SHOWN) {
             let masks = class.masks.map(|ap| format!("  mask {:>5}", shown(ap))).unwrap_or_default();
             let boxes = shown(class.boxes.unwrap_or(-1.0));
             writeln!(
@@ -54,7 +65,7 @@ impl fmt::Display for Judged {
                 counted(class.objects, "object", "objects")
             )?;
         }
-        match self.classes.len().saturating_sub(SHOWN) {
+        match self.0.len().saturating_sub(SHOWN) {
             0 => Ok(()),
             more => writeln!(f, "  and {more} more classes: see --json"),
         }
@@ -78,7 +89,7 @@ pub fn judge(results: &Path, data: &str, split: Option<&str>) -> Result<Judged> 
         true => Some(evaluate(&instances.ground_truth(true)?, &found, Kind::Mask).map_err(named)?),
         false => None,
     };
-    let classes = (0..boxes.categories.len()).map(|k| class(&boxes, masks.as_ref(), k)).collect();
+    let classes = ByClass::of(&boxes, masks.as_ref());
     let score = Score { boxes: boxes.stats, masks: masks.map(|m| m.stats) };
     Ok(Judged { images: instances.images.len(), detections: found.len(), score, classes })
 }
@@ -111,13 +122,19 @@ fn instances(data: &str, split: Option<&str>) -> Result<Instances> {
     Ok(data_set.instances(&own.unwrap_or_else(|| (0..data_set.len()).collect())))
 }
 
-fn class(boxes: &Evaluation, masks: Option<&Evaluation>, k: usize) -> ClassScore {
-    let of = &boxes.categories[k];
-    let ap = |evaluation: &Evaluation| Some(evaluation.categories[k].stats()[0]).filter(|ap| *ap >= 0.0);
-    ClassScore {
-        name: of.category.name.clone(),
-        objects: of.objects[0],
-        boxes: ap(boxes),
-        masks: masks.and_then(ap),
+impl ByClass {
+    /// By boxes and, where they were judged, masks.
+    pub fn of(boxes: &Evaluation, masks: Option<&Evaluation>) -> Self {
+        let class = |(k, of): (usize, &CategoryResult)| {
+            let ap =
+                |evaluation: &Evaluation| Some(evaluation.categories[k].stats()[0]).filter(|ap| *ap >= 0.0);
+            ClassScore {
+                name: of.category.name.clone(),
+                objects: of.objects[0],
+                boxes: ap(boxes),
+                masks: masks.and_then(ap),
+            }
+        };
+        ByClass(boxes.categories.iter().enumerate().map(class).collect())
     }
 }

@@ -1,6 +1,6 @@
 //! `gradus evaluate`: how good is a trained network on these images?
 
-use super::detections;
+use super::detections::{self, ByClass};
 use super::options::{Global, ReadingArgs};
 use super::output::new_file;
 use crate::data;
@@ -186,13 +186,15 @@ struct DetectorEvaluation {
     #[serde(flatten)]
     score: detecting::Score,
     seconds_per_image: f64,
+    classes: ByClass,
 }
 
 impl fmt::Display for DetectorEvaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (images, seconds) = (self.images, self.seconds_per_image);
         writeln!(f, "{}: {}, {seconds:.3} s an image", self.split, counted(images, "image", "images"))?;
-        self.score.fmt(f)
+        self.score.fmt(f)?;
+        self.classes.fmt(f)
     }
 }
 
@@ -272,7 +274,8 @@ impl Evaluate {
             files::write_atomic(out.join(DETECTIONS), named.as_bytes())?;
         }
         let (score, seconds_per_image) = (judged.score(), judged.seconds_per_image);
-        global.print(&DetectorEvaluation { split, images, score, seconds_per_image })
+        let classes = ByClass::of(&judged.boxes, judged.masks.as_ref());
+        global.print(&DetectorEvaluation { split, images, score, seconds_per_image, classes })
     }
 
     /// The images that a run with `--val` is judged on: of the data that it was tested on those that it was
@@ -365,6 +368,11 @@ impl Evaluate {
         say!("{}", data::describe(&self.data, &[(split.to_string(), &images)]));
         let images =
             data::renumbered(&images, &model.classes, model.named).map_err(|e| e.in_file(&self.data))?;
+        if images.is_empty() {
+            return Err(Error::input("has no image to judge")
+                .in_file(&self.data)
+                .remedy("name a folder with one sub-folder of pictures for each class, or another --split"));
+        }
         let judged = judge(global.precision, &model.net, &images, model.arch.transform(), split)?;
         let evaluation = Evaluation::new(split, judged, &images);
         if let Some(out) = &self.out {

@@ -9,6 +9,7 @@ use crate::lessons::filtering::{Shown, filter_to, response_picture};
 use crate::lessons::filters::{self, Border, FILTERS, Filter, Kind};
 use crate::numbers::number;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ with --absolute by their size. Alpha and the depth of 16 bits are kept."
 )]
 pub struct FilterArgs {
     /// A filter's name, or `all`
+    #[arg(value_parser = PossibleValuesParser::new(FILTERS.map(|f| f.name).into_iter().chain([ALL])), hide_possible_values = true)]
     name: String,
     /// PNG, JPEG or WebP
     input: PathBuf,
@@ -48,6 +50,9 @@ pub struct FilterArgs {
     #[arg(long)]
     force: bool,
 }
+
+/// In the place of a filter's name.
+const ALL: &str = "all";
 
 #[derive(Serialize)]
 struct Filtered {
@@ -84,7 +89,7 @@ fn weights(filter: &Filter) -> serde_json::Value {
 impl FilterArgs {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        if self.name == "all" {
+        if self.name == ALL {
             let image = Image::open(&self.input)?;
             files::create_folder(&self.out)?;
             let mut all = Vec::new();
@@ -94,11 +99,8 @@ impl FilterArgs {
             }
             return global.print(&List(all));
         }
-        let Some(filter) = filters::find(&self.name) else {
-            let names = FILTERS.map(|f| f.name).join(", ");
-            return Err(Error::input(format!("there is no filter `{}`", self.name))
-                .remedy(format!("choose {names}, or all")));
-        };
+        let filter = filters::find(&self.name)
+            .ok_or_else(|| Error::input(format!("there is no filter `{}`", self.name)))?;
         if let (Kind::Median, Some(file)) = (filter.kind, &self.response) {
             return Err(Error::input(format!(
                 "{}: the median is not linear and has no frequency response",

@@ -106,13 +106,17 @@ const STACK: usize = 8 << 20;
 
 fn run(cli: Cli) -> Result<()> {
     gradus_core::simd::Isa::from_env().map_err(Error::input)?;
+    gradus_core::ops::conv::Algorithm::from_env().map_err(Error::input)?;
     // 0: as many as there are processors.
     rayon::ThreadPoolBuilder::new()
         .num_threads(cli.global.threads.map_or(0, Into::into))
         .stack_size(STACK)
         .build_global()
         .map_err(|e| Error::failure(format!("threads: {e}")))?;
-    crate::interrupt::listen();
+    // A benchmark keeps nothing that a signal could cost.
+    if !matches!(cli.command, Some(Command::Bench(_))) {
+        crate::interrupt::listen();
+    }
     let (isa, threads) = (gradus_core::simd::isa().name(), gradus_core::parallel::threads());
     detail!("gradus {} on {threads} threads ({isa})", env!("CARGO_PKG_VERSION"));
     // On one of the pool's threads, which so need not be woken, nor hand over, where it shares out work.

@@ -7,11 +7,12 @@ use crate::comparison::Question;
 use crate::data::{self, Splits};
 use crate::engine::alexnet::Settings;
 use crate::engine::detector;
+use crate::engine::files::Files;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::report::classifier::{self, Trained};
 use crate::report::{Page, Typeset, detectors, theory};
-use crate::run::Run;
+use crate::run::{Existing, Run};
 use crate::serve;
 use crate::shell::Typed;
 use clap::Args;
@@ -122,7 +123,12 @@ impl Report {
         let run = self.alexnet.clone().unwrap_or_else(|| self.out.join("alexnet"));
         let (splits, source) = match trained {
             Some(given) => given,
-            None => (tour::train(global, &run)?.0, tour::SOURCE.into()),
+            None => {
+                // What an interrupted report has trained is not trained again.
+                let begun = !self.force && Files::of(&run).have_state()?;
+                let existing = if begun { Existing::Resume } else { Existing::Replace };
+                (tour::train(global, &run, existing)?.0, tour::SOURCE.into())
+            }
         };
         let (plain, quick, seed) = (self.plain, self.quick, global.seed);
         let trained = Trained { run: &run, splits: &splits, source: &source, plain, quick, seed };

@@ -55,13 +55,13 @@ impl fmt::Display for Toured {
 }
 
 /// AlexNet learns what the program draws, in a run's folder of its own.
-pub fn train(global: &Global, run: &Path) -> Result<(Splits, Summary)> {
+pub fn train(global: &Global, run: &Path, existing: Existing) -> Result<(Splits, Summary)> {
     say!("AlexNet learns ten classes of drawn shapes ({EPOCHS} epochs)");
     let splits = data::open(SOURCE, data::VAL_FRACTION, global.seed, data::Reading::default())?;
     let &Global { seed, precision, .. } = global;
     let plan = Plan { epochs: EPOCHS, batch: 64, lr: 1.5e-3, one_cycle: true, seed, precision };
     let settings = Settings::new(Arch::Cifar, SOURCE, &splits, data::VAL_FRACTION, plan)?;
-    let summary = alexnet::train(&settings, &splits, run, Existing::Replace)?;
+    let summary = alexnet::train(&settings, &splits, run, existing)?;
     Ok((splits, summary))
 }
 
@@ -100,7 +100,7 @@ impl Tour {
         }
 
         let run = folder.join("alexnet");
-        let (splits, alexnet) = train(global, &run)?;
+        let (splits, alexnet) = train(global, &run, Existing::Replace)?;
         let seed = global.seed;
         let trained = Trained { run: &run, splits: &splits, source: SOURCE, plain: false, quick: true, seed };
         classifier::section(&mut page, &trained)?;

@@ -69,6 +69,11 @@ impl<C: Collate> Loader<C> {
         Loader { batch, ..self.clone() }
     }
 
+    /// Images of the first batch; only the last one may have fewer.
+    pub fn largest(&self) -> usize {
+        self.batch.min(self.subset.len())
+    }
+
     /// The number of batches in an epoch.
     pub fn batches(&self) -> usize {
         self.subset.len().div_ceil(self.batch)

@@ -142,6 +142,10 @@ impl Task for Classification<'_> {
         self.splits.train.len()
     }
 
+    fn largest_step(&self) -> usize {
+        self.loader.largest()
+    }
+
     fn steps(&self) -> usize {
         self.loader.batches()
     }

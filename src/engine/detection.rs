@@ -305,6 +305,10 @@ impl Task for Detection {
         self.loader.subset().len()
     }
 
+    fn largest_step(&self) -> usize {
+        self.loader.largest()
+    }
+
     fn steps(&self) -> usize {
         self.loader.batches()
     }

@@ -64,6 +64,10 @@ pub trait Task {
     }
     /// Images in a pass.
     fn images(&self) -> usize;
+    /// Images of the largest step: as many as the others, or one more.
+    fn largest_step(&self) -> usize {
+        self.images().div_ceil(self.steps().max(1))
+    }
     /// Steps in a pass.
     fn steps(&self) -> usize;
     /// The batches of an epoch from `start` on.
@@ -257,7 +261,7 @@ impl<T: Task> Trainer<T> {
 
     /// Error: there is not enough memory for a step.
     fn must_fit(&mut self) -> Result<()> {
-        let batch = self.task.images().div_ceil(self.task.steps().max(1));
+        let batch = self.task.largest_step();
         // A single image either fits or is told of.
         if self.is_done() || batch < 2 || self.task.with_batch(1).is_none() {
             return Ok(());

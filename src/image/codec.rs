@@ -15,6 +15,7 @@ use super::raster::{Image, Samples};
 use super::segments;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::interrupt;
 
 /// What ends a PNG file, without the checksum: an empty last chunk.
 const PNG_END: &[u8] = b"\0\0\0\0IEND";
@@ -136,7 +137,10 @@ pub fn save_png_in_bands(path: &Path, height: usize, bands: impl IntoIterator<It
         let mut header = first.encoder(file, height).write_header()?;
         let mut png = header.stream_writer()?;
         png.write_all(&first.big_endian())?;
-        bands.try_for_each(|band| png.write_all(&band.big_endian()))?;
+        bands.try_for_each(|band| match interrupt::requested() {
+            true => Err(io::Error::other("interrupted")),
+            false => png.write_all(&band.big_endian()),
+        })?;
         Ok(png.finish()?)
     })
 }

@@ -4,7 +4,7 @@
 use super::quadratic::{Quadratic, Verdict, limit, steps_needed};
 use crate::error::{Error, Result};
 use crate::image::{Color, palette};
-use crate::numbers::{apart, number};
+use crate::numbers::{apart, beside, number};
 use crate::plot::{Chart, Scale, Series, Style};
 use gradus_core::elementary;
 use gradus_core::optim::{Adam, Rule, Sgd};
@@ -103,7 +103,7 @@ pub struct DescentReport {
 impl fmt::Display for DescentReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.verdict, self.reason)?;
-        let [rho1, rho2] = self.rho.map(|rho| apart(rho, &[-1.0, 1.0]));
+        let [rho1, rho2] = self.rho.map(|rho| apart(beside(1.0, rho), &[-1.0, 1.0]));
         let lr = apart(self.lr, self.bound.as_slice());
         writeln!(f, "  learning rate {lr}; factors of a step of gradient descent {rho1} and {rho2}")?;
         match self.bound.map(number) {

@@ -7,6 +7,7 @@
 use super::filters::{Border, Filter, Kind};
 use crate::error::Result;
 use crate::image::{Align, Canvas, Color, Image, Limits, Samples, save_png_in_bands};
+use crate::interrupt;
 use gradus_core::{Tensor, elementary};
 use std::ops::Range;
 use std::path::Path;
@@ -36,7 +37,8 @@ pub struct Filtered {
 /// Filters the colours of a picture; alpha stays as it is. Results of gain 1 are rounded and clipped to the
 /// samples' range, others are scaled as [`Shown`] says.
 pub fn filter(filter: &Filter, picture: &Image, border: Border, shown: Shown) -> Filtered {
-    let work = Filtering::new(filter, picture, border, shown);
+    let mut work = Filtering::new(filter, picture, border, shown);
+    work.cuts().for_each(|rows| work.see(rows));
     let image = work.image(picture.height(), work.cuts().flat_map(|rows| work.samples(rows)));
     Filtered { image, min: work.min, max: work.max }
 }
@@ -50,8 +52,14 @@ pub fn filter_to(
     border: Border,
     shown: Shown,
 ) -> Result<(f64, f64)> {
-    let work = Filtering::new(filter, picture, border, shown);
-    save_png_in_bands(path, picture.height(), work.bands())?;
+    const KEPT: &str = "the picture was not made";
+    let mut work = Filtering::new(filter, picture, border, shown);
+    for rows in work.cuts() {
+        interrupt::check(KEPT)?;
+        work.see(rows);
+    }
+    save_png_in_bands(path, picture.height(), work.bands())
+        .or_else(|e| interrupt::check(KEPT).and(Err(e)))?;
     Ok((work.min, work.max))
 }
 
@@ -68,13 +76,14 @@ struct Filtering<'a> {
 impl<'a> Filtering<'a> {
     fn new(filter: &'a Filter, picture: &'a Image, border: Border, shown: Shown) -> Self {
         let (min, max) = (f64::INFINITY, f64::NEG_INFINITY);
-        let mut work = Filtering { filter, picture, border, shown, min, max };
-        let range = work.cuts().fold((min, max), |range, rows| {
-            let values = work.values(rows);
-            values.data().iter().fold(range, |(lo, hi), &v| (lo.min(f64::from(v)), hi.max(f64::from(v))))
-        });
-        (work.min, work.max) = range;
-        work
+        Filtering { filter, picture, border, shown, min, max }
+    }
+
+    /// Takes the values of some rows into the range.
+    fn see(&mut self, rows: Range<usize>) {
+        for &v in self.values(rows).data() {
+            (self.min, self.max) = (self.min.min(f64::from(v)), self.max.max(f64::from(v)));
+        }
     }
 
     fn colours(&self) -> usize {

@@ -60,6 +60,9 @@ fn rich(text: &Rich) -> String {
     text.show(escape, |m| mathml(m, DisplayMode::Inline))
 }
 
+/// Bytes of a chart's SVG, at most.
+const LONGEST: usize = 300_000;
+
 impl Page {
     /// An empty page with a heading.
     pub fn new(title: impl Into<Rich>) -> Self {
@@ -136,7 +139,9 @@ impl Page {
     /// # Errors
     /// The chart cannot be encoded.
     pub fn chart(&mut self, chart: &Chart, caption: impl Into<Rich>) -> Result<&mut Self> {
-        self.show(&chart.image(), Some(chart.svg()), caption.into())
+        // As many points as there are pixels are smaller as pixels: a megabyte is a tenth of it.
+        let svg = Some(chart.svg()).filter(|svg| svg.len() <= LONGEST);
+        self.show(&chart.image(), svg, caption.into())
     }
 
     fn show(&mut self, image: &Image, svg: Option<String>, caption: Rich) -> Result<&mut Self> {

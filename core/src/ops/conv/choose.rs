@@ -48,6 +48,17 @@ impl Algorithm {
         }
     }
 
+    /// What `GRADUS_CONV` asks for, where it asks.
+    ///
+    /// # Errors
+    /// It names no algorithm.
+    pub fn from_env() -> Result<Option<Algorithm>, String> {
+        let Ok(name) = std::env::var("GRADUS_CONV") else { return Ok(None) };
+        let found = Algorithm::ALL.into_iter().find(|a| a.name() == name);
+        let names = || Algorithm::ALL.map(Algorithm::name).join(", ");
+        found.map(Some).ok_or_else(|| format!("GRADUS_CONV={name}: not one of {}", names()))
+    }
+
     /// Whether it can compute this convolution.
     pub fn applies(self, spec: &ConvSpec) -> bool {
         match self {
@@ -112,13 +123,8 @@ fn phases_pay(spec: &ConvSpec) -> bool {
     inner.c_in.min(inner.c_out) >= 16 && tiling(&inner) == Algorithm::Winograd4
 }
 
-/// What `GRADUS_CONV` asks for, read once. Panics when it names no algorithm.
+/// What `GRADUS_CONV` asks for, read once. Panics with [`Algorithm::from_env`]'s error.
 pub(super) fn asked() -> Option<Algorithm> {
     static ASKED: OnceLock<Option<Algorithm>> = OnceLock::new();
-    *ASKED.get_or_init(|| {
-        let name = std::env::var("GRADUS_CONV").ok()?;
-        let found = Algorithm::ALL.into_iter().find(|a| a.name() == name);
-        let names = || Algorithm::ALL.map(Algorithm::name).join(", ");
-        Some(found.unwrap_or_else(|| panic!("GRADUS_CONV={name}: not one of {}", names())))
-    })
+    *ASKED.get_or_init(|| Algorithm::from_env().unwrap_or_else(|what| panic!("{what}")))
 }
