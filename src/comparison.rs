@@ -229,6 +229,11 @@ fn side(
     Ok((side, shown))
 }
 
+/// As it is told: differences of what is told then agree with it.
+fn thousandths(x: f64) -> f64 {
+    (1000.0 * x).round() / 1000.0
+}
+
 /// The parameters that a detector had in training. To detect with, batch norm is frozen: its weights and
 /// biases, which otherwise are parameters, are constants then.
 fn parameters(net: &mut Detector, frozen: bool) -> usize {
@@ -285,14 +290,14 @@ impl Comparison {
             if x == y {
                 return format!("On the {name} images both have an AP of {x:.3}.");
             }
-            let by = x - y;
+            let by = thousandths(x) - thousandths(y);
             format!(
                 "On the {name} images {} has an AP of {x:.3}, {by:.3} above {}'s {y:.3}.",
                 better.model, worse.model
             )
         };
         let gap = |s: &Side| {
-            let by = s.train.boxes[0] - s.test.boxes[0];
+            let by = thousandths(s.train.boxes[0]) - thousandths(s.test.boxes[0]);
             let how = if by < 0.0 { "higher" } else { "lower" };
             format!(
                 "{}'s AP is {:.3} {how} on the test images than on those it learned from.",
@@ -321,7 +326,10 @@ impl Comparison {
         let agreement = Agreement::of(&a.photos[k].detections, &b.photos[k].detections);
         let missed = match &self.truths[k] {
             Some(truth) => agreement.missed_words(truth, names),
-            None => "What is missed is not known: the picture is none of the data's.".into(),
+            None => {
+                "The picture is none of the data's, so that only who looks at it can tell what is missed."
+                    .into()
+            }
         };
         format!("{} {missed}", agreement.words(names))
     }

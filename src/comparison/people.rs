@@ -1,17 +1,21 @@
 //! What two detectors find in one picture: who is found by both, who by one alone, and who twice.
 //!
-//! Two detections are of one object where they have one label and an IoU above [`SAME`]. Each detector's surest
-//! detection of an object stands for it, and others of the same object are doubles. (Where both ran with NMS at that
-//! threshold there are none: it drops them.) The objects of both are then paired, the greatest IoU first, each with
-//! at most one. Where the truth is known, what neither such object overlaps is missed.
+//! Two detections of two detectors are of one object where they have one label and an IoU above [`SAME`]. Of one
+//! detector alone that would say nothing, since NMS has dropped such pairs: a box that lies within another by
+//! [`WITHIN`] of its area, an arm's in a person's or a person's in a group's, is its double, too. Each detector's
+//! surest detection of an object stands for it. The objects of both are then paired, the greatest IoU first, each
+//! with at most one. Where the truth is known, what no detection overlaps is missed.
 
 use crate::data::detection::Object;
 use crate::engine::found::Found;
 use crate::numbers::counted;
-use gradus_models::detection::boxes::iou;
+use gradus_models::detection::boxes::{self, iou};
 
 /// Boxes that overlap by more are of one object.
 pub const SAME: f32 = 0.5;
+
+/// The part of the smaller of two boxes that makes them one detector's detections of one object: a choice.
+pub const WITHIN: f32 = 0.9;
 
 /// The detections of two detectors in one picture, sorted.
 #[derive(Clone, Debug)]
@@ -28,13 +32,20 @@ fn overlap(a: &Found, b: &Found) -> f32 {
     if a.label == b.label { iou(&a.bbox, &b.bbox) } else { 0.0 }
 }
 
+/// Whether the detections of one detector are of one object.
+fn doubles(a: &Found, b: &Found) -> bool {
+    let [w, h] = boxes::overlap(&a.bbox, &b.bbox);
+    let smaller = boxes::area(&a.bbox).min(boxes::area(&b.bbox));
+    overlap(a, b) > SAME || (a.label == b.label && w * h > WITHIN * smaller)
+}
+
 /// The surest detection of each object, and the others.
 fn distinct(found: &[Found]) -> [Vec<&Found>; 2] {
     let mut sure: Vec<&Found> = found.iter().collect();
     sure.sort_by(|a, b| b.score.total_cmp(&a.score));
     let (mut kept, mut doubled): (Vec<&Found>, Vec<&Found>) = Default::default();
     for one in sure {
-        let known = kept.iter().any(|k| overlap(k, one) > SAME);
+        let known = kept.iter().any(|k| doubles(k, one));
         if known { &mut doubled } else { &mut kept }.push(one);
     }
     [kept, doubled]
@@ -58,7 +69,10 @@ impl<'a> Agreement<'a> {
 
     /// The objects of the truth that each misses, and those that both do; crowds are no objects.
     pub fn missed(&self, truth: &[Object]) -> [usize; 3] {
-        let side = |k: usize| self.both.iter().map(move |pair| pair[k]).chain(self.alone[k].iter().copied());
+        let side = |k: usize| {
+            let others = self.alone[k].iter().chain(&self.doubled[k]).copied();
+            self.both.iter().map(move |pair| pair[k]).chain(others)
+        };
         let seen = |k: usize, o: &Object| side(k).any(|f| f.label == o.label && iou(&f.bbox, &o.bbox) > SAME);
         let missed = |by: &dyn Fn(&Object) -> bool| truth.iter().filter(|o| !o.crowd && by(o)).count();
         [missed(&|o| !seen(0, o)), missed(&|o| !seen(1, o)), missed(&|o| !seen(0, o) && !seen(1, o))]
@@ -100,13 +114,13 @@ impl<'a> Agreement<'a> {
         }
         for (name, doubled) in names.iter().zip(&self.doubled).filter(|(_, doubled)| !doubled.is_empty()) {
             words += &format!(
-                " {name} finds {} twice: {}.",
-                counted(doubled.len(), "object", "objects"),
+                " {name} finds something again, within or around a box that is told already, with {}: {}.",
+                counted(doubled.len(), "box", "boxes"),
                 list(doubled)
             );
         }
         if self.doubled.iter().all(Vec::is_empty) {
-            words += " Neither has two boxes of IoU above one half on one of them.";
+            words += " Neither has a box within or around another of its own.";
         }
         words
     }
@@ -135,8 +149,22 @@ mod tests {
             words,
             "Both find the same 1 object: person 0.70 around (105, 10). A alone finds 2 more: person 0.90 around (5, 10), \
              person 0.60 around (35, 10). B alone finds 2 more: person 0.90 around (35, 10), person 0.50 around (65, 10). \
-             A finds 1 object twice: person 0.80 around (7, 10)."
+             A finds something again, within or around a box that is told already, with 1 box: person 0.80 around (7, 10)."
         );
+    }
+
+    #[test]
+    fn a_box_within_another_is_its_double_but_not_the_other_detectors() {
+        // A third of the surer one, and wholly in it.
+        let part = Found { bbox: [2.0, 0.0, 5.0, 18.0], ..found(0.0, 0.8, 1) };
+        let a = [found(0.0, 0.9, 1), part.clone()];
+        let (agreement, alone) =
+            (Agreement::of(&a, &[]), Agreement::of(&a[..1], std::slice::from_ref(&part)));
+        assert_eq!((agreement.alone[0].len(), agreement.doubled[0].len()), (1, 1));
+        assert_eq!((alone.both.len(), alone.alone[0].len(), alone.alone[1].len()), (0, 1, 1));
+        // Beside each other, four fifths of the smaller one.
+        let beside = [found(0.0, 0.9, 1), Found { bbox: [2.0, 0.0, 12.0, 12.0], ..part }];
+        assert_eq!(Agreement::of(&beside, &[]).doubled[0].len(), 0);
     }
 
     #[test]
@@ -170,6 +198,6 @@ mod tests {
         assert_eq!((agreement.both.len(), agreement.alone[0].len(), agreement.alone[1].len()), (1, 1, 0));
         let nothing = Agreement::of(&[], &[]).words(["A", "B"]);
         assert!(nothing.starts_with("Both find nothing in common. A alone finds nothing more."), "{nothing}");
-        assert!(nothing.ends_with("on one of them."));
+        assert!(nothing.ends_with("another of its own."));
     }
 }

@@ -16,7 +16,6 @@ use crate::progress::Progress;
 use crate::run::status::Status;
 use gradus_core::{Rng, Tensor};
 use gradus_models::alexnet::Layer;
-use std::time::Instant;
 
 mod trained;
 mod training;
@@ -210,16 +209,14 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
         page.chart(&chart.sized(760, 560), caption).map(|_| ())
     };
     for (what, x) in [("logits", &outputs.logits), ("features", &outputs.features)] {
-        let start = Instant::now();
         let pca = Pca::fit(x, 2);
         let plane = pca.project(x);
-        let seconds = start.elapsed().as_secs_f64();
         let share = |i: usize| 100.0 * pca.variances[i] / pca.total.max(f64::MIN_POSITIVE);
         let axis = |i: usize| format!("component {} ({:.0} % of the variance)", i + 1, share(i));
         let (n, d) = (x.shape()[0], x.shape()[1]);
         let title = format!("Principal components of the {what}");
         let caption = format!(
-            "{title} of {n} training images in {d} dimensions ({seconds:.1} s); the two axes hold {:.0} % of their variance.",
+            "{title} of {n} training images in {d} dimensions; the two axes hold {:.0} % of their variance.",
             share(0) + share(1)
         );
         show(title, [&axis(0), &axis(1)], &plane, caption)?;
@@ -227,12 +224,10 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
         let first = Tensor::from_slice([n, d], &x.data()[..n * d]);
         let settings = tsne::Settings { iterations: depth.iterations, ..tsne::Settings::default() };
         let mut progress = Progress::new(format!("t-SNE of {what}"), "steps", settings.iterations as u64, 0);
-        let start = Instant::now();
         let plane = embed(&first, &settings, |_| progress.advance(1, String::new));
-        let seconds = start.elapsed().as_secs_f64();
         let title = format!("t-SNE of the {what}");
         let caption = format!(
-            "{title} of the first {n} training images: perplexity {}, {} steps ({seconds:.1} s).",
+            "{title} of the first {n} training images: perplexity {}, {} steps.",
             settings.perplexity, settings.iterations
         );
         show(title, ["first coordinate (no unit)", "second coordinate (no unit)"], &plane, caption)?;

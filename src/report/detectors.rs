@@ -6,7 +6,7 @@ use crate::engine::detection::{Plan, Recipe};
 use crate::engine::detector::Settings;
 use crate::error::Result;
 use crate::image::Image;
-use crate::numbers::{count, number};
+use crate::numbers::count;
 use crate::run::Run;
 use crate::run::status::Status;
 use crate::shell::Typed;
@@ -98,13 +98,13 @@ pub fn compared(page: &mut Page, comparison: &Comparison) -> Result<()> {
     let told = |of: fn(&Side) -> &[f64]| {
         let last = [&comparison.a, &comparison.b].map(|s| (s, of(s).len(), of(s).last()));
         let last = last.map(|(s, n, v)| {
-            v.map(|v| format!("{} ends with {} after {n} epochs", s.model, number(*v))).unwrap_or_default()
+            v.map(|v| format!("{} ends with {v:.3} after {n} epochs", s.model)).unwrap_or_default()
         });
         last.join(", ")
     };
     let says = [
         format!(
-            "The loss of each epoch: {}. Sums of other networks' losses are not the same quantity.",
+            "The loss of each epoch: {}. Each is the sum of the same losses of proposals and of boxes.",
             told(|s| &s.losses)
         ),
         format!("COCO's AP of boxes on the test images after each epoch: {}.", told(|s| &s.test_ap)),

@@ -51,7 +51,7 @@ fn converges(page: &mut Page) {
          start with both weights not zero, and for $a, b > 0$, descent converges to the minimiser exactly when",
     );
     page.formula("0 < \\eta < \\frac{2}{\\max(a, b)}.").text(
-        "At the limit the steep weight alternates for ever; beyond it diverges. A weight without curvature never \
+        "At the limit the steep weight alternates for ever; beyond it, it diverges. A weight without curvature never \
          moves, and one with negative curvature diverges at any rate.",
     );
 }

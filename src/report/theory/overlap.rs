@@ -23,7 +23,8 @@ pub fn iou(page: &mut Page) -> Result<f64> {
     let shared =
         format!("The boxes (0, 0, 4, 2) and (1, 1, 5, 3) share 3 of 13 units of area: IoU = {value:.4}. ");
     page.text(Rich::from(shared).then(
-        "The bound holds in floating point too, with no tolerance, since the union is computed as $(A + B) - I$.",
+        "The bound holds in floating point too, with no tolerance: the union is computed as $(|A| + |B|) - I$, and rounding never \
+         turns an order around.",
     ))
     .command(["gradus iou 0,0,4,2 1,1,5,3".into()]);
     kinks(page);
@@ -69,7 +70,10 @@ fn kinks(page: &mut Page) {
         number(right),
         number(left - right)
     );
-    page.text(Rich::from(told).then("$h\\,(|A| + |B|) / U^2$, and IoU has no derivative by $x_1$ there."));
+    page.text(
+        Rich::from(told)
+            .then("$h\\,(|A| + |B|) / U^2$, and IoU has no derivative with respect to $x_1$ there."),
+    );
     page.command(["gradus iou 1,0,3,2 1,1,4,3".into()]);
 }
 
