@@ -105,7 +105,7 @@ pub fn run_one(model: &str, Settings { runs, seed, precision }: Settings) -> Tim
     Timing { model: model.into(), train_s, infer_s, peak_mib: peak_mib() }
 }
 
-/// Times the models, each [alone](super::alone).
+/// Times the models, each in a process of its own.
 ///
 /// # Errors
 /// The program cannot be started again, or failed.

@@ -94,7 +94,7 @@ struct Timed {
     timings: Vec<Timing>,
 }
 
-/// Times the networks, each [alone](super::alone).
+/// Times the networks, each in a process of its own.
 ///
 /// # Errors
 /// The program cannot be started again, or failed.
