@@ -214,7 +214,7 @@ impl<T: Task> Trainer<T> {
             .remedy(format!("ask for {epoch} or more with --epochs, or choose another --out")));
         }
         match *epoch == epochs {
-            true => say!("{folder}: trained already, {}", counted(epochs, "epoch", "epochs")),
+            true => say!("{folder}: all {epochs} epochs are trained already"),
             false => say!("{folder}: resuming at epoch {} of {epochs}, batch {}", epoch + 1, batch + 1),
         }
         Ok(())
