@@ -103,6 +103,10 @@ fn evaluates_as_it_trained(run: &str, data: &str, summary: &Value) {
     let evaluated = json_of(&["evaluate", run, "--data", data, "--json"]);
     assert_eq!((&evaluated["box"], &evaluated["mask"]), (&summary["test"]["box"], &summary["test"]["mask"]));
     assert_eq!((evaluated["split"].as_str(), evaluated["images"].as_u64()), (Some("test"), Some(1)));
+    // Of one class its AP is the mean.
+    let classes = evaluated["classes"].as_array().unwrap();
+    assert_eq!((classes.len(), classes[0]["name"].as_str()), (1, Some("person")));
+    assert_eq!(classes[0]["box"].as_f64().unwrap_or(-1.0), evaluated["box"][0].as_f64().unwrap());
     let trained_on = json_of(&["evaluate", run, "--data", data, "--split", "train", "--json"]);
     assert_eq!(trained_on["images"].as_u64(), Some(5));
 }

@@ -1,5 +1,5 @@
-//! Inference of the classifiers of `gradus predict`, in batches of each size: what a service or a photograph asks for, where
-//! a training step asks for many images at once.
+//! Inference of the classifiers of `gradus predict`, in batches of each size: what a service or a photograph asks
+//! for, where a training step asks for many images at once.
 
 use super::{alone, median};
 use crate::error::Result;
@@ -48,14 +48,14 @@ pub struct Timing {
 }
 
 /// All of them.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InferBench {
     /// Computing threads.
     pub threads: usize,
     /// Of the arithmetic.
-    pub precision: &'static str,
+    pub precision: String,
     /// The instruction set.
-    pub isa: &'static str,
+    pub isa: String,
     /// Network by network, batch by batch.
     pub timings: Vec<Timing>,
 }
@@ -88,12 +88,6 @@ pub fn run_one(name: &str, settings: &Settings) -> Vec<Timing> {
     batches.iter().map(&mut time).collect()
 }
 
-/// What of [`InferBench`] is read back from a process.
-#[derive(Deserialize)]
-struct Timed {
-    timings: Vec<Timing>,
-}
-
 /// Times the networks, each in a process of its own.
 ///
 /// # Errors
@@ -111,7 +105,7 @@ pub fn run(networks: &[String], settings: &Settings, trace: Option<&Path>) -> Re
             ("seed", seed),
             ("precision", &precision.name()),
         ];
-        timings.extend(alone::<Timed>("infer", &options, network, trace)?.timings);
+        timings.extend(alone::<InferBench>("infer", &options, network, trace)?.timings);
     }
     Ok(InferBench::of(timings, *precision))
 }
@@ -121,8 +115,8 @@ impl InferBench {
     pub fn of(timings: Vec<Timing>, precision: Precision) -> Self {
         InferBench {
             threads: parallel::threads(),
-            precision: precision.name(),
-            isa: simd::isa().name(),
+            precision: precision.name().into(),
+            isa: simd::isa().name().into(),
             timings,
         }
     }

@@ -114,13 +114,13 @@ impl<'a> Agreement<'a> {
         }
         for (name, doubled) in names.iter().zip(&self.doubled).filter(|(_, doubled)| !doubled.is_empty()) {
             words += &format!(
-                " {name} finds something again, within or around a box that is told already, with {}: {}.",
+                " {name} has {} more of objects that it has already: {}.",
                 counted(doubled.len(), "box", "boxes"),
                 list(doubled)
             );
         }
         if self.doubled.iter().all(Vec::is_empty) {
-            words += " Neither has a box within or around another of its own.";
+            words += " Neither has two boxes of one object.";
         }
         words
     }
@@ -149,7 +149,7 @@ mod tests {
             words,
             "Both find the same 1 object: person 0.70 around (105, 10). A alone finds 2 more: person 0.90 around (5, 10), \
              person 0.60 around (35, 10). B alone finds 2 more: person 0.90 around (35, 10), person 0.50 around (65, 10). \
-             A finds something again, within or around a box that is told already, with 1 box: person 0.80 around (7, 10)."
+             A has 1 box more of objects that it has already: person 0.80 around (7, 10)."
         );
     }
 
@@ -182,6 +182,11 @@ mod tests {
         let truth = [there(1.0, false), there(100.0, false), there(200.0, false), there(300.0, true)];
         let agreement = Agreement::of(&a, &b);
         assert_eq!(agreement.missed(&truth), [2, 2, 1]);
+        // Two in a group's box, which is surer than either's own: they are doubles of it, and not missed.
+        let group = Found { bbox: [0.0, 0.0, 40.0, 20.0], ..found(0.0, 0.9, 1) };
+        let group = [group, found(0.0, 0.8, 1), found(30.0, 0.7, 1)];
+        let two = [there(0.0, false), there(30.0, false)];
+        assert_eq!(Agreement::of(&group, &[]).missed(&two), [0, 2, 0]);
         assert_eq!(
             agreement.missed_words(&truth, ["A", "B"]),
             "Of the 3 objects that are there A misses 2, B misses 2; 1 are missed by both."
@@ -198,6 +203,6 @@ mod tests {
         assert_eq!((agreement.both.len(), agreement.alone[0].len(), agreement.alone[1].len()), (1, 1, 0));
         let nothing = Agreement::of(&[], &[]).words(["A", "B"]);
         assert!(nothing.starts_with("Both find nothing in common. A alone finds nothing more."), "{nothing}");
-        assert!(nothing.ends_with("another of its own."));
+        assert!(nothing.ends_with("two boxes of one object."));
     }
 }

@@ -112,3 +112,18 @@ impl<C: Collate> Loader<C> {
         self.collate.collate(number, self.subset.dataset(), images, rng.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::data::{Loader, SyntheticShapes, Transform};
+
+    #[test]
+    fn no_batch_is_larger_than_the_first() {
+        let train = SyntheticShapes::with_len(1, 96).split().train;
+        for batch in [1, train.len() - 7, train.len(), train.len() + 5] {
+            let loader = Loader::evaluation(train.clone(), Transform::CIFAR, batch);
+            let sizes = (0..loader.batches()).map(|i| loader.batch(0, i).unwrap().labels.len());
+            assert_eq!(sizes.max(), Some(loader.largest()), "{batch}");
+        }
+    }
+}

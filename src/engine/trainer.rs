@@ -64,9 +64,9 @@ pub trait Task {
     }
     /// Images in a pass.
     fn images(&self) -> usize;
-    /// Images of the largest step: as many as the others, or one more.
+    /// Images of the largest step, where its memory is worth a look beforehand.
     fn largest_step(&self) -> usize {
-        self.images().div_ceil(self.steps().max(1))
+        1
     }
     /// Steps in a pass.
     fn steps(&self) -> usize;
@@ -263,7 +263,7 @@ impl<T: Task> Trainer<T> {
     fn must_fit(&mut self) -> Result<()> {
         let batch = self.task.largest_step();
         // A single image either fits or is told of.
-        if self.is_done() || batch < 2 || self.task.with_batch(1).is_none() {
+        if self.is_done() || batch < 2 {
             return Ok(());
         }
         let steps = [self.bytes_of(1)?, self.bytes_of(2)?];

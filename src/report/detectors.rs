@@ -102,11 +102,12 @@ pub fn compared(page: &mut Page, comparison: &Comparison) -> Result<()> {
         });
         last.join(", ")
     };
+    let of = match comparison.a.test.masks.is_some() == comparison.b.test.masks.is_some() {
+        true => "Both are the sum of the same losses",
+        false => "Masks have a loss of their own, so that the two are not the same quantity",
+    };
     let says = [
-        format!(
-            "The loss of each epoch: {}. Each is the sum of the same losses of proposals and of boxes.",
-            told(|s| &s.losses)
-        ),
+        format!("The loss of each epoch: {}. {of}.", told(|s| &s.losses)),
         format!("COCO's AP of boxes on the test images after each epoch: {}.", told(|s| &s.test_ap)),
     ];
     for ((_, chart), says) in comparison.charts().into_iter().zip(says) {

@@ -139,7 +139,7 @@ impl Page {
     /// # Errors
     /// The chart cannot be encoded.
     pub fn chart(&mut self, chart: &Chart, caption: impl Into<Rich>) -> Result<&mut Self> {
-        // As many points as there are pixels are smaller as pixels: a megabyte is a tenth of it.
+        // 45,000 points are 1.3 MB as outlines, and 0.13 as pixels.
         let svg = Some(chart.svg()).filter(|svg| svg.len() <= LONGEST);
         self.show(&chart.image(), svg, caption.into())
     }
@@ -272,6 +272,7 @@ fn table(rows: &[Vec<Rich>], out: &mut String) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plot::{Series, Style};
 
     #[test]
     fn pages_escape_and_embed() {
@@ -289,6 +290,18 @@ mod tests {
         let growing = page.growing(Some("more < comes")).html();
         assert!(growing.contains("http-equiv=\"refresh\"") && growing.contains("more &lt; comes"));
         assert_eq!(page.growing(None).html(), html);
+    }
+
+    #[test]
+    fn a_chart_is_drawn_in_lines_unless_its_points_are_too_many() {
+        let kinds = [20, 40_000].map(|n| {
+            let points: Vec<_> = (0..n).map(|i| (f64::from(i % 200), f64::from(i / 200))).collect();
+            let chart = Chart::new("dots", "x", "y").with(Series::new("", points, Style::Dots));
+            let mut page = Page::new("a");
+            page.chart(&chart, "dots").unwrap();
+            ["svg+xml", "png"].map(|kind| page.html().contains(&format!("data:image/{kind};")))
+        });
+        assert_eq!(kinds, [[true, false], [false, true]]);
     }
 
     /// A page with a text at each place that data reach.

@@ -24,7 +24,7 @@ fn fetch_lists_refuses_and_explains() {
 /// Ends a command that is at work by SIGTERM, which is heard as Ctrl-C is, and also where the tests run in
 /// the background: the exit code, what it said, and how long it took.
 #[cfg(unix)]
-fn interrupted(command: std::process::Child) -> (Option<i32>, String, std::time::Duration) {
+pub fn interrupted(command: std::process::Child) -> (Option<i32>, String, std::time::Duration) {
     let begun = std::time::Instant::now();
     assert!(Command::new("kill").arg(command.id().to_string()).status().unwrap().success());
     let out = command.wait_with_output().unwrap();

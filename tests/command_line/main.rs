@@ -184,6 +184,9 @@ fn a_run_leaves_its_folder_and_can_be_used() {
         json["classes"].as_array().unwrap().iter().map(|class| class["images"].as_u64().unwrap());
     assert_eq!(of_classes.sum::<u64>(), 8);
     let judged = folder.path().join("judged");
+    let bare = folder.path().join("bare");
+    fs::create_dir_all(bare.join("disc")).unwrap();
+    refused(&["evaluate", &run, "--data", bare.to_str().unwrap()], &["bare", "sub-folder"]);
     let leave = ["evaluate", &run, "--data", "synthetic:48", "-o", judged.to_str().unwrap()];
     assert!(gradus(&leave).status.success() && judged.join("top_losses.png").is_file());
     let matrix: serde_json::Value =
@@ -299,13 +302,54 @@ fn bad_arguments_are_refused() {
     refused(&["detect", "x", "y.png", "--score", "1.5"], &["from 0 to 1"]);
     refused(&["train", "alexnet", "--resume"], &["--out"]);
     refused(&["watch", "no-such-run"], &["is not there"]);
-    let out = Command::new(env!("CARGO_BIN_EXE_gradus"))
-        .args(["bench", "gemm"])
-        .env("GRADUS_ISA", "mmx")
-        .output()
-        .unwrap();
-    assert_eq!(out.status.code(), Some(2));
-    assert!(text(&out.stderr).contains("GRADUS_ISA=mmx"));
+    refused(&["filter", "sobl-x", "x.png", "-o", "y"], &["sobl-x", "sobel-x"]);
+    for (name, value) in [("GRADUS_ISA", "mmx"), ("GRADUS_CONV", "winogrd")] {
+        let out = Command::new(env!("CARGO_BIN_EXE_gradus"))
+            .args(["bench", "gemm"])
+            .env(name, value)
+            .output()
+            .unwrap();
+        let said = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains(&format!("{name}={value}: not one of")) && !said.contains("panicked"),
+            "{said}"
+        );
+    }
+}
+
+/// Between the bands of a picture Ctrl-C is heard, and what was written of it goes.
+#[cfg(unix)]
+#[test]
+fn a_filter_at_work_hears_ctrl_c() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, out) = (folder.path().join("large.png"), folder.path().join("out"));
+    gradus::image::Image::filled(4000, 4000, [9; 3]).save_png(&input).unwrap();
+    fs::create_dir(&out).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+    command.args(["filter", "median"]).arg(&input).arg("-o").arg(out.join("median.png"));
+    let command = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let begun = || fs::read_dir(&out).unwrap().count() > 0;
+    while !begun() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let (code, said, _) = fetch::interrupted(command);
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("the picture was not made") && !begun(), "{said}");
+}
+
+#[test]
+fn a_network_is_timed_in_each_batch() {
+    let out =
+        gradus(&["bench", "infer", "--network", "alexnet-cifar", "--batch", "1,3", "--runs", "1", "--json"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let timings = json["timings"].as_array().unwrap();
+    assert_eq!(timings.iter().map(|t| t["batch"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 3]);
+    for t in timings {
+        let [ms, rate] = ["ms", "images_per_s"].map(|name| t[name].as_f64().unwrap());
+        assert!((rate * ms / 1e3 - t["batch"].as_f64().unwrap()).abs() < 1e-9, "{t}");
+    }
 }
 
 #[test]
