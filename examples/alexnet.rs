@@ -114,7 +114,7 @@ fn main() -> gradus::Result<()> {
     // %%
     let judged = classifier::judge(Precision::F32, &net, &splits.test, Transform::CIFAR, "test")?;
     println!("{:?}\n{}", judged.score, judged.confusion);
-    show(&plot::confusion("Test images", judged.confusion.classes(), judged.confusion.counts()))?;
+    show(&plot::confusion("Test images", &judged.confusion))?;
     let outputs: Outputs = Outputs::of(&net, &splits.test, Transform::CIFAR)?;
     show(&confident_errors(&outputs, &splits.test, 12)?)?;
 

@@ -19,7 +19,7 @@ fn request() {
     if REQUESTED.swap(true, SeqCst) {
         std::process::exit(130);
     }
-    say!("\nstopping at the next step; Ctrl-C again stops at once");
+    say!("\nstopping; Ctrl-C again stops at once");
 }
 
 #[cfg(unix)]

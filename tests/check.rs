@@ -85,7 +85,7 @@ fn sets(bench: &Bench) -> Vec<(String, i32, Vec<&'static str>)> {
     add("notes", 0, &[".txt files are no images (1 left out): cat/readme.txt"]);
     bench.classes("broken", &[("cat", 3), ("dog", 3)]);
     bench.text("broken/dog/9.jpg", "no picture");
-    add("broken", 0, &["images cannot be read (1 left out)", "dog/9.jpg"]);
+    add("broken", 0, &["images cannot be read (1 left out)", "dog/9.jpg", "refused without"]);
     bench.classes("cut", &[("cat", 4), ("dog", 3)]);
     let whole = fs::read(bench.at("cut/cat/0.png")).unwrap();
     fs::write(bench.at("cut/cat/0.png"), &whole[..whole.len() - 20]).unwrap();
@@ -164,6 +164,8 @@ fn yolo(bench: &Bench, add: &mut dyn FnMut(&str, i32, &[&'static str])) {
     add(&make("yolo-class", yaml, "2 0.5 0.5 0.25 0.5"), 2, &words);
     let words = ["in pixels, where parts of the image (0 to 1) are wanted (1): labels/1.txt, line 1"];
     add(&make("yolo-pixels", yaml, "0 20 15 10 15"), 2, &words);
+    let words = ["in pixels, where parts of the image (0 to 1) are wanted (1): labels/1.txt, line 3"];
+    add(&make("yolo-a-line-in-pixels", yaml, &format!("{cat}1 0.5 0.5 0.2 0.2\n0 20 15 10 15")), 2, &words);
     let words = [
         "label lines are corners (x1, y1, x2, y2), where centre, width and height are wanted (1): labels/1.txt, line 1",
     ];

@@ -15,8 +15,11 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
+use std::panic::{self, AssertUnwindSafe};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::memory::{self, OutOfMemory};
 
 /// Alignment and unit of all ranges, in bytes: a cache line, and a vector of AVX-512.
 const LINE: usize = 64;
@@ -192,6 +195,8 @@ struct Use {
     peak: usize,
     /// The most since [`Arena::peak_of`] began.
     lately: usize,
+    /// More than so many bytes are refused.
+    limit: usize,
 }
 
 /// Memory for elements, and what is free of it.
@@ -220,7 +225,7 @@ impl<E> Arena<E> {
         Arena {
             small: Mutex::new(Ranges::new(2 * HUGE)),
             large: Mutex::new(Ranges::new(if cfg!(miri) { 2 * HUGE } else { 64 * HUGE })),
-            used: Mutex::new(Use { now: 0, peak: 0, lately: 0 }),
+            used: Mutex::new(Use { now: 0, peak: 0, lately: 0, limit: usize::MAX }),
             element: PhantomData,
         }
     }
@@ -229,15 +234,21 @@ impl<E> Arena<E> {
         lock(if size < SMALL { &self.small } else { &self.large })
     }
 
-    /// Memory for `len` elements, or `None` where the system has none.
+    /// Memory for `len` elements, or `None` where the system has none, or more is in use than may be.
     pub(crate) fn take(&self, len: usize) -> Option<Memory<E>> {
         let size = len.max(1).checked_mul(size_of::<E>()).and_then(|n| n.checked_next_multiple_of(LINE))?;
         let (place, ptr) = self.ranges(size).take(size)?;
+        let memory = Memory { ptr: ptr.cast(), size, place };
         let mut used = lock(&self.used);
         used.now += size;
+        if used.now > used.limit {
+            drop(used);
+            self.put(&memory);
+            return None;
+        }
         used.peak = used.peak.max(used.now);
         used.lately = used.lately.max(used.now);
-        Some(Memory { ptr: ptr.cast(), size, place })
+        Some(memory)
     }
 
     /// Takes memory of this arena back, which its owner does not use from here on.
@@ -260,15 +271,21 @@ impl<E> Arena<E> {
     }
 
     /// What some work returns, and the most bytes that were in use meanwhile beyond those that were before: its
-    /// own, where nothing else is at work.
-    pub fn peak_of<R>(&self, work: impl FnOnce() -> R) -> (R, usize) {
-        let before = {
+    /// own, where nothing else is at work. Error: it asked for more than `limit` of them, or the system had no
+    /// more; then the work ended there. Panics where the work does.
+    pub fn peak_of<R>(&self, limit: usize, work: impl FnOnce() -> R) -> Result<(R, usize), OutOfMemory> {
+        let (before, outer) = {
             let mut used = lock(&self.used);
             used.lately = used.now;
-            used.now
+            let limit = used.now.saturating_add(limit);
+            (used.now, std::mem::replace(&mut used.limit, limit))
         };
-        let result = work();
-        (result, lock(&self.used).lately - before)
+        let result = panic::catch_unwind(AssertUnwindSafe(|| memory::caught(work)));
+        let mut used = lock(&self.used);
+        used.limit = outer;
+        let most = used.lately - before;
+        drop(used);
+        result.unwrap_or_else(|panic| panic::resume_unwind(panic)).map(|result| (result, most))
     }
 }
 
@@ -353,11 +370,21 @@ mod tests {
         assert_eq!(counts(&arena), (3, [3 * LARGE + 16; 3]));
         [b, c].iter().for_each(|m| arena.put(m));
         // What work has beyond that which is held, however much was in use at once before.
-        let (e, own) = arena.peak_of(|| {
-            arena.put(&take(&arena, 16));
-            take(&arena, 32)
-        });
-        assert_eq!((own, arena.peak_of(|| ()).1), (32 * size_of::<f32>(), 0));
+        let own = |limit: usize, len: usize| {
+            arena.peak_of(limit * size_of::<f32>(), || {
+                arena.put(&take(&arena, 16));
+                arena.take(len)
+            })
+        };
+        let (e, most) = own(32, 32).unwrap();
+        let e = e.expect("it is no more than the limit");
+        assert_eq!((most, arena.peak_of(0, || ()).unwrap().1), (32 * size_of::<f32>(), 0));
+        // One line more than may be; and then there is no limit again, however the work ended.
+        assert!(own(47, 48).unwrap().0.is_none());
+        let full = || OutOfMemory::panic("work", 1.0);
+        assert!(arena.peak_of(64, full).is_err_and(|e| e.to_string().contains("work")));
+        assert!(panic::catch_unwind(AssertUnwindSafe(|| arena.peak_of(64, || panic!("other")))).is_err());
+        arena.put(&take(&arena, LARGE));
         [d, e].iter().for_each(|m| arena.put(m));
         assert_eq!(counts(&arena).1, [3 * LARGE + 32, 0, 3 * LARGE + 16]);
     }

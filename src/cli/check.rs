@@ -1,6 +1,7 @@
 //! `gradus check`: what is this data set, and what is wrong with it?
 
 use super::options::Global;
+use crate::data::description::{Fault, Faults};
 use crate::data::detection::{self, DetectionDataset};
 use crate::data::{
     Dataset, Description, Reading, Source, Subset, VAL_FRACTION, describe, find, is_of_objects,
@@ -35,7 +36,15 @@ struct Checked(Description);
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.0)?;
-        if self.0.faults.is_empty() { writeln!(f, "  nothing is wrong with it") } else { Ok(()) }
+        let unread = |fault: &Fault| fault.what == Faults::UNREADABLE;
+        match self.0.faults.iter().any(unread) {
+            true => writeln!(
+                f,
+                "  training leaves out what cannot be read with --skip-bad, and is refused without"
+            ),
+            false if self.0.faults.is_empty() => writeln!(f, "  nothing is wrong with it"),
+            false => Ok(()),
+        }
     }
 }
 

@@ -69,16 +69,23 @@ pub struct Detect {
     force: bool,
 }
 
+/// Of each picture so many are told to people, the surest.
+const SHOWN: usize = 20;
+
 /// Where no folder is named.
 const FOUND: &str = "found";
 
 impl fmt::Display for FoundIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} found", self.image, self.detections.len())?;
-        self.detections.iter().try_for_each(|d| {
+        self.detections.iter().take(SHOWN).try_for_each(|d| {
             let [x1, y1, x2, y2] = d.bbox;
             writeln!(f, "  {:.3}  {}  ({x1:.0}, {y1:.0}) to ({x2:.0}, {y2:.0})", d.score, d.name)
-        })
+        })?;
+        match self.detections.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => writeln!(f, "  and {more} less sure ones: see detections.json"),
+        }
     }
 }
 
@@ -118,6 +125,12 @@ impl Detect {
             drawn.save_png(out.join(picture_name(&images, k) + ".png"))?;
             results.extend(own);
             Ok(found)
+        })
+        .map_err(|e| match e {
+            Error::Interrupted(_) => {
+                e.remedy(format!("their pictures are in {}, without detections.json", out.display()))
+            }
+            _ => e,
         })?;
         let name = |k: i64| {
             let k = k as usize;

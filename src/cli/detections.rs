@@ -2,9 +2,9 @@
 
 use crate::data::coco::json::Instances;
 use crate::data::{Images, Reading, open_annotated};
-use crate::engine::detection::{Score, shown};
+use crate::engine::detection::{Judgement, SURE, Score, shown};
 use crate::error::{Error, Result};
-use crate::metrics::coco::{CategoryResult, Evaluation, Kind, evaluate};
+use crate::metrics::coco::{CategoryResult, Evaluation, Kind, confused, evaluate};
 use crate::numbers::counted;
 use serde::Serialize;
 use std::fmt;
@@ -72,14 +72,15 @@ impl fmt::Display for ByClass {
     }
 }
 
-/// Judges results as pycocotools does: boxes and, where all have one, masks. `data` is COCO's instances, with
+/// Judges results as pycocotools does: boxes and, where all have one, masks; with a summary. `data` is COCO's instances, with
 /// or without `:IMAGES` behind: no image is looked at. Of data in other forms those images are judged that
 /// are marked as `split`, or else for testing, or all.
-pub fn judge(results: &Path, data: &str, split: Option<&str>) -> Result<Judged> {
+pub fn judge(results: &Path, data: &str, split: Option<&str>) -> Result<(Judgement, Judged)> {
     let instances = instances(data, split)?;
     let found = instances.read_results(results)?;
     let named = |e: Error| e.in_file(results);
-    let boxes = evaluate(&instances.ground_truth(false)?, &found, Kind::Box).map_err(named)?;
+    let truth = instances.ground_truth(false)?;
+    let boxes = evaluate(&truth, &found, Kind::Box).map_err(named)?;
     let with_masks = found.iter().filter(|d| d.mask.is_some()).count();
     if with_masks > 0 && with_masks < found.len() {
         let (few, all) = (with_masks, found.len());
@@ -90,8 +91,11 @@ pub fn judge(results: &Path, data: &str, split: Option<&str>) -> Result<Judged> 
         false => None,
     };
     let classes = ByClass::of(&boxes, masks.as_ref());
-    let score = Score { boxes: boxes.stats, masks: masks.map(|m| m.stats) };
-    Ok(Judged { images: instances.images.len(), detections: found.len(), score, classes })
+    let confusion = confused(&truth, &found, SURE);
+    let judged = Judgement { detections: found, boxes, masks, confusion, seconds_per_image: 0.0 };
+    let (images, detections) = (instances.images.len(), judged.detections.len());
+    let summary = Judged { images, detections, score: judged.score(), classes };
+    Ok((judged, summary))
 }
 
 /// What results are compared with.

@@ -9,7 +9,7 @@ use crate::data::detection::{self, DetectionDataset, TestSplit};
 use crate::data::{Dataset, Labelled, Reading, Source, Subset};
 use crate::engine::alexnet::Settings;
 use crate::engine::classifier::{self, Judgement, Score, judge};
-use crate::engine::detection::{self as detecting};
+use crate::engine::detection::{self as detecting, SURE};
 use crate::engine::detector_data::tested;
 use crate::engine::detector_model::{DetectorModel, is_detector_at};
 use crate::engine::files::Weights;
@@ -18,6 +18,7 @@ use crate::engine::weights::Key;
 use crate::engine::{curves, detector};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::metrics::confusion::Confusion;
 use crate::metrics::losses::Loss;
 use crate::numbers::counted;
 use crate::run::Run;
@@ -71,7 +72,8 @@ pub struct Evaluate {
     #[arg(long)]
     arch: Option<Arch>,
     /// Leave here what was found: of a classifier confusion_matrix.png and .json and top_losses.png, of a
-    /// detector PR_curve.png, F1_curve.png and detections.json
+    /// detector that matrix with what was missed or found where nothing is, PR_curve.png, F1_curve.png and,
+    /// with a network, detections.json
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Replace what is in DIR
@@ -150,16 +152,15 @@ impl Evaluation {
         for (name, picture) in self.judged.pictures(&format!("{} images", self.split), images)? {
             picture.save_png(out.join(name))?;
         }
-        let text = serde_json::to_string(&self.judged.confusion)
-            .map_err(|e| Error::failure(format!("JSON: {e}")))?;
-        files::write_atomic(out.join(CONFUSION_JSON), text.as_bytes())
+        curves::leave_matrix(&self.judged.confusion, out)?;
+        left(out, &OF_CLASSIFIER);
+        Ok(())
     }
 }
 
 /// What `--out` gets of a classifier, and of a detector.
-const OF_CLASSIFIER: [&str; 3] = [classifier::CONFUSION, classifier::TOP_LOSSES_PICTURE, CONFUSION_JSON];
-const CONFUSION_JSON: &str = "confusion_matrix.json";
-const OF_DETECTOR: [&str; 3] = [curves::PRECISION_RECALL, curves::CONFIDENCE, DETECTIONS];
+const OF_CLASSIFIER: [&str; 3] =
+    [classifier::CONFUSION, curves::CONFUSION_JSON, classifier::TOP_LOSSES_PICTURE];
 const DETECTIONS: &str = "detections.json";
 /// Pairs of classes in the JSON.
 const CONFUSED: usize = 10;
@@ -187,6 +188,8 @@ struct DetectorEvaluation {
     score: detecting::Score,
     seconds_per_image: f64,
     classes: ByClass,
+    #[serde(skip)]
+    confusion: Confusion,
 }
 
 impl fmt::Display for DetectorEvaluation {
@@ -194,7 +197,9 @@ impl fmt::Display for DetectorEvaluation {
         let (images, seconds) = (self.images, self.seconds_per_image);
         writeln!(f, "{}: {}, {seconds:.3} s an image", self.split, counted(images, "image", "images"))?;
         self.score.fmt(f)?;
-        self.classes.fmt(f)
+        self.classes.fmt(f)?;
+        writeln!(f, "boxes from a score of {SURE}, IoU 0.50")?;
+        self.confusion.fmt(f)
     }
 }
 
@@ -213,18 +218,13 @@ impl Evaluate {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
         let model = match (&self.model, &self.detections) {
-            (_, Some(results)) => {
-                return global.print(&detections::judge(results, &self.data, self.split.map(Split::name))?);
-            }
+            (_, Some(results)) => return self.results(results, global),
             (Some(model), _) => model,
             (None, None) => {
                 return Err(Error::input("no model is named").remedy("see gradus evaluate --help"));
             }
         };
-        if let Some(out) = &self.out {
-            let mut all = OF_CLASSIFIER.iter().chain(&OF_DETECTOR);
-            all.try_for_each(|name| new_file(out.join(name), self.force).map(drop))?;
-        }
+        self.must_be_new(OF_CLASSIFIER.iter().chain(&curves::FILES).chain(&[DETECTIONS]))?;
         if self.weights == Weights::Last && !model.is_dir() {
             let remedy = "leave it out: a file holds one set of weights";
             return Err(Error::input("--weights last chooses among those of a run").remedy(remedy));
@@ -234,6 +234,23 @@ impl Evaluate {
         } else {
             self.classifier(model, global)
         }
+    }
+
+    /// Error: what would be left is there already.
+    fn must_be_new<'a>(&self, mut names: impl Iterator<Item = &'a &'static str>) -> Result<()> {
+        let Some(out) = &self.out else { return Ok(()) };
+        names.try_for_each(|name| new_file(out.join(name), self.force).map(drop))
+    }
+
+    fn results(&self, results: &Path, global: &Global) -> Result<()> {
+        self.must_be_new(curves::FILES.iter())?;
+        let (judged, summary) = detections::judge(results, &self.data, self.split.map(Split::name))?;
+        if let Some(out) = &self.out {
+            files::create_folder(out)?;
+            curves::leave(&judged, out)?;
+            left(out, &curves::FILES);
+        }
+        global.print(&summary)
     }
 
     fn detector(&self, path: &Path, global: &Global) -> Result<()> {
@@ -267,15 +284,15 @@ impl Evaluate {
         let judged = detecting::judge(&model.net, &categories, &Subset::new(data.clone(), indices), split)?;
         if let Some(out) = &self.out {
             files::create_folder(out)?;
-            for (name, picture) in curves::all(&judged) {
-                picture.save_png(out.join(name))?;
-            }
+            curves::leave(&judged, out)?;
             let named = results_to_json(&judged.detections, |id| data.image_name(id));
             files::write_atomic(out.join(DETECTIONS), named.as_bytes())?;
+            left(out, &[&curves::FILES[..], &[DETECTIONS]].concat());
         }
         let (score, seconds_per_image) = (judged.score(), judged.seconds_per_image);
         let classes = ByClass::of(&judged.boxes, judged.masks.as_ref());
-        global.print(&DetectorEvaluation { split, images, score, seconds_per_image, classes })
+        let confusion = judged.confusion;
+        global.print(&DetectorEvaluation { split, images, score, seconds_per_image, classes, confusion })
     }
 
     /// The images that a run with `--val` is judged on: of the data that it was tested on those that it was
@@ -416,6 +433,11 @@ impl Evaluate {
             None => Ok(part(Split::Test).map_or_else(all, |images| (Split::Test, images))),
         }
     }
+}
+
+/// Says what was left, and where.
+fn left(out: &Path, names: &[&str]) {
+    say!("{} are in {}", names.join(", "), out.display());
 }
 
 /// The error of images that data of objects do not mark.

@@ -5,6 +5,7 @@ use super::output::draw;
 use crate::error::{Error, Result};
 use crate::lessons::iou::{charts, judge};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gradus_models::detection::boxes::{BBox, Metric, check};
 use serde::Serialize;
 use std::fmt;
@@ -26,7 +27,7 @@ pub struct Iou {
     #[arg(value_name = "BOX", num_args = 0..=2)]
     boxes: Vec<String>,
     /// iou, giou, diou or ciou
-    #[arg(long, default_value = "iou", value_parser = metric)]
+    #[arg(long, default_value = "iou", value_parser = PossibleValuesParser::new(Metric::ALL.map(Metric::name)).map(metric), hide_possible_values = true)]
     metric: Metric,
     /// Draw values and gradients as one box moves past another
     #[arg(long, requires = "out", conflicts_with = "boxes")]
@@ -39,9 +40,9 @@ pub struct Iou {
     force: bool,
 }
 
-fn metric(text: &str) -> Result<Metric, String> {
-    let found = Metric::ALL.into_iter().find(|m| m.name() == text);
-    found.ok_or_else(|| "choose iou, giou, diou or ciou".to_string())
+/// The metric of one of the names.
+fn metric(name: String) -> Metric {
+    Metric::ALL.into_iter().find(|m| m.name() == name).unwrap_or(Metric::ALL[0])
 }
 
 #[derive(Serialize)]

@@ -1,11 +1,13 @@
 //! `gradus lab` and `gradus watch`: pages served on this machine.
 
 use super::options::Global;
+use crate::data::listed;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::run::Run;
 use crate::serve::{lab, serve, watch};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A page to play with: boxes, descent, filters
 #[derive(Args)]
@@ -46,31 +48,42 @@ pub struct Watch {
 
 impl Lab {
     /// Runs the command.
-    pub fn run(&self, global: &Global) -> Result<()> {
-        no_json(global, "lab")?;
+    pub fn run(&self, _: &Global) -> Result<()> {
         serve("lab", self.port, self.open, lab::answer)
     }
 }
 
 impl Watch {
     /// Runs the command.
-    pub fn run(&self, global: &Global) -> Result<()> {
-        no_json(global, "watch")?;
-        for run in &self.runs {
-            if !run.is_dir() {
-                let what = if files::exists(run)? { "is a file" } else { "is not there" };
-                return Err(Error::input(what).in_file(run).remedy("name the folder of a run"));
-            }
-        }
+    pub fn run(&self, _: &Global) -> Result<()> {
+        self.runs.iter().try_for_each(|run| may_be_watched(run))?;
         watch::serve(self.runs.clone(), self.port, self.open)
     }
 }
 
-fn no_json(global: &Global, name: &str) -> Result<()> {
-    match global.json {
-        true => {
-            Err(Error::input(format!("{name} serves a page and prints no JSON")).remedy("leave --json out"))
-        }
-        false => Ok(()),
+/// Error: there is no run in this folder, nor can one begin there.
+fn may_be_watched(folder: &Path) -> Result<()> {
+    if !folder.is_dir() {
+        let what = if files::exists(folder)? { "is a file" } else { "is not there" };
+        return Err(Error::input(what).in_file(folder).remedy("name the folder of a run"));
     }
+    if Run::is_at(folder)? {
+        return Ok(());
+    }
+    let inside = files::entries(folder).map_err(|e| Error::read(folder, &e))?;
+    if inside.is_empty() {
+        say!("{} holds no run yet: the page waits for one", folder.display());
+        return Ok(());
+    }
+    let mut runs = Vec::new();
+    for entry in &inside {
+        if entry.path().is_dir() && Run::is_at(&entry.path())? {
+            runs.push(entry.path().display().to_string());
+        }
+    }
+    let remedy = match runs.is_empty() {
+        true => "name the folder of a run, such as runs/alexnet".into(),
+        false => format!("name those in it: {}", listed(&runs)),
+    };
+    Err(Error::input("is not the folder of a run").in_file(folder).remedy(remedy))
 }

@@ -29,7 +29,9 @@ mod train;
 use crate::error::{Error, Result, within_memory};
 use crate::profile;
 use crate::say::{self, Level};
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use gradus_core::OutOfMemory;
 use options::{Given, Global};
 use std::ffi::OsString;
@@ -128,16 +130,14 @@ fn run(cli: Cli) -> Result<()> {
     })
 }
 
-/// Commands to which some options of every command say nothing, and these.
-const SAYS_NOTHING: [(&[&str], &[&str]); 5] = [
+/// Commands to which some of the common options say nothing, and these.
+const SAYS_NOTHING: [(&[&str], &[&str]); 6] = [
     (&["predict", "detect", "compare"], &["seed"]),
     (&["bits"], &["precision", "profile"]),
     (&["filter"], &["seed", "precision", "profile"]),
     (&["check"], &["precision", "profile"]),
-    (
-        &["descent", "iou", "fetch", "lab", "watch", "completions", "man"],
-        &["seed", "precision", "threads", "profile"],
-    ),
+    (&["descent", "iou", "fetch"], &["seed", "precision", "threads", "profile"]),
+    (&["lab", "watch", "completions", "man"], &["json", "seed", "precision", "threads", "profile"]),
 ];
 
 /// The command line; a command's help does not tell of options that say nothing to it.
@@ -182,21 +182,52 @@ fn tell_of_defects_alone() {
     }));
 }
 
+/// Error: an option was given that says nothing to the command.
+fn must_mean_something(command: &mut clap::Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some((name, own)) = matches.subcommand() else { return Ok(()) };
+    let of_name = SAYS_NOTHING.iter().filter(|(names, _)| names.contains(&name));
+    let given = |option: &&&str| own.value_source(option) == Some(ValueSource::CommandLine);
+    match of_name.flat_map(|(_, options)| *options).find(given) {
+        Some(option) => {
+            let what = format!("'gradus {name}' has no use for '--{option}': leave it out");
+            Err(command.error(ErrorKind::UnknownArgument, what))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Error: help or the version, which were asked for, or what cannot be understood.
 fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
-    let matches = command_line().try_get_matches_from(arguments)?;
+    let mut command = command_line();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    must_mean_something(&mut command, &matches)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     cli.global.given = Given::of(&matches);
     Ok(cli)
 }
 
+/// A mistake in the arguments: what it is, and clap's tip or else the help that tells more.
+fn mistake(e: &clap::Error) -> Error {
+    let text = e.render().to_string();
+    let mut parts = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    let what = parts.next().unwrap_or_default();
+    let (mut tip, mut command) = (None, "gradus".to_string());
+    for part in parts {
+        if let Some(own) = part.strip_prefix("tip: ") {
+            tip = Some(own.to_string());
+        } else if let Some(usage) = part.strip_prefix("Usage: ") {
+            let is_name = |word: &&str| word.starts_with(|c: char| c.is_ascii_lowercase());
+            command = usage.split(' ').take_while(is_name).collect::<Vec<_>>().join(" ");
+        }
+    }
+    let remedy = tip.unwrap_or_else(|| format!("see {command} --help"));
+    Error::input(what.trim_start_matches("error: ")).remedy(remedy)
+}
+
 /// Prints what clap has to say, a mistake as JSON too where that was asked for.
 fn not_parsed(e: &clap::Error, json: bool) -> ExitCode {
     if json && e.use_stderr() {
-        let text = e.render().to_string();
-        let what = text.split("\n\nUsage").next().unwrap_or_default();
-        let what = what.trim().trim_start_matches("error: ");
-        output::print_error(&Error::input(what).remedy("see gradus --help"));
+        output::print_error(&mistake(e));
     }
     // Where nobody listens there is nothing more to do.
     let _ = e.print();

@@ -7,9 +7,9 @@ use clap::{ArgMatches, Args};
 use gradus_core::gemm::Precision;
 use std::path::PathBuf;
 
-/// Options of every command.
+/// Options that most commands have.
 #[derive(Args, Clone)]
-#[command(next_help_heading = "Options of every command")]
+#[command(next_help_heading = "Common options")]
 pub struct Global {
     /// Print exactly one JSON value on standard output
     #[arg(long, global = true)]

@@ -44,7 +44,7 @@ impl<'a> Known<'a> {
 }
 
 /// The name that is least letters away from another, where those are few.
-pub(super) fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
     let name = plain(name);
     let far = |other: &'a String| (distance(&name, &plain(other)), other.as_str());
     let (letters, nearest) = names.iter().map(far).min_by_key(|(letters, _)| *letters)?;

@@ -31,7 +31,7 @@ mod yolo;
 pub use ahead::Ahead;
 pub use augment::{Augmentation, Normalise, Transform};
 pub use cifar10::Cifar10;
-pub use classes::{list as listed, matched, renumbered};
+pub use classes::{list as listed, matched, nearest, renumbered};
 pub use classification::{Batch, Dataset, Labelled, Splits, describe};
 pub use description::{Description, Reading};
 pub use folder::ImageFolder;

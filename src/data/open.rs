@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gradus_core::Rng;
 
 use super::cifar10::{self, Cifar10};
+use super::classes::nearest;
 use super::classification::{EXPECTED, Splits};
 use super::coco::{Coco, is_roboflow};
 use super::description::Reading;
@@ -39,7 +40,8 @@ pub fn find(source: &str, seed: u64, reading: Reading) -> Result<Source> {
         return Ok(Source::Divided(shapes(rest, seed)?.split()));
     }
     let meta = std::fs::metadata(path).map_err(|e| {
-        Error::read(path, &e).remedy(format!("name a folder of images, or get CIFAR-10: {}", cifar10::REMEDY))
+        let others = || format!("name a folder of images, or get CIFAR-10: {}", cifar10::REMEDY);
+        Error::read(path, &e).remedy(meant(source).unwrap_or_else(others))
     })?;
     if meta.is_file() || cifar10::is_cifar10(path) {
         return Ok(Source::Divided(Arc::new(Cifar10::open(path)?).split(&split_rng(seed))));
@@ -163,8 +165,10 @@ pub fn open_detection(source: &str, reading: Reading) -> Result<Arc<dyn Detectio
         Objects::Drawn(rest) => Ok(Arc::new(scenes(rest)?)),
         _ => {
             let path = Path::new(source);
-            let other = |e: Error| {
-                if PennFudan::is_at(path) { e } else { looks::instead_of_data(e, path, OBJECTS) }
+            let other = |e: Error| match meant(source).filter(|_| !path.exists()) {
+                Some(remedy) => e.remedy(remedy),
+                None if PennFudan::is_at(path) => e,
+                None => looks::instead_of_data(e.remedy(format!("name {OBJECTS}")), path, OBJECTS),
             };
             Ok(Arc::new(PennFudan::open(path, reading).map_err(other)?))
         }
@@ -180,6 +184,12 @@ pub fn open_annotated(source: &str, reading: Reading) -> Result<Coco> {
 /// What follows `synthetic` in the name of a drawn data set, where there is no file of that name.
 fn drawn(source: &str) -> Option<&str> {
     source.strip_prefix("synthetic").filter(|_| !Path::new(source).exists())
+}
+
+/// What to do, where a name that leads nowhere is nearly `synthetic`.
+fn meant(source: &str) -> Option<String> {
+    let (name, rest) = source.split_at(source.find(':').unwrap_or(source.len()));
+    nearest(name, &["synthetic".into()]).map(|near| format!("did you mean {near}{rest}?"))
 }
 
 /// The error of such a name that means nothing.

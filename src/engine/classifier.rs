@@ -280,7 +280,7 @@ impl Judgement {
     /// An image that cannot be read.
     pub fn pictures(&self, what: &str, images: &Labelled) -> Result<[(&'static str, Image); 2]> {
         let title = format!("{what}: {:.2} % right", 100.0 * self.score.accuracy);
-        let counts = plot::confusion(&title, self.confusion.classes(), self.confusion.counts());
+        let counts = plot::confusion(&title, &self.confusion);
         Ok([(CONFUSION, counts), (TOP_LOSSES_PICTURE, self.top_losses(what, images)?)])
     }
 

@@ -1,21 +1,48 @@
-//! How a detector's precision and recall go together: one over the other, and both over the confidence from
-//! which detections count.
+//! A detector's judgement in pictures: how precision and recall go together, one over the other and both over
+//! the confidence from which detections count, and which class was found in place of which.
 
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::files;
 use crate::image::Image;
 use crate::metrics::coco::{AtConfidence, CategoryResult, Evaluation, recalls};
+use crate::metrics::confusion::Confusion;
 use crate::plot::{self, Chart, Series};
 use crate::run::ScoreCounts;
 
-use super::detection::{Judgement, shown};
+use super::classifier::CONFUSION;
+use super::detection::{Judgement, SURE, shown};
 
 /// Precision over recall.
 pub const PRECISION_RECALL: &str = "PR_curve.png";
 /// Precision, recall and F1 over confidence.
 pub const CONFIDENCE: &str = "F1_curve.png";
+/// A confusion matrix's counts.
+pub const CONFUSION_JSON: &str = "confusion_matrix.json";
 
-/// The pictures and the names of their files.
-pub fn all(judged: &Judgement) -> [(&'static str, Image); 2] {
-    [(PRECISION_RECALL, of_each(judged, precision_recall)), (CONFIDENCE, of_each(judged, confidence))]
+/// All that [`leave`] writes.
+pub const FILES: [&str; 4] = [PRECISION_RECALL, CONFIDENCE, CONFUSION, CONFUSION_JSON];
+
+/// Leaves the pictures in a folder, and the counts of the confusion matrix as JSON.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn leave(judged: &Judgement, folder: &Path) -> Result<()> {
+    of_each(judged, precision_recall).save_png(folder.join(PRECISION_RECALL))?;
+    of_each(judged, confidence).save_png(folder.join(CONFIDENCE))?;
+    let title = format!("boxes from score {SURE}, IoU 0.50");
+    plot::confusion(&title, &judged.confusion).save_png(folder.join(CONFUSION))?;
+    leave_matrix(&judged.confusion, folder)
+}
+
+/// Leaves a confusion matrix in a folder as JSON.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn leave_matrix(confusion: &Confusion, folder: &Path) -> Result<()> {
+    let text = serde_json::to_string(confusion).map_err(|e| Error::failure(format!("JSON: {e}")))?;
+    files::write_atomic(folder.join(CONFUSION_JSON), text.as_bytes())
 }
 
 /// Counts at the least scores 0, 0.01, ..., 1, for TensorBoard.

@@ -14,6 +14,7 @@ use crate::data::{Ahead, Loader};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::metrics::coco::{self, Category, Evaluation, Kind};
+use crate::metrics::confusion::Confusion;
 use crate::metrics::rle::Rle;
 use crate::progress::Progress;
 use gradus_core::gemm::Precision;
@@ -184,6 +185,9 @@ impl fmt::Display for Score {
     }
 }
 
+/// Detections that are surer count in the confusion matrix: the least score that is shown.
+pub const SURE: f64 = 0.5;
+
 /// What a detector found in some images, compared with the truth.
 #[derive(Clone, Debug)]
 pub struct Judgement {
@@ -193,6 +197,8 @@ pub struct Judgement {
     pub boxes: Evaluation,
     /// Of masks.
     pub masks: Option<Evaluation>,
+    /// Which class was found in place of which, by boxes from a score of [`SURE`] on.
+    pub confusion: Confusion,
     /// The median time of an image, in seconds, reading not counted.
     pub seconds_per_image: f64,
 }
@@ -258,7 +264,8 @@ pub fn judge(net: &Detector, classes: &[Category], part: &Annotated, label: &str
     let masks = masks.map(|m| coco::evaluate(&truth, &m, Kind::Mask)).transpose()?;
     times.sort_by(f64::total_cmp);
     let seconds_per_image = times.get(times.len() / 2).copied().unwrap_or(0.0);
-    Ok(Judgement { detections, boxes, masks, seconds_per_image })
+    let confusion = coco::confused(&truth, &detections, SURE);
+    Ok(Judgement { detections, boxes, masks, confusion, seconds_per_image })
 }
 
 /// A detector, learning the objects of some images and judged on others.

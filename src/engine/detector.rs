@@ -193,9 +193,7 @@ pub fn train(
         run.file("detections.json"),
         results_to_json(&judged.detections, |id| test.dataset().image_name(id)).as_bytes(),
     )?;
-    for (name, picture) in curves::all(&judged) {
-        picture.save_png(run.file(name))?;
-    }
+    curves::leave(&judged, folder)?;
     pictures_of_test(&run, &judged, &test, &settings.classes)?;
     let end = serde_json::json!({ "best_epoch": best_epoch, "test": judged.score() });
     run.end(&end, &curves::counts(&judged))?;

@@ -74,16 +74,25 @@ impl Need {
 /// Batches whose pixels are there at once: at work, loaded, and in the making.
 pub const BATCHES: usize = 4;
 
-/// The most bytes in use at once while a step is taken, beyond those before. The network is left as it was: batch
-/// norm in training takes what it sees into its buffers.
-pub fn peak<N: Module<f32>>(net: &mut N, step: impl FnOnce(&N) -> Result<()>) -> Result<usize> {
+/// Of what is free, what a step may take that tries what one takes: the rest is for all that is no tensor.
+const TRIED: f64 = 0.9;
+
+/// The most bytes in use at once while a step of so many images is taken, beyond those before. The network is
+/// left as it was: batch norm in training takes what it sees into its buffers. Error: the step needs more than
+/// there is.
+pub fn peak<N: Module<f32>>(
+    net: &mut N,
+    images: usize,
+    step: impl FnOnce(&N) -> Result<()>,
+) -> Result<usize> {
+    let free = memory::free().map_or(f64::INFINITY, |free| TRIED * free as f64);
     let mut buffers: Vec<Tensor> = Vec::new();
     net.for_each(|_, slot| {
         if let Slot::Buffer(buffer) = slot {
             buffers.push(buffer.clone());
         }
     });
-    let (done, most) = f32::arena().peak_of(|| step(net));
+    let tried = f32::arena().peak_of(free as usize, || step(net));
     let mut buffers = buffers.into_iter();
     net.for_each(|_, slot| {
         if let Slot::Buffer(buffer) = slot
@@ -92,6 +101,10 @@ pub fn peak<N: Module<f32>>(net: &mut N, step: impl FnOnce(&N) -> Result<()>) ->
             *buffer = before;
         }
     });
+    let (done, most) = tried.map_err(|lacking| {
+        let what = format!("no memory: training with --batch {images} takes more than the {:.1} GiB that are free: {lacking}", free / GIB);
+        Error::failure(what).remedy("end other programs, or choose smaller images")
+    })?;
     done.map(|()| most)
 }
 

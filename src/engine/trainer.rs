@@ -262,11 +262,15 @@ impl<T: Task> Trainer<T> {
     /// Error: there is not enough memory for a step.
     fn must_fit(&mut self) -> Result<()> {
         let batch = self.task.largest_step();
-        // A single image either fits or is told of.
-        if self.is_done() || batch < 2 {
+        if self.is_done() {
             return Ok(());
         }
-        let steps = [self.bytes_of(1)?, self.bytes_of(2)?];
+        let one = self.bytes_of(1)?;
+        // That fits, or there was an error.
+        if batch < 2 {
+            return Ok(());
+        }
+        let steps = [one, self.bytes_of(2)?];
         Need::of(steps, &mut self.net, &self.optimizer).must_fit_here(batch)
     }
 
@@ -274,7 +278,7 @@ impl<T: Task> Trainer<T> {
     fn bytes_of(&mut self, images: usize) -> Result<usize> {
         let Some(task) = self.task.with_batch(images) else { return Ok(0) };
         let Some(batch) = task.batches(0, 0).next().transpose()? else { return Ok(0) };
-        let most = room::peak(&mut self.net, |net| {
+        let most = room::peak(&mut self.net, images, |net| {
             let mut g = task.tape(0);
             let loss = task.loss(net, &mut g, &batch, &mut T::Tally::default())?;
             g.backward(&loss);

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::data::nearest;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::lock::Lock;
@@ -141,9 +142,12 @@ pub const SOURCES: [Source; 10] = [
 /// The source of that name, or of that file's name.
 pub fn find(name: &str) -> Result<&'static Source> {
     SOURCES.iter().find(|s| s.name == name || s.file == name).ok_or_else(|| {
-        let names: Vec<&str> = SOURCES.iter().map(|s| s.name).collect();
-        Error::input(format!("there is nothing called `{name}` to fetch"))
-            .remedy(format!("choose one of {}; `gradus fetch list` describes them", names.join(", ")))
+        let names: Vec<String> = SOURCES.iter().map(|s| s.name.to_string()).collect();
+        let remedy = match nearest(name, &names) {
+            Some(near) => format!("did you mean `{near}`? `gradus fetch list` describes all"),
+            None => format!("choose one of {}; `gradus fetch list` describes them", names.join(", ")),
+        };
+        Error::input(format!("there is nothing called `{name}` to fetch")).remedy(remedy)
     })
 }
 

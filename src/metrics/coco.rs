@@ -21,6 +21,7 @@
 //! as unmatched.
 
 mod confidence;
+mod confusion;
 mod matching;
 mod objects;
 
@@ -32,6 +33,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 
 pub use confidence::AtConfidence;
+pub use confusion::confused;
 pub use objects::{
     AREAS, Category, Detection, GroundTruth, Kind, MAX_DETECTIONS, NAMES, RECALLS, THRESHOLDS, Truth,
     recalls, thresholds,

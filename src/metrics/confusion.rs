@@ -19,12 +19,25 @@ pub struct Confusion {
     classes: Vec<String>,
     /// Rows are true classes.
     counts: Vec<Vec<u64>>,
+    /// Whether the last class is none: where no object is, or none was found.
+    #[serde(skip)]
+    background: bool,
 }
 
 impl Confusion {
     /// Nothing counted yet.
     pub fn new(classes: &[String]) -> Self {
-        Confusion { classes: classes.to_vec(), counts: vec![vec![0; classes.len()]; classes.len()] }
+        Confusion {
+            classes: classes.to_vec(),
+            counts: vec![vec![0; classes.len()]; classes.len()],
+            background: false,
+        }
+    }
+
+    /// The same of objects in images, which may be missed, or found where there is none: behind the classes
+    /// stands `background`.
+    pub fn of_objects(classes: &[String]) -> Self {
+        Confusion { background: true, ..Self::new(&[classes, &["background".into()]].concat()) }
     }
 
     /// An image of class `truth` was taken for `predicted`.
@@ -43,10 +56,15 @@ impl Confusion {
         &self.counts
     }
 
-    /// The fraction of class i's images that were recognised (its recall); `None` where it has none.
+    fn is_background(&self, i: usize) -> bool {
+        self.background && i + 1 == self.classes.len()
+    }
+
+    /// The fraction of class i's images or objects that were recognised (its recall); `None` where it has
+    /// none, and of the background.
     pub fn recall(&self, i: usize) -> Option<f64> {
         let total: u64 = self.counts[i].iter().sum();
-        (total > 0).then(|| self.counts[i][i] as f64 / total as f64)
+        (total > 0 && !self.is_background(i)).then(|| self.counts[i][i] as f64 / total as f64)
     }
 
     /// The pairs most often confused: (true class, predicted class, count), the most frequent first.
@@ -65,16 +83,25 @@ impl Confusion {
 impl fmt::Display for Confusion {
     /// Recall by class, and the worst pairs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.classes.iter().map(|c| c.chars().count()).max().unwrap_or(0);
-        for (i, class) in self.classes.iter().enumerate() {
+        let (known, [what, done]) = match self.background {
+            true => (&self.classes[..self.classes.len() - 1], ["objects", "found"]),
+            false => (&self.classes[..], ["images", "recognised"]),
+        };
+        let width = known.iter().map(|c| c.chars().count()).max().unwrap_or(0);
+        for (i, class) in known.iter().enumerate() {
             match self.recall(i) {
-                Some(r) => writeln!(f, "  {class:width$}  {:5.1} % recognised", 100.0 * r)?,
-                None => writeln!(f, "  {class:width$}  no images",)?,
+                Some(r) => writeln!(f, "  {class:width$}  {:5.1} % {done}", 100.0 * r)?,
+                None => writeln!(f, "  {class:width$}  no {what}")?,
             }
         }
         for (i, j, n) in self.worst(3) {
             let (truth, taken) = (&self.classes[i], &self.classes[j]);
-            writeln!(f, "  most often confused: {truth} taken for {taken}, {n} times")?;
+            let times = if n == 1 { "once".into() } else { format!("{n} times") };
+            match (self.is_background(i), self.is_background(j)) {
+                (true, _) => writeln!(f, "  most often wrong: {taken} found where there is none, {times}")?,
+                (_, true) => writeln!(f, "  most often wrong: {truth} missed, {times}")?,
+                _ => writeln!(f, "  most often confused: {truth} taken for {taken}, {times}")?,
+            }
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The confusion matrix: a row a true class, a column a predicted one, counts in the cells.
 
 use crate::image::{Align, Canvas, Color, Image, fit_text, text_width};
+use crate::metrics::confusion::Confusion;
 
 /// Shades from white to a dark blue; `share` in 0..1. The root keeps small shares visible.
 fn shade(share: f64) -> Color {
@@ -12,15 +13,11 @@ fn shade(share: f64) -> Color {
 /// Room for the bar of shades and its numbers, in pixels.
 const BAR: f32 = 92.0;
 
-/// Draws `counts[truth][predicted]`; a cell's shade is its share of its row. Classes beyond 40 leave no room
-/// for numbers and names. Panics where `counts` is not square or does not have a row a class.
-#[track_caller]
-pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> Image {
+/// Draws the counts; a cell's shade is its share of its row. Classes beyond 40 leave no room for numbers and
+/// names.
+pub fn confusion(title: &str, confusion: &Confusion) -> Image {
+    let (classes, counts) = (confusion.classes(), confusion.counts());
     let n = classes.len();
-    assert!(
-        counts.len() == n && counts.iter().all(|row| row.len() == n),
-        "confusion: {n} classes, other counts"
-    );
     let detailed = n <= 40;
     let cell = if detailed { 52.0 } else { (1200.0 / n as f32).clamp(2.0, 20.0) };
     let names: Vec<String> = classes.iter().map(|c| fit_text(c, 13.0, 150.0)).collect();
@@ -44,10 +41,7 @@ pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> Image 
         }
         let (middle, x) = (y + cell / 2.0 + 4.5, left + i as f32 * cell + cell / 2.0);
         canvas.text(&names[i], (left - 8.0, middle), 13.0, Color::INK, Align::Right);
-        let recall = match row.iter().sum::<u64>() {
-            0 => "–".into(),
-            total => format!("{:.1} %", 100.0 * row[i] as f64 / total as f64),
-        };
+        let recall = confusion.recall(i).map_or("–".into(), |recall| format!("{:.1} %", 100.0 * recall));
         canvas.text(&recall, (left + side + 10.0, middle), 13.0, Color::MUTED, Align::Left);
         if upwards {
             let at = (x + 4.5, top + side + 8.0);
@@ -114,7 +108,11 @@ mod tests {
     #[test]
     fn shades_follow_the_share_of_the_row() {
         let classes = ["a".to_string(), "b".to_string()];
-        let image = confusion("", &classes, &[vec![10, 0], vec![1, 1]]);
+        let mut counts = Confusion::new(&classes);
+        (0..10).for_each(|_| counts.add(0, 0));
+        counts.add(1, 0);
+        counts.add(1, 1);
+        let image = confusion("", &counts);
         let left = (text_width("a", 13.0).max(text_width("b", 13.0)) + 46.0) as usize;
         let cell = |i: usize, j: usize| image.pixel(left + 52 * j + 5, 50 + 52 * i + 5).to_vec();
         assert_eq!(cell(0, 0), shade(1.0).0[..3]);
@@ -128,7 +126,7 @@ mod tests {
     #[test]
     fn many_classes_and_empty_rows_fit() {
         let classes: Vec<String> = (0..100).map(|i| format!("class {i}")).collect();
-        assert!(confusion("hundred", &classes, &vec![vec![0; 100]; 100]).width() < 1400);
-        confusion("none", &[], &[]);
+        assert!(confusion("hundred", &Confusion::new(&classes)).width() < 1400);
+        confusion("none", &Confusion::new(&[]));
     }
 }

@@ -49,7 +49,7 @@ const OPS: &str = "ops.json";
 /// More than a picture that a run draws.
 const PICTURE: u64 = 64 << 20;
 /// What a run consists of: these are removed where a run is replaced, and nothing else.
-const OWN: [&str; 13] = [
+const OWN: [&str; 14] = [
     ARGS,
     live::LIVE,
     LOG,
@@ -59,6 +59,7 @@ const OWN: [&str; 13] = [
     "weights",
     "state",
     "confusion_matrix.png",
+    "confusion_matrix.json",
     "top_losses.png",
     "PR_curve.png",
     "F1_curve.png",
@@ -127,6 +128,14 @@ impl Run {
         let (results, events) = (Results::open(folder)?, Events::open(folder)?);
         let (folder, new) = (folder.to_path_buf(), resumed.is_none());
         Ok(Run { folder, results, events, new, resumed, _lock: lock })
+    }
+
+    /// Whether a folder is a run's, which may just be about to begin.
+    ///
+    /// # Errors
+    /// That cannot be told.
+    pub fn is_at(folder: &Path) -> Result<bool> {
+        Ok(files::exists(folder.join(ARGS))? || files::exists(folder.join(LOCK))?)
     }
 
     /// Error: the folder holds no run that could be resumed: none at all, or one of other [`BITS`].

@@ -284,18 +284,19 @@ fn lines_of(text: &str, classes: usize, file: &str, faults: &mut Faults) -> Vec<
     lines
 }
 
-/// Where most lines are in other units than parts of the image around a centre, they cannot be meant.
+/// Lines in other units than parts of the image around a centre cannot be meant. In pixels each shows it;
+/// what would be corners may also be a box that reaches beyond its image, unless most lines are such.
 fn units(lines: &[Line], all: &Instances, places: &Places, faults: &mut Faults) {
-    let kinds: [(&str, fn(&Line) -> bool); 2] = [
-        ("label lines are in pixels, where parts of the image (0 to 1) are wanted", Line::in_pixels),
+    let kinds: [(&str, fn(&Line) -> bool, usize); 2] = [
+        ("label lines are in pixels, where parts of the image (0 to 1) are wanted", Line::in_pixels, 0),
         (
             "label lines are corners (x1, y1, x2, y2), where centre, width and height are wanted",
             Line::is_corners,
+            lines.len() / 2,
         ),
     ];
     let of = |is: fn(&Line) -> bool| lines.iter().zip(&all.annotations).filter(move |(line, _)| is(line));
-    let most = kinds.into_iter().find(|&(_, is)| 2 * of(is).count() > lines.len());
-    if let Some((what, is)) = most {
+    if let Some((what, is, _)) = kinds.into_iter().find(|&(_, is, few)| of(is).count() > few) {
         of(is).for_each(|(_, a)| faults.add(what, Refused, places.of(a, "line")));
     }
 }

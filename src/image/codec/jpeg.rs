@@ -64,6 +64,10 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
         }
         decoded => decoded.map_err(error)?,
     };
+    if data.len() != width * height * info.pixel_format.pixel_bytes() {
+        // Lossless ones may have up to 16 bits, which the decoder tells of gray alone.
+        return Err(damaged("JPEG", "its colours have more than 8 bits"));
+    }
     Ok(match info.pixel_format {
         format @ (P::L8 | P::RGB24) => Image::from_u8(width, height, format.pixel_bytes(), data),
         P::CMYK32 => Image::from_u8(width, height, 3, data.chunks_exact(4).flat_map(rgb_of_cmyk).collect()),

@@ -1,7 +1,8 @@
 //! WebP: lossy and lossless, with and without alpha.
 //!
 //! The decoder, `image-webp`, makes room for a lossy frame by what that says of itself, and decodes all of
-//! it, before it is compared with the image that it is a part of. So this is done here first.
+//! it, before it is compared with the image that it is a part of; where it has an alpha channel in an
+//! animation, it is not compared at all. So this is done here first.
 
 use std::io::Cursor;
 
@@ -28,24 +29,27 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     // Beside the image, four bytes a pixel of a lossless one; planes, colours and the alpha of a lossy one.
     let own = if decoder.is_lossy() && decoder.has_alpha() { 7 } else { 4 };
     limits.check(width, height, channels + own)?;
-    if lossy_frames(bytes).any(|[w, h]| w > width || h > height) {
-        return Err(damaged("WebP", "a frame is larger than the image"));
+    if lossy_frames(bytes, [width, height]).any(|(own, place)| own != place) {
+        return Err(damaged("WebP", "a frame is not as large as its place"));
     }
     let mut samples = memory::filled("the pixels", 0, width * height * channels);
     decoder.read_image(&mut samples).map_err(error)?;
     Ok(Image::from_u8(width, height, channels, samples))
 }
 
-/// The columns and rows of each lossy frame, in the file or in an animation's frame. What stands there behind
-/// the alpha channel is decoded whatever it is called.
-fn lossy_frames(file: &[u8]) -> impl Iterator<Item = [usize; 2]> {
-    let all = chunks(file, 12).flat_map(|chunk @ (name, content)| {
+/// The columns and rows of each lossy frame, and those of its place: the image of the file, or a frame of an
+/// animation. What stands there behind the alpha channel is decoded whatever it is called.
+fn lossy_frames(file: &[u8], image: [usize; 2]) -> impl Iterator<Item = ([usize; 2], [usize; 2])> {
+    let all = chunks(file, 12).flat_map(move |(name, content)| {
         // A frame of an animation has its place in front.
-        chunks(if name == b"ANMF" { content } else { &[] }, 16).chain([chunk])
+        let place = content.get(..12).filter(|_| name == b"ANMF");
+        let sides = place.map(|place| [6, 9].map(|at| LE::read_u24(&place[at..]) as usize + 1));
+        let inside = chunks(if sides.is_some() { content } else { &[] }, 16);
+        inside.map(move |(_, inner)| (inner, sides.unwrap_or(image))).chain([(content, image)])
     });
-    all.filter_map(|(_, content)| {
+    all.filter_map(|(content, place)| {
         let head = content.get(..10).filter(|head| head[3..6] == *b"\x9d\x01\x2a")?;
-        Some([6, 8].map(|at| usize::from(LE::read_u16(&head[at..])) & 0x3fff))
+        Some(([6, 8].map(|at| usize::from(LE::read_u16(&head[at..])) & 0x3fff), place))
     })
 }
 
@@ -76,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_no_larger_than_its_image() {
+    fn a_frame_is_as_large_as_its_place() {
         let frame = |width: u16, height: u16| {
             [b"\x30\x01\0\x9d\x01\x2a", &width.to_le_bytes()[..], &height.to_le_bytes(), &[0; 4]].concat()
         };
@@ -86,7 +90,9 @@ mod tests {
             let frames = chunk(b"ANMF", &[&place[..], chunks].concat());
             extended(2, &[chunk(b"ANIM", &[0; 6]), frames].concat())
         };
-        for (width, height, larger) in [(11, 9, false), (0x3fff, 9, true), (11, 10, true)] {
+        for (width, height, other) in
+            [(11, 9, false), (0x3fff, 9, true), (11, 10, true), (11, 0, true), (10, 9, true)]
+        {
             let frame = frame(width, height);
             for file in [
                 extended(0, &chunk(b"VP8 ", &frame)),
@@ -94,7 +100,7 @@ mod tests {
                 of_animation(&[chunk(b"ALPH", &[0; 100]), chunk(b"????", &frame)].concat()),
             ] {
                 let told = told(&file);
-                assert_eq!(told.contains("a frame is larger than the image"), larger, "{told}");
+                assert_eq!(told.contains("a frame is not as large as its place"), other, "{told}");
             }
         }
     }

@@ -104,7 +104,7 @@ fn ious(truths: &[&Truth], detections: &[&Detection], kind: Kind) -> Result<Vec<
 
 /// IoU of boxes `[x, y, width, height]`; with a crowd region as b over a's own area. 0 where they do not
 /// overlap.
-fn box_iou(a: [f64; 4], b: [f64; 4], crowd: bool) -> f64 {
+pub(super) fn box_iou(a: [f64; 4], b: [f64; 4], crowd: bool) -> f64 {
     let overlap = |i: usize| (a[i] + a[i + 2]).min(b[i] + b[i + 2]) - a[i].max(b[i]);
     let (w, h) = (overlap(0), overlap(1));
     if w <= 0.0 || h <= 0.0 {
