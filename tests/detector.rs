@@ -87,15 +87,23 @@ fn a_run_leaves_its_folder_and_is_evaluated_used_and_compared() {
         "val_batch0_pred.png",
         "PR_curve.png",
         "F1_curve.png",
+        "confusion_matrix.png",
+        "confusion_matrix.json",
         "detections.json",
     ] {
         assert!(run.join(file).is_file(), "{file}");
     }
+    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let row: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    let steps: Vec<_> = row["step_losses"].as_array().unwrap().iter().map(|pair| pair[0].as_u64()).collect();
+    assert_eq!(steps, [1, 2, 3].map(Some));
     let run = run.to_str().unwrap();
     evaluates_as_it_trained(run, data, &summary);
     let tiny = &detects_in_odd_pictures(run, folder.path());
     compares_with_itself(run, data, tiny, &summary, folder.path());
     refuses_what_does_not_fit(run, data, tiny, folder.path());
+    let plain = coco(folder.path(), "plain", &|_, _| {});
+    leaves_its_judgement(run, &plain, folder.path());
 }
 
 /// What evaluates is what was trained: the same twelve numbers, for boxes and for masks.
@@ -109,6 +117,28 @@ fn evaluates_as_it_trained(run: &str, data: &str, summary: &Value) {
     assert_eq!(classes[0]["box"].as_f64().unwrap_or(-1.0), evaluated["box"][0].as_f64().unwrap());
     let trained_on = json_of(&["evaluate", run, "--data", data, "--split", "train", "--json"]);
     assert_eq!(trained_on["images"].as_u64(), Some(5));
+}
+
+/// A network and its results file are judged alike, and leave the same matrix; what they left is named.
+fn leaves_its_judgement(run: &str, data: &str, folder: &Path) {
+    let [by_network, by_file] = ["by-network", "by-file"].map(|name| folder.join(name));
+    let said = |args: &[&str], out: &Path| {
+        let out = gradus(&[args, &["--data", data, "-o", out.to_str().unwrap()]].concat());
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        text(&[out.stdout, out.stderr].concat())
+    };
+    let told = said(&["evaluate", run, "--split", "all"], &by_network);
+    assert!(told.contains("boxes from a score of 0.5, IoU 0.50\n  person"), "{told}");
+    let found = by_network.join("detections.json");
+    let told = said(&["evaluate", "--detections", found.to_str().unwrap()], &by_file);
+    assert!(told.contains(&format!("confusion_matrix.json are in {}", by_file.display())), "{told}");
+    let matrix = |folder: &Path| fs::read(folder.join("confusion_matrix.json")).unwrap();
+    assert_eq!(matrix(&by_network), matrix(&by_file));
+    let counts: Value = serde_json::from_slice(&matrix(&by_file)).unwrap();
+    assert_eq!(counts["classes"], json!(["person", "background"]));
+    assert!(by_file.join("PR_curve.png").is_file() && !by_file.join("detections.json").exists());
+    let again = ["evaluate", "--detections", found.to_str().unwrap(), "--data", data, "-o"];
+    fails(2, &[&again[..], &[by_file.to_str().unwrap()]].concat(), &["exists already"]);
 }
 
 /// One pixel, and a strip of 20,000; the same name twice. The one of a pixel is returned.

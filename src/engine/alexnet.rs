@@ -163,6 +163,7 @@ fn record(run: &mut Run, position: &PositionOf<Classification>, classes: usize) 
     }
     run.epoch(
         e.epoch,
+        &e.curve(),
         &[
             ("train/loss", train.loss),
             ("val/loss", val.loss),

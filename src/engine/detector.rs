@@ -310,7 +310,7 @@ fn record(run: &mut Run, position: &PositionOf<Detection>) -> Result<()> {
     all.extend(e.score.masks.iter().flat_map(|masks| named("mask", &NAMES, masks)));
     let after = [("lr", e.lr), ("images_per_second", e.images_per_second), ("seconds", e.seconds)];
     let values: Vec<_> = all.iter().map(|(name, v)| (name.as_str(), *v)).chain(after).collect();
-    run.epoch(e.epoch, &values)
+    run.epoch(e.epoch, &e.curve(), &values)
 }
 
 /// `train_batch0.png`: what the network really sees first, with labels.

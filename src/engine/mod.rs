@@ -14,6 +14,7 @@ pub mod files;
 pub mod found;
 pub mod lr_range;
 pub mod model;
+pub mod position;
 pub mod resume;
 pub mod room;
 pub mod trainer;

@@ -6,6 +6,7 @@
 
 use super::culprit::{self, Shown};
 use super::files::{Files, Weights};
+use super::position::Position;
 use super::resume::{self, checkpoint_error};
 use super::room::{self, Need};
 use crate::data::Ahead;
@@ -20,7 +21,7 @@ use gradus_core::gemm::Precision;
 use gradus_core::optim::{Optimizer, Rule};
 use gradus_core::{Module, NotFinite, OutOfMemory, Rng, Tape, Var, memory, parallel, simd};
 use gradus_models::checkpoint::{self, Metadata, save_module};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -96,81 +97,8 @@ pub trait Task {
     fn better(score: &Self::Score, best: &Self::Score) -> bool;
 }
 
-/// One epoch in the log.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochLog<T, S> {
-    /// Counted from 1.
-    pub epoch: usize,
-    /// On the training images as they were shown, while they were learned from.
-    pub train: T,
-    /// After the epoch.
-    pub score: S,
-    /// The learning rate of its last step.
-    pub lr: f64,
-    /// Of training, in seconds.
-    pub seconds: f64,
-    /// Trained on, a second.
-    pub images_per_second: f64,
-}
-
-/// Where a training stands: with weights and optimiser all that resuming needs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Position<T, S> {
-    /// Whole epochs behind.
-    pub epoch: usize,
-    /// Batches of the next epoch behind.
-    pub batch: usize,
-    /// Steps behind.
-    step: u64,
-    tally: T,
-    /// Of the epoch begun: in seconds, of all processes.
-    seconds: f64,
-    /// The epochs behind.
-    pub history: Vec<EpochLog<T, S>>,
-    /// The epoch with the best score, counted from 1.
-    pub best_epoch: usize,
-}
-
 /// The position of a task's training.
 pub type PositionOf<T> = Position<<T as Task>::Tally, <T as Task>::Score>;
-
-impl<T: Tally, S> Position<T, S> {
-    /// Error: no training of the task stands there; why. `taken` are the optimiser's steps.
-    fn check(&self, task: &impl Task<Tally = T, Score = S>, taken: u64) -> Result<(), &'static str> {
-        let steps = (self.epoch as u64).checked_mul(task.steps() as u64);
-        let steps = steps.and_then(|steps| steps.checked_add(self.batch as u64));
-        let numbered = self.history.iter().zip(1..).all(|(log, number)| log.epoch == number);
-        for (holds, what) in [
-            (self.batch <= task.steps(), "its epoch has fewer steps than are behind"),
-            (steps == Some(self.step), "its steps are not those of its epochs"),
-            (taken <= self.step, "its optimiser has taken more steps than it"),
-            (self.history.len() == self.epoch && numbered, "its epochs are not those of its history"),
-            (
-                self.best_epoch <= self.epoch && (self.best_epoch > 0) == (self.epoch > 0),
-                "its best epoch is none",
-            ),
-            (self.tally.images() <= task.images(), "it has seen more images than there are"),
-            (self.seconds >= 0.0, "its seconds are none"),
-        ] {
-            if !holds {
-                return Err(what);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<T, S> Position<T, S> {
-    /// The last epoch.
-    pub fn last(&self) -> Option<&EpochLog<T, S>> {
-        self.history.last()
-    }
-
-    /// The epoch with the best score.
-    pub fn best(&self) -> Option<&EpochLog<T, S>> {
-        self.history.get(self.best_epoch.checked_sub(1)?)
-    }
-}
 
 /// A network in training.
 pub struct Trainer<T: Task> {
@@ -203,7 +131,11 @@ impl<T: Task> Trainer<T> {
         let state = self.files.state();
         self.position = resume::load(&state, &mut self.net, &mut self.optimizer)?;
         let taken = self.optimizer.state().values().map(|state| state.step).max().unwrap_or(0);
-        self.position.check(&self.task, taken).map_err(|what| resume::damaged(&state, what))?;
+        let damaged = |what| resume::damaged(&state, what);
+        self.position.check(self.task.steps(), taken).map_err(damaged)?;
+        if self.position.tally.images() > self.task.images() {
+            return Err(damaged("it has seen more images than there are"));
+        }
         let (Position { epoch, batch, .. }, epochs) = (&self.position, self.task.epochs());
         if *epoch > epochs {
             return Err(Error::input(format!(
@@ -380,11 +312,8 @@ impl<T: Task> Trainer<T> {
     fn finish_epoch(&mut self, score: T::Score) -> bool {
         let p = &mut self.position;
         let improved = p.best().is_none_or(|best| T::better(&score, &best.score));
-        let (train, seconds) = (std::mem::take(&mut p.tally), std::mem::take(&mut p.seconds));
-        let images_per_second = train.images() as f64 / seconds.max(1e-9);
-        (p.epoch, p.batch) = (p.epoch + 1, 0);
-        let lr = self.optimizer.lr();
-        p.history.push(EpochLog { epoch: p.epoch, train, score, lr, seconds, images_per_second });
+        let images = p.tally.images();
+        p.end_epoch(score, images, self.optimizer.lr(), self.task.steps());
         if improved {
             p.best_epoch = p.epoch;
         }
@@ -443,9 +372,7 @@ impl<T: Task> Trainer<T> {
         if let Err(bad) = self.optimizer.step(&mut self.net, &g.backward(&loss)) {
             return Err(self.not_finite(batch, &bad.to_string()));
         }
-        let p = &mut self.position;
-        p.tally = tally;
-        (p.batch, p.step) = (p.batch + 1, p.step + 1);
+        self.position.take_step(tally, value, self.task.steps());
         Ok(value)
     }
 

@@ -7,8 +7,9 @@
 //! 8 tensor, with 9 the name of the plugin that shows it. (TensorFlow: `lib/io/record_writer`, `event.proto`,
 //! `summary.proto`, `tensor.proto`; TensorBoard: `plugins/pr_curve`.)
 //!
-//! What is said of each epoch is in one file, to which records are added; what a run shows in its end is in
-//! another one, which is written whole.
+//! What is said of each epoch is in one file, to which records are added: one for each of its steps that is
+//! told, and then its own, whose step is the epoch. What a run shows in its end is in another file, which is
+//! written whole.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ use crate::files;
 
 pub(super) const PREFIX: &str = "events.out.tfevents.";
 const LIMIT: u64 = 1 << 30;
+/// What the loss of a step is called.
+const OF_STEP: &str = "train/step_loss";
 /// What a run shows in its end. TensorBoard reads files in the order of their names.
 const END: &str = "events.out.tfevents.9999999999.end.gradus";
 
@@ -49,18 +52,27 @@ impl Events {
         &self.path
     }
 
-    /// Adds the values of a step.
-    pub fn scalars(&self, step: usize, values: &[(&str, f64)]) -> Result<()> {
-        let bytes = record(step, |out| field(out, 5, &summary(values)?));
-        files::append(&self.path, &bytes.map_err(|e| Error::write(&self.path, &e))?)
+    /// Adds the losses of steps, and the values of the epoch that they are of.
+    pub fn epoch(&self, epoch: usize, losses: &[(usize, f64)], values: &[(&str, f64)]) -> Result<()> {
+        let scalars =
+            |step: usize, values: &[(&str, f64)]| record(step, |out| field(out, 5, &summary(values)?));
+        let of_steps = losses.iter().map(|&(step, loss)| scalars(step, &[(OF_STEP, loss)]));
+        let all: io::Result<Vec<_>> = of_steps.chain([scalars(epoch, values)]).collect();
+        files::append(&self.path, &all.map_err(|e| Error::write(&self.path, &e))?.concat())
     }
 
-    /// Keeps the whole records up to a step.
-    pub fn rewind(&self, step: usize) -> Result<()> {
+    /// Keeps the whole records up to an epoch's.
+    pub fn rewind(&self, epoch: usize) -> Result<()> {
         let bytes = files::read(&self.path, LIMIT)?;
-        let kept: Vec<u8> =
-            records(&bytes).filter(|(s, _)| *s <= step as u64).flat_map(|(_, r)| r).copied().collect();
-        files::write_atomic(&self.path, &kept)
+        let (mut at, mut end) = (0, 0);
+        for (step, record) in records(&bytes) {
+            at += record.len();
+            let of_step = record.windows(OF_STEP.len()).any(|part| part == OF_STEP.as_bytes());
+            if !of_step && step <= epoch as u64 {
+                end = at;
+            }
+        }
+        files::write_atomic(&self.path, &bytes[..end])
     }
 }
 
@@ -260,7 +272,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let events = Events::open(dir.path()).unwrap();
         for step in [1, 127, 128, 70_000] {
-            events.scalars(step, &[("loss", 0.5), ("lr", f64::NAN)]).unwrap();
+            events.epoch(step, &[], &[("loss", 0.5), ("lr", f64::NAN)]).unwrap();
         }
         let mut bytes = fs::read(events.path()).unwrap();
         assert_eq!(steps(&bytes), [0, 1, 127, 128, 70_000]);
@@ -272,6 +284,21 @@ mod tests {
         assert_eq!(steps(&bytes), [0, 1, 127, 128]);
         bytes[..8].fill(0xff);
         assert!(steps(&bytes).is_empty());
+    }
+
+    #[test]
+    fn an_epoch_goes_with_the_losses_of_its_steps() {
+        let dir = tempfile::tempdir().unwrap();
+        let events = Events::open(dir.path()).unwrap();
+        for epoch in 1..=3 {
+            let losses = [2 * epoch - 1, 2 * epoch].map(|step| (step, 0.5));
+            events.epoch(epoch, &losses, &[("train/loss", 0.5)]).unwrap();
+        }
+        let all = [0, 1, 2, 1, 3, 4, 2, 5, 6, 3];
+        for (kept, count) in [(3, 10), (2, 7), (1, 4), (0, 1)] {
+            events.rewind(kept).unwrap();
+            assert_eq!(steps(&fs::read(events.path()).unwrap()), all[..count]);
+        }
     }
 
     #[test]

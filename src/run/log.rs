@@ -1,7 +1,7 @@
 //! A run's log, `log.jsonl`: a JSON object a line, read a line at a time.
 //!
-//! An epoch's line, its row, holds numbers alone: `epoch`, and quantities named `part/quantity` or
-//! `quantity`. Any other line is a note. A line counts once it is ended, and if it has a length that a run
+//! An epoch's line, its row, holds numbers: `epoch`, and quantities named `part/quantity` or `quantity`; and
+//! beside them the losses of some of its steps, pairs of a step's number and its loss. Any other line is a note. A line counts once it is ended, and if it has a length that a run
 //! may write: what is read is bounded by that, whatever the file holds.
 
 use crate::error::{Error, Result};
@@ -12,6 +12,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 pub(super) const LOG: &str = "log.jsonl";
+/// The losses of an epoch's steps.
+pub(super) const LOSSES: &str = "step_losses";
 /// No line of a run is longer; the longest is the last of one with thousands of classes.
 const LINE: usize = 1 << 20;
 
@@ -54,7 +56,10 @@ impl Lines {
 /// A line as an epoch's row.
 pub(super) fn row(line: &[u8]) -> Option<Map<String, Value>> {
     let row: Map<String, Value> = serde_json::from_slice(line).ok()?;
-    let numbers = row.values().all(|v| v.is_number() || v.is_null());
+    let number = |v: &Value| v.is_number() || v.is_null();
+    let pair = |v: &Value| v.as_array().is_some_and(|pair| pair.len() == 2 && pair.iter().all(number));
+    let losses = |v: &Value| v.as_array().is_some_and(|pairs| pairs.iter().all(pair));
+    let numbers = row.iter().all(|(name, v)| number(v) || (name == LOSSES && losses(v)));
     (numbers && row.get("epoch").is_some_and(Value::is_u64)).then_some(row)
 }
 

@@ -197,18 +197,22 @@ impl Run {
         log::rewind(&self.folder, epoch)
     }
 
-    /// Records an epoch (counted from 1): the same names each time, `part/quantity` or `quantity`, such as
+    /// Records an epoch (counted from 1): the losses of some of its steps, which are counted from the
+    /// training's first, and values of the same names each time, `part/quantity` or `quantity`, such as
     /// `train/loss`, `val/accuracy`, `lr`. Quantities of one name share a panel of `results.png`. Under a
     /// profile, `ops.json` tells what each op took since it began.
-    pub fn epoch(&mut self, epoch: usize, values: &[(&str, f64)]) -> Result<()> {
+    pub fn epoch(&mut self, epoch: usize, losses: &[(usize, f64)], values: &[(&str, f64)]) -> Result<()> {
         if epoch <= self.epochs() {
             self.rewind(epoch - 1)?;
         }
         self.results.push(epoch, values)?;
-        self.events.scalars(epoch, values)?;
+        self.events.epoch(epoch, losses, values)?;
         let mut line = Map::new();
         line.insert("epoch".into(), epoch.into());
         line.extend(values.iter().map(|&(name, v)| (name.to_string(), v.into())));
+        if !losses.is_empty() {
+            line.insert(log::LOSSES.into(), serde_json::to_value(losses).map_err(internal)?);
+        }
         log::append(&self.folder, &serde_json::to_vec(&line).map_err(internal)?)?;
         if let Some(profile) = profile::so_far() {
             let ops = serde_json::to_vec_pretty(&crate::profile::lines(&profile)).map_err(internal)?;

@@ -250,7 +250,7 @@ mod tests {
         let mut run = Run::open(&folder, &settings, Existing::Refuse).unwrap();
         for epoch in 1..=3 {
             let row = [("train/loss", 1.0), ("images_per_second", 40.0), ("seconds", 2.0 * epoch as f64)];
-            run.epoch(epoch, &row).unwrap();
+            run.epoch(epoch, &[], &row).unwrap();
         }
         // A line that is being written is left for the next look.
         let log = folder.join("log.jsonl");
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(Status::of(&folder).epochs.len(), 2);
         for epoch in 3..=5 {
             let row = [("train/loss", 0.5), ("images_per_second", 40.0), ("seconds", 1.0)];
-            run.epoch(epoch, &row).unwrap();
+            run.epoch(epoch, &[], &row).unwrap();
         }
         run.end(&json!({ "best_epoch": 5 }), &[]).unwrap();
         let status = Status::of(&folder);

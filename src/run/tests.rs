@@ -63,7 +63,7 @@ fn a_run_is_removed_with_its_settings_last() {
 fn a_half_removed_run_begins_anew_when_it_is_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = Run::open(dir.path(), &PLAN, Existing::Refuse).unwrap();
-    run.epoch(1, &row(1)).unwrap();
+    run.epoch(1, &[], &row(1)).unwrap();
     drop(run);
     for name in ["weights", "state"] {
         fs::remove_dir_all(dir.path().join(name)).unwrap();
@@ -81,7 +81,7 @@ fn files_that_cannot_be_looked_at_are_told() {
     for name in [LOG, results::CSV, ARGS] {
         let dir = tempfile::tempdir().unwrap();
         let mut run = Run::open(dir.path(), &PLAN, Existing::Refuse).unwrap();
-        run.epoch(1, &row(1)).unwrap();
+        run.epoch(1, &[], &row(1)).unwrap();
         drop(run);
         let path = dir.path().join(name);
         fs::remove_file(&path).unwrap();
@@ -97,11 +97,11 @@ fn files_that_cannot_be_looked_at_are_told() {
 fn a_resumed_run_leaves_the_files_of_an_unbroken_one() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut unbroken = Run::open(a.path(), &PLAN, Existing::Refuse).unwrap();
-    (1..=4).for_each(|e| unbroken.epoch(e, &row(e)).unwrap());
+    (1..=4).for_each(|e| unbroken.epoch(e, &[], &row(e)).unwrap());
 
     let mut first = Run::open(b.path(), &PLAN, Existing::Refuse).unwrap();
-    (1..=2).for_each(|e| first.epoch(e, &row(e)).unwrap());
-    first.epoch(3, &[("train/loss", 9.0), ("val/loss", 9.0), ("lr", 9.0)]).unwrap();
+    (1..=2).for_each(|e| first.epoch(e, &[], &row(e)).unwrap());
+    first.epoch(3, &[], &[("train/loss", 9.0), ("val/loss", 9.0), ("lr", 9.0)]).unwrap();
     // Killed while it wrote: a line and a record are cut off.
     fs::OpenOptions::new().append(true).open(b.path().join(LOG)).unwrap().write_all(b"{\"epo").unwrap();
     fs::OpenOptions::new().append(true).open(first.events.path()).unwrap().write_all(&[1, 2, 3]).unwrap();
@@ -109,7 +109,7 @@ fn a_resumed_run_leaves_the_files_of_an_unbroken_one() {
     let mut second = Run::open(b.path(), &Plan { threads: 1, ..PLAN }, Existing::Resume).unwrap();
     assert_eq!(second.epochs(), 3);
     second.go_on(2, 0, false).unwrap();
-    (3..=4).for_each(|e| second.epoch(e, &row(e)).unwrap());
+    (3..=4).for_each(|e| second.epoch(e, &[], &row(e)).unwrap());
 
     assert_eq!(files_of(a.path()), files_of(b.path()));
     let steps = |run: &Run| events::steps(&fs::read(run.events.path()).unwrap());
@@ -124,7 +124,7 @@ fn a_resumed_run_leaves_the_files_of_an_unbroken_one() {
 fn a_finished_run_that_is_resumed_keeps_its_end() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = Run::open(dir.path(), &PLAN, Existing::Refuse).unwrap();
-    (1..=2).for_each(|e| run.epoch(e, &row(e)).unwrap());
+    (1..=2).for_each(|e| run.epoch(e, &[], &row(e)).unwrap());
     run.end(&serde_json::json!({ "best_epoch": 2 }), &[]).unwrap();
     let finished = files_of(dir.path());
     drop(run);
@@ -138,7 +138,7 @@ fn a_finished_run_that_is_resumed_keeps_its_end() {
     drop(run);
     let mut run = Run::open(dir.path(), &PLAN, Existing::Resume).unwrap();
     run.go_on(2, 0, false).unwrap();
-    run.epoch(3, &row(3)).unwrap();
+    run.epoch(3, &[], &row(3)).unwrap();
     let log = fs::read_to_string(dir.path().join(LOG)).unwrap();
     assert!(log.lines().count() == 3 && !log.contains("best_epoch"), "{log}");
 }
@@ -147,7 +147,7 @@ fn a_finished_run_that_is_resumed_keeps_its_end() {
 fn an_existing_run_is_touched_only_when_asked() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("runs/a");
-    Run::open(&folder, &PLAN, Existing::Refuse).unwrap().epoch(1, &row(1)).unwrap();
+    Run::open(&folder, &PLAN, Existing::Refuse).unwrap().epoch(1, &[], &row(1)).unwrap();
     fs::write(folder.join("notes.txt"), "mine").unwrap();
     let message = |plan: &Plan, e| Run::open(&folder, plan, e).unwrap_err().to_string();
     assert!(message(&PLAN, Existing::Refuse).contains("holds a run already; `gradus train --resume "));
@@ -176,7 +176,7 @@ fn other_folders_are_refused() {
 #[test]
 fn a_damaged_table_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    Run::open(dir.path(), &PLAN, Existing::Refuse).unwrap().epoch(1, &row(1)).unwrap();
+    Run::open(dir.path(), &PLAN, Existing::Refuse).unwrap().epoch(1, &[], &row(1)).unwrap();
     fs::write(dir.path().join(results::CSV), "epoch,a\n1,x\n").unwrap();
     let text = Run::open(dir.path(), &PLAN, Existing::Resume).unwrap_err().to_string();
     assert!(text.contains("results.csv: is damaged in line 2"), "{text}");
@@ -188,7 +188,7 @@ fn what_no_object_defines_has_no_curve() {
     let mut run = Run::open(dir.path(), &PLAN, Existing::Refuse).unwrap();
     let values =
         [("box/AP", 0.5), ("box/AP_small", -1.0), ("box/AR1", -1.0), ("mask/AR1", 0.25), ("gain", -1.0)];
-    run.epoch(1, &values).unwrap();
+    run.epoch(1, &[], &values).unwrap();
     let names: Vec<String> = Run::curves(dir.path()).unwrap().into_iter().map(|c| c.0).collect();
     assert_eq!(names, ["AP", "AR1", "gain"]);
 }
@@ -214,7 +214,7 @@ fn a_run_that_learned_nothing_leaves_nothing() {
     fs::remove_file(folder.join("state/state.safetensors")).unwrap();
     open(Existing::Resume).give_up();
     let mut run = open(Existing::Replace);
-    run.epoch(1, &row(1)).unwrap();
+    run.epoch(1, &[], &row(1)).unwrap();
     run.give_up();
     assert!(folder.join(ARGS).exists());
 }

@@ -154,7 +154,7 @@ fn the_watch_page_tells_the_living_from_the_dead_and_lays_runs_upon_each_other()
         let settings = json!({ "task": "alexnet", "epochs": 3, "lr": lr });
         let mut run = Run::open(folder, &settings, Existing::Refuse).unwrap();
         for epoch in 1..=3 {
-            run.epoch(epoch, &[("train/loss", lr * 100.0 / epoch as f64), ("val/loss", lr)]).unwrap();
+            run.epoch(epoch, &[], &[("train/loss", lr * 100.0 / epoch as f64), ("val/loss", lr)]).unwrap();
         }
     }
     let mut trained = training(&folders[0]);

@@ -174,6 +174,11 @@ fn a_run_leaves_its_folder_and_can_be_used() {
     for file in files.iter().chain(&pictures) {
         assert!(Path::new(&run).join(file).is_file(), "{file}");
     }
+    let log = fs::read_to_string(format!("{run}/log.jsonl")).unwrap();
+    let row: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    let losses = row["step_losses"].as_array().unwrap();
+    assert!(losses.len() == 1 && losses[0][0] == 1 && losses[0][1].as_f64() > Some(0.0), "{losses:?}");
+    refused(&["watch", folder.path().to_str().unwrap()], &["is not the folder of a run", &run]);
     let events = |e: &fs::DirEntry| e.file_name().to_string_lossy().starts_with("events.out.tfevents.");
     assert!(fs::read_dir(&run).unwrap().any(|e| events(&e.unwrap())));
 
@@ -188,7 +193,10 @@ fn a_run_leaves_its_folder_and_can_be_used() {
     fs::create_dir_all(bare.join("disc")).unwrap();
     refused(&["evaluate", &run, "--data", bare.to_str().unwrap()], &["bare", "sub-folder"]);
     let leave = ["evaluate", &run, "--data", "synthetic:48", "-o", judged.to_str().unwrap()];
-    assert!(gradus(&leave).status.success() && judged.join("top_losses.png").is_file());
+    let left = gradus(&leave);
+    assert!(left.status.success() && judged.join("top_losses.png").is_file());
+    let where_it_is = format!("top_losses.png are in {}", judged.display());
+    assert!(text(&left.stderr).contains(&where_it_is), "{}", text(&left.stderr));
     let matrix: serde_json::Value =
         serde_json::from_slice(&fs::read(judged.join("confusion_matrix.json")).unwrap()).unwrap();
     assert_eq!(matrix["counts"].as_array().unwrap().len(), matrix["classes"].as_array().unwrap().len());
@@ -253,6 +261,26 @@ fn an_error_is_one_json_value_where_that_is_asked_for() {
         assert_eq!((out.status.code(), error["kind"].as_str()), (Some(code), Some(kind)), "{args:?}");
         assert!(error["message"].as_str().unwrap().contains(words), "{args:?}: {json}");
     }
+    // A mistake in the arguments is a line, and clap's tip or the command's own help is what to do.
+    for (args, message, remedy) in [
+        (
+            &["train", "alexnet", "--eposchs", "2", "--json"][..],
+            "unexpected argument '--eposchs' found",
+            "'--epochs'",
+        ),
+        (
+            &["train", "alexnet", "--json"],
+            "required arguments were not provided: --data <SRC>",
+            "see gradus train alexnet --help",
+        ),
+        (&["lab", "--json"], "'gradus lab' has no use for '--json': leave it out", "see gradus"),
+        (&["watch", ".", "--json"], "'gradus watch' has no use for '--json'", "see gradus"),
+        (&["man", "--json"], "'gradus man' has no use for '--json'", "see gradus"),
+    ] {
+        let json: serde_json::Value = serde_json::from_slice(&gradus(args).stdout).unwrap();
+        let [said, then] = ["message", "remedy"].map(|part| json["error"][part].as_str().unwrap());
+        assert!(said.contains(message) && then.contains(remedy) && !said.contains('\n'), "{json}");
+    }
     let missing = gradus(&["predict", "none.pth", "x.png", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&missing.stdout).unwrap();
     assert_eq!(json["error"]["file"], "none.pth");
@@ -302,6 +330,12 @@ fn bad_arguments_are_refused() {
     refused(&["detect", "x", "y.png", "--score", "1.5"], &["from 0 to 1"]);
     refused(&["train", "alexnet", "--resume"], &["--out"]);
     refused(&["watch", "no-such-run"], &["is not there"]);
+    refused(&["watch", env!("CARGO_MANIFEST_DIR")], &["is not the folder of a run", "such as runs/alexnet"]);
+    refused(&["iou", "0,0,1,1", "0,0,1,1", "--metric", "gio"], &["similar value exists: 'giou'"]);
+    refused(&["fetch", "penfudan"], &["did you mean `penn-fudan`?"]);
+    for network in ["alexnet", "detector"] {
+        refused(&["train", network, "--data", "syntetic:30"], &["did you mean synthetic:30?"]);
+    }
     refused(&["filter", "sobl-x", "x.png", "-o", "y"], &["sobl-x", "sobel-x"]);
     for (name, value) in [("GRADUS_ISA", "mmx"), ("GRADUS_CONV", "winogrd")] {
         let out = Command::new(env!("CARGO_BIN_EXE_gradus"))
@@ -494,11 +528,20 @@ fn help_offers_what_is_used() {
         ("lr-range", &options),
     ] {
         let help = text(&gradus(&[command, "--help"]).stdout);
-        assert!(help.contains("--json") && help.contains("Options of every command"), "{help}");
+        assert_eq!(
+            (help.contains("--json"), help.contains("Common options")),
+            (command != "watch", true),
+            "{help}"
+        );
         for option in options {
             assert_eq!(help.contains(option), used.contains(&option), "{command} {option}: {help}");
         }
     }
+    refused(
+        &["iou", "0,0,1,1", "0,0,1,1", "--precision", "bf16"],
+        &["'gradus iou' has no use for '--precision'"],
+    );
+    refused(&["--seed", "3", "fetch", "list"], &["'gradus fetch' has no use for '--seed'"]);
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn train(how: How, folder: &Path) -> Result<()> {
 fn record(run: &mut Run, at: &PositionOf<Points>) -> Result<()> {
     let Some(e) = at.last() else { return Ok(()) };
     let train = e.train.loss / e.train.images as f64;
-    run.epoch(e.epoch, &[("train/loss", train), ("val/loss", e.score)])
+    run.epoch(e.epoch, &e.curve(), &[("train/loss", train), ("val/loss", e.score)])
 }
 
 /// Batch norm has statistics, Adam its moments, and dropout is random: all that a state must hold.
