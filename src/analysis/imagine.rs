@@ -5,6 +5,7 @@
 //! from faint noise, Adam climbs ln p(class | x), and after each step every pixel is brought back to what a
 //! picture can hold, 0 to 1 before normalisation (projected ascent).
 
+use super::activations::spread;
 use crate::data::Normalise;
 use crate::image::{Image, caption_grid};
 use gradus_core::optim::{Adam, Rule, State};
@@ -97,8 +98,8 @@ fn probabilities(net: &AlexNet, x: &Tensor) -> Tensor {
     g.softmax(logits, -1).value
 }
 
-/// Both ways side by side for each of these classes, with the probabilities reached; and how many inputs of
-/// each way the network takes for their class rather than for anything else.
+/// Both ways side by side for each of these classes, spread over the full range, with the probabilities
+/// reached; and how many inputs of each way the network takes for their class rather than for anything else.
 pub fn imagine(
     net: &AlexNet,
     named: &[(usize, &str)],
@@ -113,7 +114,7 @@ pub fn imagine(
     let mut items = Vec::new();
     for ((&(_, name), found), climbed) in named.iter().zip(&found).zip(&climbed) {
         for (way, one) in [("noise", found), ("ascent", climbed)] {
-            let picture = normalise.picture(side, side, one.input.data());
+            let picture = Image::from_f32(side, side, 3, &spread(one.input.data()));
             items.push((picture, format!("{name}\n{way}: {}", probability(one.probability))));
         }
     }

@@ -13,7 +13,7 @@ mod pca;
 pub mod samples;
 pub mod tsne;
 
-pub use activations::{Outputs, confident_errors, first_filters, responses, scatter};
+pub use activations::{Outputs, confident_errors, first_filters, kinds_of_filters, responses, scatter};
 pub use eigen::eigen;
 pub use explain::{Heat, Seeing, explain, explained, grad_cam, occlusion};
 pub use imagine::{Imagined, ascend, imagine, search};

@@ -64,6 +64,16 @@ impl Chart {
         canvas.line((left, bottom), (right, bottom), 1.0, Color::MUTED);
         canvas.line((left, top), (left, bottom), 1.0, Color::MUTED);
         self.draw_marks(canvas, [left, top, right, bottom], &x, &y);
+        for ((px, py), words) in &self.notes {
+            let (at, up, half) = (x.at(*px), y.at(*py), text_width(words, LABEL) / 2.0 + 3.0);
+            if at.is_finite() && up.is_finite() {
+                canvas.rect(
+                    [at - half, up - 0.7 * LABEL, at + half, up + 0.7 * LABEL],
+                    Color::WHITE.alpha(190),
+                );
+                canvas.text(words, (at, up + 0.35 * LABEL), LABEL, Color::INK, Align::Center);
+            }
+        }
         let plot = [left, top, right, bottom];
         match (beside > 0.0, at_ends) {
             (true, true) => self.names_at_ends(canvas, plot, &y),

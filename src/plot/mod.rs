@@ -30,6 +30,7 @@ pub struct Chart {
     y: Axis,
     series: Vec<Series>,
     marks: Vec<(f64, String)>,
+    notes: Vec<((f64, f64), String)>,
     /// The same unit on both axes.
     square: bool,
     /// Width and height in pixels.
@@ -45,6 +46,7 @@ impl Chart {
             y: Axis::new(y.into()),
             series: Vec::new(),
             marks: Vec::new(),
+            notes: Vec::new(),
             square: false,
             size: SIZE,
         }
@@ -91,6 +93,13 @@ impl Chart {
     #[must_use]
     pub fn mark(mut self, x: f64, meaning: impl Into<String>) -> Self {
         self.marks.push((x, meaning.into()));
+        self
+    }
+
+    /// With words upon a point, on a pale ground.
+    #[must_use]
+    pub fn note(mut self, point: (f64, f64), words: impl Into<String>) -> Self {
+        self.notes.push((point, words.into()));
         self
     }
 
@@ -177,6 +186,21 @@ mod tests {
     }
 
     #[test]
+    fn words_stand_upon_their_point() {
+        let dots = Series::new("", vec![(0.0, 0.0), (10.0, 10.0)], Style::Dots);
+        let chart = Chart::new("", "x", "y").with(dots);
+        let (plain, noted) = (chart.image(), chart.clone().note((5.0, 5.0), "truck").image());
+        let changed = |y: usize| {
+            let row = |image: &Image| image.as_u8()[3 * y * image.width()..][..3 * image.width()].to_vec();
+            row(&plain) != row(&noted)
+        };
+        let rows: Vec<usize> = (0..plain.height()).filter(|&y| changed(y)).collect();
+        let (top, bottom) = (rows[0], rows[rows.len() - 1]);
+        assert!((150..250).contains(&top) && bottom - top < 30, "{top} {bottom}");
+        assert!(chart.note((5.0, 5.0), "<b>").svg().contains("&lt;b&gt;"));
+    }
+
+    #[test]
     fn odd_data_is_harmless() {
         let nan = f64::NAN;
         for points in [
@@ -193,6 +217,7 @@ mod tests {
                         .x_scale(scale)
                         .y_scale(scale)
                         .mark(0.0, "zero")
+                        .note((f64::NAN, 1.0), "nowhere")
                         .sized(1, 1)
                         .image();
                 }

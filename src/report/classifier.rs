@@ -4,7 +4,8 @@
 use super::Page;
 use crate::analysis::tsne::{self, embed};
 use crate::analysis::{
-    Outputs, Pca, confident_errors, explained, first_filters, imagine, responses, samples, scatter,
+    Outputs, Pca, confident_errors, explained, first_filters, imagine, kinds_of_filters, responses, samples,
+    scatter,
 };
 use crate::engine::files::Weights;
 use crate::engine::model::Classifier;
@@ -22,6 +23,8 @@ mod training;
 
 pub use trained::{Depth, Trained};
 
+/// Classes that inputs are sought for.
+const IMAGINED: usize = 10;
 /// Test images of which it is shown where the network looked.
 const EXPLAINED: usize = 4;
 
@@ -199,12 +202,8 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
     let outputs = Outputs::of(&model.net, &subset, model.arch.transform())?;
     let mut show = |title: String, axes: [&str; 2], plane: &Tensor, caption: String| {
         let labels = &outputs.labels[..plane.shape()[0]];
-        let classes = trained.splits.classes().len();
-        let caption = format!(
-            "{caption} Of the points {:.0} % have one of their own class as their nearest ({:.0} % by chance).",
-            100.0 * neighbours(plane, labels),
-            100.0 / classes as f64
-        );
+        let caption =
+            format!("{caption} {}", neighbourhoods(&neighbours(plane, labels, trained.splits.classes())));
         let chart = scatter(&title, axes, plane, labels, trained.splits.classes());
         page.chart(&chart.sized(760, 560), caption).map(|_| ())
     };
@@ -236,24 +235,58 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
     Ok(())
 }
 
-/// Of the first points of a plane, the part whose nearest one among them has the same label.
-fn neighbours(plane: &Tensor, labels: &[usize]) -> f64 {
+/// What lies beside what in a plane.
+fn neighbourhoods(found: &Confusion) -> String {
+    let classes = found.classes();
+    let own: Vec<(f64, &String)> =
+        classes.iter().enumerate().filter_map(|(i, name)| Some((found.recall(i)?, name))).collect();
+    let points: u64 = found.counts().iter().flatten().sum();
+    let alike: u64 = (0..classes.len()).map(|i| found.counts()[i][i]).sum();
+    let by_share = |a: &&(f64, &String), b: &&(f64, &String)| a.0.total_cmp(&b.0);
+    let (Some(most), Some(least)) = (own.iter().max_by(by_share), own.iter().min_by(by_share)) else {
+        return String::new();
+    };
+    let mixed = found.worst(1).first().map_or(String::new(), |&(a, b, n)| {
+        let of = found.counts()[a].iter().sum::<u64>();
+        format!(
+            " Beside {} lies {} most often, {:.0} % of the time.",
+            classes[a],
+            classes[b],
+            100.0 * n as f64 / of as f64
+        )
+    });
+    format!(
+        "Of the points {:.0} % have one of their own class as their nearest ({:.0} % by chance): most of {} ({:.0} %), fewest of \
+         {} ({:.0} %).{mixed}",
+        100.0 * alike as f64 / points as f64,
+        100.0 / classes.len() as f64,
+        most.1,
+        100.0 * most.0,
+        least.1,
+        100.0 * least.0
+    )
+}
+
+/// Of the first points of a plane, the class of each and that of the nearest one among them.
+fn neighbours(plane: &Tensor, labels: &[usize], classes: &[String]) -> Confusion {
     const AT_MOST: usize = 2_000;
     let points = &plane.data().as_chunks::<2>().0[..labels.len().min(AT_MOST)];
     let far = |a: &[f32; 2], b: &[f32; 2]| (a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]);
-    let alike = |i: usize| {
+    let mut found = Confusion::new(classes);
+    for i in 0..points.len() {
         let others = (0..points.len()).filter(|&j| j != i);
         let nearest =
             others.min_by(|&j, &k| far(&points[i], &points[j]).total_cmp(&far(&points[i], &points[k])));
-        nearest.is_some_and(|j| labels[i] == labels[j])
-    };
-    (0..points.len()).filter(|&i| alike(i)).count() as f64 / points.len().max(1) as f64
+        nearest.into_iter().for_each(|j| found.add(labels[i], labels[j]));
+    }
+    found
 }
 
 fn inside(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &Depth) -> Result<()> {
     page.part("q4-inside", "Inside the network");
     let transform = model.arch.transform();
-    let named: Vec<(usize, &str)> = model.classes.iter().map(String::as_str).enumerate().take(8).collect();
+    let named: Vec<(usize, &str)> =
+        model.classes.iter().map(String::as_str).enumerate().take(IMAGINED).collect();
     let ways = (depth.searched, depth.ascended);
     let (picture, [noise, ascent]) =
         imagine(&model.net, &named, ways, &transform.normalise, &Rng::seed(trained.seed));
@@ -262,16 +295,23 @@ fn inside(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &De
         format!(
             "Inputs sought for a class, with the probability that the network gives it: the best of {} images of noise, as the \
              notebook searches, beside {} steps of gradient ascent on the class's log-probability from faint noise. Of the {} \
-             classes shown the network sees {noise} in their noise and {ascent} after ascent (p above a half).",
+             classes shown the network sees {noise} in their noise and {ascent} after ascent (p above a half). Each is spread over \
+             the full range, since what the network answers to is faint.",
             depth.searched,
             depth.ascended,
             named.len()
         ),
     )?;
+    let ([colours, edges], all) =
+        (kinds_of_filters(&model.net), model.net.convolutions()[0].weight.value.shape()[3]);
     page.figure(
         &first_filters(&model.net),
-        "The first layer's filters, each spread over the full range: what has a bright and a dark side finds edges of that \
-         direction, what is of one colour finds that colour, and what looks like noise has not learned what to find.",
+        format!(
+            "The first layer's {all} filters, each spread over the full range. {colours} answer to colours: most of what their \
+             weights are is in differences between the channels. Of the others {edges} have a direction, a bright and a dark \
+             side, and find edges that run along it; the remaining {} are spots, textures, or have not learned what to find.",
+            all - colours - edges
+        ),
     )?;
     if !trained.plain {
         page.figure(
@@ -292,7 +332,13 @@ mod tests {
     fn neighbours_are_counted() {
         // Two pairs, far apart: of the second pair each has another class than the other.
         let plane = Tensor::from_slice([4, 2], &[0.0, 0.0, 1.0, 0.0, 9.0, 9.0, 9.0, 8.0]);
-        assert_eq!(neighbours(&plane, &[0, 0, 1, 2]), 0.5);
-        assert_eq!(neighbours(&plane, &[0, 0, 1, 1]), 1.0);
+        let classes = ["a", "b", "c"].map(String::from);
+        let found = neighbours(&plane, &[0, 0, 1, 2], &classes);
+        assert_eq!(found.counts(), [[2, 0, 0], [0, 0, 1], [0, 1, 0]]);
+        let words = "Of the points 50 % have one of their own class as their nearest (33 % by chance): most of a (100 %), fewest \
+                     of b (0 %). Beside b lies c most often, 100 % of the time.";
+        assert_eq!(neighbourhoods(&found), words);
+        let all = neighbourhoods(&neighbours(&plane, &[0, 0, 1, 1], &classes));
+        assert!(all.starts_with("Of the points 100 %") && !all.contains("Beside"), "{all}");
     }
 }
