@@ -219,6 +219,27 @@ impl Canvas {
         self.glyphs(text, placed, size, color, align);
     }
 
+    /// A bar of shades from (x, top) down, 14 pixels wide, from the whole's to nothing's, with words at its
+    /// quarters.
+    pub fn shades(
+        &mut self,
+        [x, top]: [f32; 2],
+        high: f32,
+        shade: impl Fn(f64) -> Color,
+        words: impl Fn(f64) -> String,
+    ) {
+        for row in 0..high as usize {
+            let y = top + row as f32;
+            self.rect([x, y, x + 14.0, y + 1.0], shade(1.0 - f64::from(row as f32 / high)));
+        }
+        for quarter in 0..=4u8 {
+            let share = f32::from(quarter) / 4.0;
+            let y = top + high * (1.0 - share);
+            self.line((x + 14.0, y), (x + 18.0, y), 1.0, Color::MUTED);
+            self.text(&words(share.into()), (x + 22.0, y + 4.0), 12.0, Color::MUTED, Align::Left);
+        }
+    }
+
     /// Text on a plate of color `plate`, whose upper left corner is at `at` (moved so that it stays inside).
     pub fn label(&mut self, text: &str, at: (f32, f32), size: f32, plate: Color) {
         let (w, h) = (text_width(text, size) + 0.6 * size, 1.35 * size);

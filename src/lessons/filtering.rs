@@ -171,12 +171,16 @@ pub fn response_picture(filter: &Filter) -> Option<Image> {
     let largest = values.iter().copied().fold(0.0, f64::max);
     let shade = |v: &f64| (255.0 * v / largest.max(f64::MIN_POSITIVE)).round() as u8;
     let plane = Image::from_u8(SIDE, SIDE, 1, values.iter().map(shade).collect()).to_rgb8();
-    let mut canvas = Canvas::new(left + SIDE + 20, top + SIDE + 64, Color::WHITE);
+    let mut canvas = Canvas::new(left + SIDE + 84, top + SIDE + 64, Color::WHITE);
     canvas.image(left, top, &plane);
-    let title = format!("{}: |H|, white is {largest:.2}", filter.name);
-    canvas.text(&title, (12.0, 26.0), 15.0, Color::INK, Align::Left);
+    canvas.text(&format!("{}: |H|", filter.name), (12.0, 26.0), 15.0, Color::INK, Align::Left);
     let (l, t, s) = (left as f32, top as f32, SIDE as f32);
     canvas.frame([l - 0.5, t - 0.5, l + s + 0.5, t + s + 0.5], 1.0, Color::INK);
+    let gray = |share: f64| {
+        let v = (255.0 * share).round() as u8;
+        Color::rgb(v, v, v)
+    };
+    canvas.shades([l + s + 14.0, t], s, gray, |share| format!("{:.2}", share * largest));
     for (k, tick) in ["-π", "0", "π"].into_iter().enumerate() {
         let along = k as f32 * (s - 1.0) / 2.0;
         canvas.text(tick, (l + along, t + s + 18.0), 12.0, Color::INK, Align::Center);
@@ -238,5 +242,7 @@ mod tests {
         // White in the middle, black at the edge.
         assert_eq!(picture.pixel(46 + 128, 44 + 128), [255; 3]);
         assert_eq!(picture.pixel(46, 44), [0; 3]);
+        // Beside it, the bar from white to black.
+        assert!(picture.pixel(46 + 257 + 20, 45)[0] > 250 && picture.pixel(46 + 257 + 20, 44 + 254)[0] < 5);
     }
 }

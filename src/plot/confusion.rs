@@ -54,7 +54,10 @@ pub fn confusion(title: &str, confusion: &Confusion) -> Image {
     if detailed {
         canvas.text("recall", (left + side + 10.0, top - 8.0), 13.0, Color::MUTED, Align::Left);
     }
-    color_bar(&mut canvas, [left + side + beside, top], side);
+    let bar = left + side + beside;
+    canvas.shades([bar, top], side, shade, |share| format!("{:.0} %", 100.0 * share));
+    let meaning = (bar + 76.0, top + side / 2.0);
+    canvas.text_upwards("of the true class", meaning, 13.0, Color::MUTED, Align::Center);
     canvas.text("predicted class", (left + side / 2.0, height - 12.0), 13.0, Color::INK, Align::Center);
     canvas.text_upwards("true class", (22.0, top + side / 2.0), 13.0, Color::INK, Align::Center);
     canvas.into_image()
@@ -74,20 +77,6 @@ fn cells(canvas: &mut Canvas, row: &[u64], [left, y]: [f32; 2], cell: f32, detai
             canvas.text(&count.to_string(), middle, size, ink, Align::Center);
         }
     }
-}
-
-/// From `top` down, the shades of the shares from all to none of a row.
-fn color_bar(canvas: &mut Canvas, [x, top]: [f32; 2], high: f32) {
-    for row in 0..high as usize {
-        let y = top + row as f32;
-        canvas.rect([x, y, x + 14.0, y + 1.0], shade(1.0 - f64::from(row as f32 / high)));
-    }
-    for quarter in 0..=4u8 {
-        let y = top + high * (1.0 - f32::from(quarter) / 4.0);
-        canvas.line((x + 14.0, y), (x + 18.0, y), 1.0, Color::MUTED);
-        canvas.text(&format!("{} %", 25 * quarter), (x + 22.0, y + 4.0), 12.0, Color::MUTED, Align::Left);
-    }
-    canvas.text_upwards("of the true class", (x + 76.0, top + high / 2.0), 13.0, Color::MUTED, Align::Center);
 }
 
 fn lines(canvas: &mut Canvas, [left, top]: [f32; 2], cell: f32, n: usize, detailed: bool) {

@@ -80,6 +80,16 @@ pub fn rows(folder: &Path, mut take: impl FnMut(Map<String, Value>)) -> Result<(
     read().map_err(|e| Error::read(&path, &e))
 }
 
+/// The losses of steps, of all epochs.
+pub(super) fn losses(folder: &Path) -> Result<Vec<(f64, f64)>> {
+    let mut all = Vec::new();
+    rows(folder, |row| {
+        let pairs = row.get(LOSSES).and_then(Value::as_array).into_iter().flatten();
+        all.extend(pairs.filter_map(|pair| Some((pair[0].as_f64()?, pair[1].as_f64()?))));
+    })?;
+    Ok(all)
+}
+
 /// Adds a line.
 pub(super) fn append(folder: &Path, line: &[u8]) -> Result<()> {
     files::append(folder.join(LOG), &[line, b"\n"].concat())

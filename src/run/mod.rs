@@ -218,7 +218,7 @@ impl Run {
             let ops = serde_json::to_vec_pretty(&crate::profile::lines(&profile)).map_err(internal)?;
             files::write_atomic(self.file(OPS), &ops)?;
         }
-        self.results.image().save_png(self.file(results::PNG))
+        self.results.image(log::losses(&self.folder)?).save_png(self.file(results::PNG))
     }
 
     /// The curves of the run in a folder: (quantity, chart), as `results.png` shows them.

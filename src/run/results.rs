@@ -114,12 +114,16 @@ impl Results {
     }
 
     /// The curves to look at: a detector's many quantities in the panels of [`TOGETHER`], others by
-    /// themselves.
-    pub fn image(&self) -> Image {
+    /// themselves, and beside them the losses of steps.
+    pub fn image(&self, steps: Vec<(f64, f64)>) -> Image {
         let detector = self.names.iter().any(|name| name.ends_with("/AP"));
         let charts: Vec<Chart> = match detector {
             true => TOGETHER.iter().filter_map(|panel| self.together(panel)).collect(),
-            false => self.charts().into_iter().map(|c| c.1).collect(),
+            false => {
+                let of_steps = Chart::new("Loss of steps", "step", "loss (nats)").x_scale(Scale::Whole);
+                let of_steps = (!steps.is_empty()).then(|| of_steps.with(Series::line("", steps)));
+                self.charts().into_iter().map(|c| c.1).chain(of_steps).collect()
+            }
         };
         grid(&charts, if charts.len() > 4 { 3 } else { 2 })
     }
