@@ -111,6 +111,7 @@ fn evaluates_as_it_trained(run: &str, data: &str, summary: &Value) {
     let evaluated = json_of(&["evaluate", run, "--data", data, "--json"]);
     assert_eq!((&evaluated["box"], &evaluated["mask"]), (&summary["test"]["box"], &summary["test"]["mask"]));
     assert_eq!((evaluated["split"].as_str(), evaluated["images"].as_u64()), (Some("test"), Some(1)));
+    assert_eq!((&evaluated["numbers"][0], &evaluated["numbers"][8]), (&json!("AP"), &json!("AR100")));
     // Of one class its AP is the mean.
     let classes = evaluated["classes"].as_array().unwrap();
     assert_eq!((classes.len(), classes[0]["name"].as_str()), (1, Some("person")));

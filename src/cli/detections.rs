@@ -4,7 +4,7 @@ use crate::data::coco::json::Instances;
 use crate::data::{Images, Reading, open_annotated};
 use crate::engine::detection::{Judgement, SURE, Score, shown};
 use crate::error::{Error, Result};
-use crate::metrics::coco::{CategoryResult, Evaluation, Kind, confused, evaluate};
+use crate::metrics::coco::{CategoryResult, Evaluation, Kind, NAMES, confused, evaluate};
 use crate::numbers::counted;
 use serde::Serialize;
 use std::fmt;
@@ -17,6 +17,8 @@ pub struct Judged {
     detections: usize,
     #[serde(flatten)]
     score: Score,
+    /// What the twelve numbers of `box` and `mask` are called.
+    numbers: [&'static str; 12],
     classes: ByClass,
 }
 
@@ -94,7 +96,7 @@ pub fn judge(results: &Path, data: &str, split: Option<&str>) -> Result<(Judgeme
     let confusion = confused(&truth, &found, SURE);
     let judged = Judgement { detections: found, boxes, masks, confusion, seconds_per_image: 0.0 };
     let (images, detections) = (instances.images.len(), judged.detections.len());
-    let summary = Judged { images, detections, score: judged.score(), classes };
+    let summary = Judged { images, detections, score: judged.score(), numbers: NAMES, classes };
     Ok((judged, summary))
 }
 

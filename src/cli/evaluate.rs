@@ -18,6 +18,7 @@ use crate::engine::weights::Key;
 use crate::engine::{curves, detector};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::metrics::coco;
 use crate::metrics::confusion::Confusion;
 use crate::metrics::losses::Loss;
 use crate::numbers::counted;
@@ -186,6 +187,8 @@ struct DetectorEvaluation {
     images: usize,
     #[serde(flatten)]
     score: detecting::Score,
+    /// What the twelve numbers of `box` and `mask` are called.
+    numbers: [&'static str; 12],
     seconds_per_image: f64,
     classes: ByClass,
     #[serde(skip)]
@@ -292,7 +295,16 @@ impl Evaluate {
         let (score, seconds_per_image) = (judged.score(), judged.seconds_per_image);
         let classes = ByClass::of(&judged.boxes, judged.masks.as_ref());
         let confusion = judged.confusion;
-        global.print(&DetectorEvaluation { split, images, score, seconds_per_image, classes, confusion })
+        let numbers = coco::NAMES;
+        global.print(&DetectorEvaluation {
+            split,
+            images,
+            score,
+            numbers,
+            seconds_per_image,
+            classes,
+            confusion,
+        })
     }
 
     /// The images that a run with `--val` is judged on: of the data that it was tested on those that it was

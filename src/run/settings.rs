@@ -58,9 +58,9 @@ pub(super) fn read<T: DeserializeOwned>(folder: &Path) -> Result<T> {
     serde_json::from_slice(&bytes).map_err(|e| {
         let settings: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
         match settings["task"].as_str() {
-            // One of the other kind lacks some.
-            Some(task) if e.to_string().starts_with("missing field") => {
-                Error::input(format!("is a run of `gradus train {task}`, and another is wanted"))
+            // One of the other kind lacks some, or has others.
+            Some(task) if e.is_data() => {
+                Error::input(format!("is a run of `gradus train {task}`, and another is wanted here ({e})"))
                     .in_file(folder)
                     .remedy("name a run of the kind that this command takes")
             }

@@ -11,14 +11,22 @@ use super::syntax;
 use crate::data::coco::raw::{Entry, Wrong};
 use crate::data::description::{Faults, Outcome, Reading};
 use crate::data::detection::ImageName;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
 use crate::metrics::coco::Detection;
 
 impl Instances {
     /// Reads a results file of detections in these images; see [`Instances::parse_results`].
     pub fn read_results(&self, path: &Path) -> Result<Vec<Detection>> {
-        self.parse_results(&files::read(path, MAX_BYTES)?).map_err(|e| e.in_file(path))
+        let explained = |e: Error| {
+            match e.message().remedy {
+            Some(_) => e.in_file(path),
+            None => e.in_file(path).remedy(
+                "give a list of {image_id, category_id, bbox or segmentation, score}, such as the detections.json of `gradus detect`",
+            ),
+        }
+        };
+        self.parse_results(&files::read(path, MAX_BYTES)?).map_err(explained)
     }
 
     /// Reads the bytes of a results file. A detection's area is its box's; without a box both are taken from
