@@ -349,7 +349,7 @@ impl<T: Task> Trainer<T> {
         }
         let p = &self.position;
         let left = clock(p.seconds * (epochs - epoch - 1) as f64);
-        progress.line(&format!("{label}: {}, {}, {left} left", p.tally, clock(p.seconds)));
+        progress.line(&format!("{label}: {}, {}, {left} left in all", p.tally, clock(p.seconds)));
         Ok(())
     }
 
