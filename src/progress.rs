@@ -64,12 +64,12 @@ impl Progress {
         let digits = if rate < 10.0 { 2 } else { 0 };
         if let Some(bar) = &self.bar {
             bar.set_position(self.done);
-            bar.set_message(format!("{rate:.digits$} {}/s, {}, {} left", self.unit, note(), clock(left)));
+            bar.set_message(format!("{rate:.digits$} {}/s, {}{} left", self.unit, noted(&note()), clock(left)));
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
             let Progress { label, unit, done, total, .. } = self;
-            let (note, left) = (note(), clock(left));
-            say!("{label}: {done}/{total} {unit}, {rate:.digits$} {unit}/s, {note}, {left} left");
+            let (note, left) = (noted(&note()), clock(left));
+            say!("{label}: {done}/{total} {unit}, {rate:.digits$} {unit}/s, {note}{left} left");
         }
     }
 
@@ -88,6 +88,11 @@ impl Drop for Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A note among others, where there is one.
+fn noted(note: &str) -> String {
+    if note.is_empty() { String::new() } else { format!("{note}, ") }
 }
 
 /// What `look` makes of each item, on all threads and with progress. Error: an interruption.
