@@ -111,6 +111,67 @@ fn seen(f: &Filter, clean: &Image, before: &Image, after: &Image) -> String {
     }
 }
 
+/// The part of the neighbours' difference that a filter adds, horizontal and vertical: 1.5 is half as much again.
+fn gains(before: &Image, after: &Image) -> [f64; 2] {
+    let [[x, y], [new_x, new_y]] = [before, after].map(roughness);
+    [new_x / x, new_y / y]
+}
+
+/// How the other filters for the same purpose do on the same photograph, and why the chosen one is the answer.
+fn against(part: &str, clean: &Image, photo: &Image) -> Option<Rich> {
+    let after = |name: &str| Some(filter(find(name)?, photo, Border::Reflect, Shown::Signed).image);
+    match part {
+        "q2c" => {
+            let [[x, y], [all_x, all_y]] =
+                [gains(photo, &after("sharpen-horizontal")?), gains(photo, &after("sharpen")?)];
+            let told = format!(
+                "Measured by the differences of neighbours, it multiplies those side by side by {x:.2} and those one above the \
+                 other by {y:.2}; sharpen, the image minus its Laplacian in both directions, multiplies them by {all_x:.2} and \
+                 {all_y:.2}. "
+            );
+            let why = if 1.0 < y && y < x && y < all_y {
+                "What is asked for is the horizontal direction alone, which is why the weights above and below are 0: the \
+                 vertical differences grow less than the horizontal ones, and less than by sharpen. They do grow, since each \
+                 row is sharpened by itself, and what was alike in two neighbouring rows need not be so afterwards; it is \
+                 waves of $\\omega_x = 0$ that pass as they are."
+            } else {
+                "On this photograph these numbers do not tell the directions apart: the response does, by which waves of \
+                 $\\omega_x = 0$ pass as they are."
+            };
+            Some(Rich::from(told).then(why))
+        }
+        "q2d" => {
+            let left = |name: &'static str| Some((distance(&after(name)?, clean), name));
+            let mut tried =
+                ["box", "binomial", "median"].map(left).into_iter().collect::<Option<Vec<_>>>()?;
+            let linear = tried[..2].to_vec();
+            tried.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let told = tried.iter().map(|(d, name)| format!("{name} {d:.1}")).collect::<Vec<_>>().join(", ");
+            let first = format!(
+                "Of the noise, which is {:.1} gray levels away from the photograph without it, they leave: {told}. ",
+                distance(photo, clean)
+            );
+            let best = if tried[0].1 == "median" {
+                "On this noise the median does better than any mean: it drops the black and the white pixels, which a mean \
+                 spreads. It is no answer to the question as it is asked, though, since a 3x3 filter is nine weights, and the \
+                 median has none: it is not linear. "
+            } else {
+                "On this noise the median, which is not linear, does no better than the means. "
+            };
+            let among = if linear[0].0 <= linear[1].0 {
+                "Among the linear ones box leaves less here than binomial, and for white noise it must: of nine weights that \
+                 sum to 1 equal ones have the least sum of squares, 1/9 against 9/64."
+            } else {
+                "Among the linear ones binomial leaves less here than box, which blurs the photograph itself more; of the \
+                 noise alone box leaves least, since of nine weights that sum to 1 equal ones have the least sum of squares, \
+                 1/9 against 9/64. That is why it is the one chosen for noise."
+            };
+            Some(Rich::from(first).then(best).then(among))
+        }
+        _ => None,
+    }
+}
+
 fn show(page: &mut Page, clean: &Image, photo: &Image, f: &Filter) -> Result<()> {
     if let Some(weights) = weights(f) {
         page.formula(weights);
@@ -172,6 +233,9 @@ pub fn filters(page: &mut Page) -> Result<()> {
             }
             page.likewise(if draws { shown.option("--response", ["response.png"]) } else { shown });
         }
+        if let Some(words) = against(name, &clean, &photo) {
+            page.text(words);
+        }
     }
     page.text("Photograph: \"Cameraman\" by Lav Varshney, CC0.");
     claims(page, 'F');
@@ -199,6 +263,18 @@ mod tests {
         let [blurred_x, blurred_y] = roughness(&after("binomial", &clean));
         assert!(sharp_x > 1.5 * x && blurred_x < x && blurred_y < y, "{x} {sharp_x} {blurred_x}");
         assert!(sharp_x / x > sharp_y / y);
+        // What is said of the alternatives follows the same numbers.
+        let plain = |part: &str, photo: &Image| against(part, &clean, photo).unwrap().plain();
+        let said = plain("q2d", &noise);
+        assert!(
+            said.contains(&format!("median {median:.1}, ")) && said.contains("does better than any mean"),
+            "{said}"
+        );
+        let said = plain("q2d", &clean);
+        assert!(said.contains("which is 0.0 gray levels away"), "{said}");
+        let said = plain("q2c", &clean);
+        assert!(said.contains(&format!("by {:.2} and those one above", sharp_x / x)), "{said}");
+        assert!(said.contains("alone, which is why"), "{said}");
         let ramp = Image::from_u8(3, 2, 1, vec![0, 5, 10, 7, 12, 17]);
         assert_eq!(roughness(&ramp), [5.0, 7.0]);
         assert!(seen(find("box").unwrap(), &clean, &noise, &clean).contains("to 0.0 gray"));
