@@ -2,7 +2,7 @@
 
 use crate::data::{Labelled, Loader, Normalise, Transform};
 use crate::error::{Error, Result};
-use crate::image::{Image, caption_grid};
+use crate::image::{Color, Image, caption_grid};
 use crate::interrupt;
 use crate::metrics::confusion::predictions;
 use crate::plot::{Chart, Series, Style};
@@ -81,6 +81,21 @@ pub fn confident_errors(outputs: &Outputs, subset: &Labelled, n: usize) -> Resul
     Ok(caption_grid("", &items, 6, 128))
 }
 
+/// Ten colours that are told apart by everybody, for as many classes: those of P. Tol, "Colour schemes" (2021), muted,
+/// and black.
+const TEN: [[u8; 3]; 10] = [
+    [0x33, 0x22, 0x88],
+    [0xcc, 0x66, 0x77],
+    [0x11, 0x77, 0x33],
+    [0x88, 0xcc, 0xee],
+    [0xdd, 0xcc, 0x77],
+    [0x88, 0x22, 0x55],
+    [0x44, 0xaa, 0x99],
+    [0x99, 0x99, 0x33],
+    [0xaa, 0x44, 0x99],
+    [0x26, 0x2a, 0x30],
+];
+
 /// Points of the plane, [n, 2] or more columns of which the first two count, coloured by class.
 #[track_caller]
 pub fn scatter(title: &str, axes: [&str; 2], points: &Tensor, labels: &[usize], classes: &[String]) -> Chart {
@@ -90,7 +105,8 @@ pub fn scatter(title: &str, axes: [&str; 2], points: &Tensor, labels: &[usize], 
     for (class, name) in classes.iter().enumerate() {
         let own = points.data().chunks(columns).zip(labels).filter(|(_, label)| **label == class);
         let own = own.map(|(row, _)| (f64::from(row[0]), f64::from(row[1]))).collect();
-        chart = chart.with(Series::new(name, own, Style::Dots));
+        let [r, g, b] = TEN[class % TEN.len()];
+        chart = chart.with(Series::new(name, own, Style::Dots).color(Color::rgb(r, g, b)));
     }
     chart
 }

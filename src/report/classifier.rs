@@ -4,7 +4,8 @@
 use super::Page;
 use crate::analysis::tsne::{self, embed};
 use crate::analysis::{
-    Outputs, Pca, confident_errors, explained, first_filters, imagine, responses, samples, scatter,
+    Outputs, Pca, confident_errors, explained, filters_told, first_filters, imagine, responses, samples,
+    scatter,
 };
 use crate::engine::files::Weights;
 use crate::engine::model::Classifier;
@@ -15,13 +16,18 @@ use crate::numbers::count;
 use crate::progress::Progress;
 use crate::run::status::Status;
 use gradus_core::{Rng, Tensor};
+use gradus_models::AlexNet;
 use gradus_models::alexnet::Layer;
 
+mod plane;
+mod recipe;
 mod trained;
 mod training;
 
 pub use trained::{Depth, Trained};
 
+/// Classes that inputs are imagined for.
+const IMAGINED: usize = 10;
 /// Test images of which it is shown where the network looked.
 const EXPLAINED: usize = 4;
 
@@ -197,16 +203,18 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
     page.part("q4-representations", "Representations");
     let subset = trained.splits.train.take(depth.projected);
     let outputs = Outputs::of(&model.net, &subset, model.arch.transform())?;
-    let mut show = |title: String, axes: [&str; 2], plane: &Tensor, caption: String| {
+    let classes = trained.splits.classes();
+    let mut show = |title: String, axes: [&str; 2], plane: &Tensor, words: String| -> Result<()> {
         let labels = &outputs.labels[..plane.shape()[0]];
-        let classes = trained.splits.classes().len();
-        let caption = format!(
-            "{caption} Of the points {:.0} % have one of their own class as their nearest ({:.0} % by chance).",
-            100.0 * neighbours(plane, labels),
-            100.0 / classes as f64
-        );
-        let chart = scatter(&title, axes, plane, labels, trained.splits.classes());
-        page.chart(&chart.sized(760, 560), caption).map(|_| ())
+        page.text(format!(
+            "{words} {} Of the points {:.0} % have one of their own class as their nearest ({:.0} % by chance).",
+            plane::seen(plane, labels, classes),
+            100.0 * plane::neighbours(plane, labels),
+            100.0 / classes.len() as f64
+        ));
+        let chart = scatter(&title, axes, plane, labels, classes);
+        page.chart(&chart.sized(760, 560), format!("{title}: each mark is an image, each colour a class."))?;
+        Ok(())
     };
     for (what, x) in [("logits", &outputs.logits), ("features", &outputs.features)] {
         let pca = Pca::fit(x, 2);
@@ -236,31 +244,19 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
     Ok(())
 }
 
-/// Of the first points of a plane, the part whose nearest one among them has the same label.
-fn neighbours(plane: &Tensor, labels: &[usize]) -> f64 {
-    const AT_MOST: usize = 2_000;
-    let points = &plane.data().as_chunks::<2>().0[..labels.len().min(AT_MOST)];
-    let far = |a: &[f32; 2], b: &[f32; 2]| (a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]);
-    let alike = |i: usize| {
-        let others = (0..points.len()).filter(|&j| j != i);
-        let nearest =
-            others.min_by(|&j, &k| far(&points[i], &points[j]).total_cmp(&far(&points[i], &points[k])));
-        nearest.is_some_and(|j| labels[i] == labels[j])
-    };
-    (0..points.len()).filter(|&i| alike(i)).count() as f64 / points.len().max(1) as f64
-}
-
 fn inside(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &Depth) -> Result<()> {
     page.part("q4-inside", "Inside the network");
     let transform = model.arch.transform();
-    let named: Vec<(usize, &str)> = model.classes.iter().map(String::as_str).enumerate().take(8).collect();
+    let named: Vec<(usize, &str)> =
+        model.classes.iter().map(String::as_str).enumerate().take(IMAGINED).collect();
     let ways = (depth.searched, depth.ascended);
     let (picture, [noise, ascent]) =
         imagine(&model.net, &named, ways, &transform.normalise, &Rng::seed(trained.seed));
     page.figure(
         &picture,
         format!(
-            "Inputs sought for a class, with the probability that the network gives it: the best of {} images of noise, as the \
+            "Inputs sought for a class, with the probability that the network gives it, each with its contrasts and colours \
+             stretched to be seen: the best of {} images of noise, as the \
              notebook searches, beside {} steps of gradient ascent on the class's log-probability from faint noise. Of the {} \
              classes shown the network sees {noise} in their noise and {ascent} after ascent (p above a half).",
             depth.searched,
@@ -268,6 +264,9 @@ fn inside(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &De
             named.len()
         ),
     )?;
+    let fresh =
+        AlexNet::new(model.arch.size(), model.classes.len(), &mut Rng::seed(trained.seed).stream("init"));
+    page.text(filters_told(&model.net, &fresh));
     page.figure(
         &first_filters(&model.net),
         "The first layer's filters, each spread over the full range: what has a bright and a dark side finds edges of that \
@@ -282,17 +281,4 @@ fn inside(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &De
     }
     page.command(trained.command());
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbours_are_counted() {
-        // Two pairs, far apart: of the second pair each has another class than the other.
-        let plane = Tensor::from_slice([4, 2], &[0.0, 0.0, 1.0, 0.0, 9.0, 9.0, 9.0, 8.0]);
-        assert_eq!(neighbours(&plane, &[0, 0, 1, 2]), 0.5);
-        assert_eq!(neighbours(&plane, &[0, 0, 1, 1]), 1.0);
-    }
 }

@@ -1,7 +1,9 @@
 //! How a network of question 4 was trained: the learning-rate range test, the epochs, the result beside the published
 //! ones, and the commands that did it.
 
+use super::recipe::{range, recipe};
 use super::trained::{Depth, Trained};
+use crate::engine::alexnet::Settings;
 use crate::engine::lr_range;
 use crate::engine::model::Classifier;
 use crate::error::Result;
@@ -39,8 +41,11 @@ pub(super) fn training(
 ) -> Result<()> {
     page.part("q4-training", "Training");
     let (arch, seed) = (model.arch, trained.seed);
+    let settings: Settings = Run::settings(trained.run)?;
+    page.text(recipe(&settings, arch.transform(), trained.splits.train.len()));
     let mut fresh = AlexNet::new(arch.size(), model.classes.len(), &mut Rng::seed(seed).stream("init"));
     let found = lr_range::run(&mut fresh, trained.splits, arch.transform(), &depth.range, seed)?;
+    page.text(range(&found, settings.plan.lr));
     page.chart(
         &found.chart(depth.range.skip),
         format!(
