@@ -32,6 +32,8 @@ pub struct Chart {
     marks: Vec<(f64, String)>,
     /// The same unit on both axes.
     square: bool,
+    /// No room beyond the points.
+    tight: bool,
     /// Width and height in pixels.
     size: (usize, usize),
 }
@@ -46,6 +48,7 @@ impl Chart {
             series: Vec::new(),
             marks: Vec::new(),
             square: false,
+            tight: false,
             size: SIZE,
         }
     }
@@ -98,6 +101,13 @@ impl Chart {
     #[must_use]
     pub fn square(mut self) -> Self {
         self.square = true;
+        self
+    }
+
+    /// With axes that end where the points do: for curves that are cut there.
+    #[must_use]
+    pub fn tight(mut self) -> Self {
+        self.tight = true;
         self
     }
 
