@@ -23,9 +23,11 @@ use serde_json::Value;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub mod curves;
 pub mod people;
+mod words;
 
-use people::Agreement;
+use curves::Curves;
 
 /// The longer side of a compared picture, in pixels.
 const SIDE: usize = 720;
@@ -98,6 +100,15 @@ pub struct Side {
     pub test_ap: Vec<f64>,
     /// What it finds in the pictures.
     pub photos: Vec<FoundIn>,
+    /// What it finds in them from the confidence on that serves it best on the test images, by F1.
+    pub confident: Vec<FoundIn>,
+    /// On the test images, over the confidence: of the weights that are compared, and of the run's best.
+    pub curves: [Curves; 2],
+    /// The weights that it began with, from a file of this name.
+    pub pretrained: Option<String>,
+    /// What it was trained by, name and value: where these differ, the two runs do.
+    #[serde(skip)]
+    pub recipe: Vec<(&'static str, String)>,
 }
 
 /// Both.
@@ -107,12 +118,24 @@ pub struct Comparison {
     pub a: Side,
     /// The second.
     pub b: Side,
+    /// How many images both learned from, and how many judge them.
+    pub images: [usize; 2],
+    /// The least score that is shown.
+    pub score: f32,
+    /// Which weights of each: the last or the best.
+    #[serde(serialize_with = "named")]
+    pub weights: Weights,
     /// For each picture its name, and what both find, side by side.
     #[serde(skip)]
     pub pictures: Vec<(String, Image)>,
     /// For each picture what is in it, where it is one of the data's own.
     #[serde(skip)]
     pub truths: Vec<Option<Vec<Object>>>,
+}
+
+/// As options name them.
+fn named<S: serde::Serializer>(weights: &Weights, to: S) -> std::result::Result<S::Ok, S::Error> {
+    to.collect_str(weights)
 }
 
 /// Judges both runs and shows them the pictures.
@@ -138,6 +161,7 @@ pub fn compare(question: &Question) -> Result<Comparison> {
     }
     let [train, test] = a.parts(&sources)?;
     say!("{}", describe_parts(&question.data, &train, a.val.as_deref(), &test));
+    let images = [train.len(), test.len()];
     let (mut a, shown_a) = side(question, run_a, &a, &sources)?;
     let (mut b, shown_b) = side(question, run_b, &b, &sources)?;
     if a.model == b.model {
@@ -152,7 +176,8 @@ pub fn compare(question: &Question) -> Result<Comparison> {
         (picture_name(&question.photos, k), picture_rows("", &both, 2))
     };
     let pictures = shown_a.into_iter().zip(shown_b).enumerate().map(pair).collect();
-    Ok(Comparison { a, b, pictures, truths: truths(question, &*sources.data)? })
+    let (score, weights, truths) = (question.score, question.weights, truths(question, &*sources.data)?);
+    Ok(Comparison { a, b, images, score, weights, pictures, truths })
 }
 
 /// In data of more images a photograph is not looked for.
@@ -187,28 +212,24 @@ fn side(
     settings: &Settings,
     sources: &Sources,
 ) -> Result<(Side, Vec<Image>)> {
-    let mut model = DetectorModel::open(run, question.weights, [None, None])?;
-    model.net.precision = question.precision;
+    let mut model = opened(question, run, question.weights)?;
     let [train, test] = settings.parts(sources)?;
     let categories = model.categories_in(sources.data.classes(), &question.data)?;
-    let score = |part: &Annotated, label: &str| judge(&model.net, &categories, part, label);
-    let (train, test) = (score(&train, "training images")?, score(&test, "test images")?);
-    let (mut photos, mut shown) = (Vec::new(), Vec::new());
-    for path in &question.photos {
-        let picture = Picture { path, image: Image::open(path)?.to_rgb8(), id: 0 };
-        let (found, _, image) =
-            find(&model, &model.classes, &picture, question.score, Some(SIDE), question.plain)?;
-        photos.push(found);
-        shown.push(image);
-    }
-    let (mut epochs, mut seconds, mut losses, mut test_ap) = (0, Vec::new(), Vec::new(), Vec::new());
-    log::rows(run, |row| {
-        epochs += 1;
-        let number = |name: &str| row.get(name).and_then(Value::as_f64);
-        seconds.extend(number("seconds"));
-        losses.extend(number("train/loss"));
-        test_ap.extend(number("box/AP"));
-    })?;
+    let score = |net: &Detector, part: &Annotated, label: &str| judge(net, &categories, part, label);
+    let train = score(&model.net, &train, "training images")?;
+    let judged = score(&model.net, &test, "test images")?;
+    let Course { seconds, losses, test_ap } = Course::of(run)?;
+    let (epochs, best) = (losses.len(), best_epoch(&test_ap));
+    let of_best = question.weights == Weights::Best;
+    let own = Curves::of(&judged.boxes, if of_best { best } else { epochs });
+    let best = if of_best || best == epochs {
+        own.clone()
+    } else {
+        let net = opened(question, run, Weights::Best)?.net;
+        Curves::of(&score(&net, &test, "test images, best weights")?.boxes, best)
+    };
+    let least = own.best.map_or(question.score, |best| best.score as f32);
+    let (photos, confident, shown) = looked_at(question, &model, least)?;
     let file = Files::of(run).existing_weights(question.weights)?;
     let bytes = std::fs::metadata(&file).map_err(|e| Error::read(&file, &e))?.len();
     let network = if settings.config.masks { "Mask R-CNN" } else { "Faster R-CNN" };
@@ -219,19 +240,91 @@ fn side(
         weights_mib: bytes as f64 / (1 << 20) as f64,
         epochs,
         seconds_per_epoch: seconds.iter().sum::<f64>() / seconds.len().max(1) as f64,
-        seconds_per_image: test.seconds_per_image,
+        seconds_per_image: judged.seconds_per_image,
         train: train.score(),
-        test: test.score(),
+        test: judged.score(),
         losses,
         test_ap,
         photos,
+        confident,
+        curves: [own, best],
+        pretrained: settings.weights.as_ref().map(|file| {
+            Path::new(file)
+                .file_name()
+                .map_or_else(|| file.clone(), |name| name.to_string_lossy().into_owned())
+        }),
+        recipe: recipe(settings),
     };
     Ok((side, shown))
 }
 
-/// As it is told: differences of what is told then agree with it.
-fn thousandths(x: f64) -> f64 {
-    (1000.0 * x).round() / 1000.0
+/// A run's network, as the question has it.
+fn opened(question: &Question, run: &Path, weights: Weights) -> Result<DetectorModel> {
+    let mut model = DetectorModel::open(run, weights, [None, None])?;
+    model.net.precision = question.precision;
+    Ok(model)
+}
+
+/// What a network finds in the question's pictures: all that is shown, all from the score `least` on, and drawn.
+fn looked_at(
+    question: &Question,
+    model: &DetectorModel,
+    least: f32,
+) -> Result<(Vec<FoundIn>, Vec<FoundIn>, Vec<Image>)> {
+    let (mut photos, mut confident, mut shown) = (Vec::new(), Vec::new(), Vec::new());
+    for path in &question.photos {
+        let picture = Picture { path, image: Image::open(path)?.to_rgb8(), id: 0 };
+        let look = |score| find(model, &model.classes, &picture, score, Some(SIDE), question.plain);
+        let (found, _, image) = look(question.score)?;
+        let sure = if least < question.score { look(least)?.0 } else { found.from(least) };
+        photos.push(found);
+        confident.push(sure);
+        shown.push(image);
+    }
+    Ok((photos, confident, shown))
+}
+
+/// What a run's log says of its epochs.
+#[derive(Default)]
+struct Course {
+    seconds: Vec<f64>,
+    losses: Vec<f64>,
+    test_ap: Vec<f64>,
+}
+
+impl Course {
+    fn of(run: &Path) -> Result<Self> {
+        let mut course = Course::default();
+        log::rows(run, |row| {
+            let number = |name: &str| row.get(name).and_then(Value::as_f64);
+            course.seconds.extend(number("seconds"));
+            course.losses.extend(number("train/loss"));
+            course.test_ap.extend(number("box/AP"));
+        })?;
+        Ok(course)
+    }
+}
+
+/// The epoch whose weights a run keeps as its best, counted from 1: the first of the greatest AP.
+fn best_epoch(test_ap: &[f64]) -> usize {
+    let greatest = test_ap.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    test_ap.iter().position(|&ap| ap == greatest).map_or(0, |i| i + 1)
+}
+
+/// What a run was trained by, in words that tell two apart.
+fn recipe(settings: &Settings) -> Vec<(&'static str, String)> {
+    let Settings { config, plan, .. } = settings;
+    vec![
+        ("the backbone", config.backbone.to_string()),
+        ("masks", config.masks.to_string()),
+        ("how many of the backbone's stages learned", config.trainable_layers.to_string()),
+        ("the sizes of anchors", format!("{:?}", config.anchor_sizes)),
+        ("whether batch norm learned", config.freeze_bn.to_string()),
+        ("the size of images", format!("{} {}", config.min_size, config.max_size)),
+        ("epochs", plan.epochs.to_string()),
+        ("batch", plan.batch.to_string()),
+        ("the learning rate", plan.lr.to_string()),
+    ]
 }
 
 /// The parameters that a detector had in training. To detect with, batch norm is frozen: its weights and
@@ -275,63 +368,6 @@ impl Comparison {
         row("training (s an epoch)", &|s| format!("{:.1}", s.seconds_per_epoch));
         row("detection (s an image)", &|s| format!("{:.3}", s.seconds_per_image));
         rows
-    }
-
-    /// What the accuracies say: who is the better one, on which images, and by how much it is worse on those it
-    /// did not learn from.
-    pub fn words(&self) -> Vec<String> {
-        let [a, b] = self.sides();
-        let part = |name: &str, of: &dyn Fn(&Side) -> f64| {
-            let [x, y] = [of(a), of(b)];
-            let (better, worse, [x, y]) = if x >= y { (a, b, [x, y]) } else { (b, a, [y, x]) };
-            if x < 0.0 || y < 0.0 {
-                return format!("On the {name} images there is nothing to find.");
-            }
-            if x == y {
-                return format!("On the {name} images both have an AP of {x:.3}.");
-            }
-            let by = thousandths(x) - thousandths(y);
-            format!(
-                "On the {name} images {} has an AP of {x:.3}, {by:.3} above {}'s {y:.3}.",
-                better.model, worse.model
-            )
-        };
-        let gap = |s: &Side| {
-            let by = thousandths(s.train.boxes[0]) - thousandths(s.test.boxes[0]);
-            let how = if by < 0.0 { "higher" } else { "lower" };
-            format!(
-                "{}'s AP is {:.3} {how} on the test images than on those it learned from.",
-                s.model,
-                by.abs()
-            )
-        };
-        let mut words = vec![part("training", &|s| s.train.boxes[0]), part("test", &|s| s.test.boxes[0])];
-        let told = self.sides().into_iter().filter(|s| s.train.boxes[0] >= 0.0 && s.test.boxes[0] >= 0.0);
-        words.extend(told.map(gap));
-        let times = b.seconds_per_image / a.seconds_per_image;
-        if times.is_finite() && times > 0.0 {
-            let (slow, fast, times) = if times >= 1.0 { (b, a, times) } else { (a, b, 1.0 / times) };
-            words.push(format!(
-                "{} takes {times:.1} times as long for an image as {}.",
-                slow.model, fast.model
-            ));
-        }
-        words
-    }
-
-    /// What both find in the k-th picture, and what one alone.
-    pub fn in_picture(&self, k: usize) -> String {
-        let [a, b] = self.sides();
-        let names = [a.model.as_str(), b.model.as_str()];
-        let agreement = Agreement::of(&a.photos[k].detections, &b.photos[k].detections);
-        let missed = match &self.truths[k] {
-            Some(truth) => agreement.missed_words(truth, names),
-            None => {
-                "The picture is none of the data's, so that only who looks at it can tell what is missed."
-                    .into()
-            }
-        };
-        format!("{} {missed}", agreement.words(names))
     }
 
     /// A quantity over the epochs.

@@ -64,7 +64,12 @@ impl Progress {
         let digits = if rate < 10.0 { 2 } else { 0 };
         if let Some(bar) = &self.bar {
             bar.set_position(self.done);
-            bar.set_message(format!("{rate:.digits$} {}/s, {}{} left", self.unit, noted(&note()), clock(left)));
+            bar.set_message(format!(
+                "{rate:.digits$} {}/s, {}{} left",
+                self.unit,
+                noted(&note()),
+                clock(left)
+            ));
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
             let Progress { label, unit, done, total, .. } = self;

@@ -5,7 +5,6 @@
 //! from faint noise, Adam climbs ln p(class | x), and after each step every pixel is brought back to what a
 //! picture can hold, 0 to 1 before normalisation (projected ascent).
 
-use super::activations::spread;
 use crate::data::Normalise;
 use crate::image::{Image, caption_grid};
 use gradus_core::optim::{Adam, Rule, State};
@@ -98,8 +97,8 @@ fn probabilities(net: &AlexNet, x: &Tensor) -> Tensor {
     g.softmax(logits, -1).value
 }
 
-/// Both ways side by side for each of these classes, spread over the full range, with the probabilities
-/// reached; and how many inputs of each way the network takes for their class rather than for anything else.
+/// Both ways side by side for each of these classes, with the probabilities reached; and how many inputs of
+/// each way the network takes for their class rather than for anything else.
 pub fn imagine(
     net: &AlexNet,
     named: &[(usize, &str)],
@@ -114,12 +113,22 @@ pub fn imagine(
     let mut items = Vec::new();
     for ((&(_, name), found), climbed) in named.iter().zip(&found).zip(&climbed) {
         for (way, one) in [("noise", found), ("ascent", climbed)] {
-            let picture = Image::from_f32(side, side, 3, &spread(one.input.data()));
+            let picture = normalise.picture(side, side, &stretched(one.input.data()));
             items.push((picture, format!("{name}\n{way}: {}", probability(one.probability))));
         }
     }
     let taken = [&found, &climbed].map(|all| all.iter().filter(|one| one.probability > 0.5).count());
     (caption_grid("", &items, 4, 128), taken)
+}
+
+/// A normalised input about its mean, with the deviation of 1 that training images have, where it has less: what ascent
+/// finds is too faint to be seen otherwise.
+fn stretched(values: &[f32]) -> Vec<f32> {
+    let n = values.len() as f32;
+    let mean = values.iter().sum::<f32>() / n;
+    let deviation = (values.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / n).sqrt();
+    let times = if deviation > 0.0 { (1.0 / deviation).max(1.0) } else { 1.0 };
+    values.iter().map(|v| (v - mean) * times).collect()
 }
 
 /// Three decimals, but for what they would call 0 or 1.
@@ -134,6 +143,13 @@ fn probability(p: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn faint_inputs_are_stretched_and_others_are_not() {
+        assert_eq!(stretched(&[0.25, 0.75]), [-1.0, 1.0]);
+        assert_eq!(stretched(&[-3.0, 3.0]), [-3.0, 3.0]);
+        assert_eq!(stretched(&[0.5; 3]), [0.0; 3]);
+    }
 
     #[test]
     fn no_probability_is_called_none_or_certain() {

@@ -8,13 +8,15 @@
 mod activations;
 mod eigen;
 mod explain;
+mod filters;
 mod imagine;
 mod pca;
 pub mod samples;
 pub mod tsne;
 
-pub use activations::{Outputs, confident_errors, first_filters, kinds_of_filters, responses, scatter};
+pub use activations::{Outputs, confident_errors, first_filters, responses, scatter};
 pub use eigen::eigen;
 pub use explain::{Heat, Seeing, explain, explained, grad_cam, occlusion};
+pub use filters::filters_told;
 pub use imagine::{Imagined, ascend, imagine, search};
 pub use pca::Pca;

@@ -8,8 +8,6 @@
 //! torchvision's (`RandomRotation`, `RandomHorizontalFlip`, `RandomCrop`, `RandomResizedCrop`, `Resize`,
 //! `CenterCrop` on images).
 
-use std::fmt;
-
 use gradus_core::{Rng, elementary};
 
 use crate::error::{Error, Result};
@@ -70,23 +68,6 @@ pub enum Augmentation {
         /// The shorter side before the middle is cut out.
         resize: usize,
     },
-}
-
-/// What is done to an image while training.
-impl fmt::Display for Augmentation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Augmentation::Small { side, degrees, padding } => write!(
-                f,
-                "turned by up to {degrees} degrees, mirrored every second time, and cut to {side} x {side} pixels at a random \
-                 place of the image with a border of {padding} black pixels"
-            ),
-            Augmentation::Large { side, .. } => write!(
-                f,
-                "cut at random to 8 to 100 % of its area, scaled to {side} x {side} pixels, and mirrored every second time"
-            ),
-        }
-    }
 }
 
 /// An augmentation and a normalisation.

@@ -32,6 +32,15 @@ pub struct FoundIn {
     pub detections: Vec<Found>,
 }
 
+impl FoundIn {
+    /// What is at least this sure.
+    #[must_use]
+    pub fn from(&self, score: f32) -> Self {
+        let detections = self.detections.iter().filter(|d| d.score >= score).cloned().collect();
+        FoundIn { image: self.image.clone(), detections }
+    }
+}
+
 /// A picture to look at.
 pub struct Picture<'a> {
     /// Its file.

@@ -34,7 +34,7 @@ pub struct Settings {
     pub smoothing: f64,
     /// Ends where the smoothed loss is this many times its least.
     pub diverge: f64,
-    /// Points left out at each end of plot and suggestion.
+    /// Points left out at the plot's beginning, and at each end for the suggestion.
     pub skip: usize,
     /// What products and convolutions read.
     pub precision: Precision,
@@ -56,6 +56,9 @@ impl Default for Settings {
     }
 }
 
+/// The chart shows losses up to so many times the first one.
+const SHOWN: f64 = 1.5;
+
 /// What the test found.
 #[derive(Clone, Debug, Serialize)]
 pub struct RangeTest {
@@ -68,10 +71,14 @@ pub struct RangeTest {
 }
 
 impl RangeTest {
-    /// Loss over learning rate, without `skip` points at each end, the suggestion marked.
+    /// Loss over learning rate, without the first `skip` points, the suggestion marked. It ends where the loss has
+    /// risen to [`SHOWN`] times what it was, so that the rise is seen and does not flatten the rest.
     pub fn chart(&self, skip: usize) -> Chart {
-        let shown = skip.min(self.lr.len())..self.lr.len().saturating_sub(skip).max(skip.min(self.lr.len()));
-        let points = self.lr[shown.clone()].iter().copied().zip(self.loss[shown].iter().copied()).collect();
+        let first = skip.min(self.lr.len());
+        let most = self.loss.get(first).map_or(0.0, |loss| SHOWN * loss);
+        let end =
+            self.loss.iter().rposition(|loss| *loss <= most).map_or(first, |last| (last + 1).max(first));
+        let points = self.lr[first..end].iter().copied().zip(self.loss[first..end].iter().copied()).collect();
         let chart = Chart::new("Learning-rate range test", "learning rate", "smoothed loss (nats)")
             .x_scale(Scale::Log)
             .with(Series::line("", points));
@@ -196,6 +203,22 @@ mod tests {
             said.starts_with("step 1 (") && said.contains("the first of it: classifier.6.bias"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn the_chart_shows_the_rise() {
+        let found = RangeTest {
+            suggested: None,
+            lr: vec![1e-4, 1e-3, 1e-2, 0.1, 1.0],
+            loss: vec![2.4, 2.3, 1.9, 2.8, 7.0],
+        };
+        let shorter =
+            RangeTest { suggested: None, lr: found.lr[..4].to_vec(), loss: found.loss[..4].to_vec() };
+        assert_eq!(found.chart(1).svg(), shorter.chart(1).svg());
+        let without =
+            RangeTest { suggested: None, lr: found.lr[..3].to_vec(), loss: found.loss[..3].to_vec() };
+        assert_ne!(found.chart(1).svg(), without.chart(1).svg());
+        found.chart(9).svg();
     }
 
     #[test]

@@ -49,24 +49,30 @@ pub fn draw_objects(image: &Image, objects: &[Overlay]) -> Image {
     canvas.into_image()
 }
 
-/// Where an object's label goes, as a rectangle: above its box, inside at the top, below, or inside at the
-/// bottom; the first of them that covers no other label and lies in the picture, or else the first.
+/// Where an object's label goes, as a rectangle: above its box, inside at the top, below, or inside, row by row from
+/// the bottom, at its left or its right; the first of them that covers no other label and lies in the picture, or
+/// else the one that covers least.
 fn place(o: &Overlay, size: f32, [w, h]: [f32; 2], taken: &[[f32; 4]]) -> [f32; 4] {
     let (wide, tall) = (text_width(&o.label, size) + 0.6 * size, 1.35 * size);
     let [x1, y1, x2, y2] = o.bbox;
-    let x = x1.min(w - wide).max(0.0);
-    let right = (x2 - wide).max(0.0);
-    let spots = [(x, y1 - tall), (x, y1), (x, y2), (x, y2 - tall), (right, y1 - tall), (right, y2)];
-    let plates = spots.map(|(x, y)| [x, y, x + wide, y + tall]);
-    let apart = |a: &[f32; 4], b: &[f32; 4]| a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1];
-    let free = |p: &&[f32; 4]| p[1] >= 0.0 && p[3] <= h && taken.iter().all(|t| apart(p, t));
-    let [px1, py1, px2, py2] = *plates.iter().find(free).unwrap_or(&plates[0]);
+    let (y1, y2) = (y1.clamp(0.0, h), y2.clamp(0.0, h));
+    let [left, right] = [x1, x2 - wide].map(|x| x.min(w - wide).max(0.0));
+    let inside = (1..).map(|k| y2 - tall * k as f32).take_while(|y| *y > y1);
+    let heights = [y1 - tall, y1, y2].into_iter().chain(inside);
+    let plates = heights.flat_map(|y| [left, right].map(|x| [x, y, x + wide, y + tall]));
+    let shared = |a: &[f32; 4], b: &[f32; 4]| {
+        (a[2].min(b[2]) - a[0].max(b[0])).max(0.0) * (a[3].min(b[3]) - a[1].max(b[1])).max(0.0)
+    };
+    let covers = |p: &[f32; 4]| taken.iter().map(|t| shared(p, t)).sum::<f32>();
+    let within = plates.filter(|p| p[1] >= 0.0 && p[3] <= h);
+    let best = within.min_by(|a, b| covers(a).total_cmp(&covers(b)));
+    let [px1, py1, px2, py2] = best.unwrap_or([left, y1 - tall, left + wide, y1]);
     // As far into the picture as the canvas itself moves a label that leaves it.
     let up = py1 - py1.min(h - tall).max(0.0);
     [px1, py1 - up, px2, py2 - up]
 }
 
-/// Pictures in rows of `columns`, unscaled, each with a caption below (cut to fit) and a title above them
+/// Pictures in rows of `columns`, unscaled, each in the middle of its cell with a caption below (cut to fit) and a title above them
 /// all.
 pub fn picture_rows(title: &str, items: &[(Image, String)], columns: usize) -> Image {
     let (size, gap, head) = (15.0, 10, if title.is_empty() { 0 } else { 30 });
@@ -84,7 +90,7 @@ pub fn picture_rows(title: &str, items: &[(Image, String)], columns: usize) -> I
         let below = (y + tall(row) - gap) as f32 - 0.5 * size;
         for (k, (image, text)) in row.iter().enumerate() {
             let x = gap + k * (cell + gap);
-            canvas.image(x, y, image);
+            canvas.image(x + (cell - image.width()) / 2, y, image);
             let text = fit_text(text, size, cell as f32);
             canvas.text(&text, ((x + cell / 2) as f32, below), size, Color::INK, Align::Center);
         }
@@ -147,12 +153,38 @@ mod tests {
         }
     }
 
+    /// Eleven boxes of five people who stand close together, as a detector found them in a photograph.
+    #[test]
+    fn labels_of_a_crowd_lie_apart() {
+        let boxes = [
+            [436.0, 0.0, 559.0, 331.0],
+            [127.0, 27.0, 243.0, 324.0],
+            [51.0, 25.0, 165.0, 333.0],
+            [7.0, 18.0, 283.0, 319.0],
+            [355.0, 0.0, 658.0, 337.0],
+            [764.0, 1.0, 867.0, 308.0],
+            [486.0, 3.0, 615.0, 323.0],
+            [37.0, 124.0, 258.0, 286.0],
+            [382.0, 133.0, 615.0, 294.0],
+            [16.0, 8.0, 123.0, 340.0],
+            [375.0, 0.0, 505.0, 339.0],
+        ];
+        let mut plates: Vec<[f32; 4]> = Vec::new();
+        for bbox in boxes.map(|b: [f32; 4]| b.map(|v| v * 720.0 / 868.0)) {
+            let plate = place(&object(bbox, None), 14.4, [720.0, 305.0], &plates);
+            let apart =
+                |t: &[f32; 4]| plate[2] <= t[0] || t[2] <= plate[0] || plate[3] <= t[1] || t[3] <= plate[1];
+            assert!(plates.iter().all(apart), "{plate:?} among {plates:?}");
+            plates.push(plate);
+        }
+    }
+
     #[test]
     fn rows_are_as_tall_as_their_tallest_picture() {
         let item = |w, h, red| (Image::filled(w, h, [red, 0, 0]), "x".to_string());
         let rows = picture_rows("", &[item(40, 20, 10), item(30, 60, 20), item(40, 10, 30)], 2);
         assert_eq!((rows.width(), rows.height()), (110, 10 + 60 + 10 + 2 * (25 + 10)));
-        assert_eq!((rows.pixel(10, 10), rows.pixel(60, 69)), (&[10, 0, 0][..], &[20, 0, 0][..]));
+        assert_eq!((rows.pixel(10, 10), rows.pixel(65, 69)), (&[10, 0, 0][..], &[20, 0, 0][..]));
         assert_eq!(rows.pixel(10, 10 + 60 + 35), [30, 0, 0]);
     }
 

@@ -204,11 +204,12 @@ fn path_chart(q: &Quadratic, path: &[Vec<f64>]) -> Chart {
         .take_while(|(x, y)| x.abs() < 1e6 && y.abs() < 1e6)
         .take(200)
         .collect();
-    let mut chart = Chart::new("Steps over the loss's contours", "w1", "w2").square();
+    let mut chart = Chart::new("Steps over the loss's contours", "w1", "w2").square().tight();
     let (a, b) = (q.curvatures[0], q.curvatures[1]);
-    // A valley is as long as its curvatures differ: it is shown as far as the steps go.
+    // A valley is as long as its curvatures differ: it is shown as far as the steps go, and to the axes' ends.
     let reach = 1.15 * shown.iter().flat_map(|(x, y)| [x.abs(), y.abs()]).fold(0.0, f64::max);
-    let inside = |(x, y): (f64, f64)| if x.abs().max(y.abs()) <= reach { (x, y) } else { (f64::NAN, y) };
+    let inside =
+        |(x, y): (f64, f64)| if x.abs().max(y.abs()) <= reach { (x, y) } else { (f64::NAN, f64::NAN) };
     if a > 0.0 && b > 0.0 {
         let start = shown.first().copied().unwrap_or((1.0, 1.0));
         let most = a * start.0 * start.0 + b * start.1 * start.1;

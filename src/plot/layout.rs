@@ -22,8 +22,10 @@ impl Chart {
         for (at, _) in &self.marks {
             x.include(*at);
         }
-        y.pad(0.05);
-        if self.series.iter().any(|s| s.style == Style::Dots) {
+        if !self.tight {
+            y.pad(0.05);
+        }
+        if !self.tight && self.series.iter().any(|s| s.style == Style::Dots) {
             x.pad(0.04);
         }
         let y_ticks = y.ticks(((y2 - y1) / 60.0) as usize);
@@ -82,17 +84,26 @@ impl Chart {
         }
     }
 
-    /// Where each mark's line stands, and the box of its meaning, written where the curves are not.
+    /// Where each mark's line stands, and the box of its meaning, written where the curves are not: at the bottom or
+    /// the top, on that side of the line where there is more room, or else on the other.
     fn placed_marks(&self, [left, top, right, bottom]: [f32; 4], x: &Axis, y: &Axis) -> Vec<(f32, [f32; 4])> {
+        let spots: Vec<_> = self.series.iter().flat_map(|s| s.spots(|p| (x.at(p.0), y.at(p.1)))).collect();
         let place = |(at, meaning): &(f64, String)| {
             let (at, wide) = (x.at(*at), text_width(meaning, TICK));
-            let from = if at > (left + right) / 2.0 { at - 5.0 - wide } else { at + 5.0 };
-            let points = self.series.iter().flat_map(|s| &s.points);
-            let near = points.filter(|p| (from..from + wide).contains(&x.at(p.0)));
-            let (low, all) =
-                near.fold((0, 0), |(low, all), p| (low + usize::from(y.at(p.1) > bottom - 45.0), all + 1));
-            let base = if 4 * low > all { top + 16.0 } else { bottom - 8.0 };
-            (at, [from, base - TICK, from + wide, base])
+            let (before, behind) = (at - 5.0 - wide, at + 5.0);
+            let sides = if at > (left + right) / 2.0 { [before, behind] } else { [behind, before] };
+            let words = sides.into_iter().flat_map(|from| {
+                [bottom - 8.0, top + 16.0].map(|base| [from, base - TICK, from + wide, base])
+            });
+            let hidden = |[x1, y1, x2, y2]: &[f32; 4]| {
+                let near = |(px, py): &&(f32, f32)| {
+                    (x1 - 4.0..x2 + 4.0).contains(px) && (y1 - 6.0..y2 + 6.0).contains(py)
+                };
+                spots.iter().filter(near).count()
+            };
+            let inside = words.filter(|[x1, _, x2, _]| *x1 >= left && *x2 <= right);
+            let best = inside.min_by_key(hidden);
+            (at, best.unwrap_or([sides[0], bottom - 8.0 - TICK, sides[0] + wide, bottom - 8.0]))
         };
         self.marks.iter().map(place).collect()
     }

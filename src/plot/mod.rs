@@ -33,6 +33,8 @@ pub struct Chart {
     notes: Vec<((f64, f64), String)>,
     /// The same unit on both axes.
     square: bool,
+    /// No room beyond the points.
+    tight: bool,
     /// Width and height in pixels.
     size: (usize, usize),
 }
@@ -48,6 +50,7 @@ impl Chart {
             marks: Vec::new(),
             notes: Vec::new(),
             square: false,
+            tight: false,
             size: SIZE,
         }
     }
@@ -107,6 +110,13 @@ impl Chart {
     #[must_use]
     pub fn square(mut self) -> Self {
         self.square = true;
+        self
+    }
+
+    /// With axes that end where the points do: for curves that are cut there.
+    #[must_use]
+    pub fn tight(mut self) -> Self {
+        self.tight = true;
         self
     }
 

@@ -4,7 +4,7 @@
 use super::Page;
 use crate::analysis::tsne::{self, embed};
 use crate::analysis::{
-    Outputs, Pca, confident_errors, explained, first_filters, imagine, kinds_of_filters, responses, samples,
+    Outputs, Pca, confident_errors, explained, filters_told, first_filters, imagine, responses, samples,
     scatter,
 };
 use crate::engine::files::Weights;
@@ -16,14 +16,17 @@ use crate::numbers::count;
 use crate::progress::Progress;
 use crate::run::status::Status;
 use gradus_core::{Rng, Tensor};
+use gradus_models::AlexNet;
 use gradus_models::alexnet::Layer;
 
+mod plane;
+mod recipe;
 mod trained;
 mod training;
 
 pub use trained::{Depth, Trained};
 
-/// Classes that inputs are sought for.
+/// Classes that inputs are imagined for.
 const IMAGINED: usize = 10;
 /// Test images of which it is shown where the network looked.
 const EXPLAINED: usize = 4;
@@ -200,12 +203,18 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
     page.part("q4-representations", "Representations");
     let subset = trained.splits.train.take(depth.projected);
     let outputs = Outputs::of(&model.net, &subset, model.arch.transform())?;
-    let mut show = |title: String, axes: [&str; 2], plane: &Tensor, caption: String| {
+    let classes = trained.splits.classes();
+    let mut show = |title: String, axes: [&str; 2], plane: &Tensor, words: String| -> Result<()> {
         let labels = &outputs.labels[..plane.shape()[0]];
-        let caption =
-            format!("{caption} {}", neighbourhoods(&neighbours(plane, labels, trained.splits.classes())));
-        let chart = scatter(&title, axes, plane, labels, trained.splits.classes());
-        page.chart(&chart.sized(760, 560), caption).map(|_| ())
+        page.text(format!(
+            "{words} {} Of the points {:.0} % have one of their own class as their nearest ({:.0} % by chance).",
+            plane::seen(plane, labels, classes),
+            100.0 * plane::neighbours(plane, labels),
+            100.0 / classes.len() as f64
+        ));
+        let chart = scatter(&title, axes, plane, labels, classes);
+        page.chart(&chart.sized(760, 560), format!("{title}: each mark is an image, each colour a class."))?;
+        Ok(())
     };
     for (what, x) in [("logits", &outputs.logits), ("features", &outputs.features)] {
         let pca = Pca::fit(x, 2);
@@ -235,53 +244,6 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
     Ok(())
 }
 
-/// What lies beside what in a plane.
-fn neighbourhoods(found: &Confusion) -> String {
-    let classes = found.classes();
-    let own: Vec<(f64, &String)> =
-        classes.iter().enumerate().filter_map(|(i, name)| Some((found.recall(i)?, name))).collect();
-    let points: u64 = found.counts().iter().flatten().sum();
-    let alike: u64 = (0..classes.len()).map(|i| found.counts()[i][i]).sum();
-    let by_share = |a: &&(f64, &String), b: &&(f64, &String)| a.0.total_cmp(&b.0);
-    let (Some(most), Some(least)) = (own.iter().max_by(by_share), own.iter().min_by(by_share)) else {
-        return String::new();
-    };
-    let mixed = found.worst(1).first().map_or(String::new(), |&(a, b, n)| {
-        let of = found.counts()[a].iter().sum::<u64>();
-        format!(
-            " Beside {} lies {} most often, {:.0} % of the time.",
-            classes[a],
-            classes[b],
-            100.0 * n as f64 / of as f64
-        )
-    });
-    format!(
-        "Of the points {:.0} % have one of their own class as their nearest ({:.0} % by chance): most of {} ({:.0} %), fewest of \
-         {} ({:.0} %).{mixed}",
-        100.0 * alike as f64 / points as f64,
-        100.0 / classes.len() as f64,
-        most.1,
-        100.0 * most.0,
-        least.1,
-        100.0 * least.0
-    )
-}
-
-/// Of the first points of a plane, the class of each and that of the nearest one among them.
-fn neighbours(plane: &Tensor, labels: &[usize], classes: &[String]) -> Confusion {
-    const AT_MOST: usize = 2_000;
-    let points = &plane.data().as_chunks::<2>().0[..labels.len().min(AT_MOST)];
-    let far = |a: &[f32; 2], b: &[f32; 2]| (a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]);
-    let mut found = Confusion::new(classes);
-    for i in 0..points.len() {
-        let others = (0..points.len()).filter(|&j| j != i);
-        let nearest =
-            others.min_by(|&j, &k| far(&points[i], &points[j]).total_cmp(&far(&points[i], &points[k])));
-        nearest.into_iter().for_each(|j| found.add(labels[i], labels[j]));
-    }
-    found
-}
-
 fn inside(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &Depth) -> Result<()> {
     page.part("q4-inside", "Inside the network");
     let transform = model.arch.transform();
@@ -293,25 +255,22 @@ fn inside(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &De
     page.figure(
         &picture,
         format!(
-            "Inputs sought for a class, with the probability that the network gives it: the best of {} images of noise, as the \
+            "Inputs sought for a class, with the probability that the network gives it, each with its contrasts and colours \
+             stretched to be seen: the best of {} images of noise, as the \
              notebook searches, beside {} steps of gradient ascent on the class's log-probability from faint noise. Of the {} \
-             classes shown the network sees {noise} in their noise and {ascent} after ascent (p above a half). Each is spread over \
-             the full range, since what the network answers to is faint.",
+             classes shown the network sees {noise} in their noise and {ascent} after ascent (p above a half).",
             depth.searched,
             depth.ascended,
             named.len()
         ),
     )?;
-    let ([colours, edges], all) =
-        (kinds_of_filters(&model.net), model.net.convolutions()[0].weight.value.shape()[3]);
+    let fresh =
+        AlexNet::new(model.arch.size(), model.classes.len(), &mut Rng::seed(trained.seed).stream("init"));
+    page.text(filters_told(&model.net, &fresh));
     page.figure(
         &first_filters(&model.net),
-        format!(
-            "The first layer's {all} filters, each spread over the full range. {colours} answer to colours: most of what their \
-             weights are is in differences between the channels. Of the others {edges} have a direction, a bright and a dark \
-             side, and find edges that run along it; the remaining {} are spots, textures, or have not learned what to find.",
-            all - colours - edges
-        ),
+        "The first layer's filters, each spread over the full range: what has a bright and a dark side finds edges of that \
+         direction, what is of one colour finds that colour, and what looks like noise has not learned what to find.",
     )?;
     if !trained.plain {
         page.figure(
@@ -322,23 +281,4 @@ fn inside(page: &mut Page, trained: &Trained<'_>, model: &Classifier, depth: &De
     }
     page.command(trained.command());
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbours_are_counted() {
-        // Two pairs, far apart: of the second pair each has another class than the other.
-        let plane = Tensor::from_slice([4, 2], &[0.0, 0.0, 1.0, 0.0, 9.0, 9.0, 9.0, 8.0]);
-        let classes = ["a", "b", "c"].map(String::from);
-        let found = neighbours(&plane, &[0, 0, 1, 2], &classes);
-        assert_eq!(found.counts(), [[2, 0, 0], [0, 0, 1], [0, 1, 0]]);
-        let words = "Of the points 50 % have one of their own class as their nearest (33 % by chance): most of a (100 %), fewest \
-                     of b (0 %). Beside b lies c most often, 100 % of the time.";
-        assert_eq!(neighbourhoods(&found), words);
-        let all = neighbourhoods(&neighbours(&plane, &[0, 0, 1, 1], &classes));
-        assert!(all.starts_with("Of the points 100 %") && !all.contains("Beside"), "{all}");
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::Page;
 use crate::comparison::{Comparison, Question, Side, compare};
+use crate::engine::curves::{CONFIDENCE, PRECISION_RECALL};
 use crate::engine::detection::{Plan, Recipe};
 use crate::engine::detector::Settings;
 use crate::error::Result;
@@ -27,20 +28,6 @@ const COLUMNS: [[&str; 2]; 6] = [
     ["box/AP75", "AP75"],
     ["box/AR100", "AR100"],
 ];
-/// Pictures that a run draws, and what they show.
-const DRAWN: [[&str; 2]; 3] = [
-    [
-        "PR_curve.png",
-        "precision over recall on the test images, by the weights of the greatest test AP: the further to the upper right, \
-         the more objects are found before the first false one.",
-    ],
-    [
-        "F1_curve.png",
-        "precision, recall and F1 over the confidence from which detections count, for choosing a least score.",
-    ],
-    ["val_batch0_pred.png", "what these weights find in test images, from score 0.5."],
-];
-
 /// Adds question 5 to a page; without runs, how to make them.
 ///
 /// # Errors
@@ -59,11 +46,13 @@ pub fn section(page: &mut Page, question: Option<&Question>) -> Result<()> {
             .likewise("gradus report --detectors RUN_A RUN_B --image PHOTO -o report".into());
         return Ok(());
     };
-    page.text(
-        "Both learned from the same images. AP is COCO's average precision, the mean over IoU from 0.50 to 0.95: 1 is \
-         perfect, 0 finds nothing. AP50 and AP75 count boxes from that IoU, AR100 is the recall of at most 100 boxes an image.",
-    );
-    answer(page, &compare(question)?, question.plain)?;
+    let comparison = compare(question)?;
+    page.text(format!(
+        "{} AP is COCO's average precision, the mean over IoU from 0.50 to 0.95: 1 is perfect, 0 finds nothing. AP50 and AP75 \
+         count boxes from that IoU, AR100 is the recall of at most 100 boxes an image.",
+        comparison.opening()
+    ));
+    answer(page, &comparison, question.plain)?;
     page.command([question.command(Path::new("compared"))]);
     Ok(())
 }
@@ -77,7 +66,7 @@ pub fn answer(page: &mut Page, comparison: &Comparison, plain: bool) -> Result<(
     page.part("q5a", TRAINED);
     for side in [&comparison.a, &comparison.b] {
         page.subpart(side.model.clone());
-        one(page, side, plain)?;
+        one(page, comparison, side, plain)?;
     }
     page.part("q5b", COMPARED);
     compared(page, comparison)?;
@@ -94,7 +83,7 @@ pub fn answer(page: &mut Page, comparison: &Comparison, plain: bool) -> Result<(
 /// Those of [`Page::figure`].
 pub fn compared(page: &mut Page, comparison: &Comparison) -> Result<()> {
     page.table(comparison.rows());
-    page.text(comparison.words().join(" "));
+    page.text(comparison.words().join(" ")).text(comparison.reasons().join(" "));
     let told = |of: fn(&Side) -> &[f64]| {
         let last = [&comparison.a, &comparison.b].map(|s| (s, of(s).len(), of(s).last()));
         let last = last.map(|(s, n, v)| {
@@ -122,15 +111,17 @@ pub fn compared(page: &mut Page, comparison: &Comparison) -> Result<()> {
 /// Those of [`Page::figure`].
 pub fn photographs(page: &mut Page, comparison: &Comparison) -> Result<()> {
     for (k, (name, picture)) in comparison.pictures.iter().enumerate() {
-        page.figure(
-            picture,
-            format!("{name}: what both find, at the same scale. {}", comparison.in_picture(k)),
-        )?;
+        for words in comparison.in_picture(k) {
+            page.text(words);
+        }
+        let caption =
+            format!("{name}: what both find, from a score of {:.2} on, at the same scale.", comparison.score);
+        page.figure(picture, caption)?;
     }
     Ok(())
 }
 
-fn one(page: &mut Page, side: &Side, plain: bool) -> Result<()> {
+fn one(page: &mut Page, comparison: &Comparison, side: &Side, plain: bool) -> Result<()> {
     let folder = Path::new(&side.run);
     let settings: Settings = Run::settings(folder)?;
     page.text(opening(side, &settings));
@@ -142,8 +133,19 @@ fn one(page: &mut Page, side: &Side, plain: bool) -> Result<()> {
     };
     let rows = status.epochs.iter().map(|e| COLUMNS.map(|[name, _]| cell(e.get(name))).to_vec());
     page.table(std::iter::once(COLUMNS.map(|c| c[1].into()).to_vec()).chain(rows));
-    page.command([command(&settings, side)]);
-    for [name, says] in DRAWN {
+    let best = &side.curves[1];
+    page.command([command(&settings, side)]).text(format!(
+        "{} {} {}",
+        comparison.which_weights(side),
+        best.precision_recall(),
+        best.confidence()
+    ));
+    let drawn = [
+        (PRECISION_RECALL, "precision over recall on the test images."),
+        (CONFIDENCE, "precision, recall and F1 over the confidence from which boxes count."),
+        ("val_batch0_pred.png", "what these weights find in test images, from score 0.5."),
+    ];
+    for (name, says) in drawn {
         let path = folder.join(name);
         if path.exists() && !(plain && name.starts_with("val_")) {
             page.figure(&Image::open(&path)?, format!("{}: {says}", side.model))?;

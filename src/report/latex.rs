@@ -69,6 +69,8 @@ fn escape(text: &str) -> String {
         '≥' => "$\\ge$".into(),
         '→' => "$\\to$".into(),
         'α' => "$\\alpha$".into(),
+        'β' => "$\\beta$".into(),
+        'ε' => "$\\varepsilon$".into(),
         'η' => "$\\eta$".into(),
         'κ' => "$\\kappa$".into(),
         'π' => "$\\pi$".into(),
@@ -88,11 +90,25 @@ fn rich(text: &Rich) -> String {
     text.show(escape, |m| format!("${m}$"))
 }
 
-/// Long words of a command may break anywhere.
+/// Letters of a word that a line takes in any case; a longer one may break behind each of them.
+const UNBROKEN: usize = 60;
+
+/// A command as it is typed: its quotes are straight, two dashes stay two, and a line breaks between words or behind
+/// what parts a word.
 fn code(text: &str) -> String {
     let breakable = |word: &str| {
-        let letters: Vec<String> = word.chars().map(|c| escape(&c.to_string())).collect();
-        letters.join("\\allowbreak{}")
+        let long = word.chars().count() > UNBROKEN;
+        let letter = |c: char| {
+            let shown = match c {
+                '\'' => "\\textquotesingle{}".into(),
+                '"' => "\\textquotedbl{}".into(),
+                '`' => "\\textasciigrave{}".into(),
+                '-' => "{-}".into(),
+                c => escape(&c.to_string()),
+            };
+            if long || "/,:=".contains(c) { shown + "\\allowbreak{}" } else { shown }
+        };
+        word.chars().map(letter).collect::<String>()
     };
     format!("\\texttt{{{}}}", text.split(' ').map(breakable).collect::<Vec<_>>().join(" "))
 }
@@ -107,7 +123,8 @@ impl Page {
         }
         let (title, author) = (rich(&self.title), escape(self.author.as_deref().unwrap_or_default()));
         let text = format!(
-            "{PREAMBLE}\\title{{{title}}}\n\\author{{{author}}}\n\\date{{}}\n\\begin{{document}}\n\\maketitle\n{body}\\end{{document}}\n"
+            "{PREAMBLE}\\hypersetup{{pdftitle={{{}}},pdfauthor={{{author}}}}}\n\\title{{{title}}}\n\\author{{{author}}}\n\\date{{}}\n\\begin{{document}}\n\\maketitle\n{body}\\end{{document}}\n",
+            escape(&self.title.plain())
         );
         (text, pictures)
     }
@@ -194,8 +211,9 @@ impl Block {
         let _ = match self {
             Block::Heading(level, name, text) => {
                 let command = ["section*", "subsection*", "subsubsection*"][usize::from(*level - 2)];
-                let target =
-                    name.map_or(String::new(), |n| format!("\\phantomsection\\hypertarget{{{n}}}{{}}"));
+                let target = name.map_or(String::new(), |n| {
+                    format!("\\phantomsection\\hypertarget{{{n}}}{{}}\\label{{{n}}}")
+                });
                 writeln!(out, "\\{command}{{{}}}{target}", rich(text))
             }
             Block::Text(text) => writeln!(out, "{}\n", rich(text)),
@@ -218,26 +236,36 @@ impl Block {
             Block::Table(rows) => table(rows, out),
             Block::Links(rows) => rows.iter().try_for_each(|[part, text, name]| {
                 let part = if part.is_empty() { String::new() } else { format!("{}: ", escape(part)) };
-                writeln!(out, "{part}\\hyperlink{{{name}}}{{{}}}\\\\", rich(&Rich::from(*text)))
+                writeln!(
+                    out,
+                    "{part}\\hyperlink{{{name}}}{{{}}}\\dotfill\\pageref{{{name}}}\\\\",
+                    rich(&Rich::from(*text))
+                )
             }),
         };
     }
 }
 
+/// What a line of a table takes.
+const LETTERS: usize = 88;
+
 fn table(rows: &[Vec<Rich>], out: &mut String) -> fmt::Result {
     let columns = rows.first().map_or(1, Vec::len);
     let length = |cell: &Rich| cell.plain().chars().count();
-    // The last column of texts takes what is left.
-    let widest = (0..columns)
-        .filter(|&c| !numeric(rows, c))
-        .max_by_key(|&c| rows.iter().map(|r| r.get(c).map_or(0, length)).max().unwrap_or(0));
-    // The gap between two columns is three letters wide.
-    let long = rows.iter().any(|r| r.iter().map(|cell| length(cell) + 3).sum::<usize>() > 88);
+    let wide = |c: usize| rows.iter().map(|r| r.get(c).map_or(0, length)).max().unwrap_or(0);
+    // The gap between two columns is three letters wide. What is left by short columns the longer ones share.
+    let all: usize = (0..columns).map(|c| wide(c) + 3).sum();
+    let texts = || (0..columns).filter(|&c| !numeric(rows, c) && wide(c) > LETTERS / 4);
+    let left = LETTERS.saturating_sub((all - 3).saturating_sub(texts().map(wide).sum())).max(LETTERS / 4);
+    let share =
+        |c: usize| left as f64 / LETTERS as f64 * wide(c) as f64 / texts().map(wide).sum::<usize>() as f64;
     let form: String = (0..columns)
         .map(|c| match c {
-            c if long && Some(c) == widest => "p{0.45\\linewidth}",
-            c if numeric(rows, c) => "r",
-            _ => "l",
+            c if all > LETTERS && texts().any(|t| t == c) => {
+                format!(">{{\\raggedright\\arraybackslash}}p{{{:.3}\\linewidth}}", share(c))
+            }
+            c if numeric(rows, c) => "r".into(),
+            _ => "l".into(),
         })
         .collect();
     writeln!(out, "{{\\small\\begin{{longtable}}{{{form}}}")?;
@@ -259,7 +287,7 @@ mod tests {
         let mut page = Page::new("50 % & more");
         page.links(&[["1 (a)", "gradient", "q1a"]])
             .section("q1a", "The $\\eta$ of {it}")
-            .text("a_b #1 ~ ^ \\ η ≤ ✗ 字");
+            .text("a_b #1 ~ ^ \\ η ≤ ✗ 字 β1 ε");
         page.formula("\\frac{a}{b}").command(["gradus descent --a 1 -o very/long/path/to/pictures".into()]);
         page.table([vec!["name", "n"], vec!["<x>", "1"]]);
         page.figure(&Image::filled(20, 10, [9; 3]), "a $\\pi$").unwrap();
@@ -274,13 +302,46 @@ mod tests {
         for part in [
             "\\title{50 \\% \\& more}",
             "\\section*{The $\\eta$ of \\{it\\}}",
-            "a\\_b \\#1 \\textasciitilde{} \\textasciicircum{} \\textbackslash{} $\\eta$ $\\le$ $\\times$ ?",
+            "a\\_b \\#1 \\textasciitilde{} \\textasciicircum{} \\textbackslash{} $\\eta$ $\\le$ $\\times$ ? $\\beta$1 $\\varepsilon$",
             "\\[\\frac{a}{b}\\]",
             "\\begin{longtable}{lr}",
             "$<$x$>$ & 1\\\\",
             "{figures/figure0.png}",
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn commands_break_between_words_and_keep_their_quotes() {
+        let typed = code("gradus report --with 'a b' -o runs/x");
+        assert_eq!(
+            typed,
+            "\\texttt{gradus report {-}{-}with \\textquotesingle{}a b\\textquotesingle{} {-}o runs/\\allowbreak{}x}"
+        );
+        assert_eq!(code(&"x".repeat(61)).matches("\\allowbreak").count(), 61);
+    }
+
+    /// LaTeX says which lines are wider than the page.
+    #[test]
+    fn no_table_is_wider_than_the_page() {
+        let mut page = page();
+        page.author(Some("A. Name"));
+        let long = "numbers.v, boundary.smt2, step_size.smt2, a.v";
+        let words = "what is claimed here, in some more words than fit";
+        page.table([
+            vec!["claim", "says", "tests", "controls", "machine proofs"],
+            vec!["D1", words, "12", "3", long],
+        ]);
+        let folder = tempfile::tempdir().unwrap();
+        page.tex(folder.path()).unwrap();
+        let (text, _) = page.latex();
+        assert!(text.contains("pdftitle={50 \\% \\& more},pdfauthor={A. Name}"), "{text}");
+        assert!(text.contains("\\dotfill\\pageref{q1a}") && text.contains("\\label{q1a}"), "{text}");
+        if Command::new("pdflatex").arg("--version").output().is_ok() {
+            typeset(folder.path()).unwrap();
+            let log = fs::read(folder.path().join("report.log")).unwrap();
+            assert!(!String::from_utf8_lossy(&log).contains("Overfull"), "a line is too wide");
         }
     }
 

@@ -1,5 +1,5 @@
 //! A page as a Jupyter notebook: texts and mathematics as Markdown, the commands as cells that run them, each with
-//! the figures that it made as its output.
+//! the figures and tables that it made as its output.
 //!
 //! Markdown is HTML and mathematics besides itself, and what shows a notebook reads it three times: for mathematics,
 //! for Markdown, and once more for mathematics in what came of that. So what is text is written in numbers where it
@@ -49,12 +49,12 @@ fn lines(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').collect()
 }
 
-/// Cells in the making: Markdown goes on where it stands, figures wait for the command that made them.
+/// Cells in the making: Markdown goes on where it stands, figures and tables wait for the command that made them.
 #[derive(Default)]
 struct Cells {
     done: Vec<Value>,
     markdown: String,
-    figures: Vec<Value>,
+    outputs: Vec<Value>,
 }
 
 impl Cells {
@@ -73,37 +73,43 @@ impl Cells {
 
     fn code(&mut self, source: &str) {
         self.flush_markdown();
-        let outputs = std::mem::take(&mut self.figures);
+        let outputs = std::mem::take(&mut self.outputs);
         let source = lines(source);
         self.push(
             json!({ "cell_type": "code", "execution_count": null, "outputs": outputs, "source": source }),
         );
     }
 
-    /// Figures that no command of their own made.
-    fn flush_figures(&mut self) {
-        if !self.figures.is_empty() {
+    /// Figures and tables that no command of their own made.
+    fn flush_outputs(&mut self) {
+        if !self.outputs.is_empty() {
             self.code("# Made with the page, by the command at its top.");
         }
     }
 
     fn text(&mut self, paragraph: &str) {
-        self.flush_figures();
+        self.flush_outputs();
         self.markdown += paragraph;
         self.markdown += "\n\n";
     }
 
+    fn output(&mut self, data: Value, metadata: Value) {
+        self.outputs.push(json!({ "output_type": "display_data", "data": data, "metadata": metadata }));
+    }
+
     fn figure(&mut self, Figure { png, size: [width, height], caption, .. }: &Figure) {
-        let output = |data: Value, metadata: Value| json!({ "output_type": "display_data", "data": data, "metadata": metadata });
         let plain = caption.plain();
         let size = json!({ "image/png": { "width": width, "height": height } });
-        self.figures
-            .push(output(json!({ "image/png": STANDARD.encode(png), "text/plain": lines(&plain) }), size));
+        self.output(json!({ "image/png": STANDARD.encode(png), "text/plain": lines(&plain) }), size);
         let caption = rich(caption);
-        self.figures.push(output(
-            json!({ "text/markdown": lines(&caption), "text/plain": lines(&plain) }),
-            json!({}),
-        ));
+        self.output(json!({ "text/markdown": lines(&caption), "text/plain": lines(&plain) }), json!({}));
+    }
+
+    fn table(&mut self, rows: &[Vec<Rich>]) {
+        let plain: Vec<String> =
+            rows.iter().map(|row| row.iter().map(Rich::plain).collect::<Vec<_>>().join(" | ")).collect();
+        let (table, plain) = (table(rows), plain.join("\n"));
+        self.output(json!({ "text/markdown": lines(&table), "text/plain": lines(&plain) }), json!({}));
     }
 
     fn block(&mut self, block: &Block) {
@@ -116,7 +122,7 @@ impl Cells {
             Block::Formula(Math(math)) => self.text(&format!("$$\n{math}\n$$")),
             Block::Command(_, commands) => self.code(&Typed::cell(commands)),
             Block::Figure(figure) => self.figure(figure),
-            Block::Table(rows) => self.text(&table(rows)),
+            Block::Table(rows) => self.table(rows),
             Block::Links(rows) => {
                 let row = |[part, text, name]: &[&'static str; 3]| {
                     format!("* {part} [{}](#{name})\n", rich(&Rich::from(*text)))
@@ -144,7 +150,7 @@ impl Page {
             cells.text(&rich(&name.clone().into()));
         }
         self.blocks.iter().for_each(|block| cells.block(block));
-        cells.flush_figures();
+        cells.flush_outputs();
         cells.flush_markdown();
         let authors: Vec<Value> = self.author.iter().map(|name| json!({ "name": name })).collect();
         let notebook = json!({
@@ -187,14 +193,22 @@ mod tests {
         page.text("end");
         let cells = notebook(&page);
         let kinds: Vec<_> = cells.iter().map(|c| c["cell_type"].as_str().unwrap()).collect();
-        assert_eq!(kinds, ["markdown", "code", "markdown", "code", "markdown"]);
+        assert_eq!(kinds, ["markdown", "code", "code", "markdown"]);
         let opening =
             "# t\n\n<a id=\"q1a\"></a>\n### 1a. The $\\eta$ (x)\n\na &#60; b\n\n$$\n\\frac{a}{b}\n$$";
         assert_eq!(source(&cells[0]), opening);
         assert_eq!(source(&cells[1]), "!gradus iou 0,0,1,1 0,0,1,1");
-        assert_eq!(source(&cells[2]), "| name | n |\n| --- | --- |\n| a&#124;b | 1 |");
-        for (cell, caption) in [(&cells[1], "black"), (&cells[3], "alone")] {
-            let [picture, words] = &cell["outputs"].as_array().unwrap()[..] else { panic!("two outputs") };
+        let outputs = |cell: usize| cells[cell]["outputs"].as_array().unwrap().clone();
+        let shown: String = outputs(2)[0]["data"]["text/markdown"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|l| l.as_str().unwrap())
+            .collect();
+        assert_eq!(shown, "| name | n |\n| --- | --- |\n| a&#124;b | 1 |\n");
+        assert_eq!(outputs(2)[0]["data"]["text/plain"][1], "a|b | 1");
+        for (pair, caption) in [(&outputs(1)[..], "black"), (&outputs(2)[1..], "alone")] {
+            let [picture, words] = pair else { panic!("two outputs") };
             let png = STANDARD.decode(picture["data"]["image/png"].as_str().unwrap()).unwrap();
             assert!(png.starts_with(b"\x89PNG"));
             assert_eq!(words["data"]["text/markdown"][0], caption);
@@ -228,7 +242,9 @@ mod tests {
             let list = escaped.trim_start_matches(|c: char| c.is_ascii_digit());
             assert!(!list.starts_with(". ") && !list.starts_with(") "), "{escaped} begins a list");
             let cells = notebook(&page);
-            assert_eq!(source(&cells[0]).matches(&escaped).count(), 5);
+            assert_eq!(source(&cells[0]).matches(&escaped).count(), 4);
+            let table = &cells[1]["outputs"][0]["data"]["text/markdown"][0];
+            assert_eq!(table.as_str().unwrap(), format!("| {escaped} |\n"));
         }
     }
 }

@@ -51,7 +51,7 @@ impl Rich {
     }
 
     /// For places that hold text alone: mathematics without its backslashes.
-    pub(super) fn plain(&self) -> String {
+    pub(in crate::report) fn plain(&self) -> String {
         self.show(str::to_string, |math| math.replace('\\', ""))
     }
 }

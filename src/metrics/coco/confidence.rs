@@ -6,9 +6,10 @@
 //! categories are counted together, so that a common one weighs more.
 
 use super::{CategoryResult, Evaluation};
+use serde::Serialize;
 
 /// What holds from a confidence on.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct AtConfidence {
     /// The least score that counts.
     pub score: f64,

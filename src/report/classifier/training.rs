@@ -1,9 +1,10 @@
 //! How a network of question 4 was trained: the learning-rate range test, the epochs, the result beside the published
 //! ones, and the commands that did it.
 
+use super::recipe::{range, recipe};
 use super::trained::{Depth, Trained};
-use crate::data::{Normalise, Transform};
-use crate::engine::lr_range::{self, RangeTest};
+use crate::engine::alexnet::Settings;
+use crate::engine::lr_range;
 use crate::engine::model::Classifier;
 use crate::error::Result;
 use crate::numbers::number;
@@ -12,7 +13,6 @@ use crate::run::Run;
 use crate::run::status::Status;
 use crate::shell::Typed;
 use gradus_core::Rng;
-use gradus_core::optim::Adam;
 use gradus_models::AlexNet;
 use serde_json::{Map, Value};
 
@@ -41,10 +41,11 @@ pub(super) fn training(
 ) -> Result<()> {
     page.part("q4-training", "Training");
     let (arch, seed) = (model.arch, trained.seed);
-    let status = Status::of(trained.run);
-    page.text(recipe(&status.settings, arch.transform()));
+    let settings: Settings = Run::settings(trained.run)?;
+    page.text(recipe(&settings, arch.transform(), trained.splits.train.len()));
     let mut fresh = AlexNet::new(arch.size(), model.classes.len(), &mut Rng::seed(seed).stream("init"));
     let found = lr_range::run(&mut fresh, trained.splits, arch.transform(), &depth.range, seed)?;
+    page.text(range(&found, settings.plan.lr));
     page.chart(
         &found.chart(depth.range.skip),
         format!(
@@ -53,7 +54,7 @@ pub(super) fn training(
             found.suggested.map_or(String::new(), |lr| format!(": here {lr:.1e}"))
         ),
     )?;
-    page.text(beside_suggestion(&found, status.settings["lr"].as_f64()));
+    let status = Status::of(trained.run);
     page.command([Typed::from("gradus lr-range")
         .option("--data", [trained.source])
         .option("--arch", [status.settings["arch"].as_str().unwrap_or("cifar")])
@@ -75,56 +76,6 @@ pub(super) fn training(
     }
     results(page, trained, &status);
     Ok(())
-}
-
-/// How the run learned: the optimiser, the batches, and what becomes of an image.
-fn recipe(settings: &Value, transform: Transform) -> String {
-    let Some(lr) = settings["lr"].as_f64() else { return String::new() };
-    let Adam { betas: (first, second), eps, .. } = Adam::new(lr);
-    let rate = match settings["one_cycle"].as_bool() {
-        Some(true) => format!("that rises to {} and falls again in one cycle", number(lr)),
-        _ => format!("of {} throughout", number(lr)),
-    };
-    let Normalise { mean, std } = transform.normalise;
-    let three = |values: [f32; 3]| values.map(|v| format!("{v:.4}")).join(", ");
-    format!(
-        "It learns by Adam (betas {first} and {second}, epsilon {eps:e}, no weight decay) with a learning rate {rate}, {} images a \
-         step, for {} epochs; dropout keeps every second input of the first two linear layers. While it learns an image is {}. \
-         Then from red, green and blue in 0 to 1 the means {} are subtracted, and the rest is divided by the deviations {}; test \
-         images have that alone.",
-        settings["batch"],
-        settings["epochs"],
-        transform.augmentation,
-        three(mean),
-        three(std)
-    )
-}
-
-/// How the run's own rate compares with the one that the range test suggests, and whether that test has seen
-/// its loss rise.
-fn beside_suggestion(found: &RangeTest, lr: Option<f64>) -> String {
-    let least = found.loss.iter().zip(&found.lr).min_by(|a, b| a.0.total_cmp(b.0));
-    let (Some((least, at)), Some(&last), Some(lr)) = (least, found.loss.last(), lr) else {
-        return String::new();
-    };
-    let rises = match last > 1.1 * least {
-        true => format!(
-            "least at {at:.1e} ({}), and rises beyond it to {} where the test ends",
-            number(*least),
-            number(last)
-        ),
-        false => format!("least at {at:.1e} ({}), and has hardly risen where the test ends", number(*least)),
-    };
-    let beside = found.suggested.map_or(String::new(), |suggested| {
-        let side = if lr < *at { "still falling" } else { "no longer falling" };
-        format!(
-            " The run's own rate of {} is {} times the suggestion: the test spends one step on a rate, and smoothing sees a fall \
-             late, so that it names the order of magnitude at best. At the run's rate the loss was {side}.",
-            number(lr),
-            number((10.0 * lr / suggested).round() / 10.0)
-        )
-    });
-    format!("The smoothed loss is {rises}.{beside}")
 }
 
 /// From where to where a quantity went, in training and in validation.
@@ -242,38 +193,6 @@ mod tests {
              ; after 3 epochs and 4 batches gradus train --resume r --epochs 9 --lr 0.0001 --one-cycle=false"
         );
         assert_eq!(joined(&commands("photos", "r", &settings)), then);
-    }
-
-    #[test]
-    fn the_recipe_is_the_runs() {
-        let settings = json!({"lr": 1e-3, "batch": 128, "epochs": 25, "one_cycle": false});
-        let told = recipe(&settings, Transform::CIFAR);
-        for words in [
-            "betas 0.9 and 0.999, epsilon 1e-8",
-            "rate of 0.001 throughout, 128 images a step, for 25 epochs",
-            "turned by up to 5 degrees",
-            "border of 2 black pixels",
-            "0.4914, 0.4822, 0.4465",
-        ] {
-            assert!(told.contains(words), "{words}: {told}");
-        }
-        let cycle = json!({"lr": 0.01, "batch": 8, "epochs": 2, "one_cycle": true});
-        let told = recipe(&cycle, Transform::IMAGENET);
-        assert!(told.contains("rises to 0.01 and falls again") && told.contains("224 x 224"), "{told}");
-    }
-
-    #[test]
-    fn a_suggestion_is_compared_with_the_runs_rate() {
-        let lr = vec![1e-5, 1e-4, 1e-3, 1e-2];
-        let found = |loss: [f64; 4]| RangeTest { suggested: Some(1e-4), lr: lr.clone(), loss: loss.to_vec() };
-        let told = beside_suggestion(&found([2.3, 2.1, 2.0, 4.0]), Some(5e-4));
-        assert!(told.contains("least at 1.0e-3 (2), and rises beyond it to 4"), "{told}");
-        assert!(
-            told.contains("rate of 0.0005 is 5 times the suggestion") && told.contains("still falling"),
-            "{told}"
-        );
-        let told = beside_suggestion(&found([2.3, 2.2, 2.1, 2.0]), Some(0.02));
-        assert!(told.contains("hardly risen") && told.contains("no longer falling"), "{told}");
     }
 
     #[test]

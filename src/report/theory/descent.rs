@@ -7,6 +7,7 @@ use crate::lessons::quadratic::Quadratic;
 use crate::numbers::{count, number};
 use crate::report::{Page, Rich};
 use crate::shell::Typed;
+use gradus_core::elementary;
 use gradus_core::optim::Sgd;
 
 /// Of a path that is drawn.
@@ -100,9 +101,18 @@ fn slowness() -> String {
         let [by_rate, _, momentum] = steps_at_best(kappa).map(|n| count(n.unwrap_or(0) as usize));
         format!("at a ratio of {} it takes {by_rate} steps, momentum {momentum}", count(kappa as usize))
     });
+    // The slope on the chart's two logarithmic scales, over a power of ten.
+    let steps = |kappa: f64| steps_at_best(kappa)[0].unwrap_or(1).max(1) as f64;
+    let slope = |kappa: f64| {
+        (elementary::ln(steps(10.0 * kappa)) - elementary::ln(steps(kappa))) / std::f64::consts::LN_10
+    };
+    let begins = [1.0, 10.0, 100.0, 1000.0].into_iter().find(|&kappa| (slope(kappa) - 1.0).abs() < 0.02);
+    let begins = begins.unwrap_or(1000.0);
     format!(
-        "How slow descent is at its best constant rate: the steps grow like the ratio of the curvatures itself, a straight line \
-         of slope 1 (momentum: slope one half). {}; {}. Dots are steps that were taken and counted.",
+        "How slow descent is at its best constant rate: from a ratio of about {begins} on, where the line becomes straight, its \
+         slope is {:.2} from one power of ten to the next, so that the steps grow like the ratio itself (momentum: like its \
+         root). {}; {}. The markers off the lines' own are steps that were taken and counted.",
+        slope(begins),
         told[0].replacen('a', "A", 1),
         told[1]
     )

@@ -3,13 +3,46 @@
 use super::claims;
 use crate::error::Result;
 use crate::lessons::iou;
-use crate::lessons::kinks::one_sided;
+use crate::lessons::kinks::{kinks as kinks_of, one_sided};
 use crate::numbers::number;
 use crate::report::{Math, Page, Rich};
 use gradus_models::detection::boxes::{BBox, Metric, area, overlap};
 
 /// Two boxes whose left edges lie at the same place: IoU has a kink there, as a function of the first box's x1.
 const KINK: [BBox<f64>; 2] = [[1.0, 0.0, 3.0, 2.0], [1.0, 1.0, 4.0, 3.0]];
+
+/// Each kind of place where edges meet: what it is, two boxes that lie so, and the coordinate of the first that moves.
+const PLACES: [(&str, [BBox<f64>; 2], usize); 8] = [
+    ("left edges meet: $x_1 = u_1$", KINK, 0),
+    ("right edges meet: $x_2 = u_2$", [[1.0, 0.0, 3.0, 2.0], [0.0, 1.0, 3.0, 3.0]], 2),
+    ("upper edges meet: $y_1 = v_1$", [[0.0, 1.0, 2.0, 3.0], [1.0, 1.0, 3.0, 4.0]], 1),
+    ("lower edges meet: $y_2 = v_2$", [[0.0, 1.0, 2.0, 3.0], [1.0, 0.0, 3.0, 3.0]], 3),
+    ("equal corners: $x_1 = u_1$ and $y_1 = v_1$", [[1.0, 1.0, 3.0, 3.0], [1.0, 1.0, 4.0, 4.0]], 0),
+    ("equal boxes", [[0.0, 0.0, 2.0, 2.0]; 2], 0),
+    ("boxes begin to touch along an edge: $x_2 = u_1$", [[0.0, 0.0, 2.0, 2.0], [2.0, 1.0, 4.0, 3.0]], 2),
+    ("boxes touch at a corner alone: no kink", [[0.0, 0.0, 2.0, 2.0], [2.0, 2.0, 4.0, 4.0]], 2),
+];
+
+/// What happens to IoU at each kind of place, from either side.
+fn places() -> Vec<Vec<Rich>> {
+    let head = ["where", "A", "B", "moved", "from the left", "from the right", "kinks"];
+    let shown = |b: &BBox<f64>| format!("({})", b.map(number).join(", "));
+    let row = |(place, [a, b], coordinate): &(&'static str, [BBox<f64>; 2], usize)| {
+        let [left, right] = one_sided(a, b, *coordinate).map(number);
+        let moved = ["$x_1$", "$y_1$", "$x_2$", "$y_2$"][*coordinate];
+        let many = kinks_of(a, b).len().to_string();
+        vec![
+            (*place).into(),
+            shown(a).into(),
+            shown(b).into(),
+            moved.into(),
+            left.into(),
+            right.into(),
+            many.into(),
+        ]
+    };
+    std::iter::once(head.map(Rich::from).to_vec()).chain(PLACES.iter().map(row)).collect()
+}
 
 /// Question 3: IoU and its gradient.
 pub fn iou(page: &mut Page) -> Result<f64> {
@@ -74,6 +107,12 @@ fn kinks(page: &mut Page) {
         Rich::from(told)
             .then("$h\\,(|A| + |B|) / U^2$, and IoU has no derivative with respect to $x_1$ there."),
     );
+    page.text(
+        "Every kind of such a place, with the derivatives of IoU by the coordinate that is moved, from either side, and the \
+         number of $A$'s four coordinates that have a kink there. Where boxes touch at a corner alone, their overlap grows like \
+         a product of two small numbers, and both derivatives are 0.",
+    );
+    page.table(places());
     page.command(["gradus iou 1,0,3,2 1,1,4,3".into()]);
 }
 
@@ -125,6 +164,29 @@ fn loss(page: &mut Page) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The table's derivatives are quotients of differences, and differ where it says so.
+    #[test]
+    fn the_kinds_of_places_are_as_the_table_has_them() {
+        let kinked: Vec<usize> = PLACES.iter().map(|(_, [a, b], _)| kinks_of(a, b).len()).collect();
+        assert_eq!(kinked, [1, 1, 1, 1, 2, 4, 1, 0]);
+        for (place, [a, b], coordinate) in &PLACES {
+            let at = |h: f64| {
+                let mut moved = *a;
+                moved[*coordinate] += h;
+                Metric::Iou.gradient(&moved, b).0
+            };
+            let h = 1e-6;
+            let differences = [(at(0.0) - at(-h)) / h, (at(h) - at(0.0)) / h];
+            let sides = one_sided(a, b, *coordinate);
+            for (side, difference) in sides.iter().zip(differences) {
+                assert!((side - difference).abs() < 1e-5, "{place}: {side} {difference}");
+            }
+            assert_eq!(sides[0] == sides[1], place.ends_with("no kink"), "{place}");
+        }
+        let rows = places();
+        assert_eq!(rows[1][4].plain() + " " + &rows[1][5].plain(), "0.0625 -0.09375");
+    }
 
     /// The numbers that stand in the text are those of the example.
     #[test]
