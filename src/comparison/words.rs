@@ -169,23 +169,26 @@ impl Comparison {
         let sure = agreement(sides.map(|s| &s.confident[k]));
         let change = |i: usize| {
             let ([before, boxes], [after, sure]) = (shown.counts()[i], sure.counts()[i]);
-            format!(
-                "{} {} instead of {before}, in {} instead of {boxes}",
-                sides[i].model,
-                counted(after, "object", "objects"),
-                counted(sure, "box", "boxes")
-            )
+            let changed = |before: usize, after: usize, [one, many]: [&str; 2]| match before == after {
+                true => format!("the same {}", counted(after, one, many)),
+                false => format!("{} instead of {before}", counted(after, one, many)),
+            };
+            let objects = changed(before, after, ["object", "objects"]);
+            format!("{} {objects}, in {}", sides[i].model, changed(boxes, sure, ["box", "boxes"]))
+        };
+        let both = match sure.both.len() {
+            0 => "both find none in common".to_string(),
+            n => format!("both find the same {}", counted(n, "object", "objects")),
         };
         format!(
-            "With these weights F1 on the test images is greatest from a score of {:.2} ({}) and {:.2} ({}). From there on the picture has: {}, {}; \
-             both find the same {}.",
+            "With these weights F1 on the test images is greatest from a score of {:.2} ({}) and {:.2} ({}). From there on the picture \
+             has: {}, {}; {both}.",
             a.score,
             sides[0].model,
             b.score,
             sides[1].model,
             change(0),
-            change(1),
-            counted(sure.both.len(), "object", "objects")
+            change(1)
         )
     }
 
@@ -413,7 +416,7 @@ mod tests {
         assert!(
             said[1].contains("0.75 (A) and 0.75 (B)")
                 && said[1].contains(
-                    "A 2 objects instead of 2, in 2 boxes instead of 3, B 1 object instead of 2, in 1 box"
+                    "A the same 2 objects, in 2 boxes instead of 3, B 1 object instead of 2, in 1 box"
                 )
                 && said[1].ends_with("both find the same 1 object."),
             "{}",

@@ -226,7 +226,12 @@ impl Block {
             Block::Text(text) => writeln!(out, "<p>{}</p>", rich(text)),
             Block::Formula(Math(math)) => writeln!(out, "{}", mathml(math, DisplayMode::Block)),
             Block::Command(how, commands) => {
-                writeln!(out, "<p class=\"pale\">{how} <code>{}</code></p>", escape(&joined(commands)))
+                // A line ends between words, and not behind the first dash of an option.
+                let words: Vec<String> = joined(commands)
+                    .split(' ')
+                    .map(|word| format!("<span>{}</span>", escape(word)))
+                    .collect();
+                writeln!(out, "<p class=\"pale\">{how} <code>{}</code></p>", words.join(" "))
             }
             Block::Figure(Figure { png, svg, size: [w, h], caption }) => {
                 let (kind, data) = match svg {

@@ -55,12 +55,13 @@ pub(super) fn read<T: DeserializeOwned>(folder: &Path) -> Result<T> {
         true => e,
         false => looks::instead(e, folder, "the folder of a run"),
     })?;
+    let other = |e: &str| e.starts_with("missing field") || e.contains("expected struct");
     serde_json::from_slice(&bytes).map_err(|e| {
         let settings: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
         match settings["task"].as_str() {
             // One of the other kind lacks some, or has others.
-            Some(task) if e.is_data() => {
-                Error::input(format!("is a run of `gradus train {task}`, and another is wanted here ({e})"))
+            Some(task) if other(&e.to_string()) => {
+                Error::input(format!("is a run of `gradus train {task}`, and another is wanted here"))
                     .in_file(folder)
                     .remedy("name a run of the kind that this command takes")
             }

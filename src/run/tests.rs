@@ -225,4 +225,16 @@ fn a_run_of_the_other_kind_is_called_one() {
     fs::write(dir.path().join(ARGS), r#"{"task": "alexnet", "classes": ["disc"]}"#).unwrap();
     let said = Run::settings::<Plan>(dir.path()).unwrap_err().to_string();
     assert!(said.contains("is a run of `gradus train alexnet`") && !said.contains("missing field"), "{said}");
+    #[derive(Debug, serde::Deserialize)]
+    struct Class {
+        #[serde(rename = "id")]
+        _id: usize,
+    }
+    #[derive(Debug, serde::Deserialize)]
+    struct OfObjects {
+        #[serde(rename = "classes")]
+        _classes: Vec<Class>,
+    }
+    let said = Run::settings::<OfObjects>(dir.path()).unwrap_err().to_string();
+    assert!(said.contains("and another is wanted here;") && !said.contains("expected struct"), "{said}");
 }
