@@ -6,7 +6,7 @@ use crate::numbers::counted;
 use serde::Serialize;
 
 /// Precision of at least this much holds: nine boxes of ten are right.
-const HOLDS: f64 = 0.9;
+pub const HOLDS: f64 = 0.9;
 
 /// A detector's boxes over the confidence from which they count, at IoU 0.5.
 #[derive(Clone, Debug, PartialEq, Serialize)]

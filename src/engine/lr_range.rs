@@ -57,7 +57,7 @@ impl Default for Settings {
 }
 
 /// The chart shows losses up to so many times the first one.
-const SHOWN: f64 = 1.5;
+pub const SHOWN: f64 = 1.5;
 
 /// What the test found.
 #[derive(Clone, Debug, Serialize)]

@@ -66,21 +66,31 @@ impl Chart {
         canvas.line((left, bottom), (right, bottom), 1.0, Color::MUTED);
         canvas.line((left, top), (left, bottom), 1.0, Color::MUTED);
         self.draw_marks(canvas, [left, top, right, bottom], &x, &y);
-        for ((px, py), words) in &self.notes {
-            let (at, up, half) = (x.at(*px), y.at(*py), text_width(words, LABEL) / 2.0 + 3.0);
-            if at.is_finite() && up.is_finite() {
-                canvas.rect(
-                    [at - half, up - 0.7 * LABEL, at + half, up + 0.7 * LABEL],
-                    Color::WHITE.alpha(190),
-                );
-                canvas.text(words, (at, up + 0.35 * LABEL), LABEL, Color::INK, Align::Center);
-            }
-        }
+        self.write_notes(canvas, &x, &y);
         let plot = [left, top, right, bottom];
         match (beside > 0.0, at_ends) {
             (true, true) => self.names_at_ends(canvas, plot, &y),
             (true, false) => self.legend_at(canvas, (right + 10.0, top)),
             _ => self.legend(canvas, plot, &x, &y),
+        }
+    }
+
+    /// Words upon their points, each below those before where it would cover them.
+    fn write_notes(&self, canvas: &mut impl Surface, x: &Axis, y: &Axis) {
+        let mut written: Vec<[f32; 4]> = Vec::new();
+        for ((px, py), words) in &self.notes {
+            let (at, mut up, half) = (x.at(*px), y.at(*py), text_width(words, LABEL) / 2.0 + 3.0);
+            if !at.is_finite() || !up.is_finite() {
+                continue;
+            }
+            let plate = |up: f32| [at - half, up - 0.7 * LABEL, at + half, up + 0.7 * LABEL];
+            let covers = |a: [f32; 4], b: &[f32; 4]| a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
+            while written.iter().any(|other| covers(plate(up), other)) {
+                up += 0.5 * LABEL;
+            }
+            written.push(plate(up));
+            canvas.rect(plate(up), Color::WHITE.alpha(190));
+            canvas.text(words, (at, up + 0.35 * LABEL), LABEL, Color::INK, Align::Center);
         }
     }
 

@@ -207,7 +207,18 @@ mod tests {
         let rows: Vec<usize> = (0..plain.height()).filter(|&y| changed(y)).collect();
         let (top, bottom) = (rows[0], rows[rows.len() - 1]);
         assert!((150..250).contains(&top) && bottom - top < 30, "{top} {bottom}");
-        assert!(chart.note((5.0, 5.0), "<b>").svg().contains("&lt;b&gt;"));
+        assert!(chart.clone().note((5.0, 5.0), "<b>").svg().contains("&lt;b&gt;"));
+        // Three upon one point stand below each other.
+        let three = ["a", "b", "c"].iter().fold(chart, |chart, words| chart.note((5.0, 5.0), *words));
+        let svg = three.svg();
+        let heights: Vec<f32> = ["a", "b", "c"]
+            .iter()
+            .map(|words| {
+                let element = svg.split("<text").find(|e| e.contains(&format!(">{words}</text>"))).unwrap();
+                element.split(" y=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
+            })
+            .collect();
+        assert!(heights.windows(2).all(|pair| pair[1] - pair[0] > 15.0), "{heights:?}");
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn the_watch_page_follows_a_run_and_its_restart() {
                 ("images_per_second", 512.0),
                 ("seconds", 30.0),
             ];
-            run.epoch(epoch, &row).unwrap();
+            run.epoch(epoch, &[], &row).unwrap();
         }
     };
     let settings = json!({ "task": "alexnet", "epochs": 5, "lr": 0.001 });
