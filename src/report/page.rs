@@ -323,7 +323,9 @@ mod tests {
     #[test]
     fn names_are_no_programs() {
         let harmless = page_with("x".to_string(), "x");
-        let marks = |html: &str| html.matches(['<', '>', '"']).count();
+        // The words of a command are spans, of which a name may have several: those are the page's own.
+        let marks =
+            |html: &str| html.replace("<span>", "").replace("</span>", "").matches(['<', '>', '"']).count();
         let all: String = ('\0'..='\u{ff}').collect();
         for hostile in [
             "$\\operatorname{<img src=x onerror=alert(1)>}$",
