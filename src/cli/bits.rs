@@ -7,7 +7,6 @@ use crate::interrupt;
 use crate::numbers::counted;
 use crate::progress::Progress;
 use clap::Args;
-use gradus_core::gemm::Precision;
 use gradus_core::{parallel, simd};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,7 +90,7 @@ const OTHER: &str = "This machine computes other bits than the recorded ones: a 
 impl Bits {
     /// Runs the command.
     pub fn run(&self, global: &Global) -> Result<()> {
-        refuse_other_sums(global)?;
+        refuse_other_sums()?;
         if let Some(n) = self.drawn {
             let cases = (0..n).map(|k| bits::drawn(global.seed, k)).collect();
             return global.print(&Report::new(digests(cases)?, None));
@@ -113,12 +112,8 @@ impl Bits {
     }
 }
 
-/// What is recorded is of f32, and of the algorithms that gradus chooses.
-fn refuse_other_sums(global: &Global) -> Result<()> {
-    if global.precision != Precision::F32 {
-        return Err(Error::input("the recorded bits are of f32; bf16's belong to an instruction set")
-            .remedy("leave out --precision"));
-    }
+/// What is recorded is of the algorithms that gradus chooses (and of f32: the command has no other precision).
+fn refuse_other_sums() -> Result<()> {
     if std::env::var_os("GRADUS_CONV").is_some() {
         return Err(Error::input("GRADUS_CONV chooses other sums than the recorded ones").remedy("unset it"));
     }

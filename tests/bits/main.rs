@@ -75,7 +75,7 @@ fn what_is_recorded_elsewhere_is_not_compared() {
         assert_eq!(out.status.code(), Some(2));
         String::from_utf8(out.stderr).unwrap()
     };
-    assert!(refused(&["--precision", "bf16"], "NOTHING").contains("leave out --precision"));
+    assert!(refused(&["--precision", "bf16"], "NOTHING").contains("no use for '--precision'"));
     assert!(refused(&[], "GRADUS_CONV").contains("unset it"));
 }
 

@@ -29,11 +29,14 @@ fn steps(page: &mut Page) {
     page.text("The loss is a quadratic with curvatures $a$ and $b$:");
     page.formula("L(w) = \\frac{1}{2}\\left(a\\,w_1^2 + b\\,w_2^2\\right).");
     page.part("q1a", "1a. The gradient")
-        .text("Each weight stands in one term alone, and that term is a square:");
+        .text(
+            "Each weight stands in one term alone, and the derivative of $\\frac{1}{2} a\\,w_1^2$ is $a\\,w_1$, that of \
+             $\\frac{1}{2} b\\,w_2^2$ is $b\\,w_2$:",
+        );
     page.formula("\\nabla L(w) = \\left(a\\,w_1, \\; b\\,w_2\\right).");
     page.part("q1b", "1b. The minimiser").text(
-        "For $a, b > 0$ both terms of the loss are non-negative and vanish only together: $w = (0, 0)$ is the minimiser, \
-         and there is no other. It is also the only point where the gradient vanishes.",
+        "For $a, b > 0$ both terms of the loss are non-negative, and their sum vanishes only where both do: $w = (0, 0)$ \
+         is the minimiser, and there is no other. It is also the only point where the gradient vanishes.",
     );
     page.part("q1c", "1c. What a step does")
         .text("The step $w \\leftarrow w - \\eta \\nabla L(w)$ is, for each weight,");
@@ -53,7 +56,7 @@ fn converges(page: &mut Page) {
     );
     page.formula("0 < \\eta < \\frac{2}{\\max(a, b)}.").text(
         "At the limit the steep weight alternates for ever; beyond it, it diverges. A weight without curvature never \
-         moves, and one with negative curvature diverges at any rate.",
+         moves, and one with negative curvature diverges at any positive rate.",
     );
 }
 
@@ -65,31 +68,38 @@ fn slow(page: &mut Page) -> Result<()> {
     let command = || [Typed::from("gradus descent --a 1 --b 10 --lr 0.18 -o pictures")];
     page.chart(
         &region,
-        "Which rates converge: those in the tinted area, left of the limit. The dot is the path in 1e, at nine tenths of \
-         the limit.",
+        "Which rates converge: those left of the limit, in the tinted area, which goes on to the left without end. What is \
+         marked as here is the path in 1e, at nine tenths of the limit.",
     )?;
     page.command(command());
     page.part("q1e", "1e. When it is slow").text(
-        "When $a$ and $b$ differ much. The rate must be small for the steep direction, and the flat one then hardly moves. \
+        "When a factor is near 1 in size: at a rate much smaller than need be, just below the limit, and, whatever the rate, \
+         when $a$ and $b$ differ much. The rate must be small for the steep direction, and the flat one then hardly moves. \
          What counts is the greater of $|1 - \\eta a|$ and $|1 - \\eta b|$. It is least where both are equal, \
          $1 - \\eta \\min(a, b) = \\eta \\max(a, b) - 1$: the best constant rate is $2/(a+b)$, and even with it a step \
          multiplies the error by",
     );
     page.formula("\\frac{\\kappa - 1}{\\kappa + 1}, \\qquad \\kappa = \\frac{\\max(a,b)}{\\min(a,b)},").text(
         "so that a millionth of the error takes $t = \\ln 10^6 / \\ln \\frac{\\kappa + 1}{\\kappa - 1} \\approx 6.9\\,\\kappa$ \
-         steps: the last two rows of the table. Momentum turns $\\kappa$ into $\\kappa^{1/2}$.",
+         steps for large $\\kappa$: the last two rows of the table. Momentum, which goes on with a part of the step before, \
+         turns $\\kappa$ into about $\\kappa^{1/2}$ there.",
     );
     page.chart(&slow, slowness())?;
     let [w1, w2] = report.last.map(number);
     page.chart(
         &steps,
-        Rich::from("$\\eta = 0.18$, $a = 1$, $b = 10$: $w_2$ changes its sign at each step, $w_1$ crawls along the valley. ")
+        Rich::from("$\\eta = 0.18$, $a = 1$, $b = 10$: $w_2$ changes its sign at each step, $w_1$ goes along the valley. ")
             .then(format!("After {} steps the weights are {w1} and {w2}.", report.steps)),
     )?;
     let [first, last] = [path.first(), path.last()].map(|w| number(w.map_or(f64::NAN, |w| q.loss(w))));
     page.chart(
         &losses,
-        format!("The loss along this path falls from {first} to {last}: a straight line on this scale, the same part a step."),
+        format!(
+            "The loss along this path falls from {first} to {last}: nearly a straight line on this scale. It is the sum of one \
+             term a weight, and each keeps the square of its factor a step, {} and {}.",
+            number(report.rho[0] * report.rho[0]),
+            number(report.rho[1] * report.rho[1])
+        ),
     )?;
     page.command(command());
     Ok(())
@@ -111,7 +121,7 @@ fn slowness() -> String {
     format!(
         "How slow descent is at its best constant rate: from a ratio of about {begins} on, where the line becomes straight, its \
          slope is {:.2} from one power of ten to the next, so that the steps grow like the ratio itself (momentum: like its \
-         root). {}; {}. The markers off the lines' own are steps that were taken and counted.",
+         root). {}; {}. The triangles are of runs whose steps were taken and counted.",
         slope(begins),
         told[0].replacen('a', "A", 1),
         told[1]
@@ -135,7 +145,7 @@ fn rates(page: &mut Page) -> Vec<DescentReport> {
         rows.push(vec![
             a.to_string(),
             b.to_string(),
-            format!("{lr:.4}"),
+            number(lr),
             format!("{:.4}, {:.4}", report.rho[0], report.rho[1]),
             report.verdict.into(),
             report.steps_needed.map_or("never".into(), |n| n.to_string()),

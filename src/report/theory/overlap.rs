@@ -76,10 +76,10 @@ fn kinks(page: &mut Page) {
         .formula("\\mathrm{IoU} = \\frac{I}{U} = \\frac{w h}{(x_2 - x_1)(y_2 - y_1) + (u_2 - u_1)(v_2 - v_1) - w h}.");
     page.text(
         "Where each minimum and each maximum is decided by one of its arguments alone, this is a quotient of polynomials, and \
-         $\\nabla (I/U) = (U\\,\\nabla I - I\\,\\nabla U) / U^2$. Where two arguments are equal it has a kink: where an edge of \
-         one box passes an edge of the other that bounds the intersection ($x_1 = u_1$, $x_2 = u_2$, and the same in $y$), and \
-         where the boxes begin to touch along an edge ($x_2 = u_1$). Where both boxes are points, $0/0$, no value makes it \
-         continuous.",
+         $\\nabla (I/U) = (U\\,\\nabla I - I\\,\\nabla U) / U^2$. So it is differentiable almost everywhere, and not where two of these arguments are equal while the boxes overlap in \
+         the other direction: where an edge of one box passes an edge of the other that bounds the intersection ($x_1 = u_1$, \
+         $x_2 = u_2$, and the same in $y$), and where the boxes begin to touch along an edge ($x_2 = u_1$, $x_1 = u_2$, and the \
+         same in $y$). Where both areas are 0 it is $0/0$, and no value makes it continuous.",
     );
     let [a, b] = &KINK;
     let ([left, right], [w, h]) = (one_sided(a, b, 0), overlap(a, b));
@@ -121,19 +121,30 @@ fn loss(page: &mut Page) -> Result<()> {
     page.part("q3c", "3c. What that means for a loss").text(
         "Kinks alone would not keep $1 - \\mathrm{IoU}$ from being a loss: they have measure zero, either one-sided derivative \
          serves, and ReLU has them too. The obstacle is the plateau: boxes that are apart have IoU 0 all around, and a gradient \
-         of exactly 0 says nothing about where to go. GIoU, DIoU and CIoU mend that: each is at most IoU, and their gradients \
-         pull boxes together that are apart.",
+         of exactly 0 says nothing about where to go. There is a second one: a box that moves inside of another keeps their IoU, \
+         the quotient of the areas. GIoU subtracts from IoU the share of the smallest box around both that neither covers, DIoU \
+         the squared distance of the centres over the squared diagonal of that box, and CIoU besides a term that is 0 where both \
+         have the same aspect ratio. Each is at most IoU, and their gradients pull boxes together that are apart; inside of \
+         another box GIoU is IoU and has its plateau, and the two with the distance of the centres have not.",
     );
     let (unit, apart) = ([0.0, 0.0, 1.0, 1.0], [3.0, 0.0, 4.0, 1.0]);
     let along = |metric: Metric, a: &BBox<f64>| {
         let (_, da, _) = metric.gradient(a, &apart);
         da[0] + da[2]
     };
+    let inside = [Metric::Iou, Metric::Giou, Metric::Diou].map(|metric| {
+        let (_, da, _) = metric.gradient(&[1.0, 1.0, 2.0, 2.0], &[0.0, 0.0, 5.0, 5.0]);
+        number(da[0] + da[2])
+    });
     page.text(format!(
-        "Moved towards (3, 0, 4, 1), the box (0, 0, 1, 1) changes IoU by {} a unit, GIoU by {} and DIoU by {}.",
+        "Moved towards (3, 0, 4, 1), the box (0, 0, 1, 1) changes IoU by {} a unit, GIoU by {} and DIoU by {}. Moved to the right \
+         inside of (0, 0, 5, 5), the box (1, 1, 2, 2) changes them by {}, {} and {}.",
         number(along(Metric::Iou, &unit)),
         number(along(Metric::Giou, &unit)),
-        number(along(Metric::Diou, &unit))
+        number(along(Metric::Diou, &unit)),
+        inside[0],
+        inside[1],
+        inside[2]
     ));
     page.command(["gradus iou 0,0,1,1 3,0,4,1 --metric giou".into()]);
     let [(_, values), (_, slopes)] = iou::charts();
@@ -147,7 +158,7 @@ fn loss(page: &mut Page) -> Result<()> {
         &values,
         format!(
             "Four measures as a unit box moves past another, half a box lower. IoU is at most {most:.2} and 0 from one width on; \
-             the others go on falling."
+             the others go on falling. DIoU and CIoU are the same here, where both boxes have the same shape."
         ),
     )?;
     page.chart(
@@ -202,6 +213,7 @@ mod tests {
             "differ by 0.15625",
             "IoU by 0 a unit, GIoU by 0.125",
             "from 0.44 to -0.44",
+            "changes them by 0, 0 and 0.04",
         ] {
             assert!(html.contains(part), "{part}");
         }
