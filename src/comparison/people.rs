@@ -99,25 +99,33 @@ impl<'a> Agreement<'a> {
         })
     }
 
-    /// In words, each box with its score; `names` are the detectors'.
+    /// In words, each box with its score, from left to right; `names` are the detectors'.
     pub fn words(&self, names: [&str; 2]) -> String {
-        let mut words = match &self.both[..] {
+        let middle = |found: &Found| found.bbox[0] + found.bbox[2];
+        let mut both = self.both.clone();
+        both.sort_by(|a, b| middle(a[0]).total_cmp(&middle(b[0])));
+        let [alone, doubled] = [&self.alone, &self.doubled].map(|of| {
+            let mut of = of.clone();
+            of.iter_mut().for_each(|own| own.sort_by(|a, b| middle(a).total_cmp(&middle(b))));
+            of
+        });
+        let mut words = match &both[..] {
             [] => "Both find nothing in common.".to_string(),
             some => format!(
-                "Both find the same {}, with the scores of {} and of {}: {}.",
+                "Both find the same {}, from left to right with the scores of {} and of {}: {}.",
                 counted(some.len(), "object", "objects"),
                 names[0],
                 names[1],
                 list(some.iter().map(|pair| pair.as_slice()))
             ),
         };
-        for (name, alone) in names.iter().zip(&self.alone) {
+        for (name, alone) in names.iter().zip(&alone) {
             words += &match &alone[..] {
                 [] => format!(" {name} alone finds nothing more."),
                 some => format!(" {name} alone finds {} more: {}.", some.len(), list(some.chunks(1))),
             };
         }
-        for (name, doubled) in names.iter().zip(&self.doubled).filter(|(_, doubled)| !doubled.is_empty()) {
+        for (name, doubled) in names.iter().zip(&doubled).filter(|(_, doubled)| !doubled.is_empty()) {
             words += &format!(
                 " {name} has {} more of objects that it has already: {}.",
                 counted(doubled.len(), "box", "boxes"),
@@ -163,7 +171,7 @@ mod tests {
         let words = agreement.words(["A", "B"]);
         assert_eq!(
             words,
-            "Both find the same 1 object, with the scores of A and of B: person 0.70 and 0.95 around (105, 10). A alone finds 2 more: person 0.90 around (5, 10), \
+            "Both find the same 1 object, from left to right with the scores of A and of B: person 0.70 and 0.95 around (105, 10). A alone finds 2 more: person 0.90 around (5, 10), \
              person 0.60 around (35, 10). B alone finds 2 more: person 0.90 around (35, 10), person 0.50 around (65, 10). \
              A has 1 box more of objects that it has already: person 0.80 around (7, 10)."
         );

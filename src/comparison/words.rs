@@ -408,7 +408,7 @@ mod tests {
         assert_eq!(
             said[0],
             "road: from a score of 0.50 on A finds 2 objects in 3 boxes, B finds 2 objects in 2 boxes. Both find the same 1 \
-             object, with the scores of A and of B: person 0.90 and 0.95 around (5, 10). A alone finds 1 more: person 0.80 \
+             object, from left to right with the scores of A and of B: person 0.90 and 0.95 around (5, 10). A alone finds 1 more: person 0.80 \
              around (55, 10). B alone finds 1 more: person 0.60 around (95, 10). A has 1 box more of objects that it has \
              already: person 0.70 around (57, 10). The picture is none of the data's, so that only who looks at it can tell \
              what both miss."

@@ -220,11 +220,11 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
         let pca = Pca::fit(x, 2);
         let plane = pca.project(x);
         let share = |i: usize| 100.0 * pca.variances[i] / pca.total.max(f64::MIN_POSITIVE);
-        let axis = |i: usize| format!("component {} ({:.0} % of the variance)", i + 1, share(i));
+        let axis = |i: usize| format!("component {} ({:.1} % of the variance)", i + 1, share(i));
         let (n, d) = (x.shape()[0], x.shape()[1]);
         let title = format!("Principal components of the {what}");
         let caption = format!(
-            "{title} of {n} training images in {d} dimensions; the two axes hold {:.0} % of their variance.",
+            "{title} of {n} training images in {d} dimensions; the two axes hold {:.1} % of their variance.",
             share(0) + share(1)
         );
         show(title, [&axis(0), &axis(1)], &plane, caption)?;
@@ -235,7 +235,8 @@ fn representations(page: &mut Page, trained: &Trained<'_>, model: &Classifier, d
         let plane = embed(&first, &settings, |_| progress.advance(1, String::new));
         let title = format!("t-SNE of the {what}");
         let caption = format!(
-            "{title} of the first {n} training images: perplexity {}, {} steps.",
+            "{title} of the first {n} training images: perplexity {}, {} steps. It keeps neighbours together; how far apart \
+             islands lie, and how large they are, says little.",
             settings.perplexity, settings.iterations
         );
         show(title, ["first coordinate (no unit)", "second coordinate (no unit)"], &plane, caption)?;

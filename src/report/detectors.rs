@@ -1,16 +1,18 @@
 //! Question 5 of the homework: two two-stage detectors, each by itself, both compared, and both on a photograph.
 
 use super::Page;
+use crate::comparison::people::{SAME, WITHIN};
 use crate::comparison::{Comparison, Question, Side, compare};
 use crate::engine::curves::{CONFIDENCE, PRECISION_RECALL};
 use crate::engine::detection::{Plan, Recipe};
 use crate::engine::detector::Settings;
 use crate::error::Result;
 use crate::image::Image;
-use crate::numbers::count;
+use crate::numbers::{count, number};
 use crate::run::Run;
 use crate::run::status::Status;
 use crate::shell::Typed;
+use gradus_core::optim::{Adam, Rule, Sgd};
 use gradus_models::detection::Config;
 use serde_json::Value;
 use std::path::Path;
@@ -71,9 +73,14 @@ pub fn answer(page: &mut Page, comparison: &Comparison, plain: bool) -> Result<(
     page.part("q5b", COMPARED);
     compared(page, comparison)?;
     page.part("q5c", PHOTOGRAPH);
-    if comparison.pictures.is_empty() {
-        page.text("No photograph was given to this page: `--image` names one.");
-    }
+    match comparison.pictures.is_empty() {
+        true => page.text("No photograph was given to this page: `--image` names one."),
+        false => page.text(format!(
+            "Two boxes are of one object where their IoU is above {SAME}; two of one detector also where more than {WITHIN} of the \
+             smaller lies within the other, as that of a part does. So a box of a part that reaches further beyond its object \
+             counts as another object, and one around several people as one of the first."
+        )),
+    };
     photographs(page, comparison)
 }
 
@@ -173,13 +180,31 @@ fn opening(side: &Side, settings: &Settings) -> String {
     };
     format!(
         "{}: {} parameters, {begun}; of the backbone {trained} learned, batch norm {}. Images are scaled to at least {} pixels, \
-         at most {}.{far}",
+         at most {}. {}{far}",
         side.model,
         count(side.parameters),
         if settings.config.freeze_bn { "stayed as it was" } else { "learned too" },
         settings.config.min_size,
-        settings.config.max_size
+        settings.config.max_size,
+        learned(&settings.plan)
     )
+}
+
+/// How a detector learned: the optimiser, its rate, and what becomes of an image.
+fn learned(plan: &Plan) -> String {
+    let mirrored = if plan.flip { "every second image is mirrored" } else { "no image is mirrored" };
+    let (rate, batch) = (number(plan.lr), plan.batch);
+    match plan.rule() {
+        Rule::Sgd(Sgd { momentum, weight_decay, .. }) => format!(
+            "It learned by SGD with momentum {momentum} and weight decay {weight_decay}, {batch} images a step, at a rate of {rate} \
+             that is reached in the first epoch and multiplied by {} every {} epochs; {mirrored}.",
+            plan.decay.factor, plan.decay.every
+        ),
+        Rule::Adam(Adam { weight_decay, .. }) => format!(
+            "It learned by AdamW with weight decay {weight_decay}, {batch} images a step, at a rate that rises to {rate} and falls \
+             again in one cycle; {mirrored}."
+        ),
+    }
 }
 
 /// What trains such a run.
@@ -222,4 +247,25 @@ fn others(command: Typed, settings: &Settings) -> Typed {
         .option("--max-detections", most)
         .option("--score-threshold", other(config.box_score_thresh, defaults.box_score_thresh))
         .option("--nms-threshold", other(config.box_nms_thresh, defaults.box_nms_thresh))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detectors_recipe_is_the_runs() {
+        let told = learned(&Plan { batch: 3, lr: 0.01, flip: false, ..Plan::default() });
+        for words in [
+            "momentum 0.9 and weight decay 0.0005, 3 images a step, at a rate of 0.01",
+            "by 0.1 every 3 epochs; no image",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        let told = learned(&Plan { recipe: Recipe::FromScratch, ..Plan::default() });
+        assert!(
+            told.contains("AdamW with weight decay 0.01") && told.contains("one cycle; every second"),
+            "{told}"
+        );
+    }
 }

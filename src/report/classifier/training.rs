@@ -7,7 +7,6 @@ use crate::engine::alexnet::Settings;
 use crate::engine::lr_range;
 use crate::engine::model::Classifier;
 use crate::error::Result;
-use crate::numbers::number;
 use crate::report::Page;
 use crate::run::Run;
 use crate::run::status::Status;
@@ -81,8 +80,12 @@ pub(super) fn training(
 /// From where to where a quantity went, in training and in validation.
 fn course(status: &Status, quantity: &str) -> String {
     let of = |part: &str| {
+        let told = |v: f64| match quantity {
+            "accuracy" => format!("{:.2} %", 100.0 * v),
+            _ => format!("{v:.4}"),
+        };
         let value =
-            |e: Option<&Map<String, Value>>| e?.get(&format!("{part}/{quantity}"))?.as_f64().map(number);
+            |e: Option<&Map<String, Value>>| e?.get(&format!("{part}/{quantity}"))?.as_f64().map(told);
         Some((value(status.epochs.first())?, value(status.epochs.last())?))
     };
     let (Some((t0, t1)), Some((v0, v1))) = (of("train"), of("val")) else { return String::new() };
