@@ -92,6 +92,7 @@ fn a_thousand_connections_keep_no_user_waiting() {
     let row = |epoch: usize| {
         format!("{{\"epoch\":{epoch},\"train/loss\":0.5,\"val/loss\":0.25,\"seconds\":1.5}}\n")
     };
+    std::fs::write(folder.path().join("args.json"), "{}").unwrap();
     std::fs::write(folder.path().join("log.jsonl"), (1..=200).map(row).collect::<String>()).unwrap();
     let page = Page::of(&["watch", folder.path().to_str().unwrap()], 4096);
     let (done, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -155,6 +156,7 @@ fn a_log_of_sixty_mebibytes_takes_no_memory_to_follow() {
             (*bytes < 60 << 20).then_some(row)
         })
         .collect();
+    std::fs::write(folder.path().join("args.json"), "{}").unwrap();
     std::fs::write(folder.path().join("log.jsonl"), log).unwrap();
     let page = Page::of(&["watch", folder.path().to_str().unwrap()], 64);
     page.ask("/api/runs").unwrap();

@@ -370,23 +370,37 @@ mod tests {
         assert_eq!(counts(&arena), (3, [3 * LARGE + 16; 3]));
         [b, c].iter().for_each(|m| arena.put(m));
         // What work has beyond that which is held, however much was in use at once before.
-        let own = |limit: usize, len: usize| {
+        let (e, own) = arena
+            .peak_of(usize::MAX, || {
+                arena.put(&take(&arena, 16));
+                take(&arena, 32)
+            })
+            .unwrap();
+        assert_eq!((own, arena.peak_of(0, || ()).unwrap().1), (32 * size_of::<f32>(), 0));
+        [d, e].iter().for_each(|m| arena.put(m));
+        assert_eq!(counts(&arena).1, [3 * LARGE + 32, 0, 3 * LARGE + 16]);
+    }
+
+    #[test]
+    fn work_that_needs_more_than_it_may_ends_there() {
+        let arena = Arena::<f32>::new();
+        let held = take(&arena, 16);
+        let within = |limit: usize, len: usize| {
             arena.peak_of(limit * size_of::<f32>(), || {
                 arena.put(&take(&arena, 16));
-                arena.take(len)
+                arena.take(len).map(|memory| arena.put(&memory)).is_some()
             })
         };
-        let (e, most) = own(32, 32).unwrap();
-        let e = e.expect("it is no more than the limit");
-        assert_eq!((most, arena.peak_of(0, || ()).unwrap().1), (32 * size_of::<f32>(), 0));
-        // One line more than may be; and then there is no limit again, however the work ended.
-        assert!(own(47, 48).unwrap().0.is_none());
+        assert_eq!(within(32, 32), Ok((true, 32 * size_of::<f32>())));
+        // A line more than may be, whatever was in use before.
+        assert!(matches!(within(47, 48), Ok((false, _))));
+        // Then there is no limit again, however the work ended.
         let full = || OutOfMemory::panic("work", 1.0);
         assert!(arena.peak_of(64, full).is_err_and(|e| e.to_string().contains("work")));
         assert!(panic::catch_unwind(AssertUnwindSafe(|| arena.peak_of(64, || panic!("other")))).is_err());
         arena.put(&take(&arena, LARGE));
-        [d, e].iter().for_each(|m| arena.put(m));
-        assert_eq!(counts(&arena).1, [3 * LARGE + 32, 0, 3 * LARGE + 16]);
+        arena.put(&held);
+        assert_eq!(arena.stats().in_use, 0);
     }
 
     #[test]

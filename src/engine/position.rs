@@ -94,6 +94,11 @@ impl<T, S> Position<T, S> {
         Ok(())
     }
 
+    /// Steps of the epoch begun, which has so many, counted from its first, and their losses.
+    pub(super) fn curve(&self, steps: usize) -> Vec<(usize, f64)> {
+        (1..).step_by(stride(steps)).zip(self.losses.iter().map(|&loss| loss.into())).collect()
+    }
+
     /// A step is behind, of an epoch of so many: the sums with it, and its loss.
     pub(super) fn take_step(&mut self, tally: T, loss: f64, steps: usize) {
         self.tally = tally;
@@ -137,6 +142,8 @@ mod tests {
             let mut position = Position::<(), ()>::default();
             for step in 0..steps * epochs {
                 position.take_step((), step as f64, steps);
+                let last = position.curve(steps).last().copied();
+                assert!(last.is_some_and(|(at, loss)| loss as usize % steps + 1 == at), "{last:?}");
                 // Saved, and read again.
                 let text = serde_json::to_string(&position).unwrap();
                 position = serde_json::from_str(&text).unwrap();

@@ -321,7 +321,8 @@ impl<T: Task> Trainer<T> {
     }
 
     fn train_epoch(&mut self, live: &mut Live) -> Result<()> {
-        live.epoch(self.position.epoch + 1, self.position.batch);
+        let behind = self.position.curve(self.task.steps());
+        live.epoch(self.position.epoch + 1, self.position.batch, behind);
         let (epoch, epochs) = (self.position.epoch, self.task.epochs());
         let label = format!("epoch {}/{epochs}", epoch + 1);
         let done = self.position.tally.images();

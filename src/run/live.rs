@@ -136,11 +136,11 @@ impl Live {
         Live { shared, thread, epochs, images, last: Instant::now(), stride: 1 }
     }
 
-    /// An epoch begins, or goes on after some of its steps.
-    pub fn epoch(&mut self, epoch: usize, step: usize) {
+    /// An epoch begins, or goes on after some of its steps, of which some losses are known.
+    pub fn epoch(&mut self, epoch: usize, step: usize, losses: Vec<(usize, f64)>) {
         let mut now = self.shared.now();
         (now.epoch, now.step, now.doing) = (epoch, step, "training".into());
-        now.losses.clear();
+        now.losses = losses;
         (self.stride, self.last) = (1, Instant::now());
     }
 
@@ -209,7 +209,9 @@ mod tests {
     fn it_says_what_it_does_and_how_it_ended() {
         let dir = tempfile::tempdir().unwrap();
         let mut live = Live::begin(dir.path(), 3, 1000, 4000);
-        live.epoch(2, 0);
+        live.epoch(2, 0, vec![(1, 9.0)]);
+        assert_eq!(live.shared.now().losses, [(1, 9.0)]);
+        live.epoch(2, 0, Vec::new());
         for step in 1..=1000 {
             live.step(1.0 / step as f64, 0.1, 4, 4 * step);
         }
