@@ -21,7 +21,7 @@ use tempfile::TempDir;
 /// Signs of a page's text in HTML that stand for themselves.
 const ENTITIES: [(&str, char); 4] = [("&amp;", '&'), ("&lt;", '<'), ("&gt;", '>'), ("&quot;", '"')];
 /// What LaTeX reads as a sign, and not as a command of its own.
-const SIGNS: [&str; 30] = [
+const SIGNS: [&str; 36] = [
     "\\textbackslash{}",
     "\\textasciitilde{}",
     "\\textasciicircum{}",
@@ -50,6 +50,12 @@ const SIGNS: [&str; 30] = [
     "''",
     "--",
     "\\allowbreak{}",
+    "\\textquotesingle{}",
+    "\\textquotedbl{}",
+    "\\textasciigrave{}",
+    "{-}",
+    "$\\beta$",
+    "$\\varepsilon$",
     " ",
     "?",
 ];
