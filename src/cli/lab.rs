@@ -71,8 +71,8 @@ fn may_be_watched(folder: &Path) -> Result<()> {
         return Ok(());
     }
     let inside = files::entries(folder).map_err(|e| Error::read(folder, &e))?;
+    // The page waits for a run that is about to begin.
     if inside.is_empty() {
-        say!("{} holds no run yet: the page waits for one", folder.display());
         return Ok(());
     }
     let mut runs = Vec::new();
