@@ -75,6 +75,9 @@ fn sets(bench: &Bench) -> Vec<(String, i32, Vec<&'static str>)> {
     let mut add =
         |source: &str, code, words: &[&'static str]| sets.push((source.into(), code, words.to_vec()));
 
+    add("synthetic:30", 0, &["train ", "10 classes"]);
+    add("synthetic:9:64x48", 0, &["all 9 images", "1 class: person"]);
+    add("synthetic:1", 2, &["synthetic:1 is no data set"]);
     bench.classes("plain", &[("cat", 3), ("dog", 2)]);
     add("plain", 0, &["class folders", "all 5 images", "2 classes: cat 3, dog 2", "nothing is wrong"]);
     bench.classes("split/train", &[("cat", 3), ("dog", 3)]);

@@ -3,7 +3,6 @@
 
 use super::people::Agreement;
 use super::{Comparison, Side};
-use crate::data::detection::Object;
 use crate::engine::files::Weights;
 use crate::engine::found::FoundIn;
 use crate::numbers::{count, counted};
@@ -136,7 +135,7 @@ impl Comparison {
         };
         let [of_a, of_b] = agreement.counts().map(found);
         let missed = match &self.truths[k] {
-            Some(truth) => self.missed(&agreement, truth),
+            Some(truth) => agreement.missed_words(truth, names),
             None => {
                 "The picture is none of the data's, so that only who looks at it can tell what both miss."
                     .into()
@@ -153,10 +152,6 @@ impl Comparison {
             ),
             self.where_f1_is_best(k, &agreement),
         ]
-    }
-
-    fn missed(&self, agreement: &Agreement<'_>, truth: &[Object]) -> String {
-        agreement.missed_words(truth, self.names())
     }
 
     /// What changes where each detector's boxes count from the score that serves its F1 on the test images best.
@@ -298,6 +293,7 @@ fn means(lead: &Side, other: &Side) -> String {
 mod tests {
     use super::*;
     use crate::comparison::curves::Curves;
+    use crate::data::detection::Object;
     use crate::engine::detection::Score;
     use crate::engine::found::Found;
     use crate::image::Image;

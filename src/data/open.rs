@@ -143,7 +143,8 @@ impl<'a> Objects<'a> {
 pub fn is_of_objects(source: &str) -> bool {
     match Objects::named(source) {
         Ok(Objects::PennFudan(path)) => PennFudan::is_at(path),
-        Ok(Objects::Drawn(_)) => false,
+        // Most of these names are of both: what classifiers do not take is of detectors.
+        Ok(Objects::Drawn(rest)) => shapes(rest, 0).is_err() && scenes(rest).is_ok(),
         Ok(_) | Err(_) => true,
     }
 }

@@ -38,7 +38,7 @@ pub fn section(page: &mut Page, question: Option<&Question>) -> Result<()> {
     page.section("q5", "5. Two two-stage detectors");
     let Some(question) = question else {
         page.text(
-            "No detectors were given to this page. Two runs of `gradus train detector` fill this section.",
+            "No detectors were given to this page. Two runs of gradus train detector fill this section.",
         );
         page.part("q5a", TRAINED)
             .likewise("gradus train detector --data data/PennFudanPed --weights FILE".into());
@@ -74,7 +74,7 @@ pub fn answer(page: &mut Page, comparison: &Comparison, plain: bool) -> Result<(
     compared(page, comparison)?;
     page.part("q5c", PHOTOGRAPH);
     match comparison.pictures.is_empty() {
-        true => page.text("No photograph was given to this page: `--image` names one."),
+        true => page.text("No photograph was given to this page: the option --image names one."),
         false => page.text(format!(
             "Two boxes are of one object where their IoU is above {SAME}; two of one detector also where more than {WITHIN} of the \
              smaller lies within the other, as that of a part does. So a box of a part that reaches further beyond its object \
